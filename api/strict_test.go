@@ -1,0 +1,152 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/go-chi/chi/v5"
+
+	"restante/api"
+)
+
+// recorder keeps what the generated code hands to a handler, or refuses to.
+type recorder struct {
+	api.StrictServerInterface // nil: only what is overridden is called
+	called                    bool
+	claim                     *api.Lifetime
+	draft                     *api.Draft
+	hello                     *api.Handshake
+	err                       error
+}
+
+func (rec *recorder) ClaimNameplate(_ context.Context, r api.ClaimNameplateRequestObject) (api.ClaimNameplateResponseObject, error) {
+	rec.called, rec.claim = true, r.Body
+	return api.ClaimNameplate200JSONResponse{Nameplate: r.Nameplate, Mailbox: "m"}, nil
+}
+
+func (rec *recorder) AddMessage(_ context.Context, r api.AddMessageRequestObject) (api.AddMessageResponseObject, error) {
+	rec.called, rec.draft = true, r.Body
+	return api.AddMessage201JSONResponse{Position: 1}, nil
+}
+
+func (rec *recorder) BeginSession(_ context.Context, r api.BeginSessionRequestObject) (api.BeginSessionResponseObject, error) {
+	rec.called, rec.hello = true, r.Body
+	return api.BeginSession201JSONResponse{}, nil
+}
+
+func (rec *recorder) Receive(context.Context, api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
+	return api.Receive200JSONResponse{Frames: []api.Frame{api.Frame(`{"seq":0,"type":"opened","mailbox":"m","side":"s"}`)}}, nil
+}
+
+func (rec *recorder) serve(method, path, body string, limit int64) *httptest.ResponseRecorder {
+	refuse := func(w http.ResponseWriter, _ *http.Request, err error) {
+		rec.err = err
+		w.WriteHeader(http.StatusBadRequest)
+	}
+	mux := api.HandlerWithOptions(api.NewStrictHandlerWithOptions(rec, nil, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc: refuse, ResponseErrorHandlerFunc: refuse,
+	}), api.ChiServerOptions{BaseRouter: chi.NewRouter(), ErrorHandlerFunc: refuse})
+	w := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(context.Background(), method, path, strings.NewReader(body))
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	mux.ServeHTTP(w, r)
+	return w
+}
+
+func TestOptionalBody(t *testing.T) {
+	for body, want := range map[string]string{
+		"":                      `null`,
+		" \n":                   `null`,
+		"{}":                    `{}`,
+		`{"ttlMs": 5}`:          `{"ttlMs":5}`,
+		`{"ttlMs": 5} `:         `{"ttlMs":5}`,
+		`{"ttlMs": 5`:           "refused",
+		`{"ttlMs": 5} {}`:       "refused",
+		`{"ttlMs": 5}}`:         "refused",
+		`{"ttlMs": 5, "x": 1}`:  "refused",
+		`{"TTLMS": 5}`:          "refused",
+		`{"ttlMs": 5.5}`:        "refused",
+		`{"ttlMs": "5"}`:        "refused",
+		`{"ttlMs": null}`:       "refused",
+		`{"ttlMs":1,"ttlMs":2}`: "refused",
+		`null`:                  "refused",
+		`[]`:                    "refused",
+	} {
+		t.Run(body, func(t *testing.T) {
+			var rec recorder
+			rec.serve("PUT", "/v1/nameplates/4", body, 1<<10)
+			got := "refused"
+			if rec.called {
+				text, _ := json.Marshal(rec.claim)
+				got = string(text)
+			}
+			if got != want {
+				t.Errorf("got %s (%v), want %s", got, rec.err, want)
+			}
+		})
+	}
+}
+
+func TestRequiredBody(t *testing.T) {
+	for body, want := range map[string]bool{
+		`{"phase": "p", "body": ""}`:                true,
+		`{"phase": "p", "body": "\u0000"}`:          true,
+		"":                                          false,
+		`{"phase": "p", "body": null}`:              false,
+		"{\"phase\": \"p\", \"body\": \"\xff\"}":    false,
+		`{"phase": "p", "body": "\ud800"}`:          false,
+		`{"phase": "p", "Body": "case matters"}`:    false,
+		`{"phase": "p", "body": "", "phase": "q"}`:  false,
+		`{"phase": "p", "body": "", "unknown": ""}`: false,
+	} {
+		t.Run(body, func(t *testing.T) {
+			var rec recorder
+			rec.serve("POST", "/v1/mailboxes/m/messages", body, 1<<10)
+			if rec.called != want {
+				t.Errorf("accepted: %v (%v)", rec.called, rec.err)
+			}
+			if rec.called && rec.draft.Body == nil {
+				t.Error("an empty body looks like a missing one")
+			}
+		})
+	}
+}
+
+func TestMissingIsNotZero(t *testing.T) {
+	var rec recorder
+	rec.serve("POST", "/v1/sessions", `{"expectedSessionState": {"nextSentSeq": 0}, "metadata": {"deep": [null, {"a": 1}]}}`, 1<<10)
+	if rec.hello == nil {
+		t.Fatal(rec.err)
+	}
+	state := rec.hello.ExpectedSessionState
+	if state == nil || state.NextSentSeq == nil || state.NextExpectedSeq != nil || rec.hello.ProtocolVersion != nil {
+		t.Errorf("%+v", rec.hello)
+	}
+	if got := string(rec.hello.Metadata); got != `{"deep": [null, {"a": 1}]}` {
+		t.Errorf("metadata is %s", got)
+	}
+}
+
+func TestBodyErrorsKeepTheirCause(t *testing.T) {
+	var rec recorder
+	rec.serve("POST", "/v1/mailboxes/m/messages", `{"phase": "p", "body": "too long"}`, 10)
+	if _, ok := errors.AsType[*http.MaxBytesError](rec.err); !ok {
+		t.Errorf("%v is no MaxBytesError", rec.err)
+	}
+	rec.serve("POST", "/v1/sessions", `{"metadata": null}`, 1<<10)
+	if !errors.Is(rec.err, api.ErrNull) {
+		t.Errorf("%v is no ErrNull", rec.err)
+	}
+}
+
+func TestFramesAreSentAsStored(t *testing.T) {
+	w := (&recorder{}).serve("GET", "/v1/session/events", "", 0)
+	if !strings.Contains(w.Body.String(), `"frames":[{"seq":0,"type":"opened","mailbox":"m","side":"s"}]`) {
+		t.Error(w.Body)
+	}
+}

@@ -1,0 +1,396 @@
+package openapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/go-cmp/cmp"
+
+	"restante/openapi"
+)
+
+func load(t *testing.T) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(openapi.YAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// operations calls f for each operation, as a subtest of its name.
+func operations(t *testing.T, doc *openapi3.T, f func(t *testing.T, op *openapi3.Operation)) {
+	t.Helper()
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			if op.OperationID == "" {
+				t.Errorf("%s %s has no operationId", method, path)
+				continue
+			}
+			t.Run(op.OperationID, func(t *testing.T) { f(t, op) })
+		}
+	}
+}
+
+func TestContractIsValid(t *testing.T) {
+	doc := load(t)
+	if err := doc.Validate(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if doc.OpenAPI != "3.1.0" {
+		t.Errorf("openapi: %s", doc.OpenAPI)
+	}
+}
+
+func TestJSONIsTheSameDocument(t *testing.T) {
+	asJSON, err := openapi.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromJSON, err := openapi3.NewLoader().LoadFromData(asJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(plain(t, load(t)), plain(t, fromJSON)); diff != "" {
+		t.Errorf("JSON differs from YAML (-yaml +json):\n%s", diff)
+	}
+}
+
+// plain returns v as the maps and slices that its JSON stands for.
+func plain(t *testing.T, v any) (tree any) {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &tree); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+func TestOperationsExplainThemselves(t *testing.T) {
+	doc := load(t)
+	operations(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		if op.Summary == "" || op.Description == "" {
+			t.Error("no summary or no description")
+		}
+		if len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
+			t.Errorf("tags %v are not one declared tag", op.Tags)
+		}
+		if samples, _ := op.Extensions["x-codeSamples"].([]any); len(samples) == 0 {
+			t.Error("no x-codeSamples")
+		}
+		if op.RequestBody != nil {
+			for media, content := range op.RequestBody.Value.Content {
+				if len(examples(content)) == 0 {
+					t.Errorf("request %s has no example", media)
+				}
+			}
+		}
+		for status, response := range op.Responses.Map() {
+			if response.Value.Description == nil || *response.Value.Description == "" {
+				t.Errorf("%s has no description", status)
+			}
+			for media, content := range response.Value.Content {
+				if len(examples(content)) == 0 {
+					t.Errorf("%s %s has no example", status, media)
+				}
+			}
+		}
+	})
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	doc := load(t)
+	check := func(t *testing.T, where string, schema *openapi3.SchemaRef, values ...any) {
+		t.Helper()
+		for _, value := range values {
+			if err := doc.ValidateSchemaJSON(schema.Value, plain(t, value)); err != nil {
+				t.Errorf("%s: %v", where, err)
+			}
+		}
+	}
+	headers := func(t *testing.T, where string, headers openapi3.Headers) {
+		t.Helper()
+		for name, header := range headers {
+			if header.Value.Example == nil {
+				t.Errorf("%s: header %s has no example", where, name)
+			}
+			check(t, where+" "+name, header.Value.Schema, header.Value.Example)
+		}
+	}
+	operations(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		for _, p := range op.Parameters {
+			if p.Value.Example != nil {
+				check(t, p.Value.Name, p.Value.Schema, p.Value.Example)
+			}
+		}
+		if op.RequestBody != nil {
+			for media, content := range op.RequestBody.Value.Content {
+				check(t, "request "+media, content.Schema, examples(content)...)
+			}
+		}
+		for status, response := range op.Responses.Map() {
+			headers(t, status, response.Value.Headers)
+			for media, content := range response.Value.Content {
+				check(t, status+" "+media, content.Schema, examples(content)...)
+			}
+		}
+	})
+	for name, response := range doc.Components.Responses { // the router's, too
+		headers(t, name, response.Value.Headers)
+	}
+	for name, schema := range doc.Components.Schemas {
+		check(t, name, schema, schema.Value.Examples...)
+	}
+}
+
+func examples(content *openapi3.MediaType) (values []any) {
+	if content.Example != nil {
+		values = append(values, content.Example)
+	}
+	for _, example := range content.Examples {
+		values = append(values, example.Value.Value)
+	}
+	return values
+}
+
+// codes returns what a failure's x-codes lists.
+func codes(t *testing.T, response *openapi3.Response) (list []string) {
+	t.Helper()
+	values, _ := response.Extensions["x-codes"].([]any)
+	for _, v := range values {
+		list = append(list, v.(string))
+	}
+	return list
+}
+
+func TestEveryFailureIsAProblemWithCodes(t *testing.T) {
+	doc := load(t)
+	known := map[string]bool{} // code -> answered somewhere
+	for _, code := range doc.Components.Schemas["Code"].Value.Enum {
+		known[code.(string)] = false
+	}
+	failure := func(t *testing.T, status string, response *openapi3.Response) {
+		t.Helper()
+		list := codes(t, response)
+		if len(list) == 0 {
+			t.Errorf("%s has no x-codes", status)
+		}
+		for _, code := range list {
+			if _, ok := known[code]; !ok {
+				t.Errorf("%s: %s is not in the enum of Code", status, code)
+			}
+			known[code] = true
+			if !strings.Contains(*response.Description, "`"+code+"`") {
+				t.Errorf("%s: the description does not mention %s", status, code)
+			}
+			if row := "| `" + code + "` | " + status + " |"; !strings.Contains(doc.Info.Description, row) {
+				t.Errorf("the table in info.description has no row %q", row)
+			}
+		}
+		media := response.Content["application/problem+json"]
+		if len(response.Content) != 1 || media == nil || media.Schema.Ref != "#/components/schemas/Problem" {
+			t.Fatalf("%s is not answered with a Problem alone", status)
+		}
+		example := plain(t, media.Example).(map[string]any)
+		code := example["code"].(string)
+		if strconv.Itoa(int(example["status"].(float64))) != status || !slices.Contains(list, code) {
+			t.Errorf("%s: the example is a %v %s", status, example["status"], code)
+		}
+		if want := "urn:restante:problem:" + strings.ReplaceAll(strings.ToLower(code), "_", "-"); example["type"] != want {
+			t.Errorf("%s: the example's type is %v, want %s", status, example["type"], want)
+		}
+		if row := "| `" + code + "` | " + status + " | " + example["action"].(string) + " |"; !strings.Contains(doc.Info.Description, row) {
+			t.Errorf("the table in info.description has no row %q", row)
+		}
+		if header := response.Headers["Retry-After"]; (status == "429" || status == "503") && (header == nil || !header.Value.Required) {
+			t.Errorf("%s does not promise Retry-After", status)
+		}
+	}
+	operations(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		for status, response := range op.Responses.Map() {
+			if status[0] == '2' {
+				if len(codes(t, response.Value)) != 0 {
+					t.Errorf("%s has x-codes, but is no failure", status)
+				}
+				continue
+			}
+			failure(t, status, response.Value)
+		}
+	})
+	router, _ := doc.Extensions["x-router-responses"].(map[string]any)
+	for status, ref := range router {
+		name := strings.TrimPrefix(ref.(map[string]any)["$ref"].(string), "#/components/responses/")
+		response := doc.Components.Responses[name]
+		if response == nil {
+			t.Fatalf("x-router-responses: %s: no component %s", status, name)
+		}
+		failure(t, status, response.Value)
+	}
+	for _, code := range slices.Sorted(maps.Keys(known)) {
+		if !known[code] {
+			t.Errorf("%s is in the enum of Code, but nothing answers it", code)
+		}
+	}
+}
+
+// What needs a session promises what is promised everywhere.
+func TestBoundOperationsAreAlike(t *testing.T) {
+	doc := load(t)
+	operations(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		if op.Security != nil { // an empty list: no session
+			return
+		}
+		if op.Parameters.GetByInAndName("header", "Ack") == nil {
+			t.Error("no parameter Ack")
+		}
+		if op.RequestBody != nil {
+			for _, status := range []int{http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType} {
+				if op.Responses.Status(status) == nil {
+					t.Errorf("no %d, but a body", status)
+				}
+			}
+		}
+		for _, status := range []int{400, 401, 409, 410, 429, 500, 503} {
+			if op.Responses.Status(status) == nil {
+				t.Errorf("no %d", status)
+			}
+		}
+		conflicts := codes(t, op.Responses.Status(409).Value)
+		if !slices.Contains(conflicts, "SESSION_STATE_MISMATCH") {
+			t.Error("409 is without SESSION_STATE_MISMATCH")
+		}
+		numbered := op.Parameters.GetByInAndName("header", "Seq") != nil
+		for _, code := range []string{"SEQ_GAP", "SEQ_REUSED", "REPLY_FORGOTTEN"} {
+			if slices.Contains(conflicts, code) != numbered {
+				t.Errorf("takes Seq: %v; answers %s: %v", numbered, code, !numbered)
+			}
+		}
+		if slices.Contains(codes(t, op.Responses.Status(503).Value), "OUTCOME_UNKNOWN") != numbered {
+			t.Error("OUTCOME_UNKNOWN goes with Seq")
+		}
+		for status, response := range op.Responses.Map() {
+			if cache := response.Value.Headers["Cache-Control"]; cache == nil || !cache.Value.Required {
+				t.Errorf("%s does not promise Cache-Control", status)
+			}
+			_, replayed := response.Value.Headers["Replayed"]
+			if status[0] == '2' && (response.Value.Headers["Ack"] == nil || replayed != numbered) {
+				t.Errorf("%s has the wrong headers", status)
+			}
+		}
+	})
+}
+
+// The generated server enforces validator tags and not schemas, so they must say the same.
+func TestValidatorTagsRestateTheSchemas(t *testing.T) {
+	doc := load(t)
+	seen := map[*openapi3.Schema]bool{}
+	var object func(t *testing.T, where string, s *openapi3.Schema)
+	object = func(t *testing.T, where string, s *openapi3.Schema) {
+		t.Helper()
+		if seen[s] {
+			return
+		}
+		seen[s] = true
+		if s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has {
+			t.Errorf("%s: additionalProperties is not false", where)
+		}
+		for name, property := range s.Properties {
+			restates(t, where+"."+name, tag(property.Extensions, property.Value.Extensions), slices.Contains(s.Required, name), property.Value)
+			if property.Value.Type.Is("object") && property.Value.AdditionalProperties.Has == nil {
+				t.Errorf("%s.%s: additionalProperties is not said", where, name)
+			} else if len(property.Value.Properties) > 0 {
+				object(t, where+"."+name, property.Value)
+			}
+		}
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, p := range item.Parameters {
+			restates(t, p.Value.Name, tag(p.Value.Extensions), p.Value.Required, p.Value.Schema.Value)
+		}
+	}
+	operations(t, doc, func(t *testing.T, op *openapi3.Operation) {
+		for _, p := range op.Parameters {
+			restates(t, p.Value.Name, tag(p.Value.Extensions), p.Value.Required, p.Value.Schema.Value)
+		}
+		if op.RequestBody != nil {
+			object(t, "body", op.RequestBody.Value.Content["application/json"].Schema.Value)
+		}
+	})
+}
+
+// tag returns the validator tag that stands in the first of the extensions that has one.
+func tag(extensions ...map[string]any) string {
+	for _, e := range extensions {
+		if tags, ok := e["x-oapi-codegen-extra-tags"].(map[string]any); ok {
+			return tags["validate"].(string)
+		}
+	}
+	return ""
+}
+
+func restates(t *testing.T, where, tag string, required bool, s *openapi3.Schema) {
+	t.Helper()
+	want := []string{"omitempty"}
+	if required {
+		want = []string{"required"}
+	}
+	want = append(want, rules(s)...)
+	if got := strings.Split(tag, ","); !slices.Equal(got, want) {
+		t.Errorf("%s: the tag is %q, but the schema says %q", where, tag, strings.Join(want, ","))
+	}
+}
+
+// rules writes a schema's constraints as validator tags.
+func rules(s *openapi3.Schema) (list []string) {
+	// Patterns that are a rule of their own. Lengths are part of them, except plain's.
+	named := map[string]string{
+		`^[A-Za-z0-9_-]{22,64}$`:   "sessionid",
+		`^[A-Za-z0-9._~-]{1,64}$`:  "side",
+		`^[0-9]{1,40}$`:            "nameplate",
+		`^[A-Za-z0-9._~-]{1,128}$`: "mailbox",
+		`^[^\x00-\x1F\x7F-\x9F]*$`: "plain",
+	}
+	number := func(f float64) string { return strconv.FormatInt(int64(f), 10) }
+	if s.Min != nil {
+		list = append(list, "min="+number(*s.Min))
+	}
+	if s.Max != nil {
+		list = append(list, "max="+number(*s.Max))
+	}
+	if s.MinLength > 0 {
+		list = append(list, "min="+strconv.FormatUint(s.MinLength, 10))
+	}
+	switch {
+	case s.MaxLength == nil:
+	case *s.MaxLength == math.MaxUint16+1: // a message's body is counted in bytes
+		list = append(list, "maxbytes=65536")
+	default:
+		list = append(list, "max="+strconv.FormatUint(*s.MaxLength, 10))
+	}
+	if s.Pattern != "" {
+		list = append(list, named[s.Pattern])
+	}
+	if len(s.Enum) > 0 {
+		var values []string
+		for _, v := range s.Enum {
+			values = append(values, v.(string))
+		}
+		list = append(list, "oneof="+strings.Join(values, " "))
+	}
+	if s.Items != nil && s.MaxItems != nil && s.MinItems == *s.MaxItems {
+		list = append(list, "len="+strconv.FormatUint(s.MinItems, 10), "dive")
+		list = append(list, rules(s.Items.Value)...)
+	}
+	return list
+}
