@@ -1,0 +1,160 @@
+package rendezvous
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"restante/session"
+)
+
+// Command is how a request of a session changes something.
+type Command struct {
+	Session session.Key
+	// Seq numbers the command, so that it is done once however often it arrives;
+	// nil: it is simply done.
+	Seq *session.Seq
+	// Ack says that every frame below it is processed; nil says nothing.
+	Ack *session.Seq
+	// Fingerprint tells commands apart that carry the same number: method, path and body.
+	Fingerprint [32]byte
+}
+
+// Answer is what a command is answered with.
+type Answer[R any] struct {
+	Result R
+	// Wanted is the next command wanted.
+	Wanted session.Seq
+	// Replayed tells that this is the recorded reply to a command done before.
+	Replayed bool
+}
+
+// outcome is a recorded reply: a result, or the refusal that was the answer.
+type outcome[R any] struct {
+	Result  R      `json:"result"`
+	Refusal Code   `json:"refusal,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// do runs a command: once, in one transaction with the counter and the recorded reply.
+//
+// A final refusal is an answer: what was written before it is kept, and it is
+// recorded. Any other failure undoes everything and consumes no number.
+func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, error)) (Answer[R], error) {
+	if !s.clients.begin(c.Session) {
+		return Answer[R]{}, refuse(WindowFull, "%d commands of this session are unanswered; wait for their replies", session.Window)
+	}
+	defer s.clients.finish(c.Session)
+	var (
+		answer  Answer[R]
+		refusal *Failure
+		me      *Session
+	)
+	err := s.transact(ctx, func(t *turn) error {
+		answer, refusal, me = Answer[R]{}, nil, nil
+		attached, err := t.attach(c.Session)
+		if err != nil {
+			return err
+		}
+		me, answer.Wanted = t.me, attached.Wanted
+		if c.Ack != nil {
+			if _, err := attached.Acknowledge(*c.Ack); err != nil {
+				return refuse(SessionStateMismatch, "%v", err)
+			}
+		}
+		if c.Seq == nil {
+			answer.Result, refusal, err = settle(work(t))
+			if err == nil && !me.Used {
+				err = t.MarkUsed(me.Key)
+			}
+			return err
+		}
+		switch receipt := attached.Receive(*c.Seq).(type) {
+		case session.Missing:
+			return &Failure{Code: SeqGap, Detail: fmt.Sprintf("command %d is wanted next; send it and those after it, then this one again", receipt.Expected), Expected: &receipt.Expected}
+		case session.Repeated:
+			answer.Result, refusal, err = recall[R](t, c)
+			answer.Replayed = true
+			return err
+		case session.Accepted:
+			answer.Result, refusal, err = settle(work(t))
+			if err != nil {
+				return err
+			}
+			answer.Wanted = receipt.Attached.Wanted
+			return record(t, c, answer.Result, refusal)
+		}
+		panic("unreachable: Receipt is sealed")
+	})
+	if err == nil && refusal != nil {
+		err = refusal
+	}
+	if me != nil {
+		s.clients.saw(me.Key, s.now(), me.Grace)
+		if c.Ack != nil && err == nil {
+			s.clients.acknowledge(me.Key, me.Epoch, *c.Ack)
+		}
+	}
+	if answer.Replayed {
+		s.stats.Replayed.Add(1)
+	}
+	return answer, annotate(err, me, answer.Wanted, c.Seq)
+}
+
+// settle tells a final refusal, which is kept, from a failure, which undoes everything.
+func settle[R any](result R, err error) (R, *Failure, error) {
+	var failure *Failure
+	if errors.As(err, &failure) && failure.final() {
+		return result, failure, nil
+	}
+	return result, nil, err
+}
+
+func record[R any](t *turn, c Command, result R, refusal *Failure) error {
+	o := outcome[R]{Result: result}
+	if refusal != nil {
+		o.Refusal, o.Detail = refusal.Code, refusal.Detail
+	}
+	recorded, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("record the reply: %w", err)
+	}
+	return t.Complete(c.Session, *c.Seq, Reply{c.Fingerprint, recorded})
+}
+
+// recall finds the reply to a command that was done before.
+func recall[R any](t *turn, c Command) (R, *Failure, error) {
+	var o outcome[R]
+	reply, err := t.Reply(c.Session, *c.Seq)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return o.Result, nil, refuse(ReplyForgotten, "command %d was done, but its reply is older than the last %d and is no longer known", *c.Seq, session.Window)
+	case err != nil:
+		return o.Result, nil, err
+	case reply.Fingerprint != c.Fingerprint:
+		return o.Result, nil, refuse(SeqReused, "command %d was another request; two clients seem to use one session", *c.Seq)
+	}
+	if err := json.Unmarshal(reply.Outcome, &o); err != nil {
+		return o.Result, nil, fmt.Errorf("recorded reply %d: %w", *c.Seq, err)
+	}
+	if o.Refusal != "" {
+		return o.Result, &Failure{Code: o.Refusal, Detail: o.Detail, Replayed: true}, nil
+	}
+	return o.Result, nil, nil
+}
+
+// annotate tells the client of a failed command which command is wanted. A
+// numbered command whose commit is in doubt may be sent again: it is done once.
+func annotate(err error, me *Session, wanted session.Seq, seq *session.Seq) error {
+	var failure *Failure
+	if !errors.As(err, &failure) || me == nil {
+		return err
+	}
+	f := *failure
+	f.Wanted = &wanted
+	if f.Code == OutcomeUnknown && seq != nil {
+		f.Code, f.Detail = StorageUnavailable, "the storage failed while committing; send the same command with the same number again"
+	}
+	return &f
+}

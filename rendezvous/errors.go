@@ -1,0 +1,91 @@
+package rendezvous
+
+import (
+	"errors"
+	"fmt"
+
+	"restante/session"
+)
+
+// Code names a failure; it is the `code` of the problem document that the
+// client gets. The contract says what each means and what to do next.
+type Code string
+
+// Every code that a use case answers with.
+const (
+	InvalidRequest           Code = "INVALID_REQUEST"
+	MalformedHandshake       Code = "MALFORMED_HANDSHAKE"
+	MalformedHandshakeMeta   Code = "MALFORMED_HANDSHAKE_META"
+	ProtocolVersionMismatch  Code = "PROTOCOL_VERSION_MISMATCH"
+	SessionRequired          Code = "SESSION_REQUIRED"
+	SessionUnknown           Code = "SESSION_UNKNOWN"
+	SessionEnded             Code = "SESSION_ENDED"
+	SessionStateMismatch     Code = "SESSION_STATE_MISMATCH"
+	SessionIdentityMismatch  Code = "SESSION_IDENTITY_MISMATCH"
+	SideTaken                Code = "SIDE_TAKEN"
+	SeqGap                   Code = "SEQ_GAP"
+	SeqReused                Code = "SEQ_REUSED"
+	ReplyForgotten           Code = "REPLY_FORGOTTEN"
+	Crowded                  Code = "CROWDED"
+	Reclaimed                Code = "RECLAIMED"
+	Superseded               Code = "SUPERSEDED"
+	RejectedByCustomHandler  Code = "REJECTED_BY_CUSTOM_HANDLER"
+	RejectedUnsupportedAgent Code = "REJECTED_UNSUPPORTED_CLIENT"
+	NotOpen                  Code = "NOT_OPEN"
+	NotFound                 Code = "NOT_FOUND"
+	RateLimited              Code = "RATE_LIMITED"
+	WindowFull               Code = "WINDOW_FULL"
+	QuotaExceeded            Code = "QUOTA_EXCEEDED"
+	StorageUnavailable       Code = "STORAGE_UNAVAILABLE"
+	Draining                 Code = "DRAINING"
+	Overloaded               Code = "OVERLOADED"
+	OutcomeUnknown           Code = "OUTCOME_UNKNOWN"
+	Internal                 Code = "INTERNAL"
+)
+
+// Failure is an error that a client is told about.
+type Failure struct {
+	Code   Code
+	Detail string // for the client: what happened and what to do
+	Err    error  // for the log only
+
+	Expected *session.Seq    // SEQ_GAP: the command that is wanted
+	Wanted   *session.Seq    // the next command wanted, where the session is known
+	Ended    *session.Closed // where the session is known to have ended
+	Again    bool            // SUPERSEDED within one epoch: slow down instead of stopping
+	Replayed bool            // the recorded refusal of a repeated command
+}
+
+func (f *Failure) Error() string {
+	if f.Err != nil {
+		return fmt.Sprintf("%s: %s: %v", f.Code, f.Detail, f.Err)
+	}
+	return fmt.Sprintf("%s: %s", f.Code, f.Detail)
+}
+
+func (f *Failure) Unwrap() error { return f.Err }
+
+// final tells a refusal that is an answer: it commits what was written before
+// it, and consumes the command's number. Any other failure undoes everything.
+func (f *Failure) final() bool {
+	switch f.Code {
+	case Crowded, Reclaimed, NotOpen, NotFound:
+		return true
+	default:
+		return false
+	}
+}
+
+func refuse(code Code, format string, args ...any) *Failure {
+	return &Failure{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// What a [Store] answers with, beside the errors of the functions it runs.
+var (
+	// ErrNotFound tells that there is no such thing.
+	ErrNotFound = errors.New("not found")
+	// ErrUnavailable tells that the storage cannot be used now and that nothing was changed.
+	ErrUnavailable = errors.New("storage unavailable")
+	// ErrOutcomeUnknown tells that a commit was sent and its outcome cannot be known.
+	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
+)

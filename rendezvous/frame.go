@@ -1,0 +1,84 @@
+package rendezvous
+
+import (
+	"encoding/json"
+
+	"restante/session"
+)
+
+// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame]
+// or [RetiredFrame]. It is stored as the JSON document that it is sent as, so a
+// frame that is sent again has the same bytes, also after its mailbox is gone.
+//
+//sumtype:decl
+type Frame interface{ frame() }
+
+// MessageFrame is a message of a mailbox that the session subscribes to.
+type MessageFrame struct{ Message Message }
+
+// OpenedFrame tells that the other side opened the mailbox.
+type OpenedFrame struct{ Side Side }
+
+// ClosedFrame tells that a side closed it.
+type ClosedFrame struct {
+	Side Side
+	Mood Mood
+}
+
+// RetiredFrame is always the last frame of its mailbox.
+type RetiredFrame struct {
+	Reason RetiredReason
+	Last   Position
+}
+
+// RetiredReason tells why a mailbox is gone.
+type RetiredReason string
+
+// The reasons for which a mailbox is retired.
+const (
+	RetiredClosed RetiredReason = "closed" // every side that entered has closed
+	RetiredPruned RetiredReason = "pruned" // it was stale
+)
+
+func (MessageFrame) frame() {}
+func (OpenedFrame) frame()  {}
+func (ClosedFrame) frame()  {}
+func (RetiredFrame) frame() {}
+
+// document is the wire form of every frame, as the contract describes it.
+type document struct {
+	Seq      session.Seq   `json:"seq"`
+	Type     string        `json:"type"`
+	Mailbox  MailboxID     `json:"mailbox"`
+	Position Position      `json:"position,omitempty"`
+	Side     *Side         `json:"side,omitempty"`
+	Phase    *string       `json:"phase,omitempty"`
+	Body     *string       `json:"body,omitempty"`
+	ID       *string       `json:"id,omitempty"`
+	ServerRx *int64        `json:"serverRx,omitempty"`
+	Mood     Mood          `json:"mood,omitempty"`
+	Reason   RetiredReason `json:"reason,omitempty"`
+	Last     *Position     `json:"lastPosition,omitempty"`
+}
+
+// Encode gives a frame its number and its wire form.
+func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
+	d := document{Seq: seq, Mailbox: of}
+	switch f := f.(type) {
+	case MessageFrame:
+		m := f.Message
+		received := millis(m.Received)
+		d.Type, d.Position, d.Side, d.Phase, d.Body, d.ID, d.ServerRx = "message", m.Position, &m.Side, &m.Phase, &m.Body, m.ID, &received
+	case OpenedFrame:
+		d.Type, d.Side = "opened", &f.Side
+	case ClosedFrame:
+		d.Type, d.Side, d.Mood = "closed", &f.Side, f.Mood
+	case RetiredFrame:
+		d.Type, d.Reason, d.Last = "retired", f.Reason, &f.Last
+	}
+	payload, err := json.Marshal(d)
+	if err != nil {
+		panic("unreachable: a document of strings and numbers always encodes: " + err.Error())
+	}
+	return payload
+}

@@ -1,0 +1,139 @@
+package rendezvous
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+const (
+	watchTick    = time.Second      // how often the storage and the clock are watched
+	censusTick   = time.Minute      // how often the sessions are counted, for their limit
+	pauseNoticed = 15 * time.Second // a tick that is this late means that the process was paused
+	probeTimeout = 2 * time.Second
+)
+
+// health is whether the storage can be used, as far as this process knows.
+type health struct {
+	mu        sync.Mutex
+	downSince time.Time // zero: it can
+}
+
+func (h *health) fail(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.downSince.IsZero() {
+		h.downSince = now
+	}
+}
+
+// recovered ends an outage, and tells since when there was one.
+func (h *health) recovered() (since time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	since, h.downSince = h.downSince, time.Time{}
+	return since
+}
+
+func (h *health) down() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.downSince.IsZero()
+}
+
+// Ready tells whether requests can be served now: nil, or a Failure with
+// DRAINING or STORAGE_UNAVAILABLE.
+func (s *Service) Ready(ctx context.Context) error {
+	if s.draining.Load() {
+		return draining()
+	}
+	if s.health.down() {
+		return refuse(StorageUnavailable, "the storage cannot be used at the moment")
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	err := s.read(ctx, func(t *turn) error {
+		_, err := t.Updated()
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return &Failure{Code: StorageUnavailable, Detail: "the storage does not answer", Err: err}
+	}
+	return err
+}
+
+// watchLoop notices that the storage is back, and that the process was paused:
+// in both cases clients could not reach us, and nothing expires for a while.
+func (s *Service) watchLoop(ctx context.Context) {
+	tick := time.NewTicker(watchTick)
+	defer tick.Stop()
+	census := time.NewTicker(censusTick)
+	defer census.Stop()
+	s.survive("count", func() error { return s.count(ctx) })
+	s.tick()
+	defer s.ticked.Store(0)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-census.C:
+			s.survive("count", func() error { return s.count(ctx) })
+			continue
+		case <-tick.C:
+		}
+		if late := s.paused(s.now()); late > 0 {
+			s.Spare()
+			s.Log.Warn("this process was paused; nothing expires for a while", "for", late.Round(time.Second), "bootGrace", s.Config.BootGrace)
+		}
+		s.tick()
+		if s.health.down() {
+			s.survive("probe the storage", func() error { return s.probe(ctx) })
+		}
+	}
+}
+
+// tick notes that the process runs. It goes by the wall clock: the monotonic
+// one stands still while a machine sleeps.
+func (s *Service) tick() { s.ticked.Store(millis(s.now())) }
+
+// paused is for how long the process has not run, if it is long enough to matter.
+func (s *Service) paused(now time.Time) time.Duration {
+	ticked := s.ticked.Load()
+	if late := now.Sub(time.UnixMilli(ticked)); ticked > 0 && late > pauseNoticed {
+		return late
+	}
+	return 0
+}
+
+// probe tries the storage after a failure.
+func (s *Service) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := s.Store.Probe(ctx); err != nil {
+		return err
+	}
+	since := s.health.recovered()
+	s.Spare()
+	s.Log.Warn("the storage can be used again; nothing expires for a while", "wasAwayFor", s.now().Sub(since).Round(time.Millisecond), "bootGrace", s.Config.BootGrace)
+	return nil
+}
+
+// survive runs one step of a loop that must not die: an error or a panic is
+// logged, and the loop goes on.
+func (s *Service) survive(step string, f func() error) {
+	if err := caught(f); err != nil {
+		s.Log.Error("could not "+step, "error", err)
+	}
+}
+
+// caught runs f and turns a panic into an error.
+func caught(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
+}

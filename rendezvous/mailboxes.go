@@ -1,0 +1,210 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Sight is a mailbox as a side in it sees it.
+type Sight struct {
+	Mailbox MailboxID   `json:"mailbox"`
+	Sides   []SightSide `json:"sides"`
+	Last    Position    `json:"lastPosition"`
+}
+
+// SightSide is one of the mailbox's sides; Mood is empty until it has closed.
+type SightSide struct {
+	Side Side `json:"side"`
+	Mood Mood `json:"mood,omitempty"`
+}
+
+func sight(m Mailbox) Sight {
+	seen := Sight{Mailbox: m.ID, Sides: []SightSide{}, Last: m.Last}
+	for _, o := range m.Sides {
+		one := SightSide{Side: o.Side}
+		if o.Closed != nil {
+			one.Mood = o.Closed.Mood
+		}
+		seen.Sides = append(seen.Sides, one)
+	}
+	return seen
+}
+
+// Open enters the mailbox, making it if there is none, and subscribes the
+// session to it: the messages after the given position come as frames, and from then on
+// all that happens. It refuses with CROWDED, QUOTA_EXCEEDED, WINDOW_FULL if there is more to replay than
+// the session may leave unacknowledged, and INVALID_REQUEST if after is past the last message.
+func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[Sight], error) {
+	return do(ctx, s, c, func(t *turn) (Sight, error) {
+		m, err := t.open(t.me.App, t.me.Side, id, after, ttl)
+		if err != nil {
+			return Sight{}, err
+		}
+		return sight(m), t.subscribe(m, after)
+	})
+}
+
+// Close leaves the mailbox. When nobody who entered is in any more it is retired. There need not be one.
+func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood) (Answer[struct{}], error) {
+	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.close(t.me.App, t.me.Side, id, mood) })
+}
+
+// Look is the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
+func (s *Service) Look(ctx context.Context, q Query, id MailboxID) (Answer[Sight], error) {
+	return look(ctx, s, q, func(t *turn) (Sight, error) {
+		m, err := t.inside(id)
+		return sight(m), err
+	})
+}
+
+// inside loads a mailbox that the side who acts is in.
+func (t *turn) inside(id MailboxID) (Mailbox, error) {
+	m, err := t.Mailbox(t.me.App, id)
+	if errors.Is(err, ErrNotFound) || err == nil && !m.Has(t.me.Side) {
+		return m, refuse(NotFound, "this side is in no such mailbox; claim its nameplate or open it first")
+	}
+	return m, err
+}
+
+func (t *turn) open(app AppID, side Side, id MailboxID, after Position, ttl time.Duration) (Mailbox, error) {
+	if err := t.mayLast(ttl); err != nil {
+		return Mailbox{}, err
+	}
+	m, err := t.Mailbox(app, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		m = NewMailbox(app, id, t.s.Config.MailboxTTL, t.now)
+	case err != nil:
+		return m, err
+	}
+	if after > m.Last {
+		return m, refuse(InvalidRequest, "after is %d, and the last message is at %d", after, m.Last)
+	}
+	had, inside := m.HasOpen(side), m.Has(side)
+	m, admitted := m.Open(side, t.now)
+	if !admitted {
+		if err := t.UpdateMailbox(m); err != nil {
+			return m, err
+		}
+		return m, refuse(Crowded, "two other sides share this mailbox already")
+	}
+	if !inside {
+		if err := t.mayEnter(app, side); err != nil {
+			return m, err
+		}
+	}
+	m = m.Extend(ttl)
+	if m.Key == 0 {
+		if m, err = t.CreateMailbox(m); err != nil {
+			return m, err
+		}
+	} else if err := t.UpdateMailbox(m); err != nil {
+		return m, err
+	}
+	if had {
+		return m, nil
+	}
+	return m, t.publish(m, OpenedFrame{side})
+}
+
+// subscribe has the session sent the log after a position, and then all that
+// happens. A session that subscribes already is sent nothing again.
+func (t *turn) subscribe(m Mailbox, after Position) error {
+	fresh, err := t.Subscribe(t.me.Key, m.Key)
+	if err != nil || !fresh || after == m.Last {
+		return err
+	}
+	backlog, err := t.Backlog(t.me.Key)
+	if err != nil {
+		return err
+	}
+	limits := t.s.Config.Limits
+	if backlog.Frames += int64(m.Last - after); backlog.Frames > limits.WindowFrames {
+		return windowFull(m.Last - after)
+	}
+	for after < m.Last {
+		page, err := t.Messages(m.Key, after, limits.AnswerFrames, limits.AnswerBytes)
+		if err != nil {
+			return err
+		}
+		for _, message := range page {
+			if backlog.Bytes += int64(len(message.Body)); backlog.Bytes > limits.WindowBytes {
+				return windowFull(m.Last - after)
+			}
+			t.posts = append(t.posts, post{t.me.Key, m.ID, MessageFrame{message}})
+			after = message.Position
+		}
+	}
+	return nil
+}
+
+func windowFull(messages Position) error {
+	return refuse(WindowFull, "%d messages are more than this session may leave unacknowledged; acknowledge what was received, or read them with GET /v1/mailboxes/{mailbox}/messages and open with after=", messages)
+}
+
+func (t *turn) close(app AppID, side Side, id MailboxID, mood Mood) error {
+	m, err := t.Mailbox(app, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, left := m.Close(side, mood, t.now)
+	if !left {
+		return nil
+	}
+	if err := t.publish(m, ClosedFrame{side, mood}); err != nil {
+		return err
+	}
+	if m.Empty() {
+		return t.retire(m, RetiredClosed)
+	}
+	subscribers, err := t.Subscribers(m.Key)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subscribers {
+		if sub.Side == side {
+			if err := t.Unsubscribe(sub.Key, m.Key); err != nil {
+				return err
+			}
+		}
+	}
+	return t.UpdateMailbox(m)
+}
+
+// retire removes a mailbox with the nameplate that points to it, and remembers
+// how their lives went. Its retirement is the last that its subscribers hear of it.
+func (t *turn) retire(m Mailbox, why RetiredReason) error {
+	if err := t.publish(m, RetiredFrame{why, m.Last}); err != nil {
+		return err
+	}
+	nameplates, err := t.NameplatesTo(m.Key)
+	if err != nil {
+		return err
+	}
+	for _, n := range nameplates {
+		if err := t.retireNameplate(n, why == RetiredPruned); err != nil {
+			return err
+		}
+	}
+	return t.RetireMailbox(m, SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur))
+}
+
+func (t *turn) mayEnter(app AppID, side Side) error {
+	in, err := t.CountMailboxesOf(app, side)
+	if err == nil && in >= t.s.Config.Limits.Mailboxes {
+		return refuse(QuotaExceeded, "a side may be in %d mailboxes; close one first", t.s.Config.Limits.Mailboxes)
+	}
+	return err
+}
+
+// mayLast refuses a life that is longer than the server grants anyone.
+func (t *turn) mayLast(ttl time.Duration) error {
+	if ttl > t.s.Config.MaxTTL {
+		return refuse(InvalidRequest, "ttlMs is at most %d here", t.s.Config.MaxTTL.Milliseconds())
+	}
+	return nil
+}

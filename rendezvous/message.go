@@ -1,0 +1,18 @@
+package rendezvous
+
+import "time"
+
+// Draft is a message as a side hands it in.
+type Draft struct {
+	Phase string
+	Body  string
+	ID    *string // echoed, never used to deduplicate
+}
+
+// Message is a message in its mailbox.
+type Message struct {
+	Position Position
+	Side     Side
+	Draft
+	Received time.Time
+}

@@ -1,0 +1,232 @@
+package rendezvous
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"errors"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Claimed is what a side gets for a nameplate.
+type Claimed struct {
+	Nameplate NameplateID `json:"nameplate"`
+	Mailbox   MailboxID   `json:"mailbox"`
+}
+
+// Allocate claims a nameplate that nobody has, the shortest there is, and
+// enters the side in the new mailbox behind it. ttl asks for a longer life of the mailbox; 0 asks for nothing.
+// It refuses with QUOTA_EXCEEDED or OVERLOADED.
+func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (Answer[Claimed], error) {
+	return do(ctx, s, c, func(t *turn) (Claimed, error) { return t.allocate(t.me.App, t.me.Side, ttl) })
+}
+
+// Claim claims a nameplate, making it if there is none, and enters the side in
+// its mailbox. It refuses with RECLAIMED, CROWDED or QUOTA_EXCEEDED.
+func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time.Duration) (Answer[Claimed], error) {
+	return do(ctx, s, c, func(t *turn) (Claimed, error) { return t.claim(t.me.App, t.me.Side, id, ttl) })
+}
+
+// Release lets go of a nameplate. There need not be one.
+func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answer[struct{}], error) {
+	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.release(t.me.App, t.me.Side, id) })
+}
+
+// nameplateListSize is what one nameplate adds to the list beside its digits: {"id":""},
+const nameplateListSize = 10
+
+// List is the session's app's nameplates that wait for a partner, sorted, as many as fit in a list.
+func (s *Service) List(ctx context.Context, q Query) (Answer[[]NameplateID], error) {
+	return look(ctx, s, q, func(t *turn) ([]NameplateID, error) { return t.list(t.me.App) })
+}
+
+func (t *turn) list(app AppID) ([]NameplateID, error) {
+	size := t.s.Config.Limits.ListBytes - 2*nameplateListSize // the brackets, and the list's name
+	waiting, err := t.WaitingNameplates(app, size/(nameplateListSize+1))
+	for i, id := range waiting {
+		if size -= len(id) + nameplateListSize; size < 0 {
+			return waiting[:i], err
+		}
+	}
+	return waiting, err
+}
+
+func (t *turn) allocate(app AppID, side Side, ttl time.Duration) (Claimed, error) {
+	if err := t.mayLast(ttl); err != nil {
+		return Claimed{}, err
+	}
+	id, err := t.freeNameplate(app)
+	if err != nil {
+		return Claimed{}, err
+	}
+	return t.newNameplate(app, side, id, ttl)
+}
+
+func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
+	if err := t.mayLast(ttl); err != nil {
+		return Claimed{}, err
+	}
+	n, m, err := t.nameplate(app, id)
+	if errors.Is(err, ErrNotFound) {
+		return t.newNameplate(app, side, id, ttl)
+	}
+	if err != nil {
+		return Claimed{}, err
+	}
+	claimed, why := n.Claim(side, t.now)
+	if why == Reclaimed {
+		return Claimed{}, refuse(Reclaimed, "this side has released nameplate %s and cannot claim it again", id)
+	}
+	inside := m.Has(side)
+	m, admitted := m.Enter(side, t.now)
+	if why == Crowded || !admitted {
+		return Claimed{}, t.crowd(n, m) // n as it was: who is not admitted gets no claim
+	}
+	if len(claimed.Claims) > len(n.Claims) {
+		if err := t.mayHoldNameplate(app, side); err != nil {
+			return Claimed{}, err
+		}
+	}
+	if !inside {
+		if err := t.mayEnter(app, side); err != nil {
+			return Claimed{}, err
+		}
+	}
+	m = m.Extend(ttl)
+	claimed.StaleAt = m.StaleAt
+	if err := t.UpdateMailbox(m); err != nil {
+		return Claimed{}, err
+	}
+	return Claimed{id, m.ID}, t.UpdateNameplate(claimed)
+}
+
+// crowd refuses a third side and remembers that there was one. It renews nothing.
+func (t *turn) crowd(n Nameplate, m Mailbox) error {
+	n.Crowded, m.Crowded = true, true
+	if err := t.UpdateMailbox(m); err != nil {
+		return err
+	}
+	if err := t.UpdateNameplate(n); err != nil {
+		return err
+	}
+	return refuse(Crowded, "two other sides share this nameplate already")
+}
+
+// nameplate loads one with its mailbox. One whose mailbox has vanished, which
+// no transaction of ours leaves behind, is retired on the spot: it leads nowhere.
+func (t *turn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) {
+	n, err := t.Nameplate(app, id)
+	if err != nil {
+		return n, Mailbox{}, err
+	}
+	m, err := t.MailboxByKey(n.Mailbox)
+	if errors.Is(err, ErrNotFound) {
+		if err := t.retireNameplate(n, true); err != nil {
+			return n, m, err
+		}
+	}
+	return n, m, err
+}
+
+func (t *turn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
+	if err := t.mayHoldNameplate(app, side); err != nil {
+		return Claimed{}, err
+	}
+	if err := t.mayEnter(app, side); err != nil {
+		return Claimed{}, err
+	}
+	m := NewMailbox(app, mintMailbox(), t.s.Config.MailboxTTL, t.now).Extend(ttl)
+	m.ForNameplate = true
+	m, _ = m.Enter(side, t.now)
+	m, err := t.CreateMailbox(m)
+	if err != nil {
+		return Claimed{}, err
+	}
+	n := Nameplate{App: app, ID: id, Mailbox: m.Key, Created: t.now, StaleAt: m.StaleAt}
+	n, _ = n.Claim(side, t.now)
+	return Claimed{id, m.ID}, t.CreateNameplate(n)
+}
+
+func (t *turn) release(app AppID, side Side, id NameplateID) error {
+	n, err := t.Nameplate(app, id)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	n = n.Release(side, t.now)
+	if !n.Held() {
+		return t.retireNameplate(n, false)
+	}
+	return t.UpdateNameplate(n)
+}
+
+func (t *turn) retireNameplate(n Nameplate, pruned bool) error {
+	return t.RetireNameplate(n, SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur))
+}
+
+func (t *turn) mayHoldNameplate(app AppID, side Side) error {
+	held, err := t.CountNameplatesOf(app, side)
+	if err == nil && held >= t.s.Config.Limits.Nameplates {
+		return refuse(QuotaExceeded, "a side may hold %d nameplates; release one first", t.s.Config.Limits.Nameplates)
+	}
+	return err
+}
+
+// freeNameplate finds the shortest nameplate that is free, any of them as likely as another.
+func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
+	last := len(Digits) - 1
+	for _, r := range Digits[:last] {
+		taken, err := t.TakenNumbers(app, r.Low, r.High)
+		if err != nil {
+			return "", err
+		}
+		if number, err := PickFree(r.Low, r.High, taken, draw); err == nil {
+			return NameplateID(strconv.Itoa(number)), nil
+		}
+	}
+	low, high := Digits[last].Low, Digits[last].High
+	for range 100 { // blindly, since there are so many: with half of them taken, all fail once in 10^30
+		id := NameplateID(strconv.Itoa(low + draw(high-low+1)))
+		switch _, err := t.Nameplate(app, id); {
+		case errors.Is(err, ErrNotFound):
+			return id, nil
+		case err != nil:
+			return "", err
+		}
+	}
+	taken, err := t.TakenNumbers(app, low, high)
+	if err != nil {
+		return "", err
+	}
+	number, err := PickFree(low, high, taken, draw)
+	if err != nil {
+		return "", refuse(Overloaded, "%v: all of them are taken; try again later, or claim a longer one", err)
+	}
+	return NameplateID(strconv.Itoa(number)), nil
+}
+
+// draw is a random number of 0…n−1 that nobody can foresee.
+func draw(n int) int {
+	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
+	if err != nil {
+		panic("unreachable: crypto/rand does not fail: " + err.Error())
+	}
+	return int(i.Int64())
+}
+
+// mintMailbox makes a mailbox id of 128 random bits.
+func mintMailbox() MailboxID { return MailboxID(mint(16)) }
+
+// mintSide makes a side of 40 random bits, as wormhole clients do.
+func mintSide() Side { return Side(mint(5)) }
+
+func mint(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails: see crypto/rand
+	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))
+}

@@ -1,0 +1,308 @@
+package rendezvous
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"restante/session"
+)
+
+const (
+	pruneBatch   = 500       // stale things listed at a time
+	maxPruneWait = time.Hour // the longest until something that could not be pruned is tried again
+)
+
+// Kind is what is pruned.
+type Kind string
+
+// The kinds of things that are pruned; [KindList] stands for finding them.
+const (
+	KindSession   Kind = "session"
+	KindMailbox   Kind = "mailbox"
+	KindNameplate Kind = "nameplate"
+	KindTombstone Kind = "tombstone"
+	KindList      Kind = "list"
+)
+
+// Pruned is what one run of pruning did.
+type Pruned struct {
+	Started, Finished time.Time
+	Retired           map[Kind]int
+	Failed            int // things that could not be pruned in this run
+	Spared            bool
+}
+
+// PruneFailure is something that could not be pruned, and is not tried again before NextTry.
+type PruneFailure struct {
+	Kind     Kind
+	Key      string // names it in the log, and tells a client nothing
+	Attempts int
+	Last     time.Time
+	NextTry  time.Time
+	Err      error
+}
+
+// pruner remembers what could not be pruned.
+type pruner struct {
+	mu       sync.Mutex
+	last     Pruned
+	failures map[string]PruneFailure // by kind and key
+}
+
+// Prune retires what is stale: mailboxes, then nameplates, then sessions, each
+// in a transaction of its own. What fails or panics is logged with what it concerns, counted,
+// and passed by; it is tried again later and later. In the grace after a start nothing is pruned.
+func (s *Service) Prune(ctx context.Context) Pruned {
+	run := Pruned{Started: s.now(), Retired: map[Kind]int{}}
+	if run.Started.Before(s.timing().SpareUntil) {
+		run.Spared = true
+	} else {
+		s.pruneMailboxes(ctx, &run)
+		s.pruneNameplates(ctx, &run)
+		s.pruneSessions(ctx, &run)
+		s.pruneTombstones(ctx, &run)
+	}
+	run.Finished = s.now()
+	s.stats.PruneRuns.Add(1)
+	s.pruner.mu.Lock()
+	defer s.pruner.mu.Unlock()
+	s.pruner.last = run
+	return run
+}
+
+// pruneLoop prunes every interval, whatever happens.
+func (s *Service) pruneLoop(ctx context.Context) {
+	tick := time.NewTicker(s.Config.PruneInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.survive("prune", func() error {
+			run := s.Prune(ctx)
+			s.Log.Info("pruned", "retired", run.Retired, "failed", run.Failed, "spared", run.Spared, "took", run.Finished.Sub(run.Started).Round(time.Millisecond))
+			return nil
+		})
+	}
+}
+
+// sweep walks the stale things of one kind, page by page, so that one that
+// cannot be pruned does not stand in the way of those behind it.
+func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page func(tx Tx, after C) ([]C, error), name func(C) string, prune func(*turn, C) (bool, error)) {
+	var after C
+	for {
+		var found []C
+		if !s.attempt(run, KindList, string(kind), func() error {
+			return s.read(ctx, func(t *turn) (err error) {
+				found, err = page(t.Tx, after)
+				return err
+			})
+		}) {
+			return
+		}
+		for _, one := range found {
+			if ctx.Err() != nil {
+				return
+			}
+			retired := false
+			done := s.attempt(run, kind, name(one), func() error {
+				return s.transact(ctx, func(t *turn) (err error) {
+					retired, err = prune(t, one)
+					return err
+				})
+			})
+			if done && retired {
+				run.Retired[kind]++
+			}
+		}
+		if len(found) < pruneBatch {
+			return
+		}
+		after = found[len(found)-1]
+	}
+}
+
+// attempt does one step of pruning, unless it failed not long ago.
+func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error) bool {
+	name := string(kind) + " " + key
+	s.pruner.mu.Lock()
+	failure, failed := s.pruner.failures[name]
+	s.pruner.mu.Unlock()
+	if failed && s.now().Before(failure.NextTry) {
+		run.Failed++
+		return false
+	}
+	err := caught(step)
+	s.pruner.mu.Lock()
+	defer s.pruner.mu.Unlock()
+	if err == nil {
+		delete(s.pruner.failures, name)
+		return true
+	}
+	if errors.Is(err, context.Canceled) {
+		return false // the server is stopping
+	}
+	failure = PruneFailure{Kind: kind, Key: key, Attempts: failure.Attempts + 1, Last: s.now(), Err: err}
+	wait := maxPruneWait
+	if doublings := failure.Attempts - 1; doublings < 10 {
+		wait = min(wait, s.Config.PruneInterval<<doublings)
+	}
+	failure.NextTry = failure.Last.Add(wait - s.Config.PruneInterval/2) // half an interval early, so that the run that is due finds it due
+	if s.pruner.failures == nil {
+		s.pruner.failures = map[string]PruneFailure{}
+	}
+	s.pruner.failures[name] = failure
+	run.Failed++
+	s.stats.PruneFailed.Add(1)
+	s.Log.Error("could not prune", "kind", kind, "key", key, "attempts", failure.Attempts, "nextTry", failure.NextTry, "error", err)
+	return false
+}
+
+// PruneFailures are the things that could not be pruned, in order.
+func (s *Service) PruneFailures() []PruneFailure {
+	s.pruner.mu.Lock()
+	defer s.pruner.mu.Unlock()
+	failures := make([]PruneFailure, 0, len(s.pruner.failures))
+	for _, f := range s.pruner.failures {
+		failures = append(failures, f)
+	}
+	slices.SortFunc(failures, func(a, b PruneFailure) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
+	})
+	return failures
+}
+
+func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
+	sweep(ctx, s, run, KindMailbox,
+		func(tx Tx, after MailboxCursor) ([]MailboxCursor, error) {
+			return tx.StaleMailboxes(run.Started, after, pruneBatch)
+		},
+		func(c MailboxCursor) string { return fmt.Sprint(int64(c.Key)) },
+		(*turn).pruneMailbox)
+}
+
+// pruneMailbox retires a mailbox whose life is over, or puts it off while
+// somebody who is in it is alive.
+func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
+	m, err := t.MailboxByKey(c.Key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	holders, err := t.Holders(m.Key)
+	if err != nil {
+		return false, err
+	}
+	var seen time.Time
+	for _, h := range holders {
+		switch state := t.s.state(h, t.now).(type) {
+		case session.Attached:
+			seen = latest(seen, state.Seen)
+		case session.Detached:
+			seen = latest(seen, state.Seen)
+		case session.Closed:
+		}
+	}
+	if stale := m.Stale(seen); stale.After(t.now) {
+		m.StaleAt = stale
+		return false, t.UpdateMailbox(m)
+	}
+	return true, t.retire(m, RetiredPruned)
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (s *Service) pruneNameplates(ctx context.Context, run *Pruned) {
+	sweep(ctx, s, run, KindNameplate,
+		func(tx Tx, after NameplateCursor) ([]NameplateCursor, error) {
+			return tx.StaleNameplates(run.Started, after, pruneBatch)
+		},
+		func(c NameplateCursor) string { return digest(string(c.App), string(c.ID)) },
+		(*turn).pruneNameplate)
+}
+
+// pruneNameplate puts a nameplate off for as long as its mailbox lives, which
+// it retires with. Only one whose mailbox has vanished is retired here.
+func (t *turn) pruneNameplate(c NameplateCursor) (retired bool, err error) {
+	n, err := t.Nameplate(c.App, c.ID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	m, err := t.MailboxByKey(n.Mailbox)
+	if errors.Is(err, ErrNotFound) {
+		return true, t.retireNameplate(n, true)
+	}
+	if err != nil {
+		return false, err
+	}
+	n.StaleAt = latest(m.StaleAt, t.now.Add(t.s.Config.PruneInterval))
+	return false, t.UpdateNameplate(n)
+}
+
+func (s *Service) pruneSessions(ctx context.Context, run *Pruned) {
+	sweep(ctx, s, run, KindSession,
+		func(tx Tx, after SweepCursor) ([]SweepCursor, error) {
+			return tx.SessionsToSweep(run.Started, after, pruneBatch)
+		},
+		func(c SweepCursor) string { return c.Key.String() },
+		(*turn).pruneSession)
+}
+
+// pruneSession puts a tombstone in an expired session's place, and removes a
+// tombstone that has stood long enough.
+func (t *turn) pruneSession(c SweepCursor) (retired bool, err error) {
+	stored, err := t.Session(c.Key)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if stored.Ended != nil {
+		return true, t.forget(c.Key)
+	}
+	if closed, is := t.s.state(stored, t.now).(session.Closed); is {
+		t.wake(Topic{Session: c.Key})
+		return true, t.bury(stored, closed)
+	}
+	until := t.s.clients.seen(c.Key, stored.Seen, t.now)
+	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.now.Add(t.s.Config.PruneInterval)))
+}
+
+// pruneTombstones removes the oldest where there are more than may stand.
+func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
+	most := int(s.Config.Limits.Sessions)
+	for range pruneBatch {
+		over := false
+		if !s.attempt(run, KindTombstone, "oldest", func() error {
+			return s.transact(ctx, func(t *turn) error {
+				count, err := t.CountTombstones(most + 1)
+				over = count > most
+				if err != nil || !over {
+					return err
+				}
+				return t.forgetOldest("")
+			})
+		}) || !over {
+			return
+		}
+		run.Retired[KindTombstone]++
+	}
+}

@@ -1,0 +1,167 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"restante/hub"
+	"restante/session"
+)
+
+// Receive is how a session asks for its frames.
+type Receive struct {
+	Session session.Key
+	// Ack says that every frame below it is processed; nil says nothing new.
+	Ack *session.Seq
+	// Epoch is that of the handshake the receiver came from; nil means the current one.
+	Epoch *session.Epoch
+	// Wait is the longest to hold, if that is less than was announced.
+	Wait *time.Duration
+}
+
+// Received is the answer: frames, or a heartbeat if there are none.
+type Received struct {
+	Wanted   session.Seq // the next command wanted
+	Frames   [][]byte    // as they are sent; see [Encode]
+	NextWait time.Duration
+	Now      time.Time
+}
+
+// batch is one look at the outbox.
+type batch struct {
+	Received
+	authentic bool // there is such a session, whatever else is wrong
+	epoch     session.Epoch
+	grace     time.Duration
+	from      session.Seq
+	full      bool
+}
+
+// Receive answers the session's frames from Ack on, and where there are none,
+// holds until there are or until the hold it announced is over.
+//
+// There is one receiver at a time: a handshake ends those of older epochs
+// (SUPERSEDED: stop), and within an epoch the later arrival ends the earlier (SUPERSEDED: slow down).
+// It also refuses with SESSION_STATE_MISMATCH if Ack was never sent, with WINDOW_FULL once when
+// too much is unacknowledged, and with DRAINING.
+//
+// Watch, read, wait: whatever commits after the watch began wakes it, so nothing slips in between.
+func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
+	if s.draining.Load() {
+		return Received{}, draining()
+	}
+	topic := Topic{Session: r.Session}
+	watch := s.hub.Watch(topic)
+	defer func() { watch.Stop() }()
+	got, err := s.batch(ctx, r)
+	if err != nil {
+		if got.authentic {
+			s.clients.saw(r.Session, s.now(), got.grace)
+		}
+		return Received{}, err
+	}
+	leave := s.clients.park(r.Session, s.now, got.grace)
+	defer leave()
+	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
+		return Received{}, s.superseded(true)
+	}
+	seated, stand := s.seats.Take(ctx, r.Session)
+	defer stand()
+	if s.clients.full(r.Session, got.full) {
+		return Received{}, refuse(WindowFull, "more than %d frames, or their size, wait to be acknowledged; receiving goes on, and the session ends at twice that", s.Config.Limits.WindowFrames)
+	}
+	hold := got.NextWait
+	if r.Wait != nil {
+		hold = min(hold, *r.Wait)
+	}
+	patience, cancel := context.WithTimeout(seated, hold)
+	defer cancel()
+	s.stats.Parked.Add(1)
+	defer s.stats.Parked.Add(-1)
+	for over := false; len(got.Frames) == 0 && !over; {
+		err := watch.Wait(patience)
+		switch {
+		case ctx.Err() != nil:
+			return Received{}, ctx.Err()
+		case seated.Err() != nil:
+			return Received{}, s.superseded(true)
+		case errors.Is(err, hub.ErrClosed):
+			sleep(patience, rand.N(max(s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
+			over = true
+			continue
+		}
+		// Woken, or at the end of patience: a wake that was lost costs a delay, never a frame.
+		over = err != nil
+		watch.Stop()
+		watch = s.hub.Watch(topic)
+		if got, err = s.batch(ctx, r); err != nil {
+			return Received{}, err
+		}
+	}
+	if len(got.Frames) == 0 {
+		s.stats.Heartbeats.Add(1)
+	}
+	s.stats.Frames.Add(int64(len(got.Frames)))
+	return got.Received, nil
+}
+
+// batch looks at the outbox once. Looking is what finds out that the session
+// ended, or that a handshake began a newer epoch, whoever did that and wherever.
+func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
+	var got batch
+	err := s.read(ctx, func(t *turn) error {
+		attached, err := t.attach(r.Session)
+		if err != nil {
+			return err
+		}
+		got = batch{authentic: true, epoch: attached.Epoch, grace: attached.Grace}
+		got.Wanted, got.Now = attached.Wanted, t.now
+		got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
+		switch {
+		case r.Epoch != nil && *r.Epoch < attached.Epoch:
+			return s.superseded(false)
+		case r.Epoch != nil && *r.Epoch > attached.Epoch:
+			return refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
+		}
+		got.from = s.clients.acked(r.Session, attached.Epoch, attached.Kept)
+		if r.Ack != nil {
+			if _, err := attached.Acknowledge(*r.Ack); err != nil {
+				return refuse(SessionStateMismatch, "%v", err)
+			}
+			if *r.Ack < got.from {
+				return s.superseded(true)
+			}
+			got.from = *r.Ack
+		}
+		if got.from == attached.Next {
+			return nil
+		}
+		limits := s.Config.Limits
+		if got.full = int64(attached.Next-got.from) > limits.WindowFrames; !got.full {
+			backlog, err := t.Backlog(r.Session)
+			if err != nil {
+				return err
+			}
+			got.full = backlog.Bytes > limits.WindowBytes
+		}
+		got.Frames, err = t.Frames(r.Session, got.from, limits.AnswerFrames, limits.AnswerBytes)
+		return err
+	})
+	return got, err
+}
+
+func (s *Service) superseded(again bool) *Failure {
+	s.stats.Superseded.Add(1)
+	f := refuse(Superseded, "a newer handshake of this session took over; this receiver is to stop")
+	if again {
+		f = refuse(Superseded, "another receive of this session came later, or had acknowledged more; ask again in a moment if this is the one that goes on")
+	}
+	f.Again = again
+	return f
+}
+
+func draining() *Failure {
+	return refuse(Draining, "this server is stopping; try again")
+}

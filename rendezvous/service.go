@@ -1,0 +1,232 @@
+package rendezvous
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"restante/hub"
+	"restante/session"
+)
+
+// Config is the policy of a [Service]: what [DefaultConfig] says unless an operator says otherwise.
+type Config struct {
+	HeartbeatInterval   time.Duration // the longest a receive is held
+	HeartbeatsUntilDead int           // intervals of silence that detach a session
+	ClientTimeout       time.Duration // after which a client should take the server for gone
+	SessionGrace        time.Duration // how long a detached session is waited for
+	MailboxTTL          time.Duration // how long a mailbox that nobody holds is kept
+	MaxTTL              time.Duration // the longest grace or ttl a client may ask for
+	TombstoneTTL        time.Duration // how long the end of a session is remembered
+	BootGrace           time.Duration // how long nothing expires after a start or an outage
+	PruneInterval       time.Duration // between two runs of pruning
+	DrainSpan           time.Duration // over which parked receives are released at a stop
+	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
+	Limits              Limits
+}
+
+// Limits bound what clients may take. Zero means none of it, not no limit.
+type Limits struct {
+	MailboxMessages int64 // messages in a mailbox
+	MailboxBytes    int64 // and the bytes of their bodies
+	Nameplates      int   // nameplates held by a side
+	Mailboxes       int   // mailboxes that a side is in
+	AddressSessions int   // live sessions, and tombstones, of an address
+	Sessions        int64 // live sessions, and tombstones, in all
+	WindowFrames    int64 // unacknowledged frames of a session
+	WindowBytes     int64 // and their bytes
+	AnswerFrames    int   // frames in one answer
+	AnswerBytes     int64 // and their bytes
+	ListBytes       int   // the list of nameplates
+}
+
+// DefaultConfig is what a server does that nobody configured.
+func DefaultConfig() Config {
+	return Config{
+		HeartbeatInterval:   25 * time.Second,
+		HeartbeatsUntilDead: 2,
+		ClientTimeout:       time.Minute,
+		SessionGrace:        10 * time.Minute,
+		MailboxTTL:          11 * time.Minute,
+		MaxTTL:              24 * time.Hour,
+		TombstoneTTL:        24 * time.Hour,
+		BootGrace:           11 * time.Minute,
+		PruneInterval:       5 * time.Minute,
+		DrainSpan:           2 * time.Second,
+		Limits: Limits{
+			MailboxMessages: 100_000,
+			MailboxBytes:    64 << 20,
+			Nameplates:      16,
+			Mailboxes:       64,
+			AddressSessions: 1_000,
+			Sessions:        1_000_000,
+			WindowFrames:    10_000,
+			WindowBytes:     16 << 20,
+			AnswerFrames:    100,
+			AnswerBytes:     256 << 10,
+			ListBytes:       32 << 10,
+		},
+	}
+}
+
+// sightingSlack is how far the stored sign of life of a session may lag behind
+// the true one: what is not written for a minute must still be believed.
+const sightingSlack = time.Minute
+
+// Topic is what a parked request waits for news of: a session's outbox or a mailbox's log.
+type Topic struct {
+	Session session.Key
+	Mailbox MailboxKey
+}
+
+// Newcomer is a client that shakes hands, as [Service.Admit] is asked about it.
+type Newcomer struct {
+	App      AppID
+	Client   [2]string // implementation and version; empty if it did not say
+	Metadata json.RawMessage
+	Address  string
+}
+
+// Service is the use cases. Its exported fields are set before first use and not changed after.
+type Service struct {
+	Config Config
+	Store  Store
+	Log    *slog.Logger
+	// Now is the clock of this process; nil means time.Now.
+	Now func() time.Time
+	// Admit refuses a handshake by answering an error: a [Failure] as it is,
+	// any other as REJECTED_BY_CUSTOM_HANDLER. nil admits everyone.
+	Admit func(context.Context, Newcomer) error
+
+	hub     hub.Hub[Topic]
+	seats   hub.Seats[session.Key]
+	clients clients
+	health  health
+	pruner  pruner
+	census  census
+	stats   Stats
+
+	draining   atomic.Bool
+	spareUntil atomic.Int64 // unix milliseconds: see session.Timing
+	ticked     atomic.Int64 // unix milliseconds: when watchLoop last ticked; 0 while it does not run
+}
+
+// Stats counts what the service did since it started; all of it only grows, except Parked.
+type Stats struct {
+	Parked       atomic.Int64 // receives that are held now
+	Frames       atomic.Int64 // frames handed out, repeated ones included
+	Heartbeats   atomic.Int64 // receives that ended without a frame
+	Superseded   atomic.Int64 // receives that made way for another
+	Replayed     atomic.Int64 // repeated commands that got their recorded reply
+	Handshakes   atomic.Int64 // accepted handshakes
+	Resumed      atomic.Int64 // of these, those that resumed a session
+	Rejected     atomic.Int64 // refused handshakes
+	Overflowed   atomic.Int64 // sessions ended because their frames piled up
+	PruneRuns    atomic.Int64
+	PruneFailed  atomic.Int64 // things that could not be pruned, each time
+	StorageFails atomic.Int64 // transactions that the storage could not serve
+}
+
+// Stats are this process's counters.
+func (s *Service) Stats() *Stats { return &s.stats }
+
+func (s *Service) now() time.Time {
+	if s.Now != nil {
+		return s.Now()
+	}
+	return time.Now()
+}
+
+// timing is when silence means something, at this moment.
+func (s *Service) timing() session.Timing {
+	if s.paused(s.now()) > 0 {
+		s.Spare() // a request came before the loop could tick
+	}
+	return session.Timing{
+		HeartbeatInterval:   s.Config.HeartbeatInterval,
+		HeartbeatsUntilDead: s.Config.HeartbeatsUntilDead,
+		Slack:               sightingSlack,
+		SpareUntil:          time.UnixMilli(s.spareUntil.Load()),
+	}
+}
+
+// Spare begins a grace in which nothing expires: whoever could not reach us must
+// find their things when they come back.
+func (s *Service) Spare() { s.spareUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
+
+// Run does what has to be done whether anybody asks or not, until ctx ends:
+// pruning, writing down signs of life, watching the storage and the clock. What it must
+// write down before the end, it has written when it returns.
+func (s *Service) Run(ctx context.Context) {
+	s.Spare()
+	done := make(chan struct{}, 3)
+	for _, loop := range []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop} {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			loop(ctx)
+		}()
+	}
+	for range cap(done) {
+		<-done
+	}
+}
+
+// Drain releases every parked receive with a heartbeat, spread over the drain
+// span, and refuses new handshakes and receives.
+func (s *Service) Drain() {
+	s.draining.Store(true)
+	s.hub.Close()
+}
+
+// read runs f in a view, and turns what goes wrong into what a client is told.
+func (s *Service) read(ctx context.Context, f func(*turn) error) error {
+	err := s.Store.View(ctx, func(tx Tx) error { return f(s.turn(tx)) })
+	return s.told(err)
+}
+
+// transact runs f and then delivers the frames it posted, in one transaction.
+func (s *Service) transact(ctx context.Context, f func(*turn) error) error {
+	err := s.Store.Update(ctx, func(tx Tx) error {
+		t := s.turn(tx)
+		if err := f(t); err != nil {
+			return err
+		}
+		return t.deliver()
+	})
+	return s.told(err)
+}
+
+// told is an error as a client is told about it.
+func (s *Service) told(err error) error {
+	var failure *Failure
+	switch {
+	case err == nil, errors.As(err, &failure):
+		return err
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err // the caller has left; nobody is told anything
+	case errors.Is(err, ErrUnavailable):
+		s.stats.StorageFails.Add(1)
+		s.health.fail(s.now())
+		return &Failure{Code: StorageUnavailable, Detail: "the storage cannot be used at the moment; nothing was changed, try again", Err: err}
+	case errors.Is(err, ErrOutcomeUnknown):
+		s.stats.StorageFails.Add(1)
+		s.health.fail(s.now())
+		return &Failure{Code: OutcomeUnknown, Detail: "the storage failed while committing, and whether it did cannot be known; look before you repeat it", Err: err}
+	}
+	return &Failure{Code: Internal, Detail: "something failed here; nothing was changed", Err: err}
+}
+
+// state is the state of a stored session at now, given what this process has
+// seen of its client and not written down yet.
+func (s *Service) state(stored Session, now time.Time) session.State {
+	stored.Seen = s.clients.seen(stored.Key, stored.Seen, now)
+	return stored.State(now, s.timing())
+}
+
+// sweepAt is when a living session has to be looked at: no earlier than it may expire.
+func (s *Service) sweepAt(seen time.Time, grace time.Duration) time.Time {
+	return seen.Add(s.timing().Silence()).Add(grace).Add(sightingSlack)
+}

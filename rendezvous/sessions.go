@@ -1,0 +1,400 @@
+package rendezvous
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"restante/session"
+)
+
+// Handshake is what a client asks for when it begins or resumes a session.
+type Handshake struct {
+	ID           session.ID // the zero ID has one minted
+	App          AppID
+	Side         Side // empty: the stored one, or one is minted
+	NextExpected session.Seq
+	NextSent     session.Seq
+	Epoch        session.Epoch // of the last handshake the client knows was accepted; 0 if none
+	Replaces     *session.ID
+	Client       [2]string
+	Metadata     json.RawMessage
+	Grace        time.Duration // a longer grace than the usual one; 0 asks for nothing
+	Address      string
+}
+
+// Welcome is the answer to an accepted handshake.
+type Welcome struct {
+	ID       session.ID
+	App      AppID
+	Side     Side
+	Resumed  bool
+	Epoch    session.Epoch
+	Wanted   session.Seq // the next command wanted
+	Kept     session.Seq // the first frame that will be sent (again)
+	Grace    time.Duration
+	NextWait time.Duration
+	Now      time.Time
+}
+
+// Shake begins or resumes a session as [session.Decide] decides, in one
+// transaction. A receive of an older epoch, on any replica, ends with it.
+//
+// It refuses with the codes of the handshake table, with what [Service.Admit] answers, and
+// with QUOTA_EXCEEDED, OVERLOADED or DRAINING.
+func (s *Service) Shake(ctx context.Context, h Handshake) (Welcome, error) {
+	w, err := s.shake(ctx, h)
+	switch {
+	case err != nil:
+		s.stats.Rejected.Add(1)
+	case w.Resumed:
+		s.stats.Resumed.Add(1)
+		s.stats.Handshakes.Add(1)
+	default:
+		s.stats.Handshakes.Add(1)
+	}
+	return w, err
+}
+
+func (s *Service) shake(ctx context.Context, h Handshake) (Welcome, error) {
+	if s.draining.Load() {
+		return Welcome{}, draining()
+	}
+	if err := s.admit(ctx, h); err != nil {
+		return Welcome{}, err
+	}
+	if h.Grace > s.Config.MaxTTL {
+		return Welcome{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
+	}
+	if h.ID == (session.ID{}) {
+		h.ID = session.NewID()
+	}
+	minted := mintSide()
+	var w Welcome
+	err := s.transact(ctx, func(t *turn) (err error) {
+		w, err = t.shake(h, minted)
+		return err
+	})
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Code == OutcomeUnknown {
+		return Welcome{}, &Failure{Code: StorageUnavailable, Detail: "the storage failed while committing; send the same handshake again", Err: err}
+	}
+	if err != nil {
+		return Welcome{}, err
+	}
+	s.clients.handshaken(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
+	return w, nil
+}
+
+func (s *Service) admit(ctx context.Context, h Handshake) error {
+	if s.Admit == nil {
+		return nil
+	}
+	err := s.Admit(ctx, Newcomer{h.App, h.Client, h.Metadata, h.Address})
+	var failure *Failure
+	if err == nil || errors.As(err, &failure) {
+		return err
+	}
+	return &Failure{Code: RejectedByCustomHandler, Detail: "this server does not admit the client", Err: err}
+}
+
+// shake gathers the facts, has them decided, and carries the decision out.
+func (t *turn) shake(h Handshake, minted Side) (Welcome, error) {
+	key := h.ID.Key()
+	held, stored, err := t.held(key)
+	if err != nil {
+		return Welcome{}, err
+	}
+	hello := session.Hello{Key: key, App: string(h.App), Side: string(h.Side), NextExpected: h.NextExpected, NextSent: h.NextSent, Epoch: h.Epoch}
+	facts := session.Facts{Held: held, Replaced: session.Nothing{}}
+	var old Session
+	if h.Replaces != nil {
+		replaces := h.Replaces.Key()
+		hello.Replaces = &replaces
+		if facts.Replaced, old, err = t.held(replaces); err != nil {
+			return Welcome{}, err
+		}
+	}
+	if facts.Owner, err = t.owner(h.App, h.Side); err != nil {
+		return Welcome{}, err
+	}
+	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
+	if fresh.Side == "" {
+		fresh.Side = minted
+	}
+	fresh.Record = session.Open(t.now, max(h.Grace, t.s.Config.SessionGrace)).Record()
+
+	switch d := session.Decide(hello, facts).(type) {
+	case session.Resume:
+		return t.resume(h, stored, d.From)
+	case session.Replace:
+		fresh.Used = true // it took a side over, and is to be remembered for that
+		if err := t.bury(old, t.closing(old, session.Replaced)); err != nil {
+			return Welcome{}, err
+		}
+		t.wake(Topic{Session: old.Key})
+		return t.start(h, fresh)
+	case session.Start:
+		fresh.Used = d.TakesOver
+		return t.start(h, fresh)
+	case session.Reject:
+		return Welcome{}, &Failure{Code: Code(d.Code), Detail: d.Detail, Ended: d.Ended}
+	}
+	panic("unreachable: Decision is sealed")
+}
+
+// held is what is stored under a key, as the handshake sees it.
+func (t *turn) held(k session.Key) (session.Held, Session, error) {
+	stored, err := t.Session(k)
+	if errors.Is(err, ErrNotFound) {
+		return session.Nothing{}, stored, nil
+	}
+	if err != nil {
+		return nil, stored, err
+	}
+	switch state := t.s.state(stored, t.now).(type) {
+	case session.Attached:
+		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+	case session.Detached:
+		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+	case session.Closed:
+		if state.Used {
+			return session.Tombstone{App: string(stored.App), Side: string(stored.Side), Closed: state}, stored, nil
+		}
+		return session.Nothing{}, stored, nil
+	}
+	panic("unreachable: State is sealed")
+}
+
+// owner is the session that had the side last, if one is remembered.
+func (t *turn) owner(app AppID, side Side) (*session.Key, error) {
+	if side == "" {
+		return nil, nil
+	}
+	last, err := t.SideOwner(app, side)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if closed, is := t.s.state(last, t.now).(session.Closed); is && !closed.Used {
+		return nil, nil
+	}
+	return &last.Key, nil
+}
+
+// closing ends a session now, unless it has ended already.
+func (t *turn) closing(of Session, why session.Reason) session.Closed {
+	switch state := t.s.state(of, t.now).(type) {
+	case session.Attached:
+		return state.Close(t.now, why)
+	case session.Detached:
+		return state.Close(t.now, why)
+	case session.Closed:
+		return state
+	}
+	panic("unreachable: State is sealed")
+}
+
+func (t *turn) resume(h Handshake, stored Session, from session.Seq) (Welcome, error) {
+	attached, err := t.attach(stored.Key)
+	if err != nil {
+		return Welcome{}, err
+	}
+	if attached, err = attached.Reconnect(t.now, from); err != nil {
+		return Welcome{}, err
+	}
+	attached.Grace = max(attached.Grace, h.Grace)
+	stored.Record = attached.Record()
+	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
+		return Welcome{}, err
+	}
+	if err := t.Acknowledge(stored.Key, stored.Epoch, from); err != nil {
+		return Welcome{}, err
+	}
+	t.wake(Topic{Session: stored.Key})
+	return t.welcome(h, stored, true), nil
+}
+
+// start stores a new session. What is stored of one that expired, and is not
+// swept yet, makes way: of this key if it did nothing, and of this side.
+func (t *turn) start(h Handshake, fresh Session) (Welcome, error) {
+	limits := t.s.Config.Limits
+	if t.s.census.sessions() >= limits.Sessions {
+		return Welcome{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
+	}
+	count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
+	if err != nil {
+		return Welcome{}, err
+	}
+	if count >= limits.AddressSessions {
+		return Welcome{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+	}
+	for _, find := range []func() (Session, error){
+		func() (Session, error) { return t.Session(fresh.Key) },
+		func() (Session, error) { return t.LiveSession(fresh.App, fresh.Side) },
+	} {
+		expired, err := find()
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return Welcome{}, err
+		}
+		if err := t.bury(expired, t.closing(expired, session.Expired)); err != nil {
+			return Welcome{}, err
+		}
+	}
+	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
+		return Welcome{}, err
+	}
+	return t.welcome(h, fresh, false), nil
+}
+
+func (t *turn) welcome(h Handshake, stored Session, resumed bool) Welcome {
+	return Welcome{
+		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
+		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
+		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now,
+	}
+}
+
+// Query is how a request of a session looks at something.
+type Query struct {
+	Session session.Key
+	Ack     *session.Seq // every frame below it is processed; nil says nothing
+}
+
+// look answers a query, from one snapshot.
+func look[R any](ctx context.Context, s *Service, q Query, at func(*turn) (R, error)) (Answer[R], error) {
+	var (
+		answer Answer[R]
+		me     *Session
+	)
+	err := s.read(ctx, func(t *turn) error {
+		attached, err := t.attach(q.Session)
+		if err != nil {
+			return err
+		}
+		me, answer.Wanted = t.me, attached.Wanted
+		if q.Ack != nil {
+			if _, err := attached.Acknowledge(*q.Ack); err != nil {
+				return refuse(SessionStateMismatch, "%v", err)
+			}
+		}
+		answer.Result, err = at(t)
+		return err
+	})
+	if me != nil {
+		s.clients.saw(me.Key, s.now(), me.Grace)
+		if q.Ack != nil && err == nil {
+			s.clients.acknowledge(me.Key, me.Epoch, *q.Ack)
+		}
+	}
+	return answer, annotate(err, me, answer.Wanted, nil)
+}
+
+// Authenticate tells whether there is such a session, and which command it
+// wants next. It refuses with SESSION_UNKNOWN or SESSION_ENDED.
+func (s *Service) Authenticate(ctx context.Context, k session.Key) (session.Seq, error) {
+	a, err := look(ctx, s, Query{Session: k}, func(*turn) (struct{}, error) { return struct{}{}, nil })
+	return a.Wanted, err
+}
+
+// Acknowledge says that every frame below q.Ack is processed, and answers the
+// oldest frame still held.
+func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {
+	return look(ctx, s, q, func(t *turn) (session.Seq, error) {
+		kept := s.clients.acked(t.me.Key, t.me.Epoch, t.me.Kept)
+		if q.Ack != nil {
+			kept = max(kept, *q.Ack)
+		}
+		return kept, nil
+	})
+}
+
+// Overview is a session as its client sees it.
+type Overview struct {
+	Session     Session
+	WasDetached bool        // there was no sign of life for too long, before this one
+	Kept        session.Seq // the oldest frame held, lazily written acknowledgements included
+	Nameplates  []NameplateID
+	Mailboxes   []MailboxID
+	Now         time.Time
+}
+
+// Session is the session as it is, and what its side holds.
+func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error) {
+	return look(ctx, s, q, func(t *turn) (Overview, error) {
+		o := Overview{Session: *t.me, WasDetached: t.wasDetached, Kept: s.clients.acked(t.me.Key, t.me.Epoch, t.me.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.now}
+		nameplates, err := t.NameplatesOf(t.me.App, t.me.Side)
+		if err != nil {
+			return o, err
+		}
+		for _, n := range nameplates {
+			o.Nameplates = append(o.Nameplates, n.ID)
+		}
+		mailboxes, err := t.MailboxesOf(t.me.App, t.me.Side)
+		for _, m := range mailboxes {
+			o.Mailboxes = append(o.Mailboxes, m.ID)
+		}
+		return o, err
+	})
+}
+
+// State is the state that a session is in. Looking is no sign of life.
+func (s *Service) State(ctx context.Context, k session.Key) (state session.State, err error) {
+	err = s.read(ctx, func(t *turn) error {
+		stored, err := t.Session(k)
+		if errors.Is(err, ErrNotFound) {
+			return unknownSession()
+		}
+		state = s.state(stored, t.now)
+		return err
+	})
+	return state, err
+}
+
+// End ends the session. With a mood, all that its side holds is released and
+// closed in the same transaction; without, it lives until its ttl. Ending again what a client ended is fine.
+func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
+	answer, err := do(ctx, s, c, func(t *turn) (struct{}, error) {
+		if mood != nil {
+			if err := t.leaveAll(*mood); err != nil {
+				return struct{}{}, err
+			}
+		}
+		t.end(t.me.Key, session.Deleted)
+		return struct{}{}, nil
+	})
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Ended != nil && failure.Ended.Reason == session.Deleted {
+		return Answer[struct{}]{Wanted: failure.Ended.Ledger.Wanted}, nil
+	}
+	return answer, err
+}
+
+// leaveAll releases every nameplate and closes every mailbox of the side.
+func (t *turn) leaveAll(mood Mood) error {
+	nameplates, err := t.NameplatesOf(t.me.App, t.me.Side)
+	if err != nil {
+		return err
+	}
+	for _, n := range nameplates {
+		if err := t.release(n.App, t.me.Side, n.ID); err != nil {
+			return err
+		}
+	}
+	mailboxes, err := t.MailboxesOf(t.me.App, t.me.Side)
+	if err != nil {
+		return err
+	}
+	for _, m := range mailboxes {
+		if err := t.close(m.App, t.me.Side, m.ID, mood); err != nil {
+			return err
+		}
+	}
+	return nil
+}

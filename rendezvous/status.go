@@ -1,0 +1,105 @@
+package rendezvous
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"sync"
+	"time"
+)
+
+// censusAge is how old a count may be: counting is not free, and monitoring may ask often.
+const censusAge = 500 * time.Millisecond
+
+// Status is what monitoring asks for. It is answered also when the storage is
+// away, with what was last known.
+type Status struct {
+	Now       time.Time
+	Updated   time.Time // the last committed modification, at most a second late
+	Counts    Counts
+	CountsAt  time.Time // when these were true; zero if they never could be counted
+	StorageOK bool
+	Ready     bool
+	Attached  int64 // sessions whose clients this process sees
+	Prune     Pruned
+	Failures  []PruneFailure
+}
+
+// census is the counts as they were last known.
+type census struct {
+	mu       sync.Mutex
+	at       time.Time
+	counts   Counts
+	updated  time.Time
+	counting bool
+}
+
+// sessions is how many there were, at the last count.
+func (c *census) sessions() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.counts.Sessions
+}
+
+// due tells whether to count now; only one caller at a time is told so.
+func (c *census) due(now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.counting || now.Sub(c.at) < censusAge {
+		return false
+	}
+	c.counting = true
+	return true
+}
+
+// Status never fails: what cannot be learned is told as it was last known.
+func (s *Service) Status(ctx context.Context) Status {
+	ready := s.Ready(ctx) == nil
+	if s.census.due(s.now()) {
+		s.survive("count", func() error { return s.count(ctx) })
+	}
+	s.pruner.mu.Lock()
+	last := s.pruner.last
+	s.pruner.mu.Unlock()
+	s.census.mu.Lock()
+	defer s.census.mu.Unlock()
+	return Status{
+		Now: s.now(), Updated: s.census.updated, Counts: s.census.counts, CountsAt: s.census.at,
+		StorageOK: !s.health.down(), Ready: ready,
+		Attached: s.clients.attached(s.now(), s.timing().Silence()),
+		Prune:    last, Failures: s.PruneFailures(),
+	}
+}
+
+// count takes the census.
+func (s *Service) count(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var counts Counts
+	var updated, at time.Time
+	err := s.read(ctx, func(t *turn) (err error) {
+		at = t.now
+		if counts, err = t.Counts(); err != nil {
+			return err
+		}
+		updated, err = t.Updated()
+		return err
+	})
+	s.census.mu.Lock()
+	defer s.census.mu.Unlock()
+	s.census.counting = false
+	if err == nil {
+		s.census.at, s.census.counts, s.census.updated = at, counts, updated
+	}
+	return err
+}
+
+// digest names something in a log without saying what it is called.
+func digest(parts ...string) string {
+	h := sha256.New()
+	for _, p := range parts {
+		_, _ = h.Write([]byte(p))
+		_, _ = h.Write([]byte{0})
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}

@@ -1,0 +1,197 @@
+package rendezvous
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"time"
+
+	"restante/session"
+)
+
+// turn is one use case's transaction: what it loads and saves, who acts, and
+// the frames it will have sent.
+type turn struct {
+	Tx
+	s           *Service
+	now         time.Time
+	me          *Session // who acts; nil when it is no session
+	wasDetached bool     // before it acted
+	posts       []post
+	endings     []ending
+	topics      []Topic
+}
+
+// post is a frame on its way to a session.
+type post struct {
+	to    session.Key
+	of    MailboxID
+	frame Frame
+}
+
+// ending is a session that ends with the transaction.
+type ending struct {
+	of  session.Key
+	why session.Reason
+}
+
+func (s *Service) turn(tx Tx) *turn { return &turn{Tx: tx, s: s, now: tx.Now()} }
+
+// attach loads the session that acts. Whatever it asks for is a sign of life.
+func (t *turn) attach(k session.Key) (session.Attached, error) {
+	stored, err := t.Session(k)
+	if errors.Is(err, ErrNotFound) {
+		return session.Attached{}, unknownSession()
+	}
+	if err != nil {
+		return session.Attached{}, err
+	}
+	var attached session.Attached
+	switch state := t.s.state(stored, t.now).(type) {
+	case session.Attached:
+		attached = state
+	case session.Detached:
+		attached, t.wasDetached = state.Resume(t.now), true
+	case session.Closed:
+		return attached, ended(state)
+	}
+	stored.Record = attached.Record()
+	t.me = &stored
+	return attached, nil
+}
+
+func unknownSession() *Failure {
+	return refuse(SessionUnknown, "no such session; begin a new one with POST /v1/sessions")
+}
+
+func ended(c session.Closed) *Failure {
+	if !c.Used {
+		return unknownSession() // it did nothing and left no tombstone, whether it is swept yet or not
+	}
+	f := refuse(SessionEnded, "this session ended (%s); begin a new one. Commands below %d had been received", c.Reason, c.Ledger.Wanted)
+	f.Ended = &c
+	return f
+}
+
+// publish sends a frame to every session subscribed to the mailbox, except the
+// one that acts: its reply tells it. Who follows the mailbox's log is woken.
+func (t *turn) publish(m Mailbox, f Frame) error {
+	subscribers, err := t.Subscribers(m.Key)
+	if err != nil {
+		return err
+	}
+	for _, sub := range subscribers {
+		if t.me == nil || sub.Key != t.me.Key {
+			t.posts = append(t.posts, post{sub.Key, m.ID, f})
+		}
+	}
+	t.wake(Topic{Mailbox: m.Key})
+	return nil
+}
+
+func (t *turn) wake(topic Topic) {
+	if !slices.Contains(t.topics, topic) {
+		t.topics = append(t.topics, topic)
+	}
+}
+
+// end has a session end with this transaction, leaving a tombstone if it ever did something.
+func (t *turn) end(of session.Key, why session.Reason) {
+	if !slices.ContainsFunc(t.endings, func(e ending) bool { return e.of == of }) {
+		t.endings = append(t.endings, ending{of, why})
+	}
+}
+
+// deliver numbers the posted frames. Outboxes are touched last, and in the order
+// of their keys, so that no two transactions can wait for each other.
+func (t *turn) deliver() error {
+	slices.SortStableFunc(t.posts, func(a, b post) int { return bytes.Compare(a.to[:], b.to[:]) })
+	for _, p := range t.posts {
+		backlog, err := t.Send(p.to, func(n session.Seq) []byte { return Encode(p.frame, p.of, n) })
+		if err != nil {
+			return err
+		}
+		t.wake(Topic{Session: p.to})
+		if over(backlog, t.s.Config.Limits, 2) {
+			t.end(p.to, session.Overflow)
+		}
+	}
+	for _, e := range t.endings {
+		stored, err := t.Session(e.of)
+		if err != nil {
+			return err
+		}
+		if err := t.bury(stored, t.closing(stored, e.why)); err != nil {
+			return err
+		}
+		t.wake(Topic{Session: e.of})
+	}
+	if len(t.topics) > 0 {
+		t.AfterCommit(func() { t.s.hub.Wake(t.topics...) })
+	}
+	return nil
+}
+
+// over tells whether a backlog fills the window so many times over.
+func over(b Backlog, l Limits, times int64) bool {
+	return b.Frames >= times*l.WindowFrames || b.Bytes >= times*l.WindowBytes
+}
+
+// bury puts a tombstone in a session's place, or nothing if it never did anything.
+func (t *turn) bury(of Session, c session.Closed) error {
+	if !c.Used {
+		return t.DeleteSession(of.Key)
+	}
+	count, err := t.CountSessions(of.Address, true, t.s.Config.Limits.AddressSessions)
+	if err != nil {
+		return err
+	}
+	if count >= t.s.Config.Limits.AddressSessions {
+		if err := t.forgetOldest(of.Address); err != nil {
+			return err
+		}
+	}
+	of.Record = c.Record()
+	if err := t.UpdateSession(of, c.At.Add(t.s.Config.TombstoneTTL)); err != nil {
+		return err
+	}
+	return t.EmptySession(of.Key)
+}
+
+// forgetOldest removes the tombstone that has stood longest.
+func (t *turn) forgetOldest(address string) error {
+	oldest, err := t.OldestTombstone(address)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.forget(oldest)
+}
+
+// forget removes a tombstone. If it is that of its side's owner, the side's older
+// ones fall with it: else one of those would pass for the owner.
+func (t *turn) forget(k session.Key) error {
+	stored, err := t.Session(k)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	owner, err := t.SideOwner(stored.App, stored.Side)
+	for err == nil && owner.Key == k {
+		if err = t.DeleteSession(k); err == nil {
+			owner, err = t.SideOwner(stored.App, stored.Side)
+			k = owner.Key
+		}
+	}
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	}
+	return t.DeleteSession(k)
+}

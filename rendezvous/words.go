@@ -1,0 +1,65 @@
+package rendezvous
+
+import (
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// An AppID is a namespace: nothing crosses it.
+type AppID string
+
+// A Side is one participant, a short random string. A mailbox has at most two.
+type Side string
+
+// A NameplateID is the short decimal number that people type.
+type NameplateID string
+
+// A MailboxID is what a nameplate points to, and what two sides may also agree on by other means.
+type MailboxID string
+
+// A MailboxKey is a mailbox's own key. The same id opened again after the
+// mailbox was retired is another mailbox, with another key; keys are never used again.
+type MailboxKey int64
+
+// A Position is a message's place in its mailbox: 1, 2, 3 …
+type Position int64
+
+// A Mood is how a side felt when it closed.
+type Mood string
+
+// The moods of the wormhole protocol.
+const (
+	Happy  Mood = "happy"
+	Lonely Mood = "lonely"
+	Scary  Mood = "scary"
+	Errory Mood = "errory"
+)
+
+// ParseMood accepts the four moods; an empty one is [Happy].
+func ParseMood(s string) (Mood, error) {
+	switch m := Mood(s); m {
+	case "":
+		return Happy, nil
+	case Happy, Lonely, Scary, Errory:
+		return m, nil
+	}
+	return "", errors.New("a mood is one of happy, lonely, scary and errory")
+}
+
+// ParseNameplate accepts one to forty ASCII digits. It keeps them as they are:
+// 7 and 007 are two nameplates.
+func ParseNameplate(s string) (NameplateID, error) {
+	if len(s) < 1 || len(s) > 40 || strings.Trim(s, "0123456789") != "" {
+		return "", errors.New("a nameplate is 1 to 40 of the digits 0-9")
+	}
+	return NameplateID(s), nil
+}
+
+// Storable tells whether a text can be kept by every engine: valid UTF-8
+// without NUL, which PostgreSQL refuses in its text.
+func Storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
+
+// millis is the wire form of a time: integer milliseconds since the epoch.
+func millis(t time.Time) int64 { return t.UnixMilli() }
