@@ -1,0 +1,158 @@
+package repo
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// hook sees every statement before it is run, and can have it fail. Tests set it.
+type hook = atomic.Pointer[func(query string) error]
+
+// conn is a connection with the statements prepared on it. Every statement that
+// is run, BEGIN and COMMIT included, passes through [conn.statement]. One
+// goroutine uses it at a time.
+type conn struct {
+	raw      *sqlx.Conn
+	dialect  *dialect
+	hook     *hook
+	prepared map[string]*sqlx.Stmt
+
+	// open tells that a transaction is open. The database may end one by itself; what is run
+	// next would then be a transaction of its own, so nothing is run on a closed one.
+	open bool
+	// broken tells that it is not known what state the connection is in.
+	broken bool
+}
+
+// connect takes a connection from the pool for good.
+func connect(ctx context.Context, pool *sqlx.DB, d *dialect, h *hook) (*conn, error) {
+	raw, err := pool.Connx(ctx)
+	if err != nil {
+		return nil, d.explain(err)
+	}
+	c := &conn{raw: raw, dialect: d, hook: h, prepared: make(map[string]*sqlx.Stmt)}
+	if err := d.watch(raw, func() { c.open = false }); err != nil {
+		c.discard()
+		return nil, d.explain(err)
+	}
+	return c, nil
+}
+
+// statement is the one door to the database. A statement runs to its end, on no
+// caller's context: it cannot be interrupted, which would end the transaction of others.
+func (c *conn) statement(query string) (*sqlx.Stmt, error) {
+	if before := c.hook.Load(); before != nil {
+		if err := (*before)(query); err != nil {
+			return nil, err
+		}
+	}
+	if s, ok := c.prepared[query]; ok {
+		return s, nil
+	}
+	s, err := c.raw.PreparexContext(context.Background(), c.raw.Rebind(query))
+	if err != nil {
+		return nil, err
+	}
+	c.prepared[query] = s
+	return s, nil
+}
+
+// fault is what a statement's error means.
+func (c *conn) fault(err error) error {
+	c.broken = c.broken || lostConnection(err)
+	return c.dialect.explain(err)
+}
+
+// exec runs a statement and tells how many rows it changed.
+func (c *conn) exec(query string, args ...any) (int64, error) {
+	s, err := c.statement(query)
+	if err != nil {
+		return 0, c.fault(err)
+	}
+	r, err := s.ExecContext(context.Background(), args...)
+	if err != nil {
+		return 0, c.fault(err)
+	}
+	n, err := r.RowsAffected()
+	return n, c.fault(err)
+}
+
+// query runs a statement and hands its rows to each until that answers false.
+func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string, args ...any) (err error) {
+	defer func() { err = c.fault(err) }()
+	s, err := c.statement(query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryxContext(context.Background(), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if more, err := each(rows); err != nil || !more {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// begin opens a transaction.
+func (c *conn) begin(statement string) error {
+	if _, err := c.exec(statement); err != nil {
+		return fmt.Errorf("beginning a transaction: %w", err)
+	}
+	c.open = true
+	return nil
+}
+
+// savepoint, restore and release bound one member's part of a transaction.
+func (c *conn) savepoint() error { return c.inside("SAVEPOINT member") }
+func (c *conn) restore() error   { return c.inside("ROLLBACK TO member") }
+func (c *conn) release() error   { return c.inside("RELEASE member") }
+
+// inside runs a statement that makes sense only in an open transaction: SAVEPOINT
+// outside of one would silently begin another.
+func (c *conn) inside(statement string) error {
+	if !c.open {
+		return errEnded
+	}
+	_, err := c.exec(statement)
+	return err
+}
+
+// commit makes the transaction last.
+func (c *conn) commit() error {
+	err := c.inside("COMMIT")
+	if err != nil {
+		return fmt.Errorf("committing: %w", err)
+	}
+	c.open = false
+	return nil
+}
+
+// rollback undoes the transaction, if one is open. What cannot be rolled back is broken.
+func (c *conn) rollback() {
+	if !c.open {
+		return
+	}
+	if _, err := c.exec("ROLLBACK"); err != nil {
+		c.broken = true
+	}
+	c.open = false
+}
+
+// discard closes the connection instead of giving it back, which also undoes
+// what is open on it. database/sql leaves the statements of a connection to whoever
+// prepared them, and SQLite keeps a connection, locks and all, until its last statement is closed.
+func (c *conn) discard() {
+	for _, s := range c.prepared {
+		_ = s.Close()
+	}
+	_ = c.raw.Raw(func(any) error { return driver.ErrBadConn })
+	_ = c.raw.Close()
+}

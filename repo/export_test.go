@@ -1,0 +1,160 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"restante/rendezvous"
+)
+
+// SetHook has every statement of db pass before, BEGIN and COMMIT included; an
+// error takes the statement's place. nil takes the hook away.
+func SetHook(db *DB, before func(query string) error) {
+	if before == nil {
+		db.hook.Store(nil)
+		return
+	}
+	db.hook.Store(&before)
+}
+
+// ErrInterrupted is what End answers.
+var ErrInterrupted = errors.New("the database ended the transaction")
+
+// End has SQLite end the transaction that is being written, as it does by itself when the
+// disk is full. Only a hook may call it, and only for a statement that writes.
+func End(db *DB) error {
+	_, err := db.writer.conn.raw.ExecContext(context.Background(), "ROLLBACK")
+	return errors.Join(ErrInterrupted, err)
+}
+
+// Queued is how many Updates wait for the writer.
+func Queued(db *DB) int { return len(db.writer.queue) }
+
+// Write runs a statement on the connection that writes, inside of a transaction but unseen by the hook.
+func Write(tb testing.TB, db *DB, statement string) {
+	tb.Helper()
+	if err := db.writer.do(tb.Context(), func(t *tx) error {
+		_, err := t.conn.raw.ExecContext(context.Background(), statement)
+		return err
+	}); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Pragma is a pragma's value on the connection that writes, and on one that reads.
+func Pragma(tb testing.TB, db *DB, name string) (writing, reading string) {
+	tb.Helper()
+	ask := func(into *string) func(*tx) error {
+		return func(t *tx) error { return t.conn.raw.GetContext(context.Background(), into, "PRAGMA "+name) }
+	}
+	err := errors.Join(
+		db.writer.do(tb.Context(), ask(&writing)),
+		db.View(tb.Context(), func(t rendezvous.Tx) error { return ask(&reading)(t.(*tx)) }),
+	)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return writing, reading
+}
+
+// ReadOnlyWrite tries to write on a connection that reads, past all checks of ours.
+func ReadOnlyWrite(db *DB) error {
+	return db.View(context.Background(), func(t rendezvous.Tx) error {
+		_, err := t.(*tx).conn.exec("DELETE FROM modified")
+		return err
+	})
+}
+
+// Path is where db is kept.
+func Path(tb testing.TB, db *DB) string {
+	tb.Helper()
+	var path string
+	if err := db.engine.read.Get(&path, "SELECT file FROM pragma_database_list WHERE name = 'main'"); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// Raw opens one more connection to the file, on which foreign keys are off and
+// which no rule of ours binds.
+func Raw(tb testing.TB, path string) *sql.DB {
+	tb.Helper()
+	raw, err := sql.Open("sqlite", sqliteDSN(path, []string{"busy_timeout(5000)", "foreign_keys(0)"}))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	raw.SetMaxOpenConns(1)
+	tb.Cleanup(func() { _ = raw.Close() })
+	return raw
+}
+
+// RawExec runs a statement past the store, with foreign keys off.
+func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
+	tb.Helper()
+	raw := Raw(tb, Path(tb, db))
+	defer raw.Close()
+	if _, err := raw.Exec(statement, args...); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// Dump is every row of every table, the last modification's time and the next
+// mailbox's key included, in an order that only depends on what is stored.
+func Dump(tb rapid.TB, db *DB) string {
+	tb.Helper()
+	var dump strings.Builder
+	must := func(err error) {
+		tb.Helper()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
+	tx, err := db.engine.read.BeginTxx(context.Background(), &sql.TxOptions{ReadOnly: true}) // one snapshot
+	must(err)
+	defer func() { _ = tx.Rollback() }()
+	var tables []string
+	must(tx.Select(&tables, `
+		SELECT name FROM sqlite_schema
+		WHERE type = 'table' AND name <> 'goose_db_version' -- which says when it was migrated
+		ORDER BY name`))
+	for _, table := range tables {
+		fmt.Fprintf(&dump, "%s\n", table)
+		rows, err := tx.Queryx("SELECT * FROM " + table)
+		must(err)
+		var lines []string
+		for rows.Next() {
+			values, err := rows.SliceScan()
+			must(err)
+			lines = append(lines, fmt.Sprintf("\t%q\n", values))
+		}
+		must(rows.Err())
+		slices.Sort(lines)
+		dump.WriteString(strings.Join(lines, ""))
+	}
+	return dump.String()
+}
+
+// Plan is how SQLite would run a statement.
+func Plan(tb testing.TB, db *DB, statement string) []string {
+	tb.Helper()
+	var steps []struct {
+		ID, Parent, NotUsed int
+		Detail              string
+	}
+	args := make([]any, strings.Count(statement, "?"))
+	if err := db.engine.read.Select(&steps, "EXPLAIN QUERY PLAN "+statement, args...); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+	plan := make([]string, len(steps))
+	for i, s := range steps {
+		plan[i] = s.Detail
+	}
+	return plan
+}

@@ -1,0 +1,201 @@
+package repo
+
+import (
+	"time"
+
+	"restante/rendezvous"
+)
+
+// mailboxRow is a mailbox without its sides.
+type mailboxRow struct {
+	Key          rendezvous.MailboxKey
+	App          rendezvous.AppID
+	ID           rendezvous.MailboxID
+	Created      millis
+	Updated      millis
+	TTL          span
+	StaleAt      millis `db:"stale_at"`
+	ForNameplate flag   `db:"for_nameplate"`
+	Crowded      flag
+	LastPosition rendezvous.Position `db:"last_position"`
+	Bytes        int64
+}
+
+// sideRow is a side of a mailbox.
+type sideRow struct {
+	Mailbox rendezvous.MailboxKey
+	Side    rendezvous.Side
+	Entered millis
+	Opened  *millis
+	Closed  *millis
+	Mood    *rendezvous.Mood
+}
+
+const (
+	// selectMailbox finds mailboxes; what follows says which.
+	selectMailbox = `
+	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
+	       m.crowded, m.last_position, m.bytes
+	FROM mailboxes AS m`
+	// selectSide finds sides of mailboxes.
+	selectSide = `
+	SELECT s.mailbox, s.side, s.entered, s.opened, s.closed, s.mood
+	FROM mailbox_sides AS s`
+)
+
+func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
+	m := rendezvous.Mailbox{
+		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
+		TTL: r.TTL.duration(), StaleAt: r.StaleAt.time(), ForNameplate: bool(r.ForNameplate),
+		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes,
+	}
+	for _, s := range sides {
+		if s.Mailbox == r.Key {
+			m.Sides = append(m.Sides, s.opening())
+		}
+	}
+	return m
+}
+
+func (r sideRow) opening() rendezvous.Opening {
+	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: r.Opened.maybeTime()}
+	if r.Closed != nil && r.Mood != nil {
+		o.Closed = &rendezvous.Closing{At: r.Closed.time(), Mood: *r.Mood}
+	}
+	return o
+}
+
+// Mailbox loads a mailbox by its id.
+func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
+	defer doing(&err, "loading mailbox %q", id)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ?`, app, id)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// MailboxByKey loads a mailbox by its key.
+func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
+	defer doing(&err, "loading mailbox %d", k)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`, k)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// withSides adds a mailbox's sides, oldest first.
+func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
+	sides, err := all[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
+	return row.mailbox(sides), err
+}
+
+// CreateMailbox stores a new mailbox with its sides.
+func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
+	defer doing(&err, "creating mailbox %q", m.ID)
+	m.Key, err = returning[rendezvous.MailboxKey](t, `
+		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		RETURNING key`,
+		m.App, m.ID, toMillis(m.Created), toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt),
+		flag(m.ForNameplate), flag(m.Crowded), m.Last, m.Bytes)
+	if err != nil {
+		return m, err
+	}
+	return m, t.putSides(m)
+}
+
+// UpdateMailbox stores everything but the messages.
+func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
+	defer doing(&err, "updating mailbox %d", m.Key)
+	if err = found(t.exec(`
+		UPDATE mailboxes
+		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?
+		WHERE key = ?`,
+		toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt), flag(m.ForNameplate), flag(m.Crowded),
+		m.Last, m.Bytes, m.Key)); err != nil {
+		return err
+	}
+	return t.putSides(m)
+}
+
+// putSides adds and changes sides; it removes none.
+func (t *tx) putSides(m rendezvous.Mailbox) error {
+	for _, o := range m.Sides {
+		var closed *millis
+		var mood *rendezvous.Mood
+		if o.Closed != nil {
+			closed, mood = maybeMillis(&o.Closed.At), &o.Closed.Mood
+		}
+		if _, err := t.exec(`
+			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood)
+			VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (mailbox, side) DO UPDATE
+			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood`,
+			m.Key, m.App, o.Side, toMillis(o.Entered), maybeMillis(o.Opened), closed, mood); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MailboxesOf are the mailboxes that a side is in; its quota bounds them.
+func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
+	defer doing(&err, "listing the mailboxes of side %q", side)
+	rows, err := all[mailboxRow](t, selectMailbox+`
+		JOIN mailbox_sides AS mine ON mine.mailbox = m.key
+		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
+		ORDER BY m.key`, app, side)
+	if err != nil {
+		return nil, err
+	}
+	sides, err := all[sideRow](t, selectSide+`
+		JOIN mailbox_sides AS mine ON mine.mailbox = s.mailbox
+		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
+		ORDER BY s.mailbox, s.entered, s.side`, app, side)
+	return collect(rows, func(r mailboxRow) rendezvous.Mailbox { return r.mailbox(sides) }), err
+}
+
+// CountMailboxesOf counts them.
+func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
+	defer doing(&err, "counting the mailboxes of side %q", side)
+	return one[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
+}
+
+// RetireMailbox removes it, with its sides, messages and subscriptions, which go with
+// it (ON DELETE CASCADE), and records its usage.
+func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
+	defer doing(&err, "retiring mailbox %d", m.Key)
+	if err = found(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
+		return err
+	}
+	return t.recordMailbox(u, m.ForNameplate)
+}
+
+// StaleMailboxes names the mailboxes whose time to be looked at has come.
+func (t *tx) StaleMailboxes(now time.Time, after rendezvous.MailboxCursor, limit int) (_ []rendezvous.MailboxCursor, err error) {
+	defer doing(&err, "listing stale mailboxes")
+	type row struct {
+		StaleAt millis `db:"stale_at"`
+		Key     rendezvous.MailboxKey
+	}
+	rows, err := all[row](t, `
+		SELECT stale_at, key FROM mailboxes
+		WHERE stale_at <= ? AND (stale_at, key) > (?, ?)
+		ORDER BY stale_at, key
+		LIMIT ?`, toMillis(now), toMillis(after.StaleAt), after.Key, limit)
+	return collect(rows, func(r row) rendezvous.MailboxCursor {
+		return rendezvous.MailboxCursor{StaleAt: r.StaleAt.time(), Key: r.Key}
+	}), err
+}
+
+// Holders are the live sessions whose side is in the mailbox: at most two.
+func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error) {
+	defer doing(&err, "listing who holds mailbox %d", k)
+	rows, err := all[sessionRow](t, selectSession+`
+		JOIN mailbox_sides AS m ON m.app = s.app AND m.side = s.side
+		WHERE m.mailbox = ? AND m.closed IS NULL AND s.ended IS NULL
+		ORDER BY s.key`, k)
+	return collect(rows, sessionRow.session), err
+}

@@ -1,0 +1,58 @@
+package repo
+
+import (
+	"errors"
+
+	"restante/rendezvous"
+)
+
+// Append stores a message and what it changed of its mailbox. Positions are dense: only the
+// next one is taken.
+func (t *tx) Append(b rendezvous.Mailbox, m rendezvous.Message) (err error) {
+	defer doing(&err, "adding message %d to mailbox %d", m.Position, b.Key)
+	n, err := t.exec(`
+		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?
+		WHERE key = ? AND last_position + 1 = ?`,
+		toMillis(b.Updated), toMillis(b.StaleAt), m.Position, b.Bytes, b.Key, m.Position)
+	if err == nil && n == 0 {
+		err = errors.New("it is not the next position")
+	}
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`
+		INSERT INTO messages (mailbox, position, side, phase, body, id, received)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		b.Key, m.Position, m.Side, m.Phase, blob(m.Body), m.ID, toMillis(m.Received))
+	return err
+}
+
+// Messages are those after a position, oldest first.
+func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (_ []rendezvous.Message, err error) {
+	defer doing(&err, "loading the messages of mailbox %d after %d", k, after)
+	type row struct {
+		Position rendezvous.Position
+		Side     rendezvous.Side
+		Phase    string
+		Body     []byte
+		ID       *string
+		Received millis
+	}
+	var messages []rendezvous.Message
+	err = each(t, func(r row) bool {
+		size -= int64(len(r.Body))
+		if size < 0 && len(messages) > 0 {
+			return false
+		}
+		messages = append(messages, rendezvous.Message{
+			Position: r.Position, Side: r.Side, Received: r.Received.time(),
+			Draft: rendezvous.Draft{Phase: r.Phase, Body: string(r.Body), ID: r.ID},
+		})
+		return size > 0
+	}, `
+		SELECT position, side, phase, body, id, received FROM messages
+		WHERE mailbox = ? AND position > ?
+		ORDER BY position
+		LIMIT ?`, k, after, count)
+	return messages, err
+}

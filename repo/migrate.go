@@ -1,0 +1,78 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+	"text/template"
+
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed schema/*.sql
+var schemas embed.FS
+
+// migrate brings the schema up to date. It only ever goes forward.
+func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
+	files, err := fs.Sub(schemas, "schema")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(d.goose, db, rendered{files, d.schema}, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("reading the schema: %w", err)
+	}
+	has, knows, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("looking for the schema's version: %w", err)
+	}
+	if has > knows {
+		return &OpenError{
+			Problem: fmt.Sprintf("it was made by a newer server (its schema is version %d, and this server knows up to %d)", has, knows),
+			Hint:    "use the newer server, or a backup from before the upgrade",
+		}
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bringing the schema up to date: %w", err)
+	}
+	return nil
+}
+
+// rendered is a folder of templates that reads as what they make.
+type rendered struct {
+	fs.FS
+	words any
+}
+
+// Open renders a template.
+func (r rendered) Open(name string) (fs.File, error) {
+	f, err := r.FS.Open(name)
+	if err != nil || !strings.HasSuffix(name, ".sql") {
+		return f, err
+	}
+	text, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.New(name).Delims("[[", "]]").Option("missingkey=error").Parse(string(text))
+	if err != nil {
+		return nil, err
+	}
+	var sql strings.Builder
+	if err := t.Execute(&sql, r.words); err != nil {
+		return nil, err
+	}
+	return &renderedFile{f, strings.NewReader(sql.String())}, nil
+}
+
+type renderedFile struct {
+	fs.File
+	text io.Reader
+}
+
+// Read reads what the template made.
+func (f *renderedFile) Read(p []byte) (int, error) { return f.text.Read(p) }

@@ -1,0 +1,175 @@
+package repo
+
+import (
+	"time"
+
+	"restante/rendezvous"
+)
+
+// nameplateRow is a nameplate without its claims.
+type nameplateRow struct {
+	App     rendezvous.AppID
+	ID      rendezvous.NameplateID
+	Mailbox rendezvous.MailboxKey
+	Created millis
+	StaleAt millis `db:"stale_at"`
+	Crowded flag
+}
+
+// selectNameplate finds nameplates; what follows says which.
+const selectNameplate = `
+	SELECT n.app, n.id, n.mailbox, n.created, n.stale_at, n.crowded
+	FROM nameplates AS n`
+
+// Nameplate loads a nameplate.
+func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
+	defer doing(&err, "loading nameplate %s", id)
+	row, err := one[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
+	if err != nil {
+		return rendezvous.Nameplate{}, err
+	}
+	return t.withClaims(row)
+}
+
+// withClaims adds a nameplate's claims, oldest first.
+func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
+	n := rendezvous.Nameplate{
+		App: row.App, ID: row.ID, Mailbox: row.Mailbox, Created: row.Created.time(),
+		StaleAt: row.StaleAt.time(), Crowded: bool(row.Crowded),
+	}
+	type claimRow struct {
+		Side     rendezvous.Side
+		Since    millis
+		Released *millis
+	}
+	err := each(t, func(c claimRow) bool {
+		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: c.Released.maybeTime()})
+		return true
+	}, `
+		SELECT side, since, released FROM claims
+		WHERE app = ? AND nameplate = ?
+		ORDER BY since, side`, row.App, row.ID)
+	return n, err
+}
+
+// CreateNameplate stores a new nameplate with its claims.
+func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
+	defer doing(&err, "creating nameplate %s", n.ID)
+	var number *int
+	if i, ok := n.ID.Number(); ok {
+		number = &i
+	}
+	if _, err = t.exec(`
+		INSERT INTO nameplates (app, id, number, mailbox, created, stale_at, crowded, waiting)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		n.App, n.ID, number, n.Mailbox, toMillis(n.Created), toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting())); err != nil {
+		return err
+	}
+	return t.putClaims(n)
+}
+
+// UpdateNameplate stores it.
+func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
+	defer doing(&err, "updating nameplate %s", n.ID)
+	if err = found(t.exec(`
+		UPDATE nameplates SET mailbox = ?, stale_at = ?, crowded = ?, waiting = ?
+		WHERE app = ? AND id = ?`,
+		n.Mailbox, toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting()), n.App, n.ID)); err != nil {
+		return err
+	}
+	return t.putClaims(n)
+}
+
+// putClaims adds and changes claims; it removes none.
+func (t *tx) putClaims(n rendezvous.Nameplate) error {
+	for _, c := range n.Claims {
+		if _, err := t.exec(`
+			INSERT INTO claims (app, nameplate, side, since, released)
+			VALUES (?, ?, ?, ?, ?)
+			ON CONFLICT (app, nameplate, side) DO UPDATE
+			SET since = excluded.since, released = excluded.released`,
+			n.App, n.ID, c.Side, toMillis(c.Since), maybeMillis(c.Released)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NameplatesOf are the nameplates that a side holds; its quota bounds them.
+func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
+	defer doing(&err, "listing the nameplates of side %q", side)
+	return t.nameplates(selectNameplate+`
+		-- No join: SQLite would begin with all the nameplates of the app.
+		WHERE n.app = ? AND n.id IN (SELECT nameplate FROM claims WHERE app = ? AND side = ? AND released IS NULL)
+		ORDER BY n.id`, app, app, side)
+}
+
+// CountNameplatesOf counts them.
+func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
+	defer doing(&err, "counting the nameplates of side %q", side)
+	return one[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
+}
+
+// NameplatesTo are the nameplates that point to a mailbox.
+func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, err error) {
+	defer doing(&err, "listing the nameplates of mailbox %d", k)
+	return t.nameplates(selectNameplate+`
+		WHERE n.mailbox = ?
+		ORDER BY n.app, n.id`, k)
+}
+
+// nameplates are those that a query selects, with their claims.
+func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, error) {
+	rows, err := all[nameplateRow](t, query, args...)
+	list := make([]rendezvous.Nameplate, len(rows))
+	for i := 0; i < len(rows) && err == nil; i++ {
+		list[i], err = t.withClaims(rows[i])
+	}
+	return list, err
+}
+
+// WaitingNameplates are those that wait for a partner.
+func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.NameplateID, err error) {
+	defer doing(&err, "listing waiting nameplates")
+	return all[rendezvous.NameplateID](t, `
+		SELECT id FROM nameplates
+		WHERE app = ? AND waiting = 1
+		ORDER BY id
+		LIMIT ?`, app, limit)
+}
+
+// TakenNumbers are the numbers from low to high that are nameplates; there are no more than that.
+func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err error) {
+	defer doing(&err, "listing the nameplates from %d to %d", low, high)
+	return all[int](t, `
+		SELECT number FROM nameplates
+		WHERE app = ? AND number BETWEEN ? AND ?
+		ORDER BY number`, app, low, high)
+}
+
+// RetireNameplate removes it with its claims, which go with it, and records its usage.
+func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err error) {
+	defer doing(&err, "retiring nameplate %s", n.ID)
+	if err = found(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
+		return err
+	}
+	return t.recordNameplate(u)
+}
+
+// StaleNameplates names the nameplates whose time to be looked at has come.
+func (t *tx) StaleNameplates(now time.Time, after rendezvous.NameplateCursor, limit int) (_ []rendezvous.NameplateCursor, err error) {
+	defer doing(&err, "listing stale nameplates")
+	type row struct {
+		StaleAt millis `db:"stale_at"`
+		App     rendezvous.AppID
+		ID      rendezvous.NameplateID
+	}
+	rows, err := all[row](t, `
+		SELECT stale_at, app, id FROM nameplates
+		WHERE stale_at <= ? AND (stale_at, app, id) > (?, ?, ?)
+		ORDER BY stale_at, app, id
+		LIMIT ?`, toMillis(now), toMillis(after.StaleAt), after.App, after.ID, limit)
+	return collect(rows, func(r row) rendezvous.NameplateCursor {
+		return rendezvous.NameplateCursor{StaleAt: r.StaleAt.time(), App: r.App, ID: r.ID}
+	}), err
+}

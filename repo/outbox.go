@@ -1,0 +1,105 @@
+package repo
+
+import (
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// Subscribe has the session sent what happens in the mailbox.
+func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err error) {
+	defer doing(&err, "subscribing session %s to mailbox %d", k, m)
+	n, err := t.exec(`
+		INSERT INTO subscriptions (mailbox, session) VALUES (?, ?)
+		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k))
+	return n > 0, err
+}
+
+// Unsubscribe ends that.
+func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
+	defer doing(&err, "unsubscribing session %s from mailbox %d", k, m)
+	_, err = t.exec(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
+	return err
+}
+
+// Subscribers are the sessions subscribed to a mailbox: one for each of its
+// sides, at most.
+func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, err error) {
+	defer doing(&err, "listing the subscribers of mailbox %d", m)
+	type row struct {
+		Key  digest
+		Side rendezvous.Side
+	}
+	rows, err := all[row](t, `
+		SELECT s.key, s.side
+		FROM subscriptions AS u
+		JOIN sessions AS s ON s.key = u.session
+		WHERE u.mailbox = ?
+		ORDER BY u.session`, m)
+	return collect(rows, func(r row) rendezvous.Subscriber {
+		return rendezvous.Subscriber{Key: session.Key(r.Key), Side: r.Side}
+	}), err
+}
+
+// backlogRow is what is not acknowledged.
+type backlogRow struct{ Frames, Bytes int64 }
+
+// Send appends a frame to a session's outbox.
+func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
+	defer doing(&err, "sending a frame to session %s", k)
+	// The number is taken first: whoever holds the row is the only one to number frames.
+	seq, err := returning[session.Seq](t, `UPDATE outboxes SET next = next + 1 WHERE session = ? RETURNING next - 1`, digest(k))
+	if err != nil {
+		return rendezvous.Backlog{}, err
+	}
+	payload := encode(seq)
+	if _, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), seq, blob(payload)); err != nil {
+		return rendezvous.Backlog{}, err
+	}
+	b, err := returning[backlogRow](t, `
+		UPDATE outboxes SET bytes = bytes + ?
+		WHERE session = ?
+		RETURNING next - kept AS frames, bytes`, len(payload), digest(k))
+	return rendezvous.Backlog(b), err
+}
+
+// Frames are the frames from from on.
+func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [][]byte, err error) {
+	defer doing(&err, "loading the frames of session %s from %d on", k, from)
+	var frames [][]byte
+	err = each(t, func(payload []byte) bool {
+		size -= int64(len(payload))
+		if size < 0 && len(frames) > 0 {
+			return false
+		}
+		frames = append(frames, payload)
+		return size > 0
+	}, `SELECT payload FROM frames WHERE session = ? AND seq >= ? ORDER BY seq LIMIT ?`, digest(k), from, count)
+	return frames, err
+}
+
+// Backlog is what the session has not acknowledged.
+func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
+	defer doing(&err, "loading the backlog of session %s", k)
+	b, err := one[backlogRow](t, `SELECT next - kept AS frames, bytes FROM outboxes WHERE session = ?`, digest(k))
+	return rendezvous.Backlog(b), err
+}
+
+// Acknowledge forgets the frames below upTo. An acknowledgement that is late, of
+// an earlier epoch, or of what was never numbered changes nothing.
+func (t *tx) Acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) (err error) {
+	defer doing(&err, "acknowledging the frames of session %s below %d", k, upTo)
+	moved, err := t.exec(`
+		UPDATE outboxes
+		SET kept = ?,
+		    bytes = bytes - (
+			SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM frames
+			WHERE frames.session = outboxes.session AND seq < ?)
+		WHERE session = ? AND kept < ? AND next >= ?
+			AND EXISTS (SELECT 1 FROM sessions WHERE key = outboxes.session AND epoch = ?)`,
+		upTo, upTo, digest(k), upTo, upTo, epoch)
+	if err != nil || moved == 0 {
+		return err
+	}
+	_, err = t.exec(`DELETE FROM frames WHERE session = ? AND seq < ?`, digest(k), upTo)
+	return err
+}

@@ -1,0 +1,158 @@
+-- One schema for both engines; what stands in double brackets they spell differently.
+-- Times and durations are integer milliseconds; ids of sessions are SHA-256 only.
+-- The constraints restate what the types say in Go.
+
+-- +goose Up
+CREATE TABLE mailboxes (
+	key           [[.Identity]],
+	app           TEXT   NOT NULL,
+	id            TEXT   NOT NULL,
+	created       BIGINT NOT NULL,
+	updated       BIGINT NOT NULL,
+	ttl           BIGINT NOT NULL CHECK (ttl > 0),
+	stale_at      BIGINT NOT NULL,
+	for_nameplate BIGINT NOT NULL CHECK (for_nameplate IN (0, 1)),
+	crowded       BIGINT NOT NULL CHECK (crowded IN (0, 1)),
+	last_position BIGINT NOT NULL CHECK (last_position >= 0),
+	bytes         BIGINT NOT NULL CHECK (bytes >= 0),
+	UNIQUE (app, id)
+);
+CREATE INDEX mailboxes_stale ON mailboxes (stale_at, key);
+
+CREATE TABLE mailbox_sides (
+	mailbox BIGINT NOT NULL REFERENCES mailboxes (key) ON DELETE CASCADE,
+	app     TEXT   NOT NULL,
+	side    TEXT   NOT NULL,
+	entered BIGINT NOT NULL,
+	opened  BIGINT,
+	closed  BIGINT,
+	mood    TEXT CHECK (mood IN ('happy', 'lonely', 'scary', 'errory')),
+	PRIMARY KEY (mailbox, side),
+	CONSTRAINT mood_iff_closed CHECK ((closed IS NULL) = (mood IS NULL))
+)[[.Clustered]];
+-- Which mailboxes is a side in?
+CREATE INDEX mailbox_sides_in ON mailbox_sides (app, side, mailbox) WHERE closed IS NULL;
+
+CREATE TABLE messages (
+	mailbox   BIGINT NOT NULL REFERENCES mailboxes (key) ON DELETE CASCADE,
+	position  BIGINT NOT NULL CHECK (position > 0),
+	side      TEXT   NOT NULL,
+	phase     TEXT   NOT NULL,
+	body      BYTEA  NOT NULL,
+	id        TEXT,
+	received  BIGINT NOT NULL,
+	PRIMARY KEY (mailbox, position)
+)[[.Clustered]];
+
+CREATE TABLE nameplates (
+	app      TEXT   NOT NULL,
+	id       TEXT   NOT NULL,
+	-- The number, where it is one that the server would allocate.
+	number   BIGINT CHECK (number BETWEEN 1 AND 999999),
+	mailbox  BIGINT NOT NULL REFERENCES mailboxes (key),
+	created  BIGINT NOT NULL,
+	stale_at BIGINT NOT NULL,
+	crowded  BIGINT NOT NULL CHECK (crowded IN (0, 1)),
+	-- Exactly one side has claimed it, and still does.
+	waiting  BIGINT NOT NULL CHECK (waiting IN (0, 1)),
+	PRIMARY KEY (app, id)
+)[[.Clustered]];
+CREATE INDEX nameplates_mailbox ON nameplates (mailbox);
+CREATE INDEX nameplates_stale ON nameplates (stale_at, app, id);
+CREATE INDEX nameplates_number ON nameplates (app, number) WHERE number IS NOT NULL;
+CREATE INDEX nameplates_waiting ON nameplates (app, id) WHERE waiting = 1;
+
+CREATE TABLE claims (
+	app       TEXT   NOT NULL,
+	nameplate TEXT   NOT NULL,
+	side      TEXT   NOT NULL,
+	since     BIGINT NOT NULL,
+	released  BIGINT,
+	-- Not app first: to find what a side holds, SQLite would walk through the app's claims.
+	PRIMARY KEY (nameplate, app, side),
+	FOREIGN KEY (app, nameplate) REFERENCES nameplates (app, id) ON DELETE CASCADE
+)[[.Clustered]];
+-- Which nameplates does a side hold?
+CREATE INDEX claims_held ON claims (app, side, nameplate) WHERE released IS NULL;
+
+CREATE TABLE sessions (
+	key      BYTEA  NOT NULL PRIMARY KEY,
+	app      TEXT   NOT NULL,
+	side     TEXT   NOT NULL,
+	address  TEXT   NOT NULL,
+	began    BIGINT NOT NULL,
+	-- Rises with each session that begins with the same side: the last one owns it.
+	turn     BIGINT NOT NULL CHECK (turn > 0),
+	epoch    BIGINT NOT NULL CHECK (epoch > 0),
+	wanted   BIGINT NOT NULL CHECK (wanted >= 0),
+	seen     BIGINT NOT NULL,
+	grace    BIGINT NOT NULL CHECK (grace >= 0),
+	used     BIGINT NOT NULL CHECK (used IN (0, 1)),
+	ended    BIGINT,
+	reason   TEXT CHECK (reason IN ('expired', 'replaced', 'deleted', 'overflow')),
+	sweep_at BIGINT NOT NULL,
+	CONSTRAINT reason_iff_ended CHECK ((ended IS NULL) = (reason IS NULL))
+)[[.Clustered]];
+-- A side has one live session; and who had it last?
+CREATE UNIQUE INDEX sessions_live ON sessions (app, side) WHERE ended IS NULL;
+CREATE UNIQUE INDEX sessions_owner ON sessions (app, side, turn);
+CREATE INDEX sessions_sweep ON sessions (sweep_at, key);
+CREATE INDEX sessions_address_live ON sessions (address) WHERE ended IS NULL;
+CREATE INDEX sessions_address_ended ON sessions (address, ended) WHERE ended IS NOT NULL;
+CREATE INDEX sessions_ended ON sessions (ended) WHERE ended IS NOT NULL;
+
+-- The frames' counters live apart from the commands' counter: who publishes to a
+-- session never waits for what it is doing itself.
+CREATE TABLE outboxes (
+	session BYTEA  NOT NULL PRIMARY KEY REFERENCES sessions (key) ON DELETE CASCADE,
+	kept    BIGINT NOT NULL CHECK (kept >= 0),
+	next    BIGINT NOT NULL,
+	bytes   BIGINT NOT NULL CHECK (bytes >= 0),
+	CONSTRAINT kept_was_numbered CHECK (kept <= next)
+)[[.Clustered]];
+
+CREATE TABLE frames (
+	session BYTEA  NOT NULL REFERENCES sessions (key) ON DELETE CASCADE,
+	seq     BIGINT NOT NULL CHECK (seq >= 0),
+	payload BYTEA  NOT NULL,
+	PRIMARY KEY (session, seq)
+)[[.Clustered]];
+
+CREATE TABLE replies (
+	session     BYTEA  NOT NULL REFERENCES sessions (key) ON DELETE CASCADE,
+	seq         BIGINT NOT NULL CHECK (seq >= 0),
+	fingerprint BYTEA  NOT NULL,
+	outcome     BYTEA  NOT NULL,
+	PRIMARY KEY (session, seq)
+)[[.Clustered]];
+
+CREATE TABLE subscriptions (
+	mailbox BIGINT NOT NULL REFERENCES mailboxes (key) ON DELETE CASCADE,
+	session BYTEA  NOT NULL REFERENCES sessions (key) ON DELETE CASCADE,
+	PRIMARY KEY (mailbox, session)
+)[[.Clustered]];
+CREATE INDEX subscriptions_session ON subscriptions (session);
+
+-- What is remembered of what is gone. Results as in rendezvous.Result.
+CREATE TABLE usage_nameplates (
+	app     TEXT   NOT NULL,
+	started BIGINT NOT NULL,
+	waiting BIGINT,
+	total   BIGINT NOT NULL,
+	result  TEXT   NOT NULL CHECK (result IN ('happy', 'lonely', 'pruney', 'crowded', 'quiet'))
+);
+CREATE TABLE usage_mailboxes (
+	app           TEXT   NOT NULL,
+	for_nameplate BIGINT NOT NULL CHECK (for_nameplate IN (0, 1)),
+	started       BIGINT NOT NULL,
+	waiting       BIGINT,
+	total         BIGINT NOT NULL,
+	result        TEXT   NOT NULL CHECK (result IN ('happy', 'lonely', 'scary', 'errory', 'pruney', 'crowded', 'quiet'))
+);
+
+-- When the last modification was committed: one row.
+CREATE TABLE modified (
+	one     BIGINT NOT NULL PRIMARY KEY CHECK (one = 1),
+	updated BIGINT NOT NULL
+);
+INSERT INTO modified (one, updated) VALUES (1, 0);

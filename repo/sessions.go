@@ -1,0 +1,251 @@
+package repo
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// sessionRow is a session with its outbox's counters.
+type sessionRow struct {
+	Key     digest
+	App     rendezvous.AppID
+	Side    rendezvous.Side
+	Address string
+	Began   millis
+	Epoch   session.Epoch
+	Wanted  session.Seq
+	Kept    session.Seq
+	Next    session.Seq
+	Seen    millis
+	Grace   span
+	Used    flag
+	Ended   *millis
+	Reason  *session.Reason
+}
+
+// selectSession finds whole sessions; what follows says which.
+const selectSession = `
+	SELECT s.key, s.app, s.side, s.address, s.began, s.epoch, s.wanted, o.kept, o.next,
+	       s.seen, s.grace, s.used, s.ended, s.reason
+	FROM sessions AS s
+	JOIN outboxes AS o ON o.session = s.key`
+
+func (r sessionRow) session() rendezvous.Session {
+	s := rendezvous.Session{
+		Key: session.Key(r.Key), App: r.App, Side: r.Side, Address: r.Address, Began: r.Began.time(),
+		Record: session.Record{
+			Ledger: session.Ledger{Wanted: r.Wanted, Kept: r.Kept, Next: r.Next},
+			Epoch:  r.Epoch, Seen: r.Seen.time(), Grace: r.Grace.duration(), Used: bool(r.Used),
+		},
+	}
+	if r.Ended != nil && r.Reason != nil {
+		s.Ended = &session.Ending{At: r.Ended.time(), Reason: *r.Reason}
+	}
+	return s
+}
+
+// ending is how the end of a session is stored: both or neither.
+func ending(e *session.Ending) (at *millis, why *session.Reason) {
+	if e == nil {
+		return nil, nil
+	}
+	return maybeMillis(&e.At), &e.Reason
+}
+
+// Session loads a session.
+func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
+	defer doing(&err, "loading session %s", k)
+	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`, digest(k))
+	return row.session(), err
+}
+
+// SideOwner loads the session that began last with this side.
+func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
+	defer doing(&err, "loading the owner of side %q", side)
+	row, err := one[sessionRow](t, selectSession+`
+		WHERE s.app = ? AND s.side = ?
+		ORDER BY s.turn DESC
+		LIMIT 1`, app, side)
+	return row.session(), err
+}
+
+// LiveSession loads the session of this side that has not ended.
+func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
+	defer doing(&err, "loading the live session of side %q", side)
+	row, err := one[sessionRow](t, selectSession+`
+		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`, app, side)
+	return row.session(), err
+}
+
+// CreateSession stores a new session with an empty outbox.
+func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
+	defer doing(&err, "creating session %s", s.Key)
+	ended, reason := ending(s.Ended)
+	_, err = t.exec(`
+		INSERT INTO sessions (key, app, side, address, began, turn, epoch, wanted, seen, grace, used, ended, reason, sweep_at)
+		VALUES (?, ?, ?, ?, ?,
+			-- It owns its side from now on.
+			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
+			?, ?, ?, ?, ?, ?, ?, ?)`,
+		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
+		s.Epoch, s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(`INSERT INTO outboxes (session, kept, next, bytes) VALUES (?, ?, ?, 0)`, digest(s.Key), s.Next, s.Next)
+	return err
+}
+
+// UpdateSession stores its record, except the frames' counters.
+func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
+	defer doing(&err, "updating session %s", s.Key)
+	ended, reason := ending(s.Ended)
+	return found(t.exec(`
+		UPDATE sessions
+		SET epoch = ?, wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, sweep_at = ?
+		WHERE key = ?`,
+		s.Epoch, s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt), digest(s.Key)))
+}
+
+// EmptySession removes what only a living session has.
+func (t *tx) EmptySession(k session.Key) (err error) {
+	defer doing(&err, "emptying session %s", k)
+	for _, query := range []string{
+		`DELETE FROM subscriptions WHERE session = ?`,
+		`DELETE FROM replies WHERE session = ?`,
+		`DELETE FROM frames WHERE session = ?`,
+		`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`,
+	} {
+		if _, err = t.exec(query, digest(k)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DeleteSession removes it and all that it has.
+func (t *tx) DeleteSession(k session.Key) (err error) {
+	defer doing(&err, "deleting session %s", k)
+	_, err = t.exec(`DELETE FROM sessions WHERE key = ?`, digest(k))
+	return err
+}
+
+// CountSessions counts an address's living sessions, or its tombstones.
+func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err error) {
+	defer doing(&err, "counting the sessions of an address")
+	if ended {
+		return one[int](t, `
+			SELECT COUNT(*)
+			FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NOT NULL LIMIT ?) AS few`, address, atMost)
+	}
+	return one[int](t, `
+		SELECT COUNT(*)
+		FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NULL LIMIT ?) AS few`, address, atMost)
+}
+
+// CountTombstones counts all that have ended.
+func (t *tx) CountTombstones(atMost int) (_ int, err error) {
+	defer doing(&err, "counting tombstones")
+	return one[int](t, `
+		SELECT COUNT(*)
+		FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?) AS few`, atMost)
+}
+
+// OldestTombstone is the one that ended first.
+func (t *tx) OldestTombstone(address string) (_ session.Key, err error) {
+	defer doing(&err, "looking for the oldest tombstone")
+	var k digest
+	if address == "" {
+		k, err = one[digest](t, `
+			SELECT key FROM sessions
+			WHERE ended IS NOT NULL
+			ORDER BY ended, key
+			LIMIT 1`)
+	} else {
+		k, err = one[digest](t, `
+			SELECT key FROM sessions
+			WHERE address = ? AND ended IS NOT NULL
+			ORDER BY ended, key
+			LIMIT 1`, address)
+	}
+	return session.Key(k), err
+}
+
+// SessionsToSweep names the sessions whose time to be looked at has come.
+func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit int) (_ []rendezvous.SweepCursor, err error) {
+	defer doing(&err, "listing the sessions to sweep")
+	type row struct {
+		SweepAt millis `db:"sweep_at"`
+		Key     digest
+	}
+	rows, err := all[row](t, `
+		SELECT sweep_at, key FROM sessions
+		WHERE sweep_at <= ? AND (sweep_at, key) > (?, ?)
+		ORDER BY sweep_at, key
+		LIMIT ?`, toMillis(now), toMillis(after.SweepAt), digest(after.Key), limit)
+	return collect(rows, func(r row) rendezvous.SweepCursor {
+		return rendezvous.SweepCursor{SweepAt: r.SweepAt.time(), Key: session.Key(r.Key)}
+	}), err
+}
+
+// Sighted moves the stored signs of life forward, in the order of the keys so
+// that two transactions that do it never wait for each other.
+func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
+	defer doing(&err, "recording %d signs of life", len(seen))
+	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b rendezvous.Sighting) int {
+		return bytes.Compare(a.Key[:], b.Key[:])
+	})
+	for _, s := range inOrder {
+		if _, err = t.exec(`
+			UPDATE sessions SET seen = ?, sweep_at = ?
+			WHERE key = ? AND seen < ? AND ended IS NULL`,
+			toMillis(s.Seen), toMillis(s.SweepAt), digest(s.Key), toMillis(s.Seen)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MarkUsed notes that the session did something.
+func (t *tx) MarkUsed(k session.Key) (err error) {
+	defer doing(&err, "marking session %s as used", k)
+	_, err = t.exec(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
+	return err
+}
+
+// Reply is the recorded reply to command n.
+func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error) {
+	defer doing(&err, "loading reply %d of session %s", n, k)
+	type row struct {
+		Fingerprint digest
+		Outcome     []byte
+	}
+	r, err := one[row](t, `SELECT fingerprint, outcome FROM replies WHERE session = ? AND seq = ?`, digest(k), n)
+	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
+}
+
+// Complete counts command n as done.
+func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
+	defer doing(&err, "completing command %d of session %s", n, k)
+	done, err := t.exec(`
+		UPDATE sessions SET wanted = wanted + 1, used = 1
+		WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
+	if err == nil && done == 0 {
+		err = errors.New("it is not the command that is wanted")
+	}
+	if err != nil {
+		return err
+	}
+	if _, err = t.exec(`
+		INSERT INTO replies (session, seq, fingerprint, outcome) VALUES (?, ?, ?, ?)`,
+		digest(k), n, digest(r.Fingerprint), blob(r.Outcome)); err != nil {
+		return err
+	}
+	_, err = t.exec(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
+	return err
+}

@@ -1,0 +1,40 @@
+package repo
+
+import (
+	"time"
+
+	"restante/rendezvous"
+)
+
+// Counts are how many of everything there are; of the sessions, those that have
+// not ended.
+func (t *tx) Counts() (_ rendezvous.Counts, err error) {
+	defer doing(&err, "counting everything")
+	c, err := one[struct{ Nameplates, Mailboxes, Messages, Sessions int64 }](t, `
+		SELECT (SELECT COUNT(*) FROM nameplates) AS nameplates,
+		       (SELECT COUNT(*) FROM mailboxes) AS mailboxes,
+		       -- Positions are dense and no message goes before its mailbox: no need to visit them all.
+		       (SELECT CAST(COALESCE(SUM(last_position), 0) AS BIGINT) FROM mailboxes) AS messages,
+		       (SELECT COUNT(*) FROM sessions WHERE ended IS NULL) AS sessions`)
+	return rendezvous.Counts(c), err
+}
+
+// Updated is the time of the last committed modification.
+func (t *tx) Updated() (_ time.Time, err error) {
+	defer doing(&err, "loading the time of the last modification")
+	m, err := one[millis](t, `SELECT updated FROM modified WHERE one = 1`)
+	return m.time(), err
+}
+
+// stamp notes that something was modified; it never goes back, though the clock may.
+func (c *conn) stamp(now time.Time) error {
+	_, err := c.exec(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))
+	return err
+}
+
+// probe writes what is there already.
+func (t *tx) probe() error {
+	_, err := t.exec(`UPDATE modified SET updated = updated WHERE one = 1`)
+	t.changed = false
+	return err
+}

@@ -1,0 +1,107 @@
+package repo_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/repo/repotest"
+)
+
+// TestMain also is the other process of TestOpen, and sees that nothing is left running.
+func TestMain(m *testing.M) {
+	if path := os.Getenv("RESTANTE_HOLD"); path != "" {
+		hold(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	statements := new(sync.Map)
+	t.Run("keeps every promise", func(t *testing.T) {
+		repotest.Run(t, func(t *testing.T) rendezvous.Store {
+			db := open(t, repo.Options{})
+			repo.SetHook(db, func(query string) error {
+				statements.Store(query, true)
+				return nil
+			})
+			return db
+		})
+	})
+	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements) })
+	t.Run("visits no whole table", func(t *testing.T) { noneScans(t, statements) })
+}
+
+// open opens a store in a directory of its own, which is closed when the test ends.
+func open(tb testing.TB, o repo.Options) *repo.DB {
+	tb.Helper()
+	if o.URL == "" {
+		o.URL = newFile(tb)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	db, err := repo.Open(tb.Context(), o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return db
+}
+
+// newFile is the path of a database that was just made.
+func newFile(tb testing.TB) string {
+	path := filepath.Join(tb.TempDir(), "restante.db")
+	must(os.WriteFile(path, fresh(), 0o600))
+	return path
+}
+
+// fresh is a database's file as it is made; to make one takes longer than most tests.
+var fresh = sync.OnceValue(func() []byte {
+	dir, err := os.MkdirTemp("", "restante")
+	must(err)
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "restante.db")
+	db, err := repo.Open(context.Background(), repo.Options{URL: path, Now: func() time.Time { return time.UnixMilli(0) }})
+	must(err)
+	must(db.Close())
+	file, err := os.ReadFile(path)
+	must(err)
+	return file
+})
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// hold opens a database and keeps it until its input ends.
+func hold(path string) {
+	db, err := repo.Open(context.Background(), repo.Options{URL: path})
+	must(err)
+	_, _ = os.Stdout.WriteString("held\n")
+	_, _ = io.Copy(new(bytes.Buffer), os.Stdin)
+	must(db.Close())
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

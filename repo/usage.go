@@ -1,0 +1,30 @@
+package repo
+
+import "restante/rendezvous"
+
+// recordMailbox remembers how a mailbox's life went.
+func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
+	_, err := t.exec(`
+		INSERT INTO usage_mailboxes (app, for_nameplate, started, waiting, total, result)
+		VALUES (?, ?, ?, ?, ?, ?)`,
+		u.App, flag(forNameplate), toMillis(u.Started), waited(u), toSpan(u.Total), u.Result)
+	return err
+}
+
+// recordNameplate remembers how a nameplate's life went.
+func (t *tx) recordNameplate(u rendezvous.Usage) error {
+	_, err := t.exec(`
+		INSERT INTO usage_nameplates (app, started, waiting, total, result)
+		VALUES (?, ?, ?, ?, ?)`,
+		u.App, toMillis(u.Started), waited(u), toSpan(u.Total), u.Result)
+	return err
+}
+
+// waited is NULL where the second side never came.
+func waited(u rendezvous.Usage) *span {
+	if u.Waiting == nil {
+		return nil
+	}
+	s := toSpan(*u.Waiting)
+	return &s
+}

@@ -1,0 +1,78 @@
+package repo
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"time"
+)
+
+// millis is a time as it is stored: integer milliseconds since the epoch.
+type millis int64
+
+func toMillis(t time.Time) millis { return millis(t.UnixMilli()) }
+
+func (m millis) time() time.Time { return time.UnixMilli(int64(m)).UTC() }
+
+// maybeMillis is NULL for a time that is not there.
+func maybeMillis(t *time.Time) *millis {
+	if t == nil {
+		return nil
+	}
+	m := toMillis(*t)
+	return &m
+}
+
+func (m *millis) maybeTime() *time.Time {
+	if m == nil {
+		return nil
+	}
+	t := m.time()
+	return &t
+}
+
+// span is a duration as it is stored: integer milliseconds.
+type span int64
+
+func toSpan(d time.Duration) span { return span(d.Milliseconds()) }
+
+func (s span) duration() time.Duration { return time.Duration(s) * time.Millisecond }
+
+// flag is a truth as it is stored: 0 or 1, which every engine can check and index alike.
+type flag bool
+
+// Value is what the database gets.
+func (f flag) Value() (driver.Value, error) {
+	if f {
+		return int64(1), nil
+	}
+	return int64(0), nil
+}
+
+// Scan is what came from the database.
+func (f *flag) Scan(src any) error {
+	n, ok := src.(int64)
+	if !ok {
+		return fmt.Errorf("a flag is an integer, not %T", src)
+	}
+	*f = n != 0
+	return nil
+}
+
+// digest is a SHA-256: a session's key, a command's fingerprint.
+type digest [32]byte
+
+// Value is what the database gets.
+func (d digest) Value() (driver.Value, error) { return d[:], nil }
+
+// Scan is what came from the database.
+func (d *digest) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok || len(b) != len(d) {
+		return fmt.Errorf("a digest is %d bytes, not %T of %d", len(d), src, len(b))
+	}
+	copy(d[:], b)
+	return nil
+}
+
+// blob is never NULL.
+func blob[T string | []byte](b T) []byte { return append([]byte{}, b...) }

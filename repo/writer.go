@@ -1,0 +1,232 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"slices"
+	"time"
+
+	"restante/rendezvous"
+)
+
+const (
+	// batchSize is how many members share a commit, at most.
+	batchSize = 128
+	// batchTime is for how long members are let in: it bounds how long the first one waits for the others.
+	batchTime = 10 * time.Millisecond
+)
+
+// writer does all the writing, on one goroutine and one connection.
+type writer struct {
+	dialect *dialect
+	open    func(context.Context) (*conn, error) // a connection that can write
+	check   func() error                         // fails while the database is not where it was
+	now     func() time.Time
+	log     *slog.Logger
+
+	queue   chan *op
+	closing chan struct{} // closed: begin nothing more
+	stopped chan struct{} // closed: nothing runs any more
+
+	conn *conn // the writer's goroutine's own; nil until it is needed
+}
+
+// op is one Update: a member of the batch that it runs in.
+type op struct {
+	ctx  context.Context
+	f    func(*tx) error
+	done chan struct{} // closed when err says what became of it
+
+	tx  *tx // its last run
+	err error
+}
+
+// do queues f and waits for its outcome, or until ctx ends.
+func (w *writer) do(ctx context.Context, f func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	o := &op{ctx: ctx, f: f, done: make(chan struct{})}
+	select {
+	case w.queue <- o:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.stopped:
+		return errClosed
+	}
+	select {
+	case <-o.done:
+		return o.err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.stopped:
+	}
+	select {
+	case <-o.done: // just before
+		return o.err
+	default: // and now it never will be
+		return errClosed
+	}
+}
+
+// run is the writer's goroutine.
+func (w *writer) run() {
+	defer close(w.stopped)
+	for {
+		select {
+		case <-w.closing:
+			return
+		default: // an end goes before whatever waits
+		}
+		select {
+		case <-w.closing:
+		case o := <-w.queue:
+			w.batch(o)
+		}
+	}
+}
+
+// batch runs first and whoever waits behind it, and answers them.
+func (w *writer) batch(first *op) {
+	members, err := w.transact(w.waiting(first))
+	switch {
+	case err == nil:
+	case len(members) == 0: // not even begun: so it is for all who wait
+		for o := first; o != nil; o = w.next() {
+			members = append(members, o)
+		}
+		fallthrough
+	case len(members) == 1 || errors.Is(err, rendezvous.ErrOutcomeUnknown):
+		for _, o := range members {
+			o.err = err
+		}
+	default: // void: each alone, so that none suffers for another
+		for _, o := range members {
+			if _, err := w.transact(slices.Values([]*op{o})); err != nil {
+				o.err = err
+			}
+		}
+	}
+	for _, o := range members {
+		w.answer(o)
+	}
+}
+
+// waiting is first and those behind it, while there are any and the batch may
+// grow. Those whose callers left are dropped: nobody hears what becomes of them.
+func (w *writer) waiting(first *op) iter.Seq[*op] {
+	return func(yield func(*op) bool) {
+		began := time.Now()
+		size := 0
+		for o := first; o != nil; o = w.next() {
+			if o.ctx.Err() != nil {
+				continue
+			}
+			if size++; !yield(o) || size == batchSize || time.Since(began) >= batchTime {
+				return
+			}
+		}
+	}
+}
+
+// next is one that waits already, or nil.
+func (w *writer) next() *op {
+	select {
+	case o := <-w.queue:
+		return o
+	default:
+		return nil
+	}
+}
+
+// transact runs ops in one transaction, each in a savepoint, and commits it. An
+// error means that nothing is kept of any of those that it began.
+func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
+	c, err := w.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer c.rollback() // unless it is committed
+	changed := false
+	for o := range ops {
+		members = append(members, o)
+		if err := w.member(c, o); err != nil {
+			return members, err
+		}
+		changed = changed || o.err == nil && o.tx.changed
+	}
+	if changed {
+		if err := c.stamp(w.now()); err != nil {
+			return members, err
+		}
+	}
+	if err := c.commit(); err != nil {
+		return members, w.dialect.commitError(err)
+	}
+	if err := w.check(); err != nil {
+		// It is kept in a file that nobody may find again.
+		return members, fmt.Errorf("%w: after the commit: %w", rendezvous.ErrOutcomeUnknown, err)
+	}
+	return members, nil
+}
+
+// begin opens a transaction, on another connection if the last one broke.
+func (w *writer) begin() (*conn, error) {
+	if err := w.check(); err != nil {
+		return nil, err
+	}
+	if w.conn != nil && w.conn.broken {
+		w.conn.discard()
+		w.conn = nil
+	}
+	if w.conn == nil {
+		c, err := w.open(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		w.conn = c
+	}
+	return w.conn, w.conn.begin(w.dialect.beginWrite)
+}
+
+// member runs one op in a savepoint. An error means that the transaction is void.
+func (w *writer) member(c *conn, o *op) error {
+	if err := c.savepoint(); err != nil {
+		return err
+	}
+	o.tx = &tx{conn: c, now: w.now()}
+	o.err = apart(func() error { return o.tx.run(o.f) })
+	if !c.open {
+		return cmp.Or(o.err, errEnded)
+	}
+	if o.err != nil {
+		if err := c.restore(); err != nil {
+			return err
+		}
+	}
+	return c.release()
+}
+
+// apart runs f on a goroutine of its own: one that ends its goroutine, as a
+// test's FailNow does, must not end the writer.
+func apart(f func() error) error {
+	outcome := make(chan error, 1)
+	go func() {
+		err := errExited
+		defer func() { outcome <- err }()
+		err = f()
+	}()
+	return <-outcome
+}
+
+// answer tells an op's caller, after what was to be done once it is committed.
+func (w *writer) answer(o *op) {
+	if o.err == nil {
+		o.tx.committed(w.log)
+	}
+	close(o.done)
+}

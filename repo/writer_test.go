@@ -1,0 +1,259 @@
+package repo_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/session"
+)
+
+var errMine = errors.New("mine")
+
+// record collects the statements that db runs from now on.
+func record(db *repo.DB) (statements func() []string) {
+	var mu sync.Mutex
+	var list []string
+	repo.SetHook(db, func(query string) error {
+		mu.Lock()
+		defer mu.Unlock()
+		list = append(list, oneLine(query))
+		return nil
+	})
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(list)
+	}
+}
+
+// busy keeps the writer busy until it is released.
+func busy(db *repo.DB) (release func()) {
+	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- db.Update(context.Background(), func(rendezvous.Tx) error {
+			close(began)
+			<-end
+			return nil
+		})
+	}()
+	<-began
+	return func() {
+		close(end)
+		<-ended
+	}
+}
+
+// enqueue hands f to a writer that is busy, and returns once it waits.
+func enqueue(ctx context.Context, db *repo.DB, f func(rendezvous.Tx) error) (outcome <-chan error) {
+	waiting := repo.Queued(db)
+	answer := make(chan error, 1)
+	go func() { answer <- db.Update(ctx, f) }()
+	for repo.Queued(db) == waiting {
+		runtime.Gosched()
+	}
+	return answer
+}
+
+// create makes a mailbox.
+func create(tx rendezvous.Tx, id rendezvous.MailboxID) error {
+	_, err := tx.CreateMailbox(rendezvous.NewMailbox("app", id, time.Minute, tx.Now()))
+	return err
+}
+
+const (
+	insertMailbox = "INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key"
+	stamp         = "UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?"
+)
+
+func TestALoneWriterWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	for _, x := range []struct {
+		name string
+		f    func(rendezvous.Tx) error
+		want string
+	}{
+		{"it changes something", func(tx rendezvous.Tx) error { return create(tx, "x") }, insertMailbox + "; RELEASE member; " + stamp + "; COMMIT"},
+		{"it changes nothing", func(tx rendezvous.Tx) error { return tx.DeleteSession(session.Key{}) }, "DELETE FROM sessions WHERE key = ?; RELEASE member; COMMIT"},
+		{"it fails", func(tx rendezvous.Tx) error { return errors.Join(errMine, create(tx, "y")) }, insertMailbox + "; ROLLBACK TO member; RELEASE member; COMMIT"},
+		{"it does nothing", func(rendezvous.Tx) error { return nil }, "RELEASE member; COMMIT"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			db := open(t, repo.Options{})
+			statements := record(db)
+			if err := db.Update(t.Context(), x.f); err != nil && !errors.Is(err, errMine) {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff("BEGIN IMMEDIATE; SAVEPOINT member; "+x.want, strings.Join(statements(), "; ")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestWritersThatArriveTogetherShareCommits(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	release := busy(db)
+	statements := record(db)
+	var outcomes []<-chan error
+	for i := range 100 {
+		outcomes = append(outcomes, enqueue(t.Context(), db, func(tx rendezvous.Tx) error {
+			return create(tx, rendezvous.MailboxID(rune('0'+i)))
+		}))
+	}
+	release()
+	for _, o := range outcomes {
+		if err := <-o; err != nil {
+			t.Error(err)
+		}
+	}
+	count := map[string]int{}
+	for _, s := range statements() {
+		count[s]++
+	}
+	if n := count["COMMIT"]; n > 20 || count[insertMailbox] != 100 || count[stamp] > n {
+		t.Errorf("%v", count)
+	}
+}
+
+func TestACallerThatLeavesTheQueueHasNothingDone(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	release := busy(db)
+	ctx, leave := context.WithCancel(t.Context())
+	outcome := enqueue(ctx, db, func(rendezvous.Tx) error {
+		t.Error("it ran")
+		return nil
+	})
+	leave()
+	if err := <-outcome; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	behind := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+	release()
+	if err := <-behind; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFunctionCannotEndTheWriter(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return errors.Join(create(tx, "x"), panics(tx)) })
+	p, ok := errors.AsType[*repo.PanicError](err)
+	if !ok || p.Value != "ouch" || !strings.Contains(string(p.Stack), "repo_test.panics") {
+		t.Errorf("%v", err)
+	}
+	if err := db.View(t.Context(), panics); !errors.As(err, &p) {
+		t.Errorf("%v", err)
+	}
+	if err := db.Update(t.Context(), func(tx rendezvous.Tx) error {
+		_ = create(tx, "x")
+		runtime.Goexit()
+		return nil
+	}); err == nil {
+		t.Error("a goroutine that ended was no error")
+	}
+	if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return create(tx, "x") }); err != nil {
+		t.Error(err)
+	}
+}
+
+func panics(rendezvous.Tx) error { panic("ouch") }
+
+func TestATransactionIsOverWhenItsFunctionReturns(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	var kept rendezvous.Tx
+	for _, run := range []func(context.Context, func(rendezvous.Tx) error) error{db.View, db.Update} {
+		if err := run(t.Context(), func(tx rendezvous.Tx) error { kept = tx; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		release := busy(db) // there is a transaction that it could get into
+		if _, err := kept.Counts(); err == nil {
+			t.Error("it can still read")
+		}
+		if err := kept.MarkUsed(session.Key{}); err == nil {
+			t.Error("it can still write")
+		}
+		release()
+	}
+}
+
+func TestTheTimeOfTheLastModificationNeverGoesBack(t *testing.T) {
+	t.Parallel()
+	now := time.UnixMilli(2000)
+	db := open(t, repo.Options{Now: func() time.Time { return now }})
+	for _, id := range []rendezvous.MailboxID{"a", "b"} {
+		if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return create(tx, id) }); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.View(t.Context(), func(tx rendezvous.Tx) error {
+			updated, err := tx.Updated()
+			if !updated.Equal(time.UnixMilli(2000)) {
+				t.Errorf("%v", updated)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		now = time.UnixMilli(1000) // read by the writer only after the next Update
+	}
+}
+
+func TestClose(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	path := repo.Path(t, db)
+	release := busy(db)
+	waiting := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+	closed := make(chan error, 1)
+	go func() { closed <- db.Close() }()
+	for db.View(t.Context(), func(rendezvous.Tx) error { return nil }) == nil {
+		runtime.Gosched()
+	}
+	release()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	// Whoever waited may have been let into the last batch; what it is told is true.
+	told := <-waiting
+	if told != nil && !errors.Is(told, rendezvous.ErrUnavailable) {
+		t.Error(told)
+	}
+	for what, err := range map[string]error{
+		"Update": db.Update(t.Context(), func(rendezvous.Tx) error { return nil }),
+		"View":   db.View(t.Context(), func(rendezvous.Tx) error { return nil }),
+		"Probe":  db.Probe(t.Context()),
+	} {
+		if !errors.Is(err, rendezvous.ErrUnavailable) {
+			t.Errorf("%s afterwards: %v", what, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	if exists(path + "-wal") {
+		t.Error("the log was not written back")
+	}
+	again := open(t, repo.Options{URL: path})
+	if err := again.View(t.Context(), func(tx rendezvous.Tx) error {
+		_, err := tx.Mailbox("app", "x")
+		if (err == nil) != (told == nil) {
+			t.Errorf("told %v, and then: %v", told, err)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+}
