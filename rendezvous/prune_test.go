@@ -1,0 +1,188 @@
+package rendezvous_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+)
+
+// plant changes the database behind the server's back, with foreign keys off.
+func plant(t testing.TB, path, query string, args ...any) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=foreign_keys(0)&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyOf is the key of a mailbox.
+func (w *world) keyOf(id rendezvous.MailboxID) (key rendezvous.MailboxKey) {
+	w.t.Helper()
+	err := w.store.View(w.t.Context(), func(tx rendezvous.Tx) error {
+		m, err := tx.Mailbox(app, id)
+		key = m.Key
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return key
+}
+
+// panicking is a store that panics when one mailbox is looked at.
+type panicking struct {
+	rendezvous.Store
+	at *atomic.Int64
+}
+
+func (s panicking) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(panickingTx{tx, s.at}) })
+}
+
+type panickingTx struct {
+	rendezvous.Tx
+	at *atomic.Int64
+}
+
+func (t panickingTx) Holders(k rendezvous.MailboxKey) ([]rendezvous.Session, error) {
+	if int64(k) == t.at.Load() {
+		panic("a poisoned row")
+	}
+	return t.Tx.Holders(k)
+}
+
+// TestTheStoryThatStartedIt is the prune loop that died: a close that failed
+// half-way had left a mailbox without its sides; pruning met it, raised, and never ran again.
+func TestTheStoryThatStartedIt(t *testing.T) {
+	var poisoned atomic.Int64
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return panicking{s, &poisoned} }, func(t *testing.T, w *world) {
+		c := w.begin("a")
+		var claimed []rendezvous.Claimed
+		for range 8 {
+			claimed = append(claimed, c.allocate())
+		}
+		sideless, vanished, thorny, panicky := claimed[0], claimed[1], claimed[2], claimed[3]
+		plant(t, w.path, `DELETE FROM mailbox_sides WHERE mailbox = ?`, w.keyOf(sideless.Mailbox))
+		plant(t, w.path, `DELETE FROM mailbox_sides WHERE mailbox = ?`, w.keyOf(vanished.Mailbox))
+		plant(t, w.path, `DELETE FROM mailboxes WHERE key = ?`, w.keyOf(vanished.Mailbox))
+		plant(t, w.path, `CREATE TABLE thorns (mailbox BIGINT PRIMARY KEY REFERENCES mailboxes (key))`)
+		plant(t, w.path, `INSERT INTO thorns VALUES (?)`, w.keyOf(thorny.Mailbox))
+		poisoned.Store(int64(w.keyOf(panicky.Mailbox)))
+
+		// The close that failed: a foreign key fails in the middle. Nothing of it is seen.
+		before := w.Status(t.Context())
+		_, err := w.Close(t.Context(), c.command(), thorny.Mailbox, rendezvous.Happy)
+		expect(t, code(t, err), rendezvous.Internal)
+		for _, s := range c.open(thorny.Mailbox).Sides {
+			expect(t, s.Mood, "")
+		}
+		expect(t, c.claim(thorny.Nameplate), thorny)
+
+		time.Sleep(time.Hour) // the loop runs, and meets all of them
+		now := w.Status(t.Context())
+		expect(t, now.Counts, rendezvous.Counts{Nameplates: 2, Mailboxes: 2}) // thorny and panicky are left whole
+		expect(t, now.Prune.Failed, 2)
+		expect(t, len(now.Failures), 2)
+		for i, want := range []rendezvous.MailboxKey{w.keyOf(thorny.Mailbox), w.keyOf(panicky.Mailbox)} {
+			f := now.Failures[i]
+			expect(t, f.Kind, rendezvous.KindMailbox)
+			expect(t, f.Key, fmt.Sprint(int64(want)))
+			if f.Attempts < 2 || f.Attempts > 6 {
+				t.Errorf("tried %d times within an hour: it is to be tried again, later and later", f.Attempts)
+			}
+		}
+		if !strings.Contains(now.Failures[1].Err.Error(), "a poisoned row") {
+			t.Errorf("the panic is not reported: %v", now.Failures[1].Err)
+		}
+		if !now.Updated.After(before.Updated) {
+			t.Errorf("updated stands still at %v", now.Updated)
+		}
+		if runs := w.Stats().PruneRuns.Load(); runs < 11 {
+			t.Errorf("the loop ran %d times in an hour", runs)
+		}
+
+		// A new mailbox is pruned in spite of them; and they are, once they can be.
+		w.begin("b").allocate()
+		plant(t, w.path, `DROP TABLE thorns`)
+		poisoned.Store(0)
+		time.Sleep(3 * time.Hour)
+		now = w.Status(t.Context())
+		expect(t, now.Counts, rendezvous.Counts{})
+		expect(t, len(now.Failures), 0)
+		expect(t, w.results("usage_mailboxes"), "pruney pruney pruney pruney pruney pruney pruney quiet")
+		expect(t, w.results("usage_nameplates"), "pruney pruney pruney pruney pruney pruney pruney pruney pruney")
+	})
+}
+
+// results are the results in a table of usage, sorted.
+func (w *world) results(table string) string {
+	w.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+w.path+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			w.t.Error(err)
+		}
+	}()
+	var all sql.NullString
+	query := `SELECT GROUP_CONCAT(result, ' ') FROM (SELECT result FROM ` + table + ` ORDER BY result)`
+	if err := db.QueryRowContext(w.t.Context(), query).Scan(&all); err != nil {
+		w.t.Fatal(err)
+	}
+	return all.String
+}
+
+func TestPruningWalksPastAPageOfWhatCannotBePruned(t *testing.T) {
+	bubble(t, func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 2000, 2000 }, func(t *testing.T, w *world) {
+		c := w.begin("a")
+		plant(t, w.path, `CREATE TABLE thorns (mailbox BIGINT PRIMARY KEY REFERENCES mailboxes (key))`)
+		for range 520 { // more than a page
+			c.open(rendezvous.MailboxID(newID().Reveal()))
+		}
+		plant(t, w.path, `INSERT INTO thorns SELECT key FROM mailboxes`)
+		time.Sleep(time.Second) // those behind become stale later
+		for range 5 {
+			c.open(rendezvous.MailboxID(newID().Reveal()))
+		}
+		time.Sleep(20 * time.Minute)
+		now := w.Status(t.Context())
+		expect(t, now.Counts.Mailboxes, 520)
+		expect(t, len(now.Failures), 520)
+	})
+}
+
+func TestTombstonesAreCapped(t *testing.T) {
+	bubble(t, func(c *rendezvous.Config) { c.Limits.AddressSessions, c.Limits.Sessions = 4, 1000 }, func(t *testing.T, w *world) {
+		var first *client
+		for i := range 6 {
+			c := w.begin(rendezvous.Side(fmt.Sprint(i)))
+			c.allocate()
+			_, err := w.End(t.Context(), c.command(), nil)
+			c.must(err)
+			if first == nil {
+				first = c
+			}
+			time.Sleep(time.Second)
+		}
+		expect(t, w.state(first.key), string(rendezvous.SessionUnknown)) // the oldest made way
+		w.Config.Limits.Sessions = 2
+		run := w.Prune(t.Context())
+		expect(t, run.Retired[rendezvous.KindTombstone], 2)
+	})
+}
