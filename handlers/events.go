@@ -1,0 +1,84 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// Receive is GET /v1/session/events, by long-poll.
+func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
+	ask := rendezvous.Receive{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: patience(r.Params)}
+	if header := number(r.Params.Ack); header != nil && (ask.Ack == nil || *header > *ask.Ack) {
+		ask.Ack = header // both say what is processed: the one that says more holds
+	}
+	if r.Params.Epoch != nil {
+		ask.Epoch = ptr(session.Epoch(*r.Params.Epoch))
+	}
+	got, err := s.Service.Receive(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	received := api.Receive200JSONResponse{
+		Ack: int64(got.Wanted), Heartbeat: len(got.Frames) == 0, Frames: make([]api.Frame, len(got.Frames)),
+		NextWaitMs: got.NextWait.Milliseconds(), ServerTime: got.Now.UnixMilli(),
+	}
+	for i, frame := range got.Frames {
+		received.Frames[i] = json.RawMessage(frame)
+	}
+	_, _ = answered(ctx, rendezvous.Answer[struct{}]{Wanted: got.Wanted}, nil)
+	return received, nil
+}
+
+// patience is how long the client wants to wait, if it says so in the query or
+// else as a preference (RFC 7240, §4.3).
+func patience(p api.ReceiveParams) *time.Duration {
+	if p.Wait != nil {
+		return ptr(time.Duration(*p.Wait) * time.Second)
+	}
+	if p.Prefer == nil {
+		return nil
+	}
+	for preference := range strings.SplitSeq(*p.Prefer, ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
+		seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
+		if err != nil || !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue // a preference that is not understood is ignored
+		}
+		return ptr(time.Duration(seconds) * time.Second) // #nosec G115 -- 16 bits
+	}
+	return nil
+}
+
+// Acknowledge is POST /v1/session/ack.
+func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject) (api.AcknowledgeResponseObject, error) {
+	q := query(ctx, r.Body.Ack)
+	if header := number(r.Params.Ack); header != nil && *header > *q.Ack {
+		q.Ack = header
+	}
+	a, err := s.Service.Acknowledge(ctx, q)
+	kept, err := answered(ctx, a, err)
+	if err != nil {
+		return nil, err
+	}
+	return api.Acknowledge200JSONResponse{Ack: int64(a.Wanted), NextSentSeq: int64(kept)}, nil
+}
+
+// polls is middleware for receiving, which so far answers JSON only.
+func (s *Server) polls(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !accepts(r.Header.Values("Accept"), "application/json") {
+			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json"})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,83 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-chi/chi/v5/middleware"
+	"golang.org/x/time/rate"
+
+	"restante/rendezvous"
+)
+
+// addressOf is the client's address, for limits. An IPv6 client has a whole /64
+// to choose from, so that counts as one.
+func addressOf(ctx context.Context) string {
+	address := middleware.GetClientIPAddr(ctx)
+	if address.Is6() && !address.Is4In6() {
+		if network, err := address.Prefix(64); err == nil {
+			return network.String()
+		}
+	}
+	return address.Unmap().String()
+}
+
+// limiters are the token buckets of the addresses that asked lately.
+type limiters struct {
+	rate  rate.Limit
+	burst int
+	most  int
+
+	mu      sync.Mutex
+	buckets map[string]*rate.Limiter
+}
+
+// allow takes a token of an address.
+func (l *limiters) allow(address string, now time.Time) bool {
+	l.mu.Lock()
+	bucket, known := l.buckets[address]
+	if !known {
+		if len(l.buckets) >= l.most {
+			l.forget(now)
+		}
+		bucket = rate.NewLimiter(l.rate, l.burst)
+		l.buckets[address] = bucket
+	}
+	l.mu.Unlock()
+	return bucket.AllowN(now, 1)
+}
+
+// forget drops the buckets that are full, which are as good as new; if none is,
+// all of them, for memory is worth more than a burst. mu is held.
+func (l *limiters) forget(now time.Time) {
+	for address, bucket := range l.buckets {
+		if bucket.TokensAt(now) >= float64(l.burst) {
+			delete(l.buckets, address)
+		}
+	}
+	if len(l.buckets) >= l.most {
+		clear(l.buckets)
+	}
+}
+
+// limited is middleware that refuses what an address asks for too fast. The
+// probes of an operator's own monitoring are not counted.
+func (s *Server) limited(next http.Handler) http.Handler {
+	if s.Limits.Rate <= 0 {
+		return next
+	}
+	l := &limiters{rate: rate.Limit(s.Limits.Rate), burst: s.Limits.Burst, most: max(s.Limits.Addresses, 1), buckets: map[string]*rate.Limiter{}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/livez", "/readyz", "/metrics":
+		default:
+			if !l.allow(addressOf(r.Context()), time.Now()) {
+				s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"})
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}

@@ -1,0 +1,134 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// requestNote is what is remembered of a request for its line in the log.
+type requestNote struct {
+	bound   bool         // it came to an operation of a session
+	session *session.Key // which one it says it is
+	wrote   bool         // its answer has begun
+	status  int
+	code    rendezvous.Code
+	err     error
+}
+
+type keyOfNote struct{}
+
+// note is the request's note.
+func note(r *http.Request) *requestNote {
+	n, ok := r.Context().Value(keyOfNote{}).(*requestNote)
+	if !ok {
+		n = &requestNote{} // only a request that bypasses the routes has none
+	}
+	return n
+}
+
+// observer passes an answer on, remembers its status, and bounds how long the
+// client may take to read it.
+type observer struct {
+	http.ResponseWriter
+	note  *requestNote
+	limit time.Duration
+}
+
+func (o *observer) WriteHeader(status int) {
+	if !o.note.wrote && status >= http.StatusOK {
+		o.note.wrote, o.note.status = true, status
+		// Not every ResponseWriter of a test has deadlines; every connection has.
+		_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(o.limit))
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+func (o *observer) Write(b []byte) (int, error) {
+	if !o.note.wrote {
+		o.WriteHeader(http.StatusOK)
+	}
+	return o.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// observe is the outermost middleware: one line in the log for each request, one
+// observation in the metrics, and a problem document for a panic. It never logs a session id, a body
+// or a nameplate: the path is logged as its pattern.
+func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			began := time.Now()
+			n := &requestNote{}
+			o := &observer{w, n, s.Limits.WriteTime}
+			r = r.WithContext(context.WithValue(r.Context(), keyOfNote{}, n))
+			// The routes' context is made here, so that the pattern is known afterwards.
+			routes := chi.NewRouteContext()
+			r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routes))
+			defer func() {
+				if p := recover(); p != nil {
+					if p == http.ErrAbortHandler {
+						panic(p)
+					}
+					s.Log.Error("panic", "value", p, "stack", string(debug.Stack()))
+					s.fail(o, r, &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here"})
+				}
+				pattern := routes.RoutePattern()
+				if pattern == "" {
+					pattern = "unmatched"
+				}
+				took := time.Since(began)
+				m.observe(r.Method, pattern, n.status, took)
+				s.log(r, n, pattern, took)
+			}()
+			next.ServeHTTP(o, r)
+		})
+	}
+}
+
+// log writes the request's line.
+func (s *Server) log(r *http.Request, n *requestNote, pattern string, took time.Duration) {
+	level := slog.LevelInfo
+	switch {
+	case n.status >= http.StatusInternalServerError && n.code != rendezvous.Draining:
+		level = slog.LevelError
+	case pattern == "/livez", pattern == "/readyz", pattern == "/metrics":
+		level = slog.LevelDebug
+	}
+	if !s.Log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", method(r.Method)), slog.String("route", pattern),
+		slog.Int("status", n.status), slog.Duration("took", took.Round(time.Microsecond)),
+	}
+	if n.session != nil {
+		attrs = append(attrs, slog.String("session", n.session.String()))
+	}
+	if n.code != "" {
+		attrs = append(attrs, slog.String("code", string(n.code)))
+	}
+	if n.err != nil && (n.status == 0 || n.status >= http.StatusInternalServerError) {
+		attrs = append(attrs, slog.String("error", n.err.Error()))
+	}
+	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// method keeps what a client invents out of logs and metrics.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	default:
+		return "other"
+	}
+}

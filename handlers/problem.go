@@ -1,0 +1,198 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// The codes that only HTTP knows.
+const (
+	methodNotAllowed     rendezvous.Code = "METHOD_NOT_ALLOWED"
+	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
+	payloadTooLarge      rendezvous.Code = "PAYLOAD_TOO_LARGE"
+	unsupportedMediaType rendezvous.Code = "UNSUPPORTED_MEDIA_TYPE"
+)
+
+// meaning is what a code means over HTTP.
+type meaning struct {
+	status int
+	action api.Action
+	title  string
+}
+
+// meanings is the one table of failures; it restates the one in the contract.
+var meanings = map[rendezvous.Code]meaning{
+	rendezvous.InvalidRequest:           {400, api.ActionStop, "The request is not valid"},
+	rendezvous.MalformedHandshake:       {400, api.ActionStop, "The handshake is malformed"},
+	rendezvous.MalformedHandshakeMeta:   {400, api.ActionStop, "The handshake's metadata is malformed"},
+	rendezvous.ProtocolVersionMismatch:  {400, api.ActionStop, "The protocol version is not spoken here"},
+	rendezvous.SessionRequired:          {401, api.ActionRestart, "A session is required"},
+	rendezvous.SessionUnknown:           {401, api.ActionRestart, "The session is not known"},
+	rendezvous.RejectedByCustomHandler:  {403, api.ActionStop, "The client is not admitted"},
+	rendezvous.RejectedUnsupportedAgent: {403, api.ActionStop, "The client's version is not supported"},
+	rendezvous.NotOpen:                  {403, api.ActionStop, "The mailbox is not open"},
+	rendezvous.NotFound:                 {404, api.ActionStop, "There is no such thing"},
+	methodNotAllowed:                    {405, api.ActionStop, "The method is not allowed"},
+	notAcceptable:                       {406, api.ActionStop, "No acceptable form"},
+	rendezvous.SessionStateMismatch:     {409, api.ActionRestart, "The session's numbers do not match"},
+	rendezvous.SessionIdentityMismatch:  {409, api.ActionStop, "The session is another's"},
+	rendezvous.SideTaken:                {409, api.ActionStop, "The side is taken"},
+	rendezvous.SeqGap:                   {409, api.ActionRetry, "An earlier command is missing"},
+	rendezvous.SeqReused:                {409, api.ActionStop, "The number was another command's"},
+	rendezvous.ReplyForgotten:           {409, api.ActionStop, "The reply is no longer known"},
+	rendezvous.Superseded:               {409, api.ActionStop, "Another receiver took over"},
+	rendezvous.Crowded:                  {409, api.ActionStop, "Crowded"},
+	rendezvous.Reclaimed:                {409, api.ActionStop, "Reclaimed"},
+	rendezvous.SessionEnded:             {410, api.ActionRestart, "The session has ended"},
+	payloadTooLarge:                     {413, api.ActionStop, "The body is too large"},
+	unsupportedMediaType:                {415, api.ActionStop, "The body must be JSON"},
+	rendezvous.RateLimited:              {429, api.ActionSlowDown, "Too many requests"},
+	rendezvous.WindowFull:               {429, api.ActionSlowDown, "Too much is unacknowledged"},
+	rendezvous.QuotaExceeded:            {429, api.ActionSlowDown, "A quota is used up"},
+	rendezvous.Internal:                 {500, api.ActionRetry, "Something failed here"},
+	rendezvous.StorageUnavailable:       {503, api.ActionRetry, "The storage is unavailable"},
+	rendezvous.Draining:                 {503, api.ActionRetry, "The server is stopping"},
+	rendezvous.Overloaded:               {503, api.ActionRetry, "The server is overloaded"},
+	rendezvous.OutcomeUnknown:           {503, api.ActionStop, "The outcome is not known"},
+}
+
+// retryAfter is how many seconds a client is asked to wait, where it is asked to.
+const retryAfter = "1"
+
+// invalid is a request that breaks rules of the contract.
+type invalid struct {
+	code       rendezvous.Code
+	violations []api.Violation
+}
+
+func (e *invalid) Error() string {
+	said := make([]string, len(e.violations))
+	for i, v := range e.violations {
+		said[i] = v.Pointer + " " + v.Message
+	}
+	return string(e.code) + ": " + strings.Join(said, "; ")
+}
+
+// fail is the only writer of failures. What went wrong in detail goes to the log.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
+		note(r).err = err // the client has left: nobody reads an answer
+		return
+	}
+	if note(r).wrote {
+		note(r).err = err // the answer had begun: writing it failed
+		return
+	}
+	failure, violations := understand(err)
+	if failure.Code != rendezvous.RateLimited && failure.Wanted == nil {
+		failure = s.identified(r, failure)
+	}
+	means, known := meanings[failure.Code]
+	if !known {
+		means = meanings[rendezvous.Internal]
+		failure = &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here; nothing was changed", Err: failure}
+	}
+	p := api.Problem{
+		Type:   "urn:restante:problem:" + strings.ReplaceAll(strings.ToLower(string(failure.Code)), "_", "-"),
+		Title:  means.title,
+		Status: int64(means.status),
+		Detail: failure.Detail,
+		Code:   api.Code(failure.Code),
+		Action: means.action,
+	}
+	if failure.Again {
+		p.Action = api.ActionSlowDown
+	}
+	p.Retriable = p.Action != api.ActionStop
+	if failure.Code != rendezvous.SessionEnded && violations != nil && invalidates(failure.Code) {
+		p.Errors = &violations
+	}
+	if failure.Expected != nil {
+		p.ExpectedSeq = ptr(int64(*failure.Expected))
+	}
+	if failure.Ended != nil {
+		p.Reason = ptr(api.EndReason(failure.Ended.Reason))
+		p.NextExpectedSeq = ptr(int64(failure.Ended.Ledger.Wanted))
+	}
+	header := w.Header()
+	if failure.Wanted != nil {
+		mark(header, *failure.Wanted, failure.Replayed)
+	}
+	if p.Action == api.ActionSlowDown || means.status == http.StatusServiceUnavailable {
+		header.Set("Retry-After", retryAfter)
+	}
+	if means.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
+	}
+	note(r).err, note(r).code = failure, failure.Code
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(means.status)
+	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
+}
+
+// invalidates tells the codes whose problem documents say what is wrong where.
+func invalidates(code rendezvous.Code) bool {
+	switch code {
+	case rendezvous.InvalidRequest, rendezvous.MalformedHandshake, rendezvous.MalformedHandshakeMeta:
+		return true
+	default:
+		return false
+	}
+}
+
+// understand finds what the client is told in an error.
+func understand(err error) (*rendezvous.Failure, []api.Violation) {
+	var failure *rendezvous.Failure
+	var bad *invalid
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &failure):
+		copied := *failure
+		return &copied, nil
+	case errors.As(err, &bad):
+		detail := "the request is not valid"
+		if len(bad.violations) > 0 {
+			detail = bad.violations[0].Pointer + " " + bad.violations[0].Message
+		}
+		if more := len(bad.violations) - 1; more > 0 {
+			detail += ", and " + strconv.Itoa(more) + " more"
+		}
+		return &rendezvous.Failure{Code: bad.code, Detail: detail}, bad.violations
+	case errors.As(err, &tooLarge):
+		return &rendezvous.Failure{Code: payloadTooLarge, Detail: "a request body is at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"}, nil
+	}
+	return &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here; nothing was changed", Err: err}, nil
+}
+
+// identified puts who asks before what is wrong with the question: a request
+// that was refused before its session was looked at is refused for that first, if there is no such
+// session; if there is, it was a sign of life, and is told which command is wanted.
+func (s *Server) identified(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
+	if !needsSession(r) {
+		return failure
+	}
+	key, err := credential(r)
+	if err == nil {
+		var wanted session.Seq
+		if wanted, err = s.Service.Authenticate(r.Context(), key); err == nil {
+			failure.Wanted = &wanted
+			return failure
+		}
+	}
+	var whoIsThat *rendezvous.Failure
+	if errors.As(err, &whoIsThat) && meanings[whoIsThat.Code].status < http.StatusInternalServerError {
+		return whoIsThat
+	}
+	return failure
+}
+
+func ptr[T any](v T) *T { return &v }

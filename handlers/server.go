@@ -1,0 +1,51 @@
+package handlers
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"restante/api"
+	"restante/rendezvous"
+)
+
+// Server is the HTTP interface. Its fields are set before first use.
+type Server struct {
+	Service *rendezvous.Service
+	Log     *slog.Logger
+	// Version is this program's, for the status.
+	Version string
+	// Started is when the process did.
+	Started time.Time
+	// Home is the page at /.
+	Home []byte
+	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
+	TrustedProxies []netip.Prefix
+	Limits         Limits
+}
+
+// Limits bound requests.
+type Limits struct {
+	Body       int64         // bytes of a request's body
+	BodyTime   time.Duration // in which it must have come
+	WriteTime  time.Duration // in which an answer must have gone
+	Rate       float64       // requests a second and address; 0 is no limit
+	Burst      int           // requests at once and address
+	Addresses  int           // addresses remembered for the rate
+	HeaderSize int           // bytes of a request's header
+}
+
+// DefaultLimits are those of a server that nobody configured.
+func DefaultLimits() Limits {
+	return Limits{
+		Body:       256 << 10,
+		BodyTime:   30 * time.Second,
+		WriteTime:  10 * time.Second,
+		Rate:       200,
+		Burst:      400,
+		Addresses:  100_000,
+		HeaderSize: 16 << 10,
+	}
+}
+
+var _ api.StrictServerInterface = (*Server)(nil)

@@ -1,0 +1,110 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/go-chi/chi/v5/middleware"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// protocolVersion is the one version of the session protocol that is spoken.
+const protocolVersion = "1"
+
+// maxMetadata is the size of a handshake's metadata, in bytes of JSON.
+const maxMetadata = 4 << 10
+
+// BeginSession is POST /v1/sessions, the handshake.
+func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObject) (api.BeginSessionResponseObject, error) {
+	h, err := handshake(ctx, r.Body)
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.Service.Shake(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	config := s.Service.Config
+	reply := api.HandshakeReply{
+		SessionID: w.ID.Reveal(), AppID: string(w.App), Side: string(w.Side), Resumed: w.Resumed, Epoch: int64(w.Epoch),
+		NextExpectedSeq: int64(w.Wanted), NextSentSeq: int64(w.Kept),
+		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
+		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
+		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
+		Welcome: api.Welcome{YourAddress: middleware.GetClientIP(ctx)},
+	}
+	if w.Resumed {
+		return api.BeginSession200JSONResponse(reply), nil
+	}
+	return api.BeginSession201JSONResponse(reply), nil
+}
+
+func handshake(ctx context.Context, b *api.Handshake) (rendezvous.Handshake, error) {
+	if *b.ProtocolVersion != protocolVersion {
+		return rendezvous.Handshake{}, &rendezvous.Failure{Code: rendezvous.ProtocolVersionMismatch, Detail: `this server speaks protocolVersion "1"`}
+	}
+	if b.Metadata != nil && (b.Metadata[0] != '{' || len(b.Metadata) > maxMetadata) {
+		return rendezvous.Handshake{}, &invalid{rendezvous.MalformedHandshakeMeta, violations("#/body/metadata", "object", "must be an object of at most 4096 bytes")}
+	}
+	h := rendezvous.Handshake{
+		App: rendezvous.AppID(b.AppID), Metadata: b.Metadata, Grace: milliseconds(b.GraceMs), Address: addressOf(ctx),
+		NextExpected: session.Seq(*b.ExpectedSessionState.NextExpectedSeq), NextSent: session.Seq(*b.ExpectedSessionState.NextSentSeq),
+	}
+	if b.Epoch != nil {
+		h.Epoch = session.Epoch(*b.Epoch)
+	}
+	if b.Side != nil {
+		h.Side = rendezvous.Side(*b.Side)
+	}
+	if b.ClientVersion != nil {
+		h.Client = [2]string(*b.ClientVersion)
+	}
+	if b.SessionID != nil {
+		h.ID, _ = session.ParseID(*b.SessionID) // validated
+	}
+	if b.Replaces != nil {
+		id, _ := session.ParseID(*b.Replaces) // validated
+		h.Replaces = &id
+	}
+	return h, nil
+}
+
+// GetSession is GET /v1/session.
+func (s *Server) GetSession(ctx context.Context, r api.GetSessionRequestObject) (api.GetSessionResponseObject, error) {
+	a, err := s.Service.Session(ctx, query(ctx, r.Params.Ack))
+	o, err := answered(ctx, a, err)
+	if err != nil {
+		return nil, err
+	}
+	view := api.GetSession200JSONResponse{
+		AppID: string(o.Session.App), Side: string(o.Session.Side), Epoch: int64(o.Session.Epoch), State: api.SessionStateAttached,
+		NextExpectedSeq: int64(o.Session.Wanted), NextSentSeq: int64(o.Kept), NextFrameSeq: int64(o.Session.Next),
+		UnacknowledgedFrames: int64(o.Session.Next - o.Kept), SessionDisconnectGraceMs: o.Session.Grace.Milliseconds(),
+		Nameplates: make([]string, len(o.Nameplates)), Mailboxes: make([]string, len(o.Mailboxes)), ServerTime: o.Now.UnixMilli(),
+	}
+	if o.WasDetached {
+		view.State = api.SessionStateDetached
+	}
+	for i, id := range o.Nameplates {
+		view.Nameplates[i] = string(id)
+	}
+	for i, id := range o.Mailboxes {
+		view.Mailboxes[i] = string(id)
+	}
+	return view, nil
+}
+
+// EndSession is DELETE /v1/session.
+func (s *Server) EndSession(ctx context.Context, r api.EndSessionRequestObject) (api.EndSessionResponseObject, error) {
+	var mood *rendezvous.Mood
+	if r.Params.Mood != nil {
+		mood = ptr(rendezvous.Mood(*r.Params.Mood))
+	}
+	a, err := s.Service.End(ctx, command(ctx, r.Params.Seq, r.Params.Ack), mood)
+	if _, err := answered(ctx, a, err); err != nil {
+		return nil, err
+	}
+	return api.EndSession204Response{}, nil
+}

@@ -1,0 +1,64 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"restante/api"
+	"restante/rendezvous"
+)
+
+// GetLiveness is GET /livez.
+func (s *Server) GetLiveness(context.Context, api.GetLivenessRequestObject) (api.GetLivenessResponseObject, error) {
+	return api.GetLiveness200JSONResponse{Status: api.HealthStatusOk}, nil
+}
+
+// GetReadiness is GET /readyz.
+func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObject) (api.GetReadinessResponseObject, error) {
+	if err := s.Service.Ready(ctx); err != nil {
+		return nil, err
+	}
+	return api.GetReadiness200JSONResponse{Status: api.HealthStatusOk}, nil
+}
+
+// GetStatus is GET /v1/status.
+func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (api.GetStatusResponseObject, error) {
+	now := s.Service.Status(ctx)
+	stats := s.Service.Stats()
+	status := api.GetStatus200JSONResponse{
+		Service: api.StatusServiceRestante, Version: s.Version, Started: s.Started.UnixMilli(), Updated: stamp(now.Updated),
+		ServerTime: now.Now.UnixMilli(), Ready: now.Ready, Storage: api.StatusStorageOk,
+		Counts:   api.Counts{Nameplates: now.Counts.Nameplates, Mailboxes: now.Counts.Mailboxes, Messages: now.Counts.Messages, Sessions: now.Counts.Sessions},
+		CountsAt: stamp(now.CountsAt),
+		Prune: api.Prune{
+			IntervalMs: s.Service.Config.PruneInterval.Milliseconds(),
+			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(),
+			Failures: make([]api.PruneFailure, len(now.Failures)),
+			Retired: api.Retired{
+				Nameplates: int64(now.Prune.Retired[rendezvous.KindNameplate]),
+				Mailboxes:  int64(now.Prune.Retired[rendezvous.KindMailbox]),
+				Sessions:   int64(now.Prune.Retired[rendezvous.KindSession]),
+			},
+		},
+	}
+	if !now.StorageOK {
+		status.Storage = api.StatusStorageUnavailable
+	}
+	if !now.Prune.Started.IsZero() {
+		status.Prune.StartedAt, status.Prune.FinishedAt = ptr(now.Prune.Started.UnixMilli()), ptr(now.Prune.Finished.UnixMilli())
+	}
+	for i, f := range now.Failures {
+		status.Prune.Failures[i] = api.PruneFailure{
+			Kind: api.PruneFailureKind(f.Kind), Key: f.Key, Attempts: int64(f.Attempts), LastAt: f.Last.UnixMilli(), NextTryAt: f.NextTry.UnixMilli(),
+		}
+	}
+	return status, nil
+}
+
+// stamp is a time of the wire; 0 for one that never was.
+func stamp(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

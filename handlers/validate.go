@@ -1,0 +1,244 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode"
+
+	strictjson "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/go-playground/validator/v10"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// validate knows the tags that the contract generates, and those of its own words.
+var validate = newValidator()
+
+var (
+	sidePattern    = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
+	mailboxPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+)
+
+// rules are the contract's own words for what a text must be, and what is said when it is not.
+var rules = map[string]struct {
+	holds func(text, param string) bool
+	says  string
+}{
+	"sessionid": {func(s, _ string) bool { _, err := session.ParseID(s); return err == nil }, "must be 22 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"},
+	"side":      {func(s, _ string) bool { return sidePattern.MatchString(s) }, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"mailbox":   {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"nameplate": {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
+	"plain":     {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
+	"maxbytes":  {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
+}
+
+// says is what the other tags mean, for texts and for everything else; % stands for the tag's parameter.
+var says = map[string][2]string{
+	"required": {"is required", "is required"},
+	"min":      {"must be at least % characters", "must be at least %"},
+	"max":      {"must be at most % characters", "must be at most %"},
+	"len":      {"must be % characters", "must have % items"},
+	"oneof":    {"must be one of: %", "must be one of: %"},
+}
+
+func newValidator() *validator.Validate {
+	v := validator.New(validator.WithRequiredStructEnabled())
+	for name, rule := range rules {
+		err := v.RegisterValidation(name, func(field validator.FieldLevel) bool {
+			return rule.holds(field.Field().String(), field.Param())
+		})
+		if err != nil {
+			panic(err) // a tag that the validator reserves: a mistake in the table above
+		}
+	}
+	v.RegisterTagNameFunc(func(field reflect.StructField) string {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		return name
+	})
+	return v
+}
+
+// validated is strict middleware that holds each decoded request against the tags.
+func (s *Server) validated(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+		err := validate.StructCtx(ctx, request)
+		var broken validator.ValidationErrors
+		if errors.As(err, &broken) {
+			bad := &invalid{code: malformed(operation)}
+			for _, b := range broken {
+				bad.violations = append(bad.violations, api.Violation{Pointer: pointer(b.Namespace()), Rule: b.Tag(), Message: message(b)})
+			}
+			return nil, bad
+		}
+		if err != nil {
+			return nil, err
+		}
+		return next(ctx, w, r, request)
+	}
+}
+
+// malformed is the code of an operation's malformed requests.
+func malformed(operation string) rendezvous.Code {
+	if operation == "BeginSession" {
+		return rendezvous.MalformedHandshake
+	}
+	return rendezvous.InvalidRequest
+}
+
+// pointer is where in the request a field is, as a JSON pointer in a URI
+// fragment; the namespace is AddMessageRequestObject.Body.phase, say.
+func pointer(namespace string) string {
+	parts := strings.Split(namespace, ".")[1:]
+	switch {
+	case parts[0] == "Body":
+		parts[0] = "body"
+	case parts[0] != "Params":
+		parts = append([]string{"path"}, parts...)
+	case isHeader(parts[1]):
+		parts[0] = "header"
+	default:
+		parts[0] = "query"
+	}
+	// validator writes an item as name[0]; the contract, as JSON pointers do, as name/0.
+	return "#/" + strings.NewReplacer("[", "/", "]", "").Replace(strings.Join(parts, "/"))
+}
+
+// isHeader tells the parameters that are headers from those of the query.
+func isHeader(name string) bool { return name == "Seq" || name == "Ack" || name == "Prefer" }
+
+// message says what a field must be.
+func message(b validator.FieldError) string {
+	text := 1
+	if b.Kind() == reflect.String {
+		text = 0
+	}
+	said, known := says[b.Tag()]
+	switch rule, own := rules[b.Tag()]; {
+	case own:
+		return strings.ReplaceAll(rule.says, "%", b.Param())
+	case known:
+		return strings.ReplaceAll(said[text], "%", b.Param())
+	}
+	return "is not valid"
+}
+
+func violations(pointer, rule, message string) []api.Violation {
+	return []api.Violation{{Pointer: pointer, Rule: rule, Message: message}}
+}
+
+// unbindable is a parameter that is not what the contract says it is.
+func (s *Server) unbindable(w http.ResponseWriter, r *http.Request, err error) {
+	var format *api.InvalidParamFormatError
+	var many *api.TooManyValuesForParamError
+	bad := &invalid{code: rendezvous.InvalidRequest}
+	switch {
+	case errors.As(err, &format):
+		bad.violations = violations(parameter(r, format.ParamName), "type", "must be an integer from 0 to 9007199254740991")
+	case errors.As(err, &many):
+		bad.violations = violations(parameter(r, many.ParamName), "once", "must be given once")
+	default:
+		bad.violations = violations("#", "format", "has a parameter that cannot be read")
+	}
+	s.fail(w, r, bad)
+}
+
+// queried is middleware that refuses a query that cannot be read: what is wrong in
+// it would otherwise count as not said.
+func (s *Server) queried(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/query", "format", "is not a query in percent-encoding")})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// parameter is the pointer of a parameter.
+func parameter(r *http.Request, name string) string {
+	switch {
+	case isHeader(name):
+		return "#/header/" + name
+	case name == "nameplate", name == "mailbox":
+		return "#/path/" + name
+	}
+	return "#/query/" + name
+}
+
+// undecodable is a body that is not the JSON that the contract asks for. What
+// the decoder says of it stays here: the client is told where, and which rule.
+func (s *Server) undecodable(w http.ResponseWriter, r *http.Request, err error) {
+	code := rendezvous.InvalidRequest
+	if !needsSession(r) {
+		code = rendezvous.MalformedHandshake
+	}
+	where, rule, said := "", "json", "is not valid JSON"
+	var syntactic *jsontext.SyntacticError
+	var semantic *strictjson.SemanticError
+	switch {
+	case errors.Is(err, io.EOF) && !errors.As(err, &syntactic):
+		rule, said = "required", "is required"
+	case errors.As(err, &syntactic):
+		where = string(syntactic.JSONPointer)
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			rule, said = "unique", "is given twice"
+		}
+	case errors.As(err, &semantic):
+		where = string(semantic.JSONPointer)
+		switch {
+		case errors.Is(err, strictjson.ErrUnknownName):
+			rule, said = "known", "is not known here"
+		case errors.Is(err, api.ErrNull):
+			rule, said = "type", "must not be null"
+		default:
+			rule, said = "type", "must be "+described(semantic.GoType)
+		}
+	}
+	if code == rendezvous.MalformedHandshake && (where == "/metadata" || strings.HasPrefix(where, "/metadata/")) {
+		code = rendezvous.MalformedHandshakeMeta
+	}
+	s.fail(w, r, &invalid{code, violations("#/body"+fragment(where), rule, said)})
+}
+
+// maxPointer is how far a client is pointed into a body that it made up itself.
+const maxPointer = 256
+
+// fragment is a JSON pointer in a URI (RFC 6901, §6). A long one is cut off: it points to what is around the mistake.
+func fragment(pointer string) string {
+	for len(pointer) > maxPointer {
+		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
+	}
+	return (&url.URL{Fragment: pointer}).EscapedFragment()
+}
+
+// described is a type in the words of JSON.
+func described(t reflect.Type) string {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t == nil {
+		return "of another type"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Int64:
+		return "an integer"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "an array"
+	default:
+		return "an object"
+	}
+}
