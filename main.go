@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json"
 
 	"restante/handlers"
 	"restante/rendezvous"
@@ -62,9 +63,23 @@ type Config struct {
 	MaxBody        int64          `group:"Limits" default:"262144" help:"Bytes of a request's body (${default})."`
 	MaxSessions    int64          `group:"Limits" default:"1000000" help:"Live sessions in all (${default})."`
 	MaxPerAddress  int            `group:"Limits" default:"1000" help:"Live sessions of an address (${default})."`
+	MaxNameplates  int            `group:"Limits" default:"16" help:"Nameplates that a side may hold (${default})."`
+	MaxMailboxes   int            `group:"Limits" default:"64" help:"Mailboxes that a side may be in (${default})."`
 	MaxMessages    int64          `group:"Limits" default:"100000" help:"Messages in a mailbox (${default})."`
+	MaxBytes       int64          `group:"Limits" default:"67108864" help:"Bytes of the messages in a mailbox (${default})."`
 	MaxWindow      int64          `group:"Limits" default:"10000" help:"Unacknowledged frames of a session (${default})."`
+	MaxWindowBytes int64          `group:"Limits" default:"16777216" help:"Their bytes (${default})."`
+	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets of an address (${default})."`
+	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"In which a socket must have said who it is (${default})."`
+	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may take to read an answer (${default})."`
 	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and X-Real-IP are believed, for example 127.0.0.0/8,::1/128."`
+
+	Motd             string `group:"What clients are told" help:"A message that clients show to people."`
+	AdvertiseVersion string `group:"What clients are told" placeholder:"VERSION" help:"The client version that people should have."`
+	SignalError      string `group:"What clients are told" placeholder:"TEXT" help:"Have every client end with this text."`
+	DisallowList     bool   `group:"What clients are told" help:"Tell nobody which nameplates wait for a partner."`
+	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of so many bits; 0 asks for none. Most wormhole clients cannot make one."`
+	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
 
 	Drain     time.Duration `group:"Operation" default:"2s" help:"How long the release of waiting clients is spread over at a stop (${default})."`
 	BlurUsage time.Duration `group:"Operation" default:"0s" help:"Round the start times in usage records down to a multiple of this; 0 keeps them (${default})."`
@@ -140,7 +155,8 @@ func (c *Config) validate() error {
 		return errors.New("--blur-usage must be at least 1ms, or 0")
 	case c.RequestRate > 0 && c.RequestBurst < 1:
 		return errors.New("--request-burst must be at least 1 while there is a --request-rate")
-	case c.MaxBody < 1 || c.MaxSessions < 1 || c.MaxPerAddress < 1 || c.MaxMessages < 1 || c.MaxWindow < 1:
+	case min(c.MaxBody, c.MaxSessions, c.MaxMessages, c.MaxBytes, c.MaxWindow, c.MaxWindowBytes) < 1 ||
+		min(c.MaxPerAddress, c.MaxNameplates, c.MaxMailboxes, c.MaxSockets) < 1 || min(c.IdentifyWithin, c.SlowReader) < time.Millisecond:
 		return errors.New("limits must be at least 1")
 	case strings.Contains(c.Database, "://"):
 		return fmt.Errorf("--database %s: only SQLite files are supported; give a path such as ./restante.db", redacted(c.Database))
@@ -167,7 +183,12 @@ func (c *Config) logger(to *os.File) *slog.Logger {
 			format = "text"
 		}
 	}
-	options := &slog.HandlerOptions{Level: c.LogLevel}
+	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String()) // JSON has nanoseconds otherwise
+		}
+		return a
+	}}
 	if format == "text" {
 		return slog.New(slog.NewTextHandler(to, options))
 	}
@@ -183,7 +204,9 @@ func (c *Config) policy() rendezvous.Config {
 	p.DrainSpan, p.Blur = c.Drain, c.BlurUsage
 	p.ClientTimeout = 2*c.HeartbeatInterval + 2*c.HeartbeatInterval/5
 	p.Limits.Sessions, p.Limits.AddressSessions = c.MaxSessions, c.MaxPerAddress
-	p.Limits.MailboxMessages, p.Limits.WindowFrames = c.MaxMessages, c.MaxWindow
+	p.Limits.Nameplates, p.Limits.Mailboxes = c.MaxNameplates, c.MaxMailboxes
+	p.Limits.MailboxMessages, p.Limits.MailboxBytes = c.MaxMessages, c.MaxBytes
+	p.Limits.WindowFrames, p.Limits.WindowBytes = c.MaxWindow, c.MaxWindowBytes
 	return p
 }
 
@@ -215,7 +238,15 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	service := &rendezvous.Service{Config: c.policy(), Store: store, Log: log, Admit: c.admit}
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
+	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
 	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Home: web.Home, TrustedProxies: c.TrustedProxies, Limits: limits}
+
+	notices, err := c.notices()
+	if err != nil {
+		return err
+	}
+	door.Notify(notices)
+	defer c.reread(door, log)()
 
 	listeners, err := listen(ctx, c.Listen)
 	if err != nil {
@@ -255,9 +286,12 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	case <-ctx.Done():
 		log.Info("stopping", "drain", c.Drain)
 		service.Drain()
+		time.Sleep(c.Drain) // while it answers that it is not ready, so that a load balancer sends everyone elsewhere
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain+10*time.Second)
 		defer cancel()
-		if err = server.Shutdown(patience); err != nil {
+		err = server.Shutdown(patience)
+		door.Wait(patience) // for the sockets, which are not the server's any more
+		if err != nil {
 			err = errors.Join(fmt.Errorf("some requests did not end in time: %w", err), server.Close())
 		}
 	}
@@ -268,6 +302,54 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	log.Info("stopped", "after", time.Since(started).Round(time.Second))
 	return err
+}
+
+// notices are what clients are told: as the flags say, and the settings over them.
+func (c *Config) notices() (handlers.Notices, error) {
+	n := handlers.Notices{
+		Motd: c.Motd, AdvertiseVersion: c.AdvertiseVersion, SignalError: c.SignalError,
+		DisallowList: c.DisallowList, HashcashBits: c.HashcashBits,
+	}
+	if c.Settings != "" {
+		text, err := os.ReadFile(c.Settings)
+		if err != nil {
+			return n, fmt.Errorf("--settings: %w", err)
+		}
+		if err := json.Unmarshal(text, &n, json.RejectUnknownMembers(true)); err != nil {
+			return n, fmt.Errorf("--settings %s: %w", c.Settings, err)
+		}
+	}
+	if n.HashcashBits < 0 || n.HashcashBits > 40 {
+		return n, fmt.Errorf("hashcash bits are %d; they must be from 0 to 40, beyond which no client gets in", n.HashcashBits)
+	}
+	return n, nil
+}
+
+// reread reads the settings again at each SIGHUP, until stop. Settings that
+// cannot be read change nothing.
+func (c *Config) reread(door *handlers.Server, log *slog.Logger) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-hangups:
+			}
+			notices, err := c.notices()
+			if err != nil {
+				log.Error("the settings stay as they were", "error", err)
+				continue
+			}
+			door.Notify(notices)
+			log.Info("read the settings again", "file", c.Settings)
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		close(done)
+	}
 }
 
 func listen(ctx context.Context, addresses []string) ([]net.Listener, error) {

@@ -78,6 +78,7 @@ const (
 	CodeOUTCOMEUNKNOWN            Code = "OUTCOME_UNKNOWN"
 	CodeOVERLOADED                Code = "OVERLOADED"
 	CodePAYLOADTOOLARGE           Code = "PAYLOAD_TOO_LARGE"
+	CodePERMISSIONREQUIRED        Code = "PERMISSION_REQUIRED"
 	CodePROTOCOLVERSIONMISMATCH   Code = "PROTOCOL_VERSION_MISMATCH"
 	CodeQUOTAEXCEEDED             Code = "QUOTA_EXCEEDED"
 	CodeRATELIMITED               Code = "RATE_LIMITED"
@@ -127,6 +128,8 @@ func (e Code) Valid() bool {
 	case CodeOVERLOADED:
 		return true
 	case CodePAYLOADTOOLARGE:
+		return true
+	case CodePERMISSIONREQUIRED:
 		return true
 	case CodePROTOCOLVERSIONMISMATCH:
 		return true
@@ -258,6 +261,21 @@ const (
 func (e OpenedFrameType) Valid() bool {
 	switch e {
 	case OpenedFrameTypeOpened:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PermissionMethod.
+const (
+	PermissionMethodHashcash PermissionMethod = "hashcash"
+)
+
+// Valid indicates whether the value is a known member of the PermissionMethod enum.
+func (e PermissionMethod) Valid() bool {
+	switch e {
+	case PermissionMethodHashcash:
 		return true
 	default:
 		return false
@@ -497,6 +515,9 @@ type Handshake struct {
 	// Metadata Anything the operator asked for. As JSON, at most 4 KiB.
 	Metadata json.RawMessage `json:"metadata,omitempty" validate:"omitempty"`
 
+	// Permission Proof of the work that a server may ask for. Needed only after `PERMISSION_REQUIRED`.
+	Permission *Permission `json:"permission,omitempty" validate:"omitempty"`
+
 	// ProtocolVersion The version of this protocol that the client speaks. It is `1`; any other is `PROTOCOL_VERSION_MISMATCH`.
 	ProtocolVersion *string `json:"protocolVersion" validate:"required"`
 
@@ -556,6 +577,15 @@ type HandshakeReply struct {
 	SessionID SessionID `json:"sessionId"`
 	Side      string    `json:"side"`
 	Welcome   Welcome   `json:"welcome"`
+}
+
+// HashcashChallenge defines model for HashcashChallenge.
+type HashcashChallenge struct {
+	// Bits How many bits of the stamp's hash must be 0.
+	Bits int64 `json:"bits"`
+
+	// Resource What the stamp must be for.
+	Resource string `json:"resource"`
 }
 
 // Health defines model for Health.
@@ -672,6 +702,24 @@ type OpenedFrame struct {
 // OpenedFrameType defines model for OpenedFrame.Type.
 type OpenedFrameType string
 
+// Permission Proof of the work that a server may ask for. Needed only after `PERMISSION_REQUIRED`.
+type Permission struct {
+	// Method The only one there is.
+	Method PermissionMethod `json:"method" validate:"required,oneof=hashcash"`
+
+	// Stamp A hashcash stamp, version 1: `1:bits:date:resource:extension:random:counter`. The SHA-1 of the whole begins with at
+	// least `bits` bits that are 0. It is good once, for about ten minutes.
+	Stamp string `json:"stamp" validate:"required,min=1,max=512"`
+}
+
+// PermissionMethod The only one there is.
+type PermissionMethod string
+
+// PermissionRequired What a client has to do before it is let in.
+type PermissionRequired struct {
+	Hashcash HashcashChallenge `json:"hashcash"`
+}
+
 // Position The place of a message in its mailbox, from 1.
 type Position = int64
 
@@ -694,6 +742,9 @@ type Problem struct {
 
 	// NextExpectedSeq When the session has ended: the first command it had not received.
 	NextExpectedSeq *Sequence `json:"nextExpectedSeq,omitempty"`
+
+	// PermissionRequired With `PERMISSION_REQUIRED`: the work to do.
+	PermissionRequired *PermissionRequired `json:"permissionRequired,omitempty"`
 
 	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
 	// unacknowledged.

@@ -13,7 +13,13 @@ import (
 	"restante/rendezvous"
 )
 
-type keyOfPrint struct{}
+type keyOfContent struct{}
+
+// content is a request's body, and what tells the request from others.
+type content struct {
+	body  []byte
+	print [32]byte
+}
 
 // embodied is middleware that takes in the body: whole, in time, not too large,
 // and JSON if there is any. It fingerprints the request, so that a repeated command can be told
@@ -30,7 +36,7 @@ func (s *Server) embodied(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfPrint{}, fingerprint(r, body))))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfContent{}, content{body, fingerprint(r, body)})))
 	})
 }
 
@@ -42,11 +48,12 @@ func (s *Server) bodiless(next http.Handler) http.Handler {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfPrint{}, fingerprint(r, nil))))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfContent{}, content{print: fingerprint(r, nil)})))
 	})
 }
 
 func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	note(r).took = true
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
@@ -59,10 +66,18 @@ func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		return nil, err
 	}
 	if err != nil {
-		return nil, &invalid{rendezvous.InvalidRequest, violations("#/body", "complete", "did not arrive whole")}
+		return nil, &invalid{unreadable(r), violations("#/body", "complete", "did not arrive whole")}
 	}
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return body, nil
+}
+
+// unreadable is the code of a body that cannot be read. Only the handshake's comes without a session.
+func unreadable(r *http.Request) rendezvous.Code {
+	if needsSession(r) {
+		return rendezvous.InvalidRequest
+	}
+	return rendezvous.MalformedHandshake
 }
 
 func isJSON(contentTypes []string) bool {

@@ -3,7 +3,6 @@ package handlers
 import (
 	"mime"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -16,11 +15,13 @@ func (s *Server) getContract(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	w.Header().Set("Cache-Control", "max-age=300")
 	accept := r.Header.Values("Accept")
+	browser, _ := said(accept, "text/html") // shows YAML
+	yaml, asJSON := max(browser, weight(accept, "application/yaml")), weight(accept, "application/json")
 	switch {
-	case !names(accept, "application/json") && (accepts(accept, "application/yaml") || accepts(accept, "text/html")): // a browser's too
+	case yaml > asJSON, yaml == asJSON && yaml > 0 && !names(accept, "application/json"):
 		w.Header().Set("Content-Type", "application/yaml")
 		_, _ = w.Write(openapi.YAML) // a client that left does not read it
-	case accepts(accept, "application/json"):
+	case asJSON > 0:
 		document, err := openapi.JSON()
 		if err != nil {
 			s.fail(w, r, err)
@@ -33,29 +34,59 @@ func (s *Server) getContract(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accepts tells whether Accept (RFC 9110, §12.5.1) allows a media type, by its name or by a wildcard.
-func accepts(accept []string, media string) bool {
-	major, _, _ := strings.Cut(media, "/")
-	return len(accept) == 0 || names(accept, media, major+"/*", "*/*")
+// accepts tells whether Accept allows a media type.
+func accepts(accept []string, media string) bool { return weight(accept, media) > 0 }
+
+// names tells whether Accept asks for a media type by its name.
+func names(accept []string, media string) bool {
+	q, _ := said(accept, media)
+	return q > 0
 }
 
-// names tells whether Accept names one of these. Among what it allows we choose
-// ourselves, so of its weights only 0, which forbids, matters.
-func names(accept []string, medias ...string) bool {
-	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		media, params, err := mime.ParseMediaType(one)
-		if err != nil || !slices.Contains(medias, media) {
-			continue
-		}
-		if weight, err := strconv.ParseFloat(params["q"], 64); err != nil || weight > 0 {
-			return true
+// weight is what Accept (RFC 9110, §12.5.1) gives a media type: what the closest of
+// the ranges that it is in says, or 0 if it is in none.
+func weight(accept []string, media string) float64 {
+	major, _, _ := strings.Cut(media, "/")
+	for _, name := range []string{media, major + "/*", "*/*"} {
+		if q, is := said(accept, name); is {
+			return q
 		}
 	}
-	return false
+	if len(accept) == 0 {
+		return 1
+	}
+	return 0
 }
 
-// getHome is GET /.
-func (s *Server) getHome(w http.ResponseWriter, _ *http.Request) {
+// said is the weight of a range in Accept, if it is there.
+func said(accept []string, name string) (q float64, is bool) {
+	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		media, params, err := mime.ParseMediaType(one)
+		if err != nil || media != name {
+			continue
+		}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			return q, true
+		}
+		return 1, true
+	}
+	return 0, false
+}
+
+// getHome is GET /: the page for people, and for the health checks of the
+// reference wormhole server, which do not ask for one, what that answers.
+func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if !names(r.Header.Values("Accept"), "text/html") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("Wormhole Relay\n")) // a client that left does not read it
+		return
+	}
+	s.page(w)
+}
+
+// page writes the page.
+func (s *Server) page(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")

@@ -20,7 +20,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 		ask.Ack = header // both say what is processed: the one that says more holds
 	}
 	if r.Params.Epoch != nil {
-		ask.Epoch = ptr(session.Epoch(*r.Params.Epoch))
+		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
 	got, err := s.Service.Receive(ctx, ask)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 // else as a preference (RFC 7240, §4.3).
 func patience(p api.ReceiveParams) *time.Duration {
 	if p.Wait != nil {
-		return ptr(time.Duration(*p.Wait) * time.Second)
+		return new(time.Duration(*p.Wait) * time.Second)
 	}
 	if p.Prefer == nil {
 		return nil
@@ -53,7 +53,7 @@ func patience(p api.ReceiveParams) *time.Duration {
 		if err != nil || !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue // a preference that is not understood is ignored
 		}
-		return ptr(time.Duration(seconds) * time.Second) // #nosec G115 -- 16 bits
+		return new(time.Duration(seconds) * time.Second) // #nosec G115 -- 16 bits
 	}
 	return nil
 }
@@ -78,6 +78,9 @@ func (s *Server) polls(next http.Handler) http.Handler {
 		if !accepts(r.Header.Values("Accept"), "application/json") {
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json"})
 			return
+		}
+		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
+			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // one list, in however many lines it came (RFC 9110, §5.3)
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -34,9 +34,17 @@ type limiters struct {
 	buckets map[string]*rate.Limiter
 }
 
-// allow takes a token of an address.
-func (l *limiters) allow(address string, now time.Time) bool {
+func newLimiters(l Limits) *limiters {
+	if l.Rate <= 0 {
+		return nil
+	}
+	return &limiters{rate: rate.Limit(l.Rate), burst: l.Burst, most: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{}}
+}
+
+// of is the bucket of an address.
+func (l *limiters) of(address string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	bucket, known := l.buckets[address]
 	if !known {
 		if len(l.buckets) >= l.most {
@@ -45,8 +53,20 @@ func (l *limiters) allow(address string, now time.Time) bool {
 		bucket = rate.NewLimiter(l.rate, l.burst)
 		l.buckets[address] = bucket
 	}
-	l.mu.Unlock()
-	return bucket.AllowN(now, 1)
+	return bucket
+}
+
+// allow takes a token of an address, if there is one.
+func (l *limiters) allow(address string, now time.Time) bool {
+	return l == nil || l.of(address, now).AllowN(now, 1)
+}
+
+// wait waits for a token of an address: who cannot be told to slow down is slowed down.
+func (l *limiters) wait(ctx context.Context, address string) error {
+	if l == nil {
+		return nil
+	}
+	return l.of(address, time.Now()).Wait(ctx)
 }
 
 // forget drops the buckets that are full, which are as good as new; if none is,
@@ -65,15 +85,11 @@ func (l *limiters) forget(now time.Time) {
 // limited is middleware that refuses what an address asks for too fast. The
 // probes of an operator's own monitoring are not counted.
 func (s *Server) limited(next http.Handler) http.Handler {
-	if s.Limits.Rate <= 0 {
-		return next
-	}
-	l := &limiters{rate: rate.Limit(s.Limits.Rate), burst: s.Limits.Burst, most: max(s.Limits.Addresses, 1), buckets: map[string]*rate.Limiter{}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/metrics":
 		default:
-			if !l.allow(addressOf(r.Context()), time.Now()) {
+			if !s.limiters.allow(addressOf(r.Context()), time.Now()) {
 				s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"})
 				return
 			}

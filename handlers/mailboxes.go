@@ -45,7 +45,7 @@ func mailbox(seen rendezvous.Sight) api.Mailbox {
 	for i, side := range seen.Sides {
 		m.Sides[i].Side = string(side.Side)
 		if side.Mood != "" {
-			m.Sides[i].Mood = ptr(api.Mood(side.Mood))
+			m.Sides[i].Mood = new(api.Mood(side.Mood))
 		}
 	}
 	return m

@@ -48,8 +48,8 @@ func answered[R any](ctx context.Context, a rendezvous.Answer[R], err error) (R,
 
 // command is how this request changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
-	print, _ := ctx.Value(keyOfPrint{}).([32]byte)
-	return rendezvous.Command{Session: caller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: print}
+	came, _ := ctx.Value(keyOfContent{}).(content)
+	return rendezvous.Command{Session: caller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.print}
 }
 
 // query is how this request looks at something.
@@ -61,5 +61,5 @@ func number(n *int64) *session.Seq {
 	if n == nil {
 		return nil
 	}
-	return ptr(session.Seq(*n))
+	return new(session.Seq(*n))
 }

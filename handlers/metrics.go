@@ -52,7 +52,11 @@ func newMetrics(s *Server) *metrics {
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_receives_parked", Help: "Receives that are held now."},
 		func() float64 { return float64(stats.Parked.Load()) }))
-	m.Handler = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	served := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Accept", "text/plain") // the one form that the contract promises, whatever a scraper prefers
+		served.ServeHTTP(w, r)
+	})
 	return m
 }
 

@@ -44,6 +44,9 @@ func (s *Server) ListNameplates(ctx context.Context, r api.ListNameplatesRequest
 	if err != nil {
 		return nil, err
 	}
+	if s.told().DisallowList {
+		waiting = nil
+	}
 	list := api.ListNameplates200JSONResponse{Nameplates: make([]api.Nameplate, len(waiting))}
 	for i, id := range waiting {
 		list.Nameplates[i].ID = string(id)

@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"bufio"
 	"context"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -17,6 +19,7 @@ import (
 type requestNote struct {
 	bound   bool         // it came to an operation of a session
 	session *session.Key // which one it says it is
+	took    bool         // its body was taken in, or could not be
 	wrote   bool         // its answer has begun
 	status  int
 	code    rendezvous.Code
@@ -46,7 +49,11 @@ func (o *observer) WriteHeader(status int) {
 	if !o.note.wrote && status >= http.StatusOK {
 		o.note.wrote, o.note.status = true, status
 		// Not every ResponseWriter of a test has deadlines; every connection has.
-		_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(o.limit))
+		deadlines := http.NewResponseController(o.ResponseWriter)
+		_ = deadlines.SetWriteDeadline(time.Now().Add(o.limit))
+		if !o.note.took { // the answer waits for a body that nobody asked for, and that may never come
+			_ = deadlines.SetReadDeadline(time.Now().Add(o.limit / 2))
+		}
 	}
 	o.ResponseWriter.WriteHeader(status)
 }
@@ -56,6 +63,15 @@ func (o *observer) Write(b []byte) (int, error) {
 		o.WriteHeader(http.StatusOK)
 	}
 	return o.ResponseWriter.Write(b)
+}
+
+// Hijack implements http.Hijacker: the connection is no longer HTTP's.
+func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(o.ResponseWriter).Hijack()
+	if err == nil {
+		o.note.wrote, o.note.status = true, http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
 }
 
 // Unwrap lets http.ResponseController through.

@@ -38,6 +38,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.SessionUnknown:           {401, api.ActionRestart, "The session is not known"},
 	rendezvous.RejectedByCustomHandler:  {403, api.ActionStop, "The client is not admitted"},
 	rendezvous.RejectedUnsupportedAgent: {403, api.ActionStop, "The client's version is not supported"},
+	rendezvous.PermissionRequired:       {403, api.ActionReauth, "Permission is required"},
 	rendezvous.NotOpen:                  {403, api.ActionStop, "The mailbox is not open"},
 	rendezvous.NotFound:                 {404, api.ActionStop, "There is no such thing"},
 	methodNotAllowed:                    {405, api.ActionStop, "The method is not allowed"},
@@ -116,11 +117,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Errors = &violations
 	}
 	if failure.Expected != nil {
-		p.ExpectedSeq = ptr(int64(*failure.Expected))
+		p.ExpectedSeq = new(int64(*failure.Expected))
+	}
+	if failure.Work != nil {
+		p.PermissionRequired = &api.PermissionRequired{Hashcash: api.HashcashChallenge{Bits: int64(failure.Work.Bits), Resource: failure.Work.Resource}}
 	}
 	if failure.Ended != nil {
-		p.Reason = ptr(api.EndReason(failure.Ended.Reason))
-		p.NextExpectedSeq = ptr(int64(failure.Ended.Ledger.Wanted))
+		p.Reason = new(api.EndReason(failure.Ended.Reason))
+		p.NextExpectedSeq = new(int64(failure.Ended.Ledger.Wanted))
 	}
 	header := w.Header()
 	if failure.Wanted != nil {

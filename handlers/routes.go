@@ -15,12 +15,13 @@ import (
 // Handler is everything that is served: what the contract describes, and
 // nothing else. A failure on any of its paths is written by fail.
 func (s *Server) Handler() http.Handler {
+	s.limiters, s.challenges = newLimiters(s.Limits), newChallenges()
 	metrics := newMetrics(s)
 	r := chi.NewRouter()
 	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
+	r.Use(secured)            // headers that every answer has
 	r.Use(s.addressed()...)   // whose request is it, through trusted proxies
 	r.Use(s.limited)          // not too many of an address
-	r.Use(secured)            // headers that every answer has
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		allowed := allowedMethods(r, req.URL)
@@ -32,6 +33,8 @@ func (s *Server) Handler() http.Handler {
 		s.fail(w, req, &rendezvous.Failure{Code: methodNotAllowed, Detail: "this path takes " + allowed})
 	})
 	r.Get("/", s.getHome)
+	r.Get("/v1", s.wormhole)
+	r.Get("/v1/", s.wormhole)
 	r.Get("/openapi.yaml", s.getContract)
 	r.Get("/metrics", metrics.ServeHTTP)
 

@@ -3,6 +3,7 @@ package handlers
 import (
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"restante/api"
@@ -22,6 +23,22 @@ type Server struct {
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
 	TrustedProxies []netip.Prefix
 	Limits         Limits
+
+	notices    atomic.Pointer[Notices]
+	limiters   *limiters // nil: no limit
+	challenges *challenges
+	sockets    sockets
+}
+
+// Notify changes what clients are told and asked from now on.
+func (s *Server) Notify(n Notices) { s.notices.Store(&n) }
+
+// told is what clients are told and asked now.
+func (s *Server) told() Notices {
+	if n := s.notices.Load(); n != nil {
+		return *n
+	}
+	return Notices{}
 }
 
 // Limits bound requests.
@@ -33,6 +50,8 @@ type Limits struct {
 	Burst      int           // requests at once and address
 	Addresses  int           // addresses remembered for the rate
 	HeaderSize int           // bytes of a request's header
+	Sockets    int           // sockets of an address
+	Identify   time.Duration // in which a socket must have bound
 }
 
 // DefaultLimits are those of a server that nobody configured.
@@ -45,6 +64,8 @@ func DefaultLimits() Limits {
 		Burst:      400,
 		Addresses:  100_000,
 		HeaderSize: 16 << 10,
+		Sockets:    200,
+		Identify:   5 * time.Second,
 	}
 }
 

@@ -13,6 +13,8 @@ import (
 // protocolVersion is the one version of the session protocol that is spoken.
 const protocolVersion = "1"
 
+var versionMismatch = &rendezvous.Failure{Code: rendezvous.ProtocolVersionMismatch, Detail: `this server speaks protocolVersion "1"`}
+
 // maxMetadata is the size of a handshake's metadata, in bytes of JSON.
 const maxMetadata = 4 << 10
 
@@ -20,6 +22,9 @@ const maxMetadata = 4 << 10
 func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObject) (api.BeginSessionResponseObject, error) {
 	h, err := handshake(ctx, r.Body)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.permit(ctx, r.Body.Permission); err != nil {
 		return nil, err
 	}
 	w, err := s.Service.Shake(ctx, h)
@@ -33,7 +38,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
 		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
-		Welcome: api.Welcome{YourAddress: middleware.GetClientIP(ctx)},
+		Welcome: s.told().greeting(middleware.GetClientIP(ctx)),
 	}
 	if w.Resumed {
 		return api.BeginSession200JSONResponse(reply), nil
@@ -43,7 +48,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 
 func handshake(ctx context.Context, b *api.Handshake) (rendezvous.Handshake, error) {
 	if *b.ProtocolVersion != protocolVersion {
-		return rendezvous.Handshake{}, &rendezvous.Failure{Code: rendezvous.ProtocolVersionMismatch, Detail: `this server speaks protocolVersion "1"`}
+		return rendezvous.Handshake{}, versionMismatch
 	}
 	if b.Metadata != nil && (b.Metadata[0] != '{' || len(b.Metadata) > maxMetadata) {
 		return rendezvous.Handshake{}, &invalid{rendezvous.MalformedHandshakeMeta, violations("#/body/metadata", "object", "must be an object of at most 4096 bytes")}
@@ -100,7 +105,7 @@ func (s *Server) GetSession(ctx context.Context, r api.GetSessionRequestObject) 
 func (s *Server) EndSession(ctx context.Context, r api.EndSessionRequestObject) (api.EndSessionResponseObject, error) {
 	var mood *rendezvous.Mood
 	if r.Params.Mood != nil {
-		mood = ptr(rendezvous.Mood(*r.Params.Mood))
+		mood = new(rendezvous.Mood(*r.Params.Mood))
 	}
 	a, err := s.Service.End(ctx, command(ctx, r.Params.Seq, r.Params.Ack), mood)
 	if _, err := answered(ctx, a, err); err != nil {

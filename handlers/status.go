@@ -45,7 +45,7 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 		status.Storage = api.StatusStorageUnavailable
 	}
 	if !now.Prune.Started.IsZero() {
-		status.Prune.StartedAt, status.Prune.FinishedAt = ptr(now.Prune.Started.UnixMilli()), ptr(now.Prune.Finished.UnixMilli())
+		status.Prune.StartedAt, status.Prune.FinishedAt = new(now.Prune.Started.UnixMilli()), new(now.Prune.Finished.UnixMilli())
 	}
 	for i, f := range now.Failures {
 		status.Prune.Failures[i] = api.PruneFailure{

@@ -74,6 +74,9 @@ func (s *Server) validated(next api.StrictHandlerFunc, operation string) api.Str
 		err := validate.StructCtx(ctx, request)
 		var broken validator.ValidationErrors
 		if errors.As(err, &broken) {
+			if err := otherVersion(r); err != nil {
+				return nil, err
+			}
 			bad := &invalid{code: malformed(operation)}
 			for _, b := range broken {
 				bad.violations = append(bad.violations, api.Violation{Pointer: pointer(b.Namespace()), Rule: b.Tag(), Message: message(b)})
@@ -178,9 +181,12 @@ func parameter(r *http.Request, name string) string {
 // undecodable is a body that is not the JSON that the contract asks for. What
 // the decoder says of it stays here: the client is told where, and which rule.
 func (s *Server) undecodable(w http.ResponseWriter, r *http.Request, err error) {
-	code := rendezvous.InvalidRequest
+	code := unreadable(r)
 	if !needsSession(r) {
-		code = rendezvous.MalformedHandshake
+		if err := otherVersion(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
 	}
 	where, rule, said := "", "json", "is not valid JSON"
 	var syntactic *jsontext.SyntacticError
@@ -219,6 +225,19 @@ func fragment(pointer string) string {
 		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
 	}
 	return (&url.URL{Fragment: pointer}).EscapedFragment()
+}
+
+// otherVersion tells a handshake of another version of the protocol from one
+// that is malformed: what is strange to this version may be right in that one.
+func otherVersion(r *http.Request) error {
+	came, _ := r.Context().Value(keyOfContent{}).(content)
+	var said struct {
+		ProtocolVersion string `json:"protocolVersion"`
+	}
+	if needsSession(r) || strictjson.Unmarshal(came.body, &said) != nil || said.ProtocolVersion == "" || said.ProtocolVersion == protocolVersion {
+		return nil
+	}
+	return versionMismatch
 }
 
 // described is a type in the words of JSON.

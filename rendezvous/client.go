@@ -211,22 +211,33 @@ func (s *Service) recordLoop(ctx context.Context) {
 	s.clients.mu.Lock()
 	s.clients.kick = kick
 	s.clients.mu.Unlock()
+	s.arrived.mu.Lock()
+	s.arrived.kick = kick
+	s.arrived.mu.Unlock()
 	tick := time.NewTicker(sightingTick)
 	defer tick.Stop()
+	holding := time.NewTicker(sightingSlack - sightingTick)
+	defer holding.Stop()
+	writing := context.WithoutCancel(ctx) // what is begun is finished: it may be the last that is heard of it
 	for {
 		select {
 		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+			last, cancel := context.WithTimeout(writing, recordTimeout)
 			defer cancel()
 			s.survive("record acknowledgements", func() error { return s.recordAcks(last) })
 			s.survive("record signs of life", func() error { return s.recordSightings(last, s.takeSightings(0)) })
+			s.survive("record which mailboxes are held", func() error { return s.recordHolds(last) })
+			s.survive("record who arrived", func() error { return s.recordArrivals(last) })
 			return
 		case <-kick:
 			sleep(ctx, ackDelay)
-			s.survive("record acknowledgements", func() error { return s.recordAcks(ctx) })
-			s.survive("record who came back", func() error { return s.recordSightings(ctx, s.clients.takeBack()) })
+			s.survive("record acknowledgements", func() error { return s.recordAcks(writing) })
+			s.survive("record who came back", func() error { return s.recordSightings(writing, s.clients.takeBack()) })
+			s.survive("record who arrived", func() error { return s.recordArrivals(writing) })
+		case <-holding.C:
+			s.survive("record which mailboxes are held", func() error { return s.recordHolds(writing) })
 		case <-tick.C:
-			s.survive("record signs of life", func() error { return s.recordSightings(ctx, s.takeSightings(sightingSlack-sightingTick)) })
+			s.survive("record signs of life", func() error { return s.recordSightings(writing, s.takeSightings(sightingSlack-sightingTick)) })
 		}
 	}
 }

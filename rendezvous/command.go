@@ -87,6 +87,9 @@ func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, 
 		}
 		panic("unreachable: Receipt is sealed")
 	})
+	if left(err) {
+		return Answer[R]{}, err // it may be running yet: what it hands out is not ours to look at
+	}
 	if err == nil && refusal != nil {
 		err = refusal
 	}
@@ -100,6 +103,11 @@ func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, 
 		s.stats.Replayed.Add(1)
 	}
 	return answer, annotate(err, me, answer.Wanted, c.Seq)
+}
+
+// left tells that the caller went away before the transaction was over.
+func left(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // settle tells a final refusal, which is kept, from a failure, which undoes everything.

@@ -31,6 +31,7 @@ const (
 	Superseded               Code = "SUPERSEDED"
 	RejectedByCustomHandler  Code = "REJECTED_BY_CUSTOM_HANDLER"
 	RejectedUnsupportedAgent Code = "REJECTED_UNSUPPORTED_CLIENT"
+	PermissionRequired       Code = "PERMISSION_REQUIRED"
 	NotOpen                  Code = "NOT_OPEN"
 	NotFound                 Code = "NOT_FOUND"
 	RateLimited              Code = "RATE_LIMITED"
@@ -52,8 +53,16 @@ type Failure struct {
 	Expected *session.Seq    // SEQ_GAP: the command that is wanted
 	Wanted   *session.Seq    // the next command wanted, where the session is known
 	Ended    *session.Closed // where the session is known to have ended
+	Work     *Work           // PERMISSION_REQUIRED: what to do first
 	Again    bool            // SUPERSEDED within one epoch: slow down instead of stopping
 	Replayed bool            // the recorded refusal of a repeated command
+}
+
+// Work is what a client has to do before it is let in: find a hashcash stamp of
+// so many bits for a resource.
+type Work struct {
+	Bits     int
+	Resource string
 }
 
 func (f *Failure) Error() string {

@@ -2,6 +2,8 @@ package rendezvous_test
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -310,5 +312,42 @@ func TestASidesTombstonesFallTogether(t *testing.T) {
 		expect(t, w.state(newer.key), string(rendezvous.SessionUnknown))
 		expect(t, w.state(older.key), string(rendezvous.SessionUnknown))
 		shake("a", "there", &newer.id) // whoever had the side last is not told that another has it
+	})
+}
+
+// deserted is a store whose callers leave as soon as their transaction has begun.
+type deserted struct {
+	rendezvous.Store
+	on   *atomic.Bool
+	done *sync.WaitGroup
+}
+
+func (s deserted) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if !s.on.Load() {
+		return s.Store.Update(ctx, f)
+	}
+	s.done.Go(func() { _ = s.Store.Update(context.WithoutCancel(ctx), f) })
+	return context.Canceled
+}
+
+// TestACallerThatLeavesLosesNothing is a request whose client hangs up while its
+// transaction runs: it is done all the same, and shares nothing with whoever left.
+func TestACallerThatLeavesLosesNothing(t *testing.T) {
+	var on atomic.Bool
+	var done sync.WaitGroup
+	leave := func(s rendezvous.Store) rendezvous.Store { return deserted{s, &on, &done} }
+	bubbleOn(t, nil, leave, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		held := b.park(t.Context(), 0)
+		on.Store(true)
+		_, err := w.Add(t.Context(), a.command(), mailbox, rendezvous.Draft{Phase: "p", Body: "done"})
+		expect(t, errors.Is(err, context.Canceled), true)
+		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "7")
+		expect(t, errors.Is(err, context.Canceled), true)
+		done.Wait()
+		on.Store(false)
+		expect(t, frames(t, (<-held).got)[0].Body, "done") // and its reader was woken
+		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "7")
+		b.must(err)
 	})
 }

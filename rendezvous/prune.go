@@ -203,6 +203,12 @@ func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 		return false, err
 	}
 	var seen time.Time
+	switch {
+	case t.s.holds.has(m.Key):
+		seen = t.now
+	case !m.Held.IsZero():
+		seen = m.Held.Add(sightingSlack)
+	}
 	for _, h := range holders {
 		switch state := t.s.state(h, t.now).(type) {
 		case session.Attached:

@@ -104,6 +104,8 @@ type Service struct {
 	hub     hub.Hub[Topic]
 	seats   hub.Seats[session.Key]
 	clients clients
+	holds   holds
+	arrived arrivals
 	health  health
 	pruner  pruner
 	census  census
@@ -205,7 +207,7 @@ func (s *Service) told(err error) error {
 	switch {
 	case err == nil, errors.As(err, &failure):
 		return err
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case left(err):
 		return err // the caller has left; nobody is told anything
 	case errors.Is(err, ErrUnavailable):
 		s.stats.StorageFails.Add(1)

@@ -84,6 +84,9 @@ func (s *Service) shake(ctx context.Context, h Handshake) (Welcome, error) {
 		return Welcome{}, err
 	}
 	s.clients.handshaken(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
+	if !w.Resumed && h.Client != ([2]string{}) {
+		s.Arrived(Peer{w.App, w.Side}, h.Client)
+	}
 	return w, nil
 }
 

@@ -40,6 +40,8 @@ type Tx interface {
 	MailboxTx
 	NameplateTx
 
+	// RecordClients notes which clients came.
+	RecordClients([]ClientVersion) error
 	// Counts are how many of everything there are.
 	Counts() (Counts, error)
 	// Updated is the time of the last committed modification.
@@ -125,6 +127,8 @@ type MailboxTx interface {
 	StaleMailboxes(now time.Time, after MailboxCursor, limit int) ([]MailboxCursor, error)
 	// Holders are the live sessions whose side is in the mailbox.
 	Holders(MailboxKey) ([]Session, error)
+	// HeldBySockets moves the mailboxes' Held forward, never back.
+	HeldBySockets(keys []MailboxKey, at time.Time) error
 }
 
 // NameplateTx is about nameplates.

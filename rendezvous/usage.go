@@ -30,6 +30,15 @@ type Usage struct {
 	Result  Result
 }
 
+// ClientVersion is a client that came, and what it said it is; empty where it did not say.
+type ClientVersion struct {
+	App            AppID
+	Side           Side
+	Connected      time.Time
+	Implementation string
+	Version        string
+}
+
 // SummarizeNameplate tells how a nameplate's life went that ends now.
 func SummarizeNameplate(n Nameplate, now time.Time, pruned bool) Usage {
 	var since []time.Time

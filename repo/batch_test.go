@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -49,11 +47,10 @@ type trouble struct {
 // and every caller was told the truth.
 func TestBatch(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	stopped := repo.Options{Now: func() time.Time { return time.UnixMilli(1000) }}
+	db, again := open(t, stopped), open(t, stopped)
 	rapid.Check(t, func(t *rapid.T) {
-		b := &batch{t: t, db: openIn(dir, "together"), again: openIn(dir, "alone"), committed: make(map[int]bool)}
-		defer b.db.Close()
-		defer b.again.Close()
+		b := &batch{t: t, db: db, again: again, committed: make(map[int]bool)}
 		members := rapid.SliceOfN(rapid.SampledFrom([]conduct{
 			keeps, keeps, keeps, fails, panicking, exits, ignores, leavesBefore, leaves, ended, endedOnce, endedIgnored,
 		}), 1, 8).Draw(t, "members")
@@ -64,9 +61,7 @@ func TestBatch(t *testing.T) {
 				ends:      rapid.Bool().Draw(t, "ends the transaction"),
 			}
 		}), 0, 2).Draw(t, "troubles")
-		start := time.Now()
 		b.run(members, troubles)
-		if d := time.Since(start); d > time.Second { fmt.Println("SLOW", d, members, troubles) }
 	})
 }
 
@@ -82,6 +77,7 @@ type batch struct {
 
 func (b *batch) run(members []conduct, troubles []trouble) {
 	for _, db := range []*repo.DB{b.db, b.again} {
+		repo.Empty(db)
 		must(db.Update(context.Background(), func(tx rendezvous.Tx) error { return create(tx, "shared") }))
 	}
 	release := busy(b.db)
@@ -207,13 +203,4 @@ func (b *batch) told(i int, c conduct, err error, troubled bool) {
 	case err != nil && c == keeps && !troubled:
 		b.t.Errorf("member %d, which %s, was told %v", i, c, err)
 	}
-}
-
-// openIn opens a new store, in the place of the last round's. Its clock stands still.
-func openIn(dir, name string) *repo.DB {
-	path := filepath.Join(dir, name)
-	must(os.WriteFile(path, fresh(), 0o600))
-	db, err := repo.Open(context.Background(), repo.Options{URL: path, Now: func() time.Time { return time.UnixMilli(1000) }})
-	must(err)
-	return db
 }

@@ -22,7 +22,7 @@ type conn struct {
 	prepared map[string]*sqlx.Stmt
 
 	// open tells that a transaction is open. The database may end one by itself; what is run
-	// next would then be a transaction of its own, so nothing is run on a closed one.
+	// next would then be a transaction of its own, a SAVEPOINT too. So nothing runs outside of one.
 	open bool
 	// broken tells that it is not known what state the connection is in.
 	broken bool
@@ -49,6 +49,9 @@ func (c *conn) statement(query string) (*sqlx.Stmt, error) {
 		if err := (*before)(query); err != nil {
 			return nil, err
 		}
+	}
+	if !c.open {
+		return nil, errEnded
 	}
 	if s, ok := c.prepared[query]; ok {
 		return s, nil
@@ -103,32 +106,23 @@ func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string,
 
 // begin opens a transaction.
 func (c *conn) begin(statement string) error {
-	if _, err := c.exec(statement); err != nil {
+	c.open = true
+	_, err := c.exec(statement)
+	if err != nil {
+		c.open = false
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	c.open = true
 	return nil
 }
 
 // savepoint, restore and release bound one member's part of a transaction.
-func (c *conn) savepoint() error { return c.inside("SAVEPOINT member") }
-func (c *conn) restore() error   { return c.inside("ROLLBACK TO member") }
-func (c *conn) release() error   { return c.inside("RELEASE member") }
-
-// inside runs a statement that makes sense only in an open transaction: SAVEPOINT
-// outside of one would silently begin another.
-func (c *conn) inside(statement string) error {
-	if !c.open {
-		return errEnded
-	}
-	_, err := c.exec(statement)
-	return err
-}
+func (c *conn) savepoint() error { _, err := c.exec("SAVEPOINT member"); return err }
+func (c *conn) restore() error   { _, err := c.exec("ROLLBACK TO member"); return err }
+func (c *conn) release() error   { _, err := c.exec("RELEASE member"); return err }
 
 // commit makes the transaction last.
 func (c *conn) commit() error {
-	err := c.inside("COMMIT")
-	if err != nil {
+	if _, err := c.exec("COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	c.open = false
@@ -153,6 +147,7 @@ func (c *conn) discard() {
 	for _, s := range c.prepared {
 		_ = s.Close()
 	}
+	_ = c.dialect.watch(c.raw, nil)
 	_ = c.raw.Raw(func(any) error { return driver.ErrBadConn })
 	_ = c.raw.Close()
 }

@@ -1,12 +1,8 @@
 package repo
 
 import (
-	"fmt"
-
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
-
-	"restante/rendezvous"
 )
 
 // dialect is all that the engines disagree about, beside how they are opened.
@@ -20,7 +16,8 @@ type dialect struct {
 	unavailable func(error) bool
 	// unknown tells the errors of a COMMIT that leave its outcome open, by code.
 	unknown func(error) bool
-	// watch has ended called when the database ends a transaction by itself, if it does that.
+	// watch has ended called when the database ends a transaction by itself, if it does that;
+	// nil takes that back.
 	watch func(c *sqlx.Conn, ended func()) error
 }
 
@@ -35,7 +32,7 @@ func (d *dialect) explain(err error) error {
 // commitError tells what a COMMIT that failed means.
 func (d *dialect) commitError(err error) error {
 	if lostConnection(err) || d.unknown(err) {
-		return fmt.Errorf("%w: %w", rendezvous.ErrOutcomeUnknown, err)
+		return outcomeUnknown(err)
 	}
 	return err
 }

@@ -44,13 +44,20 @@ var (
 // unavailable marks an error as the storage's.
 func unavailable(err error) error { return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, err) }
 
+// outcomeUnknown says that a transaction may or may not be kept. It does not wrap what was the matter,
+// which is marked as unavailable: that would promise that nothing was changed.
+func outcomeUnknown(err error) error {
+	return fmt.Errorf("%w: %s", rendezvous.ErrOutcomeUnknown, err.Error())
+}
+
 // lostConnection tells the errors by which database/sql reports that the
 // connection is gone, whichever the engine.
 func lostConnection(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }
 
-// doing adds to an error what was being done; it is deferred.
+// doing adds to an error what was being done; it is deferred. Errors are logged, so they tell no
+// names that clients chose: a nameplate is half of somebody's code.
 func doing(err *error, format string, args ...any) {
 	if *err != nil {
 		*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *err)

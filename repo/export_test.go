@@ -105,6 +105,24 @@ func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 	}
 }
 
+// Empty brings a store back to how it was made.
+func Empty(db *DB) {
+	if err := db.writer.do(context.Background(), func(t *tx) error {
+		_, err := t.conn.raw.ExecContext(context.Background(), `
+			PRAGMA defer_foreign_keys = 1;
+			DELETE FROM nameplates;
+			DELETE FROM mailboxes;
+			DELETE FROM sessions;
+			DELETE FROM usage_nameplates;
+			DELETE FROM usage_mailboxes;
+			DELETE FROM sqlite_sequence;
+			UPDATE modified SET updated = 0;`)
+		return err
+	}); err != nil {
+		panic(err)
+	}
+}
+
 // Dump is every row of every table, the last modification's time and the next
 // mailbox's key included, in an order that only depends on what is stored.
 func Dump(tb rapid.TB, db *DB) string {
@@ -157,4 +175,10 @@ func Plan(tb testing.TB, db *DB, statement string) []string {
 		plan[i] = s.Detail
 	}
 	return plan
+}
+
+// OpenProblem is what Open would say of err.
+func OpenProblem(err error) *OpenError {
+	problem, _ := errors.AsType[*OpenError](sqliteProblem("path", err))
+	return problem
 }

@@ -5,9 +5,9 @@ package repo
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 )
 
@@ -15,22 +15,30 @@ import (
 // woken by another. The lock goes with the process, however that ends; the file that bears it
 // stays, since removing it would let two in.
 func lock(path string) (release func() error, err error) {
-	path += "-lock"
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- beside the operator's path
+	f, err := os.OpenFile(path+"-lock", os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- beside the operator's path
 	if err != nil {
 		return nil, &OpenError{
-			Path: strings.TrimSuffix(path, "-lock"), Problem: "no file can be made beside it",
+			Path: path, Problem: fmt.Sprintf("no file can be made beside it (%v)", cause(err)),
 			Hint: "let the server's user write to its directory", Err: err,
 		}
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		defer f.Close()
-		return nil, lockProblem(f, strings.TrimSuffix(path, "-lock"), err)
+		problem := lockProblem(f, path, err)
+		_ = f.Close()
+		return nil, problem
 	}
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // only for the message below
 	}
 	return f.Close, nil
+}
+
+// cause is what the operating system said, without the path.
+func cause(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 func lockProblem(f *os.File, path string, err error) *OpenError {

@@ -19,6 +19,7 @@ type mailboxRow struct {
 	Crowded      flag
 	LastPosition rendezvous.Position `db:"last_position"`
 	Bytes        int64
+	Held         millis
 }
 
 // sideRow is a side of a mailbox.
@@ -35,7 +36,7 @@ const (
 	// selectMailbox finds mailboxes; what follows says which.
 	selectMailbox = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
-	       m.crowded, m.last_position, m.bytes
+	       m.crowded, m.last_position, m.bytes, m.held
 	FROM mailboxes AS m`
 	// selectSide finds sides of mailboxes.
 	selectSide = `
@@ -48,6 +49,9 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
 		TTL: r.TTL.duration(), StaleAt: r.StaleAt.time(), ForNameplate: bool(r.ForNameplate),
 		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes,
+	}
+	if r.Held > 0 {
+		m.Held = r.Held.time()
 	}
 	for _, s := range sides {
 		if s.Mailbox == r.Key {
@@ -67,7 +71,7 @@ func (r sideRow) opening() rendezvous.Opening {
 
 // Mailbox loads a mailbox by its id.
 func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "loading mailbox %q", id)
+	defer doing(&err, "loading a mailbox by its id")
 	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ?`, app, id)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
@@ -93,7 +97,7 @@ func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
 
 // CreateMailbox stores a new mailbox with its sides.
 func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "creating mailbox %q", m.ID)
+	defer doing(&err, "creating a mailbox")
 	m.Key, err = returning[rendezvous.MailboxKey](t, `
 		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -142,7 +146,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 
 // MailboxesOf are the mailboxes that a side is in; its quota bounds them.
 func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
-	defer doing(&err, "listing the mailboxes of side %q", side)
+	defer doing(&err, "listing a side's mailboxes")
 	rows, err := all[mailboxRow](t, selectMailbox+`
 		JOIN mailbox_sides AS mine ON mine.mailbox = m.key
 		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
@@ -159,7 +163,7 @@ func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendez
 
 // CountMailboxesOf counts them.
 func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
-	defer doing(&err, "counting the mailboxes of side %q", side)
+	defer doing(&err, "counting a side's mailboxes")
 	return one[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
 }
 
@@ -198,4 +202,16 @@ func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error
 		WHERE m.mailbox = ? AND m.closed IS NULL AND s.ended IS NULL
 		ORDER BY s.key`, k)
 	return collect(rows, sessionRow.session), err
+}
+
+// HeldBySockets moves the last sign of life of the sockets that hold mailboxes
+// forward, never back.
+func (t *tx) HeldBySockets(keys []rendezvous.MailboxKey, at time.Time) (err error) {
+	defer doing(&err, "noting that %d mailboxes are held", len(keys))
+	for _, k := range keys {
+		if _, err := t.exec(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

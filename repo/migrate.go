@@ -54,19 +54,19 @@ func (r rendered) Open(name string) (fs.File, error) {
 	if err != nil || !strings.HasSuffix(name, ".sql") {
 		return f, err
 	}
-	text, err := io.ReadAll(f)
+	source, err := io.ReadAll(f)
 	if err != nil {
 		return nil, err
 	}
-	t, err := template.New(name).Delims("[[", "]]").Option("missingkey=error").Parse(string(text))
+	t, err := template.New(name).Delims("[[", "]]").Option("missingkey=error").Parse(string(source))
 	if err != nil {
 		return nil, err
 	}
-	var sql strings.Builder
-	if err := t.Execute(&sql, r.words); err != nil {
+	var text strings.Builder
+	if err := t.Execute(&text, r.words); err != nil {
 		return nil, err
 	}
-	return &renderedFile{f, strings.NewReader(sql.String())}, nil
+	return &renderedFile{f, strings.NewReader(text.String())}, nil
 }
 
 type renderedFile struct {

@@ -23,7 +23,7 @@ const selectNameplate = `
 
 // Nameplate loads a nameplate.
 func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
-	defer doing(&err, "loading nameplate %s", id)
+	defer doing(&err, "loading a nameplate")
 	row, err := one[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
 	if err != nil {
 		return rendezvous.Nameplate{}, err
@@ -54,7 +54,7 @@ func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
 
 // CreateNameplate stores a new nameplate with its claims.
 func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
-	defer doing(&err, "creating nameplate %s", n.ID)
+	defer doing(&err, "creating a nameplate")
 	var number *int
 	if i, ok := n.ID.Number(); ok {
 		number = &i
@@ -70,7 +70,7 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
 
 // UpdateNameplate stores it.
 func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
-	defer doing(&err, "updating nameplate %s", n.ID)
+	defer doing(&err, "updating a nameplate")
 	if err = found(t.exec(`
 		UPDATE nameplates SET mailbox = ?, stale_at = ?, crowded = ?, waiting = ?
 		WHERE app = ? AND id = ?`,
@@ -97,7 +97,7 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 
 // NameplatesOf are the nameplates that a side holds; its quota bounds them.
 func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
-	defer doing(&err, "listing the nameplates of side %q", side)
+	defer doing(&err, "listing a side's nameplates")
 	return t.nameplates(selectNameplate+`
 		-- No join: SQLite would begin with all the nameplates of the app.
 		WHERE n.app = ? AND n.id IN (SELECT nameplate FROM claims WHERE app = ? AND side = ? AND released IS NULL)
@@ -106,7 +106,7 @@ func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rende
 
 // CountNameplatesOf counts them.
 func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
-	defer doing(&err, "counting the nameplates of side %q", side)
+	defer doing(&err, "counting a side's nameplates")
 	return one[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
 }
 
@@ -149,7 +149,7 @@ func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err err
 
 // RetireNameplate removes it with its claims, which go with it, and records its usage.
 func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err error) {
-	defer doing(&err, "retiring nameplate %s", n.ID)
+	defer doing(&err, "retiring a nameplate")
 	if err = found(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := newDB(e, o)
-	if err := db.Probe(ctx); err != nil {
+	if err := db.writer.do(ctx, func(t *tx) error { return t.probe(false) }); err != nil {
 		return nil, errors.Join(sqliteProblem(path, err), db.Close())
 	}
 	return db, nil
@@ -113,7 +113,7 @@ func (db *DB) shut() error {
 	db.readers.close()
 	errs := []error{db.engine.read.Close()} // first: whoever reads keeps the log from being emptied
 	if c := db.writer.conn; c != nil {
-		_, err := c.exec(db.engine.parting)
+		_, err := c.raw.ExecContext(context.Background(), db.engine.parting)
 		c.discard()
 		errs = append(errs, err)
 	}
@@ -126,9 +126,13 @@ func (db *DB) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	return db.writer.do(ctx, func(t *tx) error { return f(t) })
 }
 
-// Probe writes and commits something without meaning.
+// Probe writes and commits something without meaning, of the size of a large
+// request, and removes it again.
 func (db *DB) Probe(ctx context.Context) error {
-	return db.writer.do(ctx, (*tx).probe)
+	if err := db.writer.do(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
+		return err
+	}
+	return db.writer.do(ctx, func(t *tx) error { return t.probe(false) })
 }
 
 // View runs f on a snapshot. A panic of f is returned as a [*PanicError].

@@ -62,7 +62,7 @@ func allWereRun(t *testing.T, statements *sync.Map) {
 		ran[oneLine(query.(string))] = true
 		return true
 	})
-	written := queries(t)
+	written := queries()
 	if len(written) < 50 {
 		t.Errorf("only %d queries were found in the source", len(written))
 	}
@@ -75,7 +75,7 @@ func allWereRun(t *testing.T, statements *sync.Map) {
 
 // queries are the string expressions of the package that are SQL, except those
 // that only open a database.
-func queries(t *testing.T) map[string]bool {
+func queries() map[string]bool {
 	files := token.NewFileSet()
 	names, err := os.ReadDir(".")
 	must(err)

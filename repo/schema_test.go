@@ -67,7 +67,7 @@ func TestHalfAStateIsRefused(t *testing.T) {
 		"a session that ended for nothing":  "INSERT INTO sessions VALUES (x'00', 'a', 's', '', 0, 1, 1, 0, 0, 0, 0, 1, NULL, 0)",
 		"a frame kept that never was":       "INSERT INTO outboxes VALUES (x'00', 2, 1, 0)",
 		"position 0":                        "INSERT INTO messages VALUES (1, 0, 's', 'p', x'', NULL, 0)",
-		"two last modifications":            "INSERT INTO modified VALUES (2, 0)",
+		"two last modifications":            "INSERT INTO modified (one, updated) VALUES (2, 0)",
 	} {
 		if _, err := raw.Exec(statement); err == nil || !strings.Contains(err.Error(), "CHECK") {
 			t.Errorf("%s: %v", what, err)

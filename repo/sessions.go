@@ -66,7 +66,7 @@ func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
 
 // SideOwner loads the session that began last with this side.
 func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading the owner of side %q", side)
+	defer doing(&err, "loading a side's owner")
 	row, err := one[sessionRow](t, selectSession+`
 		WHERE s.app = ? AND s.side = ?
 		ORDER BY s.turn DESC
@@ -76,7 +76,7 @@ func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous
 
 // LiveSession loads the session of this side that has not ended.
 func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading the live session of side %q", side)
+	defer doing(&err, "loading a side's live session")
 	row, err := one[sessionRow](t, selectSession+`
 		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`, app, side)
 	return row.session(), err

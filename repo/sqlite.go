@@ -181,6 +181,9 @@ func sqliteProblem(path string, err error) error {
 		e.Path = path
 		return e
 	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err // whoever opens it gave up
+	}
 	problem := &OpenError{Path: path, Err: err}
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_NOTADB:
@@ -198,7 +201,7 @@ func sqliteProblem(path string, err error) error {
 	case sqlite3.SQLITE_IOERR:
 		problem.Problem, problem.Hint = "the disk fails", "look into the system's log, and keep the database on another disk"
 	default:
-		problem.Problem, problem.Hint = fmt.Sprintf("it cannot be made ready (%v)", err), "this is a fault of the server: please report it"
+		problem.Problem, problem.Hint = fmt.Sprintf("it cannot be made ready (%v)", err), "if that does not tell what to do, please report it"
 		if errors.Is(err, os.ErrPermission) {
 			problem.Problem, problem.Hint = "it may not be opened", "let the server's user read and write the file and its directory"
 		}

@@ -32,9 +32,16 @@ func (c *conn) stamp(now time.Time) error {
 	return err
 }
 
-// probe writes what is there already.
-func (t *tx) probe() error {
-	_, err := t.exec(`UPDATE modified SET updated = updated WHERE one = 1`)
+// probeSize is as much as a large request takes: a disk that has room for less is full.
+const probeSize = 256 << 10
+
+// probe writes something that takes room, or makes the room free again.
+func (t *tx) probe(takes bool) error {
+	var room []byte
+	if takes {
+		room = make([]byte, probeSize)
+	}
+	_, err := t.exec(`UPDATE modified SET room = ? WHERE one = 1`, room)
 	t.changed = false
 	return err
 }

@@ -3,6 +3,7 @@ package repo_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"os"
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 		hold(path)
 		return
 	}
+	must(flag.Set("rapid.checks", "40")) // unless the command line says otherwise
 	goleak.VerifyTestMain(m)
 }
 

@@ -68,15 +68,9 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, err
 }
 
-// do runs a statement, unless one has failed before or the database has ended
-// the transaction, in which case the statement would be outside of it.
+// do runs a statement, unless one has failed before.
 func (t *tx) do(statement func() error) error {
-	switch {
-	case t.failed != nil:
-		return t.failed
-	case !t.conn.open:
-		t.failed = errEnded
-	default:
+	if t.failed == nil {
 		t.failed = statement()
 	}
 	return t.failed

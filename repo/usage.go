@@ -28,3 +28,25 @@ func waited(u rendezvous.Usage) *span {
 	s := toSpan(*u.Waiting)
 	return &s
 }
+
+// RecordClients notes which clients came.
+func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
+	defer doing(&err, "recording %d clients", len(clients))
+	for _, c := range clients {
+		if _, err := t.exec(`
+			INSERT INTO client_versions (app, side, connected, implementation, version)
+			VALUES (?, ?, ?, ?, ?)`,
+			c.App, c.Side, toMillis(c.Connected), orNull(c.Implementation), orNull(c.Version)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// orNull is a text, or nothing if it is empty.
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -159,6 +158,9 @@ func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
 		}
 		changed = changed || o.err == nil && o.tx.changed
 	}
+	if len(members) == 0 {
+		return nil, nil // all have left
+	}
 	if changed {
 		if err := c.stamp(w.now()); err != nil {
 			return members, err
@@ -168,8 +170,7 @@ func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
 		return members, w.dialect.commitError(err)
 	}
 	if err := w.check(); err != nil {
-		// It is kept in a file that nobody may find again.
-		return members, fmt.Errorf("%w: after the commit: %w", rendezvous.ErrOutcomeUnknown, err)
+		return members, outcomeUnknown(err) // it is kept in a file that nobody may find again
 	}
 	return members, nil
 }

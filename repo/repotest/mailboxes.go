@@ -134,6 +134,19 @@ var mailboxes = []test{
 			equal(w, "cursor", after, rendezvous.MailboxCursor{StaleAt: at(5), Key: keys[2]})
 		})
 	}},
+	{"what sockets hold only moves forward", func(w *world) {
+		w.update(func(tx rendezvous.Tx) {
+			m, other := w.mailbox(tx), w.mailbox(tx)
+			w.must(tx.HeldBySockets([]rendezvous.MailboxKey{m.Key, 999}, at(5)))
+			w.must(tx.HeldBySockets([]rendezvous.MailboxKey{m.Key}, at(4)))
+			m.Held = at(5)
+			equal(w, "held", ok(tx.MailboxByKey(m.Key)), m)
+			m, _ = m.Open("a", at(9))
+			w.must(tx.UpdateMailbox(m))
+			equal(w, "held and changed", ok(tx.MailboxByKey(m.Key)), m)
+			equal(w, "not held", ok(tx.MailboxByKey(other.Key)), other)
+		})
+	}},
 	{"its holders are the live sessions of the sides that are in", func(w *world) {
 		w.update(func(tx rendezvous.Tx) {
 			for i, side := range []rendezvous.Side{"in", "ended", "left", "elsewhere"} {

@@ -24,6 +24,15 @@ var status = []test{
 			equal(w, "counts", ok(tx.Counts()), rendezvous.Counts{Nameplates: 2, Mailboxes: 3, Messages: 3, Sessions: 1})
 		})
 	}},
+	{"clients are recorded, whatever they say they are", func(w *world) {
+		w.update(func(tx rendezvous.Tx) {
+			w.must(tx.RecordClients([]rendezvous.ClientVersion{
+				{App: app, Side: "a", Connected: at(0), Implementation: "rust", Version: "1.0"},
+				{App: app, Side: "b", Connected: at(1)},
+			}))
+			w.must(tx.RecordClients(nil))
+		})
+	}},
 	{"the last modification's time moves with each that is committed, and with nothing else", func(w *world) {
 		last := w.tick()
 		for what, change := range map[string]func(rendezvous.Tx){

@@ -1,0 +1,478 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/rendezvous"
+)
+
+// conversation is where a wormhole client stands. It may do each thing once per
+// connection, except open, which it may do again after it closed.
+type conversation struct {
+	challenge string // the resource of its hashcash
+	permitted bool
+
+	bound bool
+	peer  rendezvous.Peer
+
+	allocated, claimed, released, closed bool
+
+	nameplate *rendezvous.NameplateID // claimed, or released by name
+	mailbox   *rendezvous.MailboxID   // opened, or closed by name
+	following *following              // while a mailbox is open
+}
+
+// following is a mailbox that is being followed.
+type following struct {
+	key   rendezvous.MailboxKey
+	end   context.CancelFunc
+	letGo func()
+	ended chan struct{}
+
+	mu    sync.Mutex // guards after, and holds it still while messages up to it are sent
+	after rendezvous.Position
+}
+
+// complaint is an `error` that a client is told. It keeps its connection.
+type complaint string
+
+func (c complaint) Error() string { return string(c) }
+
+// The complaints of the reference server, to the letter: clients compare them.
+const (
+	missingType        complaint = "missing 'type'"
+	unknownType        complaint = "unknown type"
+	mustBindFirst      complaint = "must bind first"
+	alreadyBound       complaint = "already bound"
+	bindNeedsApp       complaint = "bind requires 'appid'"
+	bindNeedsSide      complaint = "bind requires 'side'"
+	pingNeedsPing      complaint = "ping requires 'ping'"
+	greedy             complaint = "you already allocated one, don't be greedy"
+	claimNeedsNameplat complaint = "claim requires 'nameplate'"
+	onlyOneClaim       complaint = "only one claim per connection"
+	sameNameplate      complaint = "release and claim must use same nameplate"
+	releaseNeedsClaim  complaint = "release without nameplate must follow claim"
+	onlyOneRelease     complaint = "only one release per connection"
+	onlyOneOpen        complaint = "only one open per connection"
+	openNeedsMailbox   complaint = "open requires 'mailbox'"
+	mustOpenFirst      complaint = "must open mailbox before adding"
+	missingPhase       complaint = "missing 'phase'"
+	missingBody        complaint = "missing 'body'"
+	sameMailbox        complaint = "open and close must use same mailbox"
+	closeNeedsOpen     complaint = "close without mailbox must follow open"
+	onlyOneClose       complaint = "only one close per connection"
+	crowded            complaint = "crowded"
+	reclaimed          complaint = "reclaimed"
+	mustSubmitFirst    complaint = "must submit-permission first"
+	submitFailed       complaint = "submit-permission failed"
+)
+
+// command answers one frame: an ack first, then whatever it asks for, or an error.
+func (c *socket) command(ctx context.Context, raw []byte) error {
+	o, isObject := parse(raw)
+	if isObject && !o.has("type") {
+		return c.complain(missingType, raw) // the one case without an ack
+	}
+	id := o["id"]
+	if id == nil {
+		id = json.RawMessage("null")
+	}
+	if err := c.send(told("ack", "id", id)); err != nil {
+		return err
+	}
+	if !isObject {
+		return c.complain("a command must be a JSON object", []byte("{}"))
+	}
+	reply, err := c.answer(ctx, o)
+	var complained complaint
+	switch {
+	case errors.As(err, &complained):
+		return c.complain(complained, raw)
+	case err != nil:
+		return err
+	case reply == nil:
+		return nil
+	}
+	return c.send(reply)
+}
+
+// maxOrig is the largest command that is repeated whole in an error: what is
+// sent must stay below the 32 KiB that Go clients read.
+const maxOrig = 16 << 10
+
+func (c *socket) complain(what complaint, raw []byte) error {
+	orig := json.RawMessage(raw)
+	if len(raw) > maxOrig {
+		o, _ := parse(raw)
+		orig, _ = json.Marshal(map[string]json.RawMessage{"type": short(o["type"]), "id": short(o["id"])}) // of valid JSON
+	}
+	return c.send(told("error", "error", string(what), "orig", orig))
+}
+
+// short is a member, unless it is long.
+func short(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 || len(raw) > 256 {
+		return json.RawMessage("null")
+	}
+	return raw
+}
+
+// answer does what a command asks for. The order of the checks is the reference server's.
+func (c *socket) answer(ctx context.Context, o object) ([]byte, error) {
+	kind, _ := o.text("type")
+	switch kind {
+	case "ping":
+		if !o.has("ping") {
+			return nil, pingNeedsPing
+		}
+		return told("pong", "pong", o["ping"]), nil
+	case "submit-permissions", "submit-permission": // the specification's word, and the deployed client's
+		return nil, c.submit(o)
+	case "bind":
+		return nil, c.bind(o)
+	}
+	if !c.bound {
+		return nil, mustBindFirst
+	}
+	switch kind {
+	case "list":
+		return c.list(ctx)
+	case "allocate":
+		return c.allocate(ctx)
+	case "claim":
+		return c.claim(ctx, o)
+	case "release":
+		return c.release(ctx, o)
+	case "open":
+		return nil, c.open(ctx, o)
+	case "add":
+		return nil, c.add(ctx, o)
+	case "close":
+		return c.close(ctx, o)
+	}
+	return nil, unknownType
+}
+
+// limits of what a client may call things: beyond them it is told so.
+const (
+	maxName = 256
+	maxText = 64 << 10
+)
+
+// name is a member that names something: a string that can be kept.
+func (o object) name(member string, missing complaint) (string, error) {
+	if !o.has(member) {
+		return "", missing
+	}
+	value, is := o.text(member)
+	if !is || len(value) > maxName || !rendezvous.Storable(value) {
+		return "", complaint("'" + member + "' must be a string of at most " + strconv.Itoa(maxName) + " bytes, without NUL")
+	}
+	return value, nil
+}
+
+func (c *socket) bind(o object) error {
+	if c.bound {
+		return alreadyBound
+	}
+	app, err := o.name("appid", bindNeedsApp)
+	if err != nil {
+		return err
+	}
+	side, err := o.name("side", bindNeedsSide)
+	if err != nil {
+		return err
+	}
+	if app == "" || side == "" {
+		return complaint("'appid' and 'side' must not be empty")
+	}
+	if c.notices.SignalError != "" {
+		return complaint(c.notices.SignalError) // for clients that do not look at the welcome
+	}
+	if !c.permitted {
+		return mustSubmitFirst
+	}
+	c.bound, c.peer = true, rendezvous.Peer{App: rendezvous.AppID(app), Side: rendezvous.Side(side)}
+	c.server.Service.Arrived(c.peer, clientVersion(o))
+	return nil
+}
+
+// clientVersion is [implementation, version]; whatever else it is, it is not held against the client.
+func clientVersion(o object) (version [2]string) {
+	var said []any
+	if json.Unmarshal(o["client_version"], &said) != nil || len(said) < 2 {
+		return version
+	}
+	for i := range version {
+		if text, is := said[i].(string); is && len(text) <= maxName && rendezvous.Storable(text) {
+			version[i] = text
+		}
+	}
+	return version
+}
+
+func (c *socket) list(ctx context.Context) ([]byte, error) {
+	var waiting []rendezvous.NameplateID
+	if !c.notices.DisallowList {
+		var err error
+		if waiting, err = c.server.Service.ListFor(ctx, c.peer); err != nil {
+			return nil, c.failed(err)
+		}
+	}
+	type nameplate struct {
+		ID rendezvous.NameplateID `json:"id"`
+	}
+	nameplates := make([]nameplate, len(waiting))
+	for i, id := range waiting {
+		nameplates[i].ID = id
+	}
+	return told("nameplates", "nameplates", nameplates), nil
+}
+
+func (c *socket) allocate(ctx context.Context) ([]byte, error) {
+	if c.allocated {
+		return nil, greedy
+	}
+	claimed, err := c.server.Service.AllocateFor(ctx, c.peer)
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	c.allocated = true
+	return told("allocated", "nameplate", claimed.Nameplate, "mailbox", claimed.Mailbox), nil
+}
+
+// nameplateOf is a member that must be a nameplate.
+func nameplateOf(o object, missing complaint) (rendezvous.NameplateID, error) {
+	name, err := o.name("nameplate", missing)
+	if err != nil {
+		return "", err
+	}
+	id, err := rendezvous.ParseNameplate(name)
+	if err != nil {
+		return "", complaint(err.Error())
+	}
+	return id, nil
+}
+
+func (c *socket) claim(ctx context.Context, o object) ([]byte, error) {
+	id, err := nameplateOf(o, claimNeedsNameplat)
+	if err != nil {
+		return nil, err
+	}
+	if c.claimed {
+		return nil, onlyOneClaim
+	}
+	c.claimed, c.nameplate = true, &id
+	claimed, err := c.server.Service.ClaimFor(ctx, c.peer, id)
+	if err != nil {
+		return nil, c.failed(err)
+	}
+	return told("claimed", "mailbox", claimed.Mailbox), nil
+}
+
+func (c *socket) release(ctx context.Context, o object) ([]byte, error) {
+	if c.released {
+		return nil, onlyOneRelease
+	}
+	id := c.nameplate
+	switch {
+	case o.has("nameplate"):
+		named, err := nameplateOf(o, "")
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && *id != named {
+			return nil, sameNameplate
+		}
+		id = &named
+	case id == nil:
+		return nil, releaseNeedsClaim
+	}
+	if err := c.server.Service.ReleaseFor(ctx, c.peer, *id); err != nil {
+		return nil, c.failed(err)
+	}
+	c.released = true
+	return told("released"), nil
+}
+
+func (c *socket) open(ctx context.Context, o object) error {
+	if c.following != nil {
+		return onlyOneOpen
+	}
+	name, err := o.name("mailbox", openNeedsMailbox)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return complaint("'mailbox' must not be empty") // it would be one mailbox for everyone with a malformed code
+	}
+	id := rendezvous.MailboxID(name)
+	key, err := c.server.Service.OpenFor(ctx, c.peer, id)
+	if err != nil {
+		return c.failed(err)
+	}
+	c.mailbox = &id
+	c.follow(ctx, key)
+	return nil
+}
+
+func (c *socket) add(ctx context.Context, o object) error {
+	if c.following == nil {
+		return mustOpenFirst
+	}
+	phase, err := o.name("phase", missingPhase)
+	if err != nil {
+		return err
+	}
+	if !o.has("body") {
+		return missingBody
+	}
+	body, is := o.text("body")
+	if !is || len(body) > maxText {
+		return complaint("'body' must be a string of at most " + strconv.Itoa(maxText) + " bytes")
+	}
+	draft := rendezvous.Draft{Phase: phase, Body: body}
+	if id, is := o.text("id"); is && len(id) <= maxName && rendezvous.Storable(id) {
+		draft.ID = &id // anything but a string would break the other side's client
+	}
+	if err := c.server.Service.AddFor(ctx, c.peer, *c.mailbox, draft); err != nil {
+		return c.failed(err)
+	}
+	return c.deliver(ctx, c.following) // the echo, before any later answer
+}
+
+func (c *socket) close(ctx context.Context, o object) ([]byte, error) {
+	if c.closed {
+		return nil, onlyOneClose
+	}
+	id := c.mailbox
+	switch {
+	case o.has("mailbox"):
+		name, err := o.name("mailbox", "")
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && string(*id) != name {
+			return nil, sameMailbox
+		}
+		named := rendezvous.MailboxID(name)
+		id = &named
+	case id == nil:
+		return nil, closeNeedsOpen
+	}
+	said, _ := o.text("mood")
+	mood, err := rendezvous.ParseMood(said)
+	if err != nil {
+		mood = rendezvous.Happy // a mood that nobody knows says nothing
+	}
+	if c.following != nil {
+		if err := c.deliver(ctx, c.following); err != nil {
+			return nil, err
+		}
+		c.stopFollowing()
+	}
+	if err := c.server.Service.CloseFor(ctx, c.peer, *id, mood); err != nil {
+		return nil, c.failed(err)
+	}
+	c.closed, c.mailbox = true, nil
+	return told("closed"), nil
+}
+
+// failed is a use case's failure as this protocol tells it. A client that cannot
+// be served now is sent away to come back: an error would end its session for good.
+func (c *socket) failed(err error) error {
+	var f *rendezvous.Failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	switch f.Code {
+	case rendezvous.Crowded:
+		return crowded
+	case rendezvous.Reclaimed:
+		return reclaimed
+	case rendezvous.NotOpen:
+		return mustOpenFirst
+	case rendezvous.StorageUnavailable, rendezvous.OutcomeUnknown, rendezvous.Internal, rendezvous.Draining:
+		c.server.Log.Error("wormhole command failed", "error", f)
+		return &goodbye{websocket.CloseTryAgainLater, "try again later"}
+	}
+	return complaint(f.Detail)
+}
+
+// follow begins to deliver a mailbox's messages: those it holds, then those to come.
+func (c *socket) follow(ctx context.Context, key rendezvous.MailboxKey) {
+	ctx, end := context.WithCancel(ctx)
+	f := &following{key: key, end: end, letGo: c.server.Service.Hold(key), ended: make(chan struct{})}
+	c.following = f
+	go func() {
+		defer close(f.ended)
+		err := c.server.Service.Follow(ctx, key, func() error { return c.deliver(ctx, f) })
+		var failure *rendezvous.Failure
+		if errors.As(err, &failure) {
+			c.bye(&goodbye{websocket.CloseTryAgainLater, "try again later"})
+		}
+	}()
+}
+
+// stopFollowing ends that.
+func (c *socket) stopFollowing() {
+	if f := c.following; f != nil {
+		f.end()
+		f.letGo()
+		<-f.ended
+		c.following = nil
+	}
+}
+
+// deliver sends what the mailbox holds and was not sent yet. A mailbox that is
+// gone is said nothing of: clients do not expect to be told.
+func (c *socket) deliver(ctx context.Context, f *following) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for {
+		messages, err := c.server.Service.Tail(ctx, f.key, f.after)
+		if errors.Is(err, rendezvous.ErrRetired) {
+			return nil
+		}
+		if err != nil || len(messages) == 0 {
+			return err
+		}
+		for _, m := range messages {
+			if err := c.send(told("message", "side", m.Side, "phase", m.Phase, "body", m.Body, "id", m.ID, "server_rx", seconds(m.Received))); err != nil {
+				return err
+			}
+			f.after = m.Position
+		}
+	}
+}
+
+// told is a message to the client: its type, the time, and pairs of names and values.
+func told(kind string, pairs ...any) []byte {
+	message := map[string]any{"type": kind, "server_tx": seconds(time.Now())}
+	for i := 0; i < len(pairs); i += 2 {
+		message[pairs[i].(string)] = pairs[i+1]
+	}
+	encoded, err := json.Marshal(message)
+	if err != nil {
+		panic("unreachable: what is told is made of strings, numbers and JSON that was read: " + err.Error())
+	}
+	return encoded
+}
+
+// seconds is a time in seconds since the epoch, always with a fraction: some
+// clients read a number without one as another type.
+type fraction time.Time
+
+func seconds(t time.Time) fraction { return fraction(t) }
+
+// MarshalJSON implements json.Marshaler.
+func (f fraction) MarshalJSON() ([]byte, error) {
+	return strconv.AppendFloat(nil, float64(time.Time(f).UnixMicro())/1e6, 'f', 6, 64), nil
+}

@@ -1,0 +1,208 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"restante/hub"
+)
+
+// Peer is a side without a session: a wormhole client. Whoever says it is one
+// is believed, as the wormhole protocol has it.
+type Peer struct {
+	App  AppID
+	Side Side
+}
+
+// as runs a use case for a peer, in one transaction. A final refusal keeps what
+// was written before it.
+func as[R any](ctx context.Context, s *Service, work func(*turn) (R, error)) (R, error) {
+	var (
+		result  R
+		refusal *Failure
+	)
+	err := s.transact(ctx, func(t *turn) (err error) {
+		result, refusal, err = settle(work(t))
+		return err
+	})
+	if left(err) {
+		var none R
+		return none, err // it may be running yet: result is not ours to look at
+	}
+	if err == nil && refusal != nil {
+		err = refusal
+	}
+	return result, err
+}
+
+// AllocateFor is [Service.Allocate] for a peer. A side that has a nameplate which
+// waits for a partner is given it again: the reply was lost, and the peer came back.
+func (s *Service) AllocateFor(ctx context.Context, p Peer) (Claimed, error) {
+	return as(ctx, s, func(t *turn) (Claimed, error) {
+		held, err := t.NameplatesOf(p.App, p.Side)
+		if err != nil {
+			return Claimed{}, err
+		}
+		for _, n := range held {
+			if n.Waiting() {
+				return t.claim(p.App, p.Side, n.ID, 0)
+			}
+		}
+		return t.allocate(p.App, p.Side, 0)
+	})
+}
+
+// ClaimFor is [Service.Claim] for a peer.
+func (s *Service) ClaimFor(ctx context.Context, p Peer, id NameplateID) (Claimed, error) {
+	return as(ctx, s, func(t *turn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
+}
+
+// ReleaseFor is [Service.Release] for a peer.
+func (s *Service) ReleaseFor(ctx context.Context, p Peer, id NameplateID) error {
+	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
+	return err
+}
+
+// ListFor is [Service.List] for a peer.
+func (s *Service) ListFor(ctx context.Context, p Peer) (waiting []NameplateID, err error) {
+	err = s.read(ctx, func(t *turn) (err error) {
+		waiting, err = t.list(p.App)
+		return err
+	})
+	return waiting, err
+}
+
+// OpenFor enters and opens a mailbox for a peer, and answers which one it is now,
+// to be followed with [Service.Follow].
+func (s *Service) OpenFor(ctx context.Context, p Peer, id MailboxID) (MailboxKey, error) {
+	m, err := as(ctx, s, func(t *turn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
+	return m.Key, err
+}
+
+// AddFor is [Service.Add] for a peer.
+func (s *Service) AddFor(ctx context.Context, p Peer, id MailboxID, d Draft) error {
+	_, err := as(ctx, s, func(t *turn) (Message, error) { return t.add(p.App, p.Side, id, d) })
+	return err
+}
+
+// CloseFor is [Service.Close] for a peer.
+func (s *Service) CloseFor(ctx context.Context, p Peer, id MailboxID, mood Mood) error {
+	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
+	return err
+}
+
+// ErrRetired tells that a mailbox is gone.
+var ErrRetired = errors.New("the mailbox is retired")
+
+// ErrStopping tells that the server is going away.
+var ErrStopping = errors.New("the server is stopping")
+
+// Tail is the messages of a mailbox after a position, whoever added them, as many
+// as go into one answer. It ends with [ErrRetired].
+func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messages []Message, err error) {
+	retired := false
+	err = s.read(ctx, func(t *turn) error {
+		m, err := t.MailboxByKey(k)
+		if errors.Is(err, ErrNotFound) {
+			retired = true
+			return nil
+		}
+		if err != nil || m.Last <= after {
+			return err
+		}
+		messages, err = t.Messages(k, after, s.Config.Limits.AnswerFrames, s.Config.Limits.AnswerBytes)
+		return err
+	})
+	if retired && err == nil {
+		err = ErrRetired
+	}
+	return messages, err
+}
+
+// Follow calls look whenever there may be news of a mailbox, first at once and
+// then at the latest at each heartbeat, until look or ctx ends it, or it ends with [ErrStopping].
+func (s *Service) Follow(ctx context.Context, k MailboxKey, look func() error) error {
+	for {
+		watch := s.hub.Watch(Topic{Mailbox: k})
+		if err := look(); err != nil {
+			watch.Stop()
+			return err
+		}
+		err := s.waitAwhile(ctx, watch)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, hub.ErrClosed):
+			return ErrStopping
+		}
+	}
+}
+
+// waitAwhile waits for a wake, at the longest until the next heartbeat: a wake
+// that was lost costs a delay, never a message.
+func (s *Service) waitAwhile(ctx context.Context, watch *hub.Watch[Topic]) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Config.HeartbeatInterval)
+	defer cancel()
+	return watch.Wait(ctx)
+}
+
+// Stopping is closed when the server begins to stop.
+func (s *Service) Stopping() <-chan struct{} { return s.hub.Done() }
+
+// holds counts the sockets that have a mailbox open: each is a standing sign of life of its holder.
+type holds struct {
+	mu   sync.Mutex
+	open map[MailboxKey]int
+}
+
+// Hold keeps a mailbox alive until it is let go of.
+func (s *Service) Hold(k MailboxKey) (letGo func()) {
+	h := &s.holds
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == nil {
+		h.open = map[MailboxKey]int{}
+	}
+	h.open[k]++
+	return sync.OnceFunc(func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.open[k]--; h.open[k] == 0 {
+			delete(h.open, k)
+		}
+	})
+}
+
+func (h *holds) has(k MailboxKey) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open[k] > 0
+}
+
+// keys are the mailboxes that are held.
+func (h *holds) keys() []MailboxKey {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keys := make([]MailboxKey, 0, len(h.open))
+	for k := range h.open {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys) // every transaction touches them in the same order
+	return keys
+}
+
+// recordHolds writes down that the sockets of this process hold their mailboxes.
+func (s *Service) recordHolds(ctx context.Context) error {
+	keys := s.holds.keys()
+	for len(keys) > 0 {
+		batch := keys[:min(recordBatch, len(keys))]
+		keys = keys[len(batch):]
+		err := s.Store.Update(ctx, func(tx Tx) error { return tx.HeldBySockets(batch, tx.Now()) })
+		if err != nil {
+			return s.told(err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package repo_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// Permission bits do not bind root, so root looks at the files as somebody else.
+func TestOpenRefusesWhatItMayNotWrite(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		dir, file os.FileMode
+		problem   string
+	}{
+		"to its directory":   {0o555, 0o666, "no file can be made beside it"},
+		"to the file":        {0o777, 0o444, "it cannot be written to"},
+		"to it, nor read it": {0o777, 0o000, "it cannot be opened"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			path := filepath.Join(dir, "restante.db")
+			must(os.WriteFile(path, fresh(), 0o600))
+			must(os.Chmod(path, x.file))
+			must(os.Chmod(filepath.Dir(dir), 0o755)) // #nosec G302
+			must(os.Chmod(dir, x.dir))
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				runtime.LockOSThread() // and never unlocked: the thread, which is somebody else, ends here
+				if os.Getuid() == 0 {
+					_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
+				}
+				refused(t, path, x.problem)
+			}()
+			<-done
+			must(os.Chmod(dir, 0o700)) // #nosec G302 -- so that it can be removed
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package repo_test
+
+import (
+	"bufio"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"restante/repo"
+)
+
+// refused tells that a database is not opened, in one line that says why and what to do.
+func refused(t *testing.T, url, problem string) {
+	t.Helper()
+	db, err := repo.Open(t.Context(), repo.Options{URL: url})
+	if err == nil {
+		_ = db.Close()
+		t.Fatalf("it was opened, though: %s", problem)
+	}
+	e, ok := errors.AsType[*repo.OpenError](err)
+	if !ok {
+		t.Fatalf("%v is no OpenError", err)
+	}
+	if !strings.Contains(e.Problem, problem) {
+		t.Errorf("%q, not %q (%v)", e.Problem, problem, e.Err)
+	}
+	if e.Path == "" || e.Hint == "" || strings.Contains(err.Error(), "\n") {
+		t.Errorf("not one line with a path and a hint: %v", err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		make    func(path string)
+		problem string
+	}{
+		"what is no database":        {func(path string) { must(os.WriteFile(path, []byte(strings.Repeat("no database ", 99)), 0o600)) }, "it is not a SQLite database"},
+		"one that is damaged":        {damage, "it is damaged"},
+		"a directory":                {func(path string) { must(os.Mkdir(path, 0o700)) }, "it is not a file"},
+		"another program's":          {func(path string) { write(path, "CREATE TABLE t (a)") }, "it is the database of another program"},
+		"one of a newer server":      {func(path string) { fresher(path, 999) }, "it was made by a newer server (its schema is version 999, and this server knows up to "},
+		"one in a missing directory": {func(path string) { must(os.Remove(filepath.Dir(path))) }, "its directory does not exist"},
+		"one that cannot be resolved": {func(path string) {
+			must(os.Symlink("itself", path))
+			must(os.Symlink(path, filepath.Dir(path)+"/itself"))
+		}, "it cannot be opened"},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "restante.db")
+			x.make(path)
+			refused(t, path, x.problem)
+			refused(t, "sqlite:"+path, x.problem) // and nothing was left behind that would say otherwise
+		})
+	}
+	t.Run("refuses what is kept in no file", func(t *testing.T) {
+		t.Parallel()
+		refused(t, "postgres://user:secret@host/db", "not a kind of database")
+		_, err := repo.Open(t.Context(), repo.Options{URL: "postgres://user:secret@host/db"})
+		if strings.Contains(err.Error(), "secret") {
+			t.Error(err)
+		}
+	})
+	t.Run("refuses one that is open, by whichever name, until it is closed", func(t *testing.T) {
+		t.Parallel()
+		db := open(t, repo.Options{})
+		path := repo.Path(t, db)
+		link := filepath.Join(t.TempDir(), "link.db")
+		must(os.Symlink(path, link))
+		for _, name := range []string{path, link} {
+			refused(t, name, fmt.Sprintf("another server is using it (process %d)", os.Getpid()))
+		}
+		works(t, db)
+		must(db.Close())
+		works(t, open(t, repo.Options{URL: link}))
+	})
+	t.Run("refuses one that another process has open, until that is killed", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "restante.db")
+		holder := exec.Command(os.Args[0]) // #nosec G204 -- ourselves
+		holder.Env = append(os.Environ(), "RESTANTE_HOLD="+path)
+		holder.Stderr = os.Stderr
+		_, err := holder.StdinPipe() // whose end would end it
+		must(err)
+		out, err := holder.StdoutPipe()
+		must(err)
+		must(holder.Start())
+		_, err = bufio.NewReader(out).ReadString('\n')
+		must(err)
+		refused(t, path, fmt.Sprintf("another server is using it (process %d)", holder.Process.Pid))
+		must(holder.Process.Kill())
+		_ = holder.Wait()
+		works(t, open(t, repo.Options{URL: path}))
+	})
+	t.Run("takes a path as it is, and keeps what it makes to itself", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "a b?c#d%41&e=é.db")
+		works(t, open(t, repo.Options{URL: "sqlite:" + path}))
+		info, err := os.Stat(path)
+		must(err)
+		if info.Mode().Perm() != 0o600 {
+			t.Error(info.Mode())
+		}
+	})
+}
+
+// damage makes a database whose first page is garbage behind its header.
+func damage(path string) {
+	file := append([]byte(nil), fresh()...)
+	for i := 100; i < 4096; i++ {
+		file[i] = 0xa5
+	}
+	must(os.WriteFile(path, file, 0o600))
+}
+
+// fresher makes a database whose schema has a version.
+func fresher(path string, version int) {
+	must(os.WriteFile(path, fresh(), 0o600))
+	write(path, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)", version))
+}
+
+// write runs a statement on whatever is at path.
+func write(path, statement string) {
+	db, err := sql.Open("sqlite", path)
+	must(err)
+	defer db.Close()
+	_, err = db.Exec(statement)
+	must(err)
+}
