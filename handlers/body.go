@@ -61,8 +61,7 @@ func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(s.Limits.BodyTime)) // a test's ResponseWriter may have none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Limits.Body))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, err
 	}
 	if err != nil {

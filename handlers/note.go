@@ -45,24 +45,37 @@ type observer struct {
 	limit time.Duration
 }
 
+// chunk is how much is written before the client must have shown that it reads.
+const chunk = 16 << 10
+
 func (o *observer) WriteHeader(status int) {
 	if !o.note.wrote && status >= http.StatusOK {
 		o.note.wrote, o.note.status = true, status
-		// Not every ResponseWriter of a test has deadlines; every connection has.
-		deadlines := http.NewResponseController(o.ResponseWriter)
-		_ = deadlines.SetWriteDeadline(time.Now().Add(o.limit))
-		if !o.note.took { // the answer waits for a body that nobody asked for, and that may never come
-			_ = deadlines.SetReadDeadline(time.Now().Add(o.limit / 2))
-		}
+		o.patient()
 	}
 	o.ResponseWriter.WriteHeader(status)
 }
 
-func (o *observer) Write(b []byte) (int, error) {
+// Write writes piece by piece, so that a client may be slow as long as it reads at all.
+func (o *observer) Write(b []byte) (written int, err error) {
 	if !o.note.wrote {
 		o.WriteHeader(http.StatusOK)
 	}
-	return o.ResponseWriter.Write(b)
+	for err == nil && written < len(b) {
+		if written > 0 {
+			o.patient()
+		}
+		var n int
+		n, err = o.ResponseWriter.Write(b[written:min(written+chunk, len(b))])
+		written += n
+	}
+	return written, err
+}
+
+// patient gives the client its time anew. Not every ResponseWriter of a test has
+// deadlines; every connection has.
+func (o *observer) patient() {
+	_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(o.limit))
 }
 
 // Hijack implements http.Hijacker: the connection is no longer HTTP's.

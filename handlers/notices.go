@@ -43,7 +43,7 @@ func (c *socket) welcome(address map[string]any) error {
 		// One deployed client cannot read this without the member none, which is null where none is not enough.
 		welcome["permission-required"] = map[string]any{"none": nil, methodHashcash: map[string]any{"bits": c.notices.HashcashBits, "resource": c.challenge}}
 	}
-	return c.send(told("welcome", "welcome", welcome))
+	return c.send(told("welcome", fields{"welcome": welcome}))
 }
 
 // greeting is the same for a session.

@@ -198,5 +198,3 @@ func (s *Server) identified(r *http.Request, failure *rendezvous.Failure) *rende
 	}
 	return failure
 }
-
-func ptr[T any](v T) *T { return &v }

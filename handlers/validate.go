@@ -72,8 +72,7 @@ func newValidator() *validator.Validate {
 func (s *Server) validated(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		err := validate.StructCtx(ctx, request)
-		var broken validator.ValidationErrors
-		if errors.As(err, &broken) {
+		if broken, is := errors.AsType[validator.ValidationErrors](err); is {
 			if err := otherVersion(r); err != nil {
 				return nil, err
 			}
@@ -145,10 +144,12 @@ func (s *Server) unbindable(w http.ResponseWriter, r *http.Request, err error) {
 	var many *api.TooManyValuesForParamError
 	bad := &invalid{code: rendezvous.InvalidRequest}
 	switch {
+	case errors.As(err, &format) && len(r.URL.Query()[format.ParamName]) > 1:
+		bad.violations = violations(parameter(format.ParamName), "once", "must be given once")
 	case errors.As(err, &format):
-		bad.violations = violations(parameter(r, format.ParamName), "type", "must be an integer from 0 to 9007199254740991")
+		bad.violations = violations(parameter(format.ParamName), "type", "must be an integer from 0 to 9007199254740991")
 	case errors.As(err, &many):
-		bad.violations = violations(parameter(r, many.ParamName), "once", "must be given once")
+		bad.violations = violations(parameter(many.ParamName), "once", "must be given once")
 	default:
 		bad.violations = violations("#", "format", "has a parameter that cannot be read")
 	}
@@ -168,7 +169,7 @@ func (s *Server) queried(next http.Handler) http.Handler {
 }
 
 // parameter is the pointer of a parameter.
-func parameter(r *http.Request, name string) string {
+func parameter(name string) string {
 	switch {
 	case isHeader(name):
 		return "#/header/" + name
@@ -230,11 +231,15 @@ func fragment(pointer string) string {
 // otherVersion tells a handshake of another version of the protocol from one
 // that is malformed: what is strange to this version may be right in that one.
 func otherVersion(r *http.Request) error {
+	if needsSession(r) {
+		return nil
+	}
 	came, _ := r.Context().Value(keyOfContent{}).(content)
 	var said struct {
 		ProtocolVersion string `json:"protocolVersion"`
 	}
-	if needsSession(r) || strictjson.Unmarshal(came.body, &said) != nil || said.ProtocolVersion == "" || said.ProtocolVersion == protocolVersion {
+	_ = strictjson.Unmarshal(came.body, &said) // what cannot be read says no version
+	if said.ProtocolVersion == "" || said.ProtocolVersion == protocolVersion {
 		return nil
 	}
 	return versionMismatch

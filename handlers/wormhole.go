@@ -39,6 +39,7 @@ func (s *Server) upgrader() *websocket.Upgrader {
 		WriteBufferPool:  &writeBuffers,
 		CheckOrigin:      func(*http.Request) bool { return true }, // any page may be a client: there are no cookies to abuse
 		Error: func(w http.ResponseWriter, r *http.Request, _ int, _ error) {
+			w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455)")})
 		},
 	}
@@ -128,6 +129,9 @@ type socket struct {
 	writing sync.Mutex // guards writing to conn, and gone
 	gone    bool       // the peer hears nothing any more
 
+	reading sync.Mutex // guards the deadline for reading from conn, and parting
+	parting bool       // the deadline is the last one
+
 	conversation
 }
 
@@ -161,8 +165,7 @@ func (c *socket) serve(ctx context.Context, address map[string]any) {
 			identify.Stop()
 		}
 	}
-	var bye *goodbye
-	if errors.As(err, &bye) {
+	if bye, is := errors.AsType[*goodbye](err); is {
 		c.bye(bye)
 	}
 	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "socket closed", slog.String("error", err.Error()))
@@ -181,7 +184,7 @@ func (c *socket) turn(ctx context.Context) error {
 	}
 	c.alive()
 	if int64(len(raw)) > limit {
-		if err := c.send(told("error", "error", "message too large", "orig", json.RawMessage("{}"))); err != nil {
+		if err := c.send(told("error", fields{"error": "message too large", "orig": json.RawMessage("{}")})); err != nil {
 			return err
 		}
 		return &goodbye{websocket.CloseMessageTooBig, "message too large"}
@@ -193,13 +196,19 @@ func (c *socket) turn(ctx context.Context) error {
 }
 
 // alive puts off the moment at which the peer counts as dead.
-func (c *socket) alive() {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	if c.gone {
+func (c *socket) alive() { c.readUntil(time.Now().Add(deadAfter), false) }
+
+// part has reading end soon, whatever else the peer says.
+func (c *socket) part(in time.Duration) { c.readUntil(time.Now().Add(in), true) }
+
+func (c *socket) readUntil(deadline time.Time, parting bool) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.parting && !parting {
 		return
 	}
-	_ = c.conn.SetReadDeadline(time.Now().Add(deadAfter)) // fails only on a closed socket, which reading notices
+	c.parting = parting
+	_ = c.conn.SetReadDeadline(deadline) // fails only on a closed socket, which reading notices
 }
 
 // keepAlive pings, and says goodbye when the server stops.
@@ -229,7 +238,7 @@ func (c *socket) keepAlive(ctx context.Context) {
 // bye says goodbye and has reading end.
 func (c *socket) bye(g *goodbye) {
 	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(g.code, g.reason), time.Now().Add(closingTime)) // a peer that is gone does not hear it
-	_ = c.conn.SetReadDeadline(time.Now().Add(closingTime))                                                                      // for its own close frame to come
+	c.part(closingTime)                                                                                                          // for its own close frame to come
 }
 
 // errSlow ends a socket whose peer does not read.
@@ -252,11 +261,11 @@ func (c *socket) send(message []byte) error {
 		return nil
 	case errors.As(err, &network) && network.Timeout():
 		c.cancel()
-		_ = c.conn.SetReadDeadline(time.Now()) // has reading end
+		c.part(0)
 		return errSlow
 	}
 	c.gone = true
-	_ = c.conn.SetReadDeadline(time.Now().Add(closingTime))
+	c.part(closingTime)
 	return nil
 }
 

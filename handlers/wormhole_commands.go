@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"strconv"
 	"sync"
 	"time"
@@ -84,7 +85,7 @@ func (c *socket) command(ctx context.Context, raw []byte) error {
 	if id == nil {
 		id = json.RawMessage("null")
 	}
-	if err := c.send(told("ack", "id", id)); err != nil {
+	if err := c.send(told("ack", fields{"id": id})); err != nil {
 		return err
 	}
 	if !isObject {
@@ -108,20 +109,34 @@ func (c *socket) command(ctx context.Context, raw []byte) error {
 const maxOrig = 16 << 10
 
 func (c *socket) complain(what complaint, raw []byte) error {
-	orig := json.RawMessage(raw)
 	if len(raw) > maxOrig {
-		o, _ := parse(raw)
-		orig, _ = json.Marshal(map[string]json.RawMessage{"type": short(o["type"]), "id": short(o["id"])}) // of valid JSON
+		raw = shortened(raw)
 	}
-	return c.send(told("error", "error", string(what), "orig", orig))
+	return c.send(told("error", fields{"error": string(what), "orig": json.RawMessage(raw)}))
 }
 
-// short is a member, unless it is long.
-func short(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || len(raw) > 256 {
-		return json.RawMessage("null")
+// shortened is a command without what is long in it. It still has the members
+// that clients look for when they read it again.
+func shortened(raw []byte) []byte {
+	const long = 256
+	o, _ := parse(raw) // it was parsed before
+	kept := object{}
+	for name, value := range o {
+		switch {
+		case len(name) > long || len(kept) == 32:
+			continue
+		case len(value) > long && value[0] == '"':
+			value = json.RawMessage(`""`)
+		case len(value) > long:
+			value = json.RawMessage("null")
+		}
+		kept[name] = value
 	}
-	return raw
+	short, err := json.Marshal(kept)
+	if err != nil {
+		return []byte("{}") // unreachable: it is made of JSON that was read
+	}
+	return short
 }
 
 // answer does what a command asks for. The order of the checks is the reference server's.
@@ -132,7 +147,7 @@ func (c *socket) answer(ctx context.Context, o object) ([]byte, error) {
 		if !o.has("ping") {
 			return nil, pingNeedsPing
 		}
-		return told("pong", "pong", o["ping"]), nil
+		return told("pong", fields{"pong": o["ping"]}), nil
 	case "submit-permissions", "submit-permission": // the specification's word, and the deployed client's
 		return nil, c.submit(o)
 	case "bind":
@@ -233,7 +248,7 @@ func (c *socket) list(ctx context.Context) ([]byte, error) {
 	for i, id := range waiting {
 		nameplates[i].ID = id
 	}
-	return told("nameplates", "nameplates", nameplates), nil
+	return told("nameplates", fields{"nameplates": nameplates}), nil
 }
 
 func (c *socket) allocate(ctx context.Context) ([]byte, error) {
@@ -245,7 +260,7 @@ func (c *socket) allocate(ctx context.Context) ([]byte, error) {
 		return nil, c.failed(err)
 	}
 	c.allocated = true
-	return told("allocated", "nameplate", claimed.Nameplate, "mailbox", claimed.Mailbox), nil
+	return told("allocated", fields{"nameplate": claimed.Nameplate, "mailbox": claimed.Mailbox}), nil
 }
 
 // nameplateOf is a member that must be a nameplate.
@@ -274,7 +289,7 @@ func (c *socket) claim(ctx context.Context, o object) ([]byte, error) {
 	if err != nil {
 		return nil, c.failed(err)
 	}
-	return told("claimed", "mailbox", claimed.Mailbox), nil
+	return told("claimed", fields{"mailbox": claimed.Mailbox}), nil
 }
 
 func (c *socket) release(ctx context.Context, o object) ([]byte, error) {
@@ -299,7 +314,7 @@ func (c *socket) release(ctx context.Context, o object) ([]byte, error) {
 		return nil, c.failed(err)
 	}
 	c.released = true
-	return told("released"), nil
+	return told("released", nil), nil
 }
 
 func (c *socket) open(ctx context.Context, o object) error {
@@ -314,11 +329,11 @@ func (c *socket) open(ctx context.Context, o object) error {
 		return complaint("'mailbox' must not be empty") // it would be one mailbox for everyone with a malformed code
 	}
 	id := rendezvous.MailboxID(name)
+	c.mailbox = &id // also if it is refused: who is can close it
 	key, err := c.server.Service.OpenFor(ctx, c.peer, id)
 	if err != nil {
 		return c.failed(err)
 	}
-	c.mailbox = &id
 	c.follow(ctx, key)
 	return nil
 }
@@ -382,7 +397,7 @@ func (c *socket) close(ctx context.Context, o object) ([]byte, error) {
 		return nil, c.failed(err)
 	}
 	c.closed, c.mailbox = true, nil
-	return told("closed"), nil
+	return told("closed", nil), nil
 }
 
 // failed is a use case's failure as this protocol tells it. A client that cannot
@@ -402,8 +417,9 @@ func (c *socket) failed(err error) error {
 	case rendezvous.StorageUnavailable, rendezvous.OutcomeUnknown, rendezvous.Internal, rendezvous.Draining:
 		c.server.Log.Error("wormhole command failed", "error", f)
 		return &goodbye{websocket.CloseTryAgainLater, "try again later"}
+	default:
+		return complaint(f.Detail)
 	}
-	return complaint(f.Detail)
 }
 
 // follow begins to deliver a mailbox's messages: those it holds, then those to come.
@@ -414,8 +430,7 @@ func (c *socket) follow(ctx context.Context, key rendezvous.MailboxKey) {
 	go func() {
 		defer close(f.ended)
 		err := c.server.Service.Follow(ctx, key, func() error { return c.deliver(ctx, f) })
-		var failure *rendezvous.Failure
-		if errors.As(err, &failure) {
+		if _, is := errors.AsType[*rendezvous.Failure](err); is {
 			c.bye(&goodbye{websocket.CloseTryAgainLater, "try again later"})
 		}
 	}()
@@ -445,7 +460,7 @@ func (c *socket) deliver(ctx context.Context, f *following) error {
 			return err
 		}
 		for _, m := range messages {
-			if err := c.send(told("message", "side", m.Side, "phase", m.Phase, "body", m.Body, "id", m.ID, "server_rx", seconds(m.Received))); err != nil {
+			if err := c.send(told("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)})); err != nil {
 				return err
 			}
 			f.after = m.Position
@@ -453,12 +468,13 @@ func (c *socket) deliver(ctx context.Context, f *following) error {
 	}
 }
 
-// told is a message to the client: its type, the time, and pairs of names and values.
-func told(kind string, pairs ...any) []byte {
+// fields are what a message to the client says, beside its type and the time.
+type fields map[string]any
+
+// told is a message to the client.
+func told(kind string, says fields) []byte {
 	message := map[string]any{"type": kind, "server_tx": seconds(time.Now())}
-	for i := 0; i < len(pairs); i += 2 {
-		message[pairs[i].(string)] = pairs[i+1]
-	}
+	maps.Copy(message, says)
 	encoded, err := json.Marshal(message)
 	if err != nil {
 		panic("unreachable: what is told is made of strings, numbers and JSON that was read: " + err.Error())

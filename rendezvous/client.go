@@ -214,6 +214,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 	s.arrived.mu.Lock()
 	s.arrived.kick = kick
 	s.arrived.mu.Unlock()
+	kick <- struct{}{} // for what came before the loop
 	tick := time.NewTicker(sightingTick)
 	defer tick.Stop()
 	holding := time.NewTicker(sightingSlack - sightingTick)

@@ -1,8 +1,8 @@
 package rendezvous_test
 
 import (
+	"bytes"
 	"encoding/json"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -90,43 +90,53 @@ func TestEncode(t *testing.T) {
 			`{"seq":9007199254740991,"type":"message","mailbox":"box","position":9007199254740991,"side":"a1","phase":"p","body":"b","serverRx":1700000000123}`,
 		},
 		"a side opened": {
-			rendezvous.OpenedFrame{Side: "a1"}, "box", 4,
+			rendezvous.OpenedFrame{Side: "a1"},
+			"box", 4,
 			`{"seq":4,"type":"opened","mailbox":"box","side":"a1"}`,
 		},
 		"a side opened, as frame 0": {
-			rendezvous.OpenedFrame{Side: "a1"}, "box", 0,
+			rendezvous.OpenedFrame{Side: "a1"},
+			"box", 0,
 			`{"seq":0,"type":"opened","mailbox":"box","side":"a1"}`,
 		},
 		"a side without a name opened": {
-			rendezvous.OpenedFrame{}, "box", 4,
+			rendezvous.OpenedFrame{},
+			"box", 4,
 			`{"seq":4,"type":"opened","mailbox":"box","side":""}`,
 		},
 		"a side closed happily": {
-			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Happy}, "box", 5,
+			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Happy},
+			"box", 5,
 			`{"seq":5,"type":"closed","mailbox":"box","side":"a1","mood":"happy"}`,
 		},
 		"a side without a name closed, as frame 0": {
-			rendezvous.ClosedFrame{Mood: rendezvous.Scary}, "box", 0,
+			rendezvous.ClosedFrame{Mood: rendezvous.Scary},
+			"box", 0,
 			`{"seq":0,"type":"closed","mailbox":"box","side":"","mood":"scary"}`,
 		},
 		"a side closed and was lonely": {
-			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Lonely}, "box", 5,
+			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Lonely},
+			"box", 5,
 			`{"seq":5,"type":"closed","mailbox":"box","side":"a1","mood":"lonely"}`,
 		},
 		"a side closed and saw an error": {
-			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Errory}, "box", 5,
+			rendezvous.ClosedFrame{Side: "a1", Mood: rendezvous.Errory},
+			"box", 5,
 			`{"seq":5,"type":"closed","mailbox":"box","side":"a1","mood":"errory"}`,
 		},
 		"retired when all had closed": {
-			rendezvous.RetiredFrame{Reason: rendezvous.RetiredClosed, Last: 12}, "box", 6,
+			rendezvous.RetiredFrame{Reason: rendezvous.RetiredClosed, Last: 12},
+			"box", 6,
 			`{"seq":6,"type":"retired","mailbox":"box","reason":"closed","lastPosition":12}`,
 		},
 		"pruned": {
-			rendezvous.RetiredFrame{Reason: rendezvous.RetiredPruned, Last: 12}, "box", 6,
+			rendezvous.RetiredFrame{Reason: rendezvous.RetiredPruned, Last: 12},
+			"box", 6,
 			`{"seq":6,"type":"retired","mailbox":"box","reason":"pruned","lastPosition":12}`,
 		},
 		"retired without a message, as frame 0": {
-			rendezvous.RetiredFrame{Reason: rendezvous.RetiredClosed}, "box", 0,
+			rendezvous.RetiredFrame{Reason: rendezvous.RetiredClosed},
+			"box", 0,
 			`{"seq":0,"type":"retired","mailbox":"box","reason":"closed","lastPosition":0}`,
 		},
 	} {
@@ -199,7 +209,7 @@ func TestEncodeSaysWhatTheMessageSays(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatalf("(-want +got)\n%s", diff)
 		}
-		if strings.ContainsAny(string(encoded), "\r\n\x00") {
+		if bytes.ContainsAny(encoded, "\r\n\x00") {
 			t.Fatalf("%q is more than a line", encoded)
 		}
 	})

@@ -251,7 +251,8 @@ func TestDigits(t *testing.T) {
 func pick(t interface {
 	Helper()
 	Errorf(format string, args ...any)
-}, free, drawn int) func(int) int {
+}, free, drawn int,
+) func(int) int {
 	t.Helper()
 	return func(n int) int {
 		if n != free {

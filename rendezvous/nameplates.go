@@ -35,7 +35,7 @@ func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answe
 	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.release(t.me.App, t.me.Side, id) })
 }
 
-// nameplateListSize is what one nameplate adds to the list beside its digits: {"id":""},
+// nameplateListSize is what one nameplate adds to the list beside its digits: {"id":""}, and a comma.
 const nameplateListSize = 10
 
 // List is the session's app's nameplates that wait for a partner, sorted, as many as fit in a list.
@@ -44,7 +44,7 @@ func (s *Service) List(ctx context.Context, q Query) (Answer[[]NameplateID], err
 }
 
 func (t *turn) list(app AppID) ([]NameplateID, error) {
-	size := t.s.Config.Limits.ListBytes - 2*nameplateListSize // the brackets, and the list's name
+	size := t.s.Config.Limits.ListBytes - 80 // what stands around it, in whichever protocol
 	waiting, err := t.WaitingNameplates(app, size/(nameplateListSize+1))
 	for i, id := range waiting {
 		if size -= len(id) + nameplateListSize; size < 0 {

@@ -144,8 +144,8 @@ func (s *Service) now() time.Time {
 
 // timing is when silence means something, at this moment.
 func (s *Service) timing() session.Timing {
-	if s.paused(s.now()) > 0 {
-		s.Spare() // a request came before the loop could tick
+	if s.spareUntil.Load() == 0 || s.paused(s.now()) > 0 {
+		s.Spare() // a request came before Run began, or before its loop could tick
 	}
 	return session.Timing{
 		HeartbeatInterval:   s.Config.HeartbeatInterval,

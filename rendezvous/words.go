@@ -23,7 +23,7 @@ type MailboxID string
 // mailbox was retired is another mailbox, with another key; keys are never used again.
 type MailboxKey int64
 
-// A Position is a message's place in its mailbox: 1, 2, 3 …
+// A Position is a message's place in its mailbox, from 1 and without gaps.
 type Position int64
 
 // A Mood is how a side felt when it closed.

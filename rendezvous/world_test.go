@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -83,7 +82,7 @@ func (w *world) restart(config func(*rendezvous.Config)) {
 	*w = *open(w.t, w.path, config, nil)
 }
 
-var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
+var silent = slog.New(slog.DiscardHandler)
 
 // client is a session that is driven by hand.
 type client struct {

@@ -1,0 +1,91 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+ARGS    ?=
+
+TOOL  := go tool -modfile=.ci/tools.mod
+STAGE := @.ci/stage
+LDFLAGS := -s -w -X main.version=$(VERSION)
+
+##@ Every day
+
+.PHONY: help
+help: ## What there is to make
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Run the server; make run ARGS='--listen :5000' for flags
+	@go run . $(ARGS)
+
+.PHONY: build
+build: ## Build ./restante, with the version from git
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o restante .
+
+.PHONY: generate
+generate: ## Generate api/ from openapi/openapi.yaml
+	go generate ./...
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: docker
+docker: ## Build the container image restante
+	docker build --build-arg VERSION='$(VERSION)' -t restante .
+
+##@ Before a change goes in
+
+.PHONY: test
+test: ## Everything: install what is needed, check, and run all tests with the race detector
+	$(STAGE) 'make test' $(MAKE) --no-print-directory setup check race
+
+.PHONY: check
+check: format tidy fresh vet contract lint ## All checks but the tests
+
+.PHONY: lint
+lint: ## Lint the Go code
+	$(STAGE) 'Lint' $(TOOL) golangci-lint run ./...
+
+.PHONY: fix
+fix: ## Format the Go code, and fix what the linters can
+	$(TOOL) golangci-lint run --fix ./...
+
+# The stages of `make test`.
+
+.PHONY: setup
+setup:
+	$(STAGE) 'Programs that are needed' .ci/setup
+
+.PHONY: format
+format:
+	$(STAGE) 'Format' gofmt -d $$(go list -f '{{.Dir}}' ./...)
+
+.PHONY: tidy
+tidy:
+	$(STAGE) 'go.mod is tidy' go mod tidy -diff
+
+.PHONY: fresh
+fresh:
+	$(STAGE) 'Generated code is fresh' .ci/fresh
+
+.PHONY: vet
+vet:
+	$(STAGE) 'Vet' go vet ./...
+
+.PHONY: contract
+contract: .ci/node_modules/.package-lock.json
+	$(STAGE) 'Contract' npm --prefix .ci --silent run lint
+
+.ci/node_modules/.package-lock.json: .ci/package-lock.json
+	$(STAGE) 'Linters of the contract' npm --prefix .ci ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: race
+race:
+	$(STAGE) 'Tests, with the race detector' .ci/test

@@ -1,0 +1,299 @@
+package main_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// module is this module; what is in it is ours.
+const module = "restante"
+
+// layer is the place of a package: what it may import of ours, and what it may
+// not import of anybody's, with the reason.
+type layer struct {
+	uses     []string          // packages of ours that it may import, and no other
+	bans     map[string]string // import → why it is banned, with everything below it
+	tests    map[string]string // import → why its tests may import it nevertheless, with everything below it
+	stdlib   string            // why it imports no module but the standard library; "" if it may. Its tests may
+	testOnly string            // why only tests may import it; "" if others may
+}
+
+const noSQL = "SQL belongs to repo alone"
+
+// layers is the architecture. A new package fails [TestLayers] until it has a place here.
+//
+//	main ─► handlers ─► api, openapi, rendezvous, session
+//	     ─► repo ─────► rendezvous, session
+//	        rendezvous ─► session, hub
+//
+// handlers and repo never meet but in main, and where a test needs a real store.
+var layers = map[string]layer{
+	"restante": {
+		uses: []string{"restante/handlers", "restante/rendezvous", "restante/repo", "restante/web"},
+		bans: map[string]string{"database/sql": noSQL},
+		tests: map[string]string{
+			"database/sql":     "they look at what the program has stored",
+			"restante/api":     "they hold the program to its contract",
+			"restante/openapi": "they hold the program to its contract",
+			"restante/session": "they speak of sessions",
+		},
+	},
+	"restante/handlers": {
+		uses: []string{"restante/api", "restante/openapi", "restante/rendezvous", "restante/session"},
+		bans: map[string]string{
+			"restante/repo":      "HTTP does not know how anything is stored; only main knows both",
+			"restante/hub":       "who waits for what, the use cases decide",
+			"database/sql":       noSQL,
+			"github.com/jmoiron": noSQL,
+		},
+		tests: map[string]string{
+			"restante/repo": "they ask a server that has a real store",
+			"database/sql":  "they look at what a request has changed",
+		},
+	},
+	"restante/rendezvous": {
+		uses:   []string{"restante/hub", "restante/session"},
+		stdlib: "the domain is plain Go: no library shapes it",
+		bans: map[string]string{
+			"net/http":           "the use cases serve whichever protocol asks",
+			"database/sql":       noSQL,
+			"github.com/jmoiron": noSQL,
+			"restante/api":       "the domain has words of its own; handlers translate",
+		},
+		tests: map[string]string{
+			"restante/repo":    "a fake store would only agree with itself",
+			"restante/openapi": "they hold frames, which are stored as they are sent, to the contract",
+			"database/sql":     "they spoil rows, for pruning to survive",
+		},
+	},
+	"restante/session": {
+		stdlib: "a session is values and arithmetic",
+		bans: map[string]string{
+			"net":                "a session outlives every connection",
+			"database/sql":       "a session does not know that it is stored",
+			"github.com/jmoiron": "a session does not know that it is stored",
+		},
+	},
+	"restante/hub": {
+		stdlib: "it wakes whoever waits and does not know for what",
+		bans: map[string]string{
+			"net":          "it wakes whoever waits, whatever connects them",
+			"database/sql": "a wake is a hint and carries no data",
+		},
+	},
+	"restante/repo": {
+		uses: []string{"restante/rendezvous", "restante/session"},
+		bans: map[string]string{
+			"restante/handlers": "storing does not know who asks; only main knows both",
+			"restante/hub":      "a commit is told through AfterCommit; whom that wakes is the domain's business",
+			"net/http":          "storing does not know who asks",
+		},
+		tests: map[string]string{"restante/repo/repotest": "every store passes this suite"},
+	},
+	"restante/repo/repotest": {
+		uses:     []string{"restante/rendezvous", "restante/session"},
+		testOnly: "it is the suite of tests that every store passes",
+		bans: map[string]string{
+			"restante/repo": "the suite knows stores by their interface only",
+			"database/sql":  "the suite knows stores by their interface only",
+		},
+	},
+	"restante/api":     {bans: map[string]string{"database/sql": noSQL}},
+	"restante/openapi": {bans: map[string]string{"database/sql": noSQL}},
+	"restante/web":     {stdlib: "it is files"},
+}
+
+// forTests are imports that only tests may have, with everything below them.
+var forTests = map[string]string{
+	"testing":                       "it brings test flags into the program",
+	"net/http/httptest":             "it is no server",
+	"github.com/getkin/kin-openapi": "it takes twenty times as long as the validation that is served, which it checks",
+	"github.com/google/go-cmp":      "it panics where a program must not",
+	"go.uber.org/goleak":            "it is no part of a program",
+	"pgregory.net/rapid":            "it is no part of a program",
+}
+
+// check tells what is wrong with an import, or nothing.
+func check(from string, inTest bool, imports string) string {
+	l, placed := layers[from]
+	if !placed {
+		return from + " has no place in the layers: give it one in arch_test.go, and say why"
+	}
+	if inTest {
+		if _, may := listed(l.tests, imports); may || imports == from {
+			return ""
+		}
+	}
+	if why, is := listed(l.bans, imports); is {
+		return fmt.Sprintf("%s must not import %s: %s", from, imports, why)
+	}
+	free := inTest || l.testOnly != ""
+	if why, is := listed(forTests, imports); is && !free {
+		return fmt.Sprintf("%s must not import %s outside of tests: %s", from, imports, why)
+	}
+	ours := imports == module || strings.HasPrefix(imports, module+"/")
+	switch {
+	case ours && !slices.Contains(l.uses, imports):
+		return fmt.Sprintf("%s must not import %s: of ours, it may import %q", from, imports, l.uses)
+	case ours && layers[imports].testOnly != "" && !free:
+		return fmt.Sprintf("%s must not import %s outside of tests: %s", from, imports, layers[imports].testOnly)
+	case !ours && l.stdlib != "" && !inTest && strings.Contains(imports, "."): // modules have a dot in their names
+		return fmt.Sprintf("%s must not import %s: %s", from, imports, l.stdlib)
+	}
+	return ""
+}
+
+// listed tells whether an import, or a folder that it is in, is in a list.
+func listed(list map[string]string, imports string) (why string, is bool) {
+	for at := imports; at != "."; at = path.Dir(at) {
+		if why, is := list[at]; is {
+			return why, true
+		}
+	}
+	return "", false
+}
+
+// source is one file, as far as its imports.
+type source struct {
+	pkg  string // the import path of its folder
+	name string
+	test bool
+	tree *ast.File
+}
+
+// sources are all Go files of the module, whatever they are built for.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var found []source
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (d.Name()[0] == '.' || d.Name() == "testdata" || d.Name() == "node_modules"):
+			return fs.SkipDir
+		case d.IsDir() || filepath.Ext(name) != ".go":
+			return nil
+		}
+		tree, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		found = append(found, source{path.Join(module, filepath.ToSlash(filepath.Dir(name))), name, strings.HasSuffix(name, "_test.go"), tree})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestLayers(t *testing.T) {
+	missing := maps.Clone(layers)
+	for _, s := range sources(t) {
+		delete(missing, s.pkg)
+		for _, i := range s.tree.Imports {
+			imports, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wrong := check(s.pkg, s.test, imports); wrong != "" {
+				t.Errorf("%s: %s", s.name, wrong)
+			}
+		}
+	}
+	for pkg := range missing {
+		t.Errorf("%s has a place in the layers and no files", pkg)
+	}
+}
+
+// TestLayersCanFail feeds the check what must not pass, and the nearest that must.
+func TestLayersCanFail(t *testing.T) {
+	tests := map[string]struct {
+		from    string
+		inTest  bool
+		imports string
+		want    string // part of the complaint; empty: there is none
+	}{
+		"handlers meet repo":                        {"restante/handlers", false, "restante/repo", "only main knows both"},
+		"handlers' tests have a store":              {"restante/handlers", true, "restante/repo", ""},
+		"handlers use the domain":                   {"restante/handlers", false, "restante/rendezvous", ""},
+		"handlers use what the domain keeps inside": {"restante/handlers", false, "restante/hub", "the use cases decide"},
+		"repo meets handlers":                       {"restante/repo", false, "restante/handlers", "only main knows both"},
+		"repo implements the domain's interface":    {"restante/repo", false, "restante/rendezvous", ""},
+		"rendezvous imports net/http":               {"restante/rendezvous", false, "net/http", "whichever protocol"},
+		"a ban holds for what is below, and tests":  {"restante/rendezvous", true, "net/http/httptest", "whichever protocol"},
+		"a ban does not hold for a longer name":     {"restante/rendezvous", false, "net/httpish", ""},
+		"rendezvous imports database/sql":           {"restante/rendezvous", false, "database/sql", "SQL belongs to repo"},
+		"rendezvous imports sqlx":                   {"restante/rendezvous", false, "github.com/jmoiron/sqlx", "SQL belongs to repo"},
+		"rendezvous imports a module":               {"restante/rendezvous", false, "github.com/google/uuid", "plain Go"},
+		"rendezvous imports repo":                   {"restante/rendezvous", false, "restante/repo", "must not import"},
+		"rendezvous' tests do":                      {"restante/rendezvous", true, "restante/repo", ""},
+		"session imports net":                       {"restante/session", false, "net", "outlives every connection"},
+		"session imports a module":                  {"restante/session", false, "github.com/google/uuid", "values and arithmetic"},
+		"session's tests do":                        {"restante/session", true, "github.com/google/go-cmp/cmp", ""},
+		"session imports the domain":                {"restante/session", false, "restante/rendezvous", "must not import"},
+		"hub imports session":                       {"restante/hub", false, "restante/session", "must not import"},
+		"api imports the domain":                    {"restante/api", false, "restante/rendezvous", "must not import"},
+		"openapi imports api":                       {"restante/openapi", false, "restante/api", "must not import"},
+		"web's tests import something of ours":      {"restante/web", true, "restante/openapi", "must not import"},
+		"somebody imports main":                     {"restante/repo", true, "restante", "must not import"},
+		"main is tested from outside":               {"restante", true, "restante", ""},
+		"main wires":                                {"restante", false, "restante/repo", ""},
+		"main wires what is not its own":            {"restante", false, "restante/hub", "must not import"},
+		"the suite of stores is in the program":     {"restante/repo", false, "restante/repo/repotest", "must not import"},
+		"the suite of stores is in tests":           {"restante/repo", true, "restante/repo/repotest", ""},
+		"the suite of stores imports testing":       {"restante/repo/repotest", false, "testing", ""},
+		"the suite of stores knows one":             {"restante/repo/repotest", false, "restante/repo", "by their interface"},
+		"testing is in the program":                 {"restante/repo", false, "testing", "test flags"},
+		"what is below testing is, too":             {"restante/hub", false, "testing/synctest", "test flags"},
+		"a package is new":                          {"restante/utils", false, "fmt", "has no place"},
+		"a new package is imported":                 {"restante", false, "restante/utils", "must not import"},
+		"a package imports itself":                  {"restante/hub", false, "restante/hub", "must not import"},
+		"a test imports what it tests":              {"restante/hub", true, "restante/hub", ""},
+		"the standard library is for everyone":      {"restante/web", false, "embed", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := check(tt.from, tt.inTest, tt.imports)
+			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("check(%q, %t, %q) = %q, want %q in it", tt.from, tt.inTest, tt.imports, got, tt.want)
+			}
+		})
+	}
+}
+
+// TestPackagesSayWhatTheyAre holds that each package has a comment, by hand, of
+// which the first sentence is about it.
+func TestPackagesSayWhatTheyAre(t *testing.T) {
+	comments := map[string]string{}
+	for _, s := range sources(t) {
+		if _, known := comments[s.pkg]; !known {
+			comments[s.pkg] = ""
+		}
+		if doc := s.tree.Doc.Text(); !s.test && !ast.IsGenerated(s.tree) && doc != "" {
+			if comments[s.pkg] != "" {
+				t.Errorf("%s: package %s has two comments", s.name, s.pkg)
+			}
+			comments[s.pkg] = doc
+		}
+	}
+	for pkg, comment := range comments {
+		begins := "Package " + path.Base(pkg) + " "
+		if pkg == module {
+			begins = "Command " + module + " "
+		}
+		if !strings.HasPrefix(comment, begins) {
+			t.Errorf("the comment of %s begins with %.30q, want %q", pkg, comment, begins)
+		}
+	}
+}
