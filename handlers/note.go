@@ -52,6 +52,9 @@ func (o *observer) WriteHeader(status int) {
 	if !o.note.wrote && status >= http.StatusOK {
 		o.note.wrote, o.note.status = true, status
 		o.patient()
+		if !o.note.took { // the answer waits for a body that nobody asked for, and that may never come
+			_ = http.NewResponseController(o.ResponseWriter).SetReadDeadline(time.Now().Add(o.limit / 2)) // see patient
+		}
 	}
 	o.ResponseWriter.WriteHeader(status)
 }

@@ -1,0 +1,287 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"restante/rendezvous"
+)
+
+// frames are the bytes of an answer's frames.
+func frames(a *answer) []byte {
+	a.Helper()
+	var got struct{ Frames json.RawMessage }
+	if err := json.Unmarshal(a.body, &got); err != nil {
+		a.Fatal(err)
+	}
+	return got.Frames
+}
+
+// talk has two sides in one mailbox; a has not received anything yet.
+func talk(t testing.TB, w *world) (a, b *client) {
+	t.Helper()
+	a, b = w.begin(t, "app", "a"), w.begin(t, "app", "b")
+	a.open("m").want(http.StatusOK)
+	b.open("m").want(http.StatusOK) // frame 0 of a
+	return a, b
+}
+
+func TestReceiveAndAcknowledge(t *testing.T) {
+	w := start(t, setup{})
+	a, b := talk(t, w)
+	for i := range 4 {
+		b.add("m", "p", fmt.Sprint("<", i, "> &")).want(http.StatusCreated) // frames 1 to 4
+	}
+	b.delete("/v1/mailboxes/m?mood=lonely").want(http.StatusNoContent) // frame 5
+	all := a.look(0).want(http.StatusOK)
+	if all.count("frames") != 6 || all.number("frames/5/seq") != 5 {
+		t.Fatalf("a receives %s", all.body)
+	}
+	same := func(r *request, from int) {
+		t.Helper()
+		got := r.want(http.StatusOK)
+		if want := all.at("frames").([]any)[from:]; len(want) != got.count("frames") || !bytes.HasSuffix(frames(all), frames(got)[1:]) {
+			t.Errorf("from %d on, a receives %s", from, frames(got))
+		}
+	}
+	same(a.look(0), 0) // the answer was lost
+	same(a.get("/v1/session/events?wait=0"), 0)
+	a.delete("/v1/mailboxes/m").want(http.StatusNoContent) // it is retired
+	a.get("/v1/mailboxes/m").refused(http.StatusNotFound, "NOT_FOUND")
+	same(a.look(0), 0)
+	same(a.look(2), 2)
+	same(a.look(2), 2)
+	same(a.get("/v1/session/events?wait=0"), 2) // without ack: as before
+	a.look(1).refused(http.StatusConflict, "SUPERSEDED")
+	same(a.get("/v1/session/events?wait=0").with("Ack: 3"), 3)
+	same(a.look(3).with("Ack: 4"), 4)
+	same(a.look(5).with("Ack: 4"), 5)
+	a.get("/v1/nameplates").with("Ack: 6").want(http.StatusOK) // any request may say it
+	if got := a.get("/v1/session/events?wait=0").want(http.StatusOK); got.at("heartbeat") != true || got.count("frames") != 0 {
+		t.Errorf("a receives %s", got.body)
+	}
+	a.look(7).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+}
+
+func TestOnlyAcknowledge(t *testing.T) {
+	w := start(t, setup{})
+	a, b := talk(t, w)
+	b.add("m", "p", "b").want(http.StatusCreated)
+	acknowledge := func(ack, kept int) {
+		t.Helper()
+		got := a.post("/v1/session/ack", fmt.Sprintf(`{"ack": %d}`, ack)).want(http.StatusOK)
+		if got.number("nextSentSeq") != int64(kept) || got.number("ack") != 0 {
+			t.Errorf("ack %d: %s", ack, got.body)
+		}
+	}
+	acknowledge(0, 0)
+	acknowledge(1, 1)
+	acknowledge(1, 1)
+	acknowledge(0, 1)
+	if got := a.post("/v1/session/ack", `{"ack": 0}`).with("Ack: 2").want(http.StatusOK); got.number("nextSentSeq") != 2 {
+		t.Errorf("the higher counts: %s", got.body)
+	}
+	a.post("/v1/session/ack", `{"ack": 3}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+}
+
+func TestAnswersAreBounded(t *testing.T) {
+	w := start(t, setup{})
+	a, b := talk(t, w)
+	for range 5 {
+		b.add("m", "p", strings.Repeat("b", 60_000)).want(http.StatusCreated)
+	}
+	for i := range 130 {
+		b.add("m", "p", fmt.Sprint(i)).want(http.StatusCreated)
+	}
+	var seen int
+	for seen < 136 {
+		got := a.look(seen).want(http.StatusOK)
+		n := got.count("frames")
+		if n < 1 || n > 100 || len(frames(got)) > 256<<10 || got.number("frames/0/seq") != int64(seen) {
+			t.Fatalf("%d frames of %d bytes from %d", n, len(frames(got)), got.number("frames/0/seq"))
+		}
+		seen += n
+	}
+}
+
+// A receive with nothing to say is held for exactly as long as was announced.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, b := talk(t, w)
+		resumed := a.shake(1, 0).want(http.StatusOK)
+		hold := time.Duration(resumed.number("nextWaitMs")) * time.Millisecond
+		if hold < 22*time.Second || hold > 25*time.Second {
+			t.Fatalf("the hold is %v", hold)
+		}
+		for _, tt := range []struct {
+			query, prefer string
+			want          time.Duration
+		}{
+			{"", "", hold},
+			{"", "", hold}, // and again, however long the connection is open
+			{"?wait=3600", "", hold},
+			{"?wait=3", "", 3 * time.Second},
+			{"?wait=0", "", 0},
+			{"", "wait=4", 4 * time.Second},
+			{"", "respond-async, Wait = 5; x=y, wait=6", 5 * time.Second},
+			{"?wait=2", "wait=7", 2 * time.Second},
+			{"", "wait=-1", hold},
+			{"", "wait=99999999999999999999", hold},
+			{"", "wait", hold},
+			{"", `=;,"wait=3`, hold},
+			{"", "handling=lenient\nPrefer: wait=8", 8 * time.Second}, // a list in two lines
+		} {
+			r := a.get("/v1/session/events" + tt.query)
+			for line := range strings.SplitSeq(tt.prefer, "\nPrefer: ") {
+				if line != "" {
+					r.with("Prefer: " + line)
+				}
+			}
+			began := time.Now()
+			got := r.want(http.StatusOK)
+			if took := time.Since(began); took != tt.want {
+				t.Errorf("%q, Prefer %q: held for %v, want %v", tt.query, tt.prefer, took, tt.want)
+			}
+			if got.at("heartbeat") != true || got.count("frames") != 0 || got.number("nextWaitMs") != hold.Milliseconds() {
+				t.Errorf("%q: %s", tt.query, got.body)
+			}
+		}
+		// Something to say ends the hold at once.
+		began, parked := time.Now(), a.get("/v1/session/events").later()
+		synctest.Wait()
+		pass(7 * time.Second)
+		b.add("m", "p", "b").want(http.StatusCreated)
+		if got := <-parked; got.count("frames") != 1 || time.Since(began) != 7*time.Second {
+			t.Errorf("after %v: %s", time.Since(began), got.body)
+		}
+	})
+}
+
+func TestSuperseded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, b := talk(t, w)
+		receive := func(query string) <-chan *answer {
+			answered := a.get("/v1/session/events" + query).later()
+			synctest.Wait()
+			return answered
+		}
+		superseded := func(got *answer, action string) {
+			t.Helper()
+			if got.status != http.StatusConflict || got.text("code") != "SUPERSEDED" || got.text("action") != action {
+				t.Errorf("it is answered %d %s, want %s", got.status, got.body, action)
+			}
+			if (got.header.Get("Retry-After") == "1") != (action == "slow_down") {
+				t.Errorf("Retry-After is %q", got.header.Values("Retry-After"))
+			}
+		}
+		began := time.Now()
+
+		// Within an epoch the later one wins.
+		first := receive("?ack=1&epoch=1")
+		second := receive("?ack=1")
+		superseded(<-first, "slow_down")
+		// But not if it knows less.
+		superseded(<-receive("?ack=0"), "slow_down")
+		b.add("m", "p", "b").want(http.StatusCreated)
+		if got := <-second; got.count("frames") != 1 {
+			t.Errorf("the second receives %s", got.body)
+		}
+
+		// A handshake ends whatever is of an older epoch, and for good.
+		third := receive("?ack=2&epoch=1")
+		a.shake(2, 0).want(http.StatusOK)
+		superseded(<-third, "stop")
+		superseded(<-receive("?ack=2&epoch=1"), "stop")
+		fourth := receive("?ack=2&epoch=2")
+		superseded(<-receive("?ack=2&epoch=1"), "stop") // and does not get in the way
+		b.add("m", "p", "b").want(http.StatusCreated)
+		if got := <-fourth; got.count("frames") != 1 {
+			t.Errorf("the fourth receives %s", got.body)
+		}
+		if !time.Now().Equal(began) {
+			t.Errorf("it took %v", time.Since(began))
+		}
+
+		// The end of the session ends it, too.
+		fifth := receive("?ack=3")
+		a.delete("/v1/session").want(http.StatusNoContent)
+		if got := <-fifth; got.status != http.StatusGone || got.text("reason") != "deleted" {
+			t.Errorf("the fifth is answered %d %s", got.status, got.body)
+		}
+	})
+}
+
+// A client that leaves is nobody's failure.
+func TestReceiverLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, _ := talk(t, w)
+		ctx, leave := context.WithCancel(t.Context())
+		left := make(chan error)
+		go func() {
+			_, err := a.get("/v1/session/events?ack=1").exchange(ctx)
+			left <- err
+		}()
+		synctest.Wait()
+		if parked := w.service.Stats().Parked.Load(); parked != 1 {
+			t.Errorf("%d are parked", parked)
+		}
+		leave()
+		if err := <-left; err == nil {
+			t.Error("it was answered")
+		}
+		synctest.Wait()
+		if parked := w.service.Stats().Parked.Load(); parked != 0 {
+			t.Errorf("%d are still parked", parked)
+		}
+		if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) || strings.Contains(logged, `"status":500`) {
+			t.Errorf("it is logged as a failure:\n%s", logged)
+		}
+		a.get("/v1/session").want(http.StatusOK)
+	})
+}
+
+func TestWindowFull(t *testing.T) {
+	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 10 }})
+	a, b := talk(t, w)
+	add := func(n int) {
+		t.Helper()
+		for range n {
+			b.add("m", "p", "b's adds succeed").want(http.StatusCreated)
+		}
+	}
+	add(10)
+	a.look(0).refused(http.StatusTooManyRequests, "WINDOW_FULL").says("Retry-After", "1")
+	for range 2 { // told once; then it can catch up
+		if got := a.look(0).want(http.StatusOK); got.count("frames") != 11 {
+			t.Errorf("a receives %s", got.body)
+		}
+	}
+	a.look(8).want(http.StatusOK)
+	add(8)
+	a.look(8).refused(http.StatusTooManyRequests, "WINDOW_FULL") // another time
+	add(10)
+	if got := a.look(8).refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "overflow" {
+		t.Errorf("a is told %s", got.body)
+	}
+}
+
+func TestReceiveAccepts(t *testing.T) {
+	w := start(t, setup{})
+	a := w.begin(t, "app", "a")
+	for _, accept := range []string{"application/json", "*/*", "application/*;q=0.1", "text/html, */*;q=0.8", "text/event-stream, application/json"} {
+		a.look(0).with("Accept: " + accept).want(http.StatusOK)
+	}
+	for _, accept := range []string{"text/event-stream", "text/*", "application/json;q=0", "application/problem+json", "nonsense"} {
+		a.look(0).with("Accept: "+accept).refused(http.StatusNotAcceptable, "NOT_ACCEPTABLE").says("Ack", "0")
+	}
+}

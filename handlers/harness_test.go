@@ -1,0 +1,263 @@
+package handlers_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"restante/handlers"
+	"restante/rendezvous"
+	"restante/repo"
+)
+
+func TestMain(m *testing.M) {
+	contract() // not for the first time inside of a bubble
+	if _, err := empty(); err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// empty is a database that was just made, so that not every test has to make one.
+var empty = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "restante")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "empty.db")
+	store, err := repo.Open(context.Background(), repo.Options{URL: path, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Close(); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// world is a server under test: the real one, on a SQLite file of its own. Whatever
+// it answers to a [client] is held against the contract.
+type world struct {
+	testing.TB
+	service *rendezvous.Service
+	door    *handlers.Server
+	path    string // of the database
+	http    *http.Client
+	dial    func(context.Context) (net.Conn, error)
+	logs    *logbook
+	cut     func() // takes the storage away
+
+	mu      sync.Mutex
+	secrets []string // what the log must never hold
+}
+
+// setup is how a world differs from a server that nobody configured.
+type setup struct {
+	config  func(*rendezvous.Config)
+	limits  func(*handlers.Limits)
+	admit   func(context.Context, rendezvous.Newcomer) error
+	proxies []string
+	home    string
+	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
+	piped bool
+}
+
+// start starts a server as main does, but without a limit on the rate of requests.
+func start(t testing.TB, s setup) *world {
+	t.Helper()
+	w := &world{TB: t, path: filepath.Join(t.TempDir(), "restante.db"), logs: &logbook{}}
+	file, err := empty()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(w.path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	store, err := repo.Open(t.Context(), repo.Options{URL: w.path, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cut = func() {
+		if err := store.Close(); err != nil {
+			t.Errorf("closing the database: %v", err)
+		}
+	}
+	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log, Admit: s.admit}
+	limits := handlers.DefaultLimits()
+	limits.Rate = 0
+	if s.config != nil {
+		s.config(&w.service.Config)
+	}
+	if s.limits != nil {
+		s.limits(&limits)
+	}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Home: []byte(s.home), Limits: limits}
+	for _, p := range s.proxies {
+		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
+	}
+
+	w.door = door
+
+	server := &http.Server{
+		Handler: door.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: limits.HeaderSize,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
+	}
+	server.Protocols.SetHTTP1(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	listener := w.listen(s.piped)
+	transport := &http.Transport{
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dial(ctx) },
+		DisableCompression: true,
+		MaxIdleConns:       4, MaxIdleConnsPerHost: 4,
+	}
+	w.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	loops, endLoops := context.WithCancel(context.WithoutCancel(t.Context()))
+	var running sync.WaitGroup
+	running.Go(func() { w.service.Run(loops) })
+	running.Go(func() { _ = server.Serve(listener) }) // ends when the server is closed
+	t.Cleanup(func() {
+		_ = server.Close()
+		transport.CloseIdleConnections()
+		endLoops()
+		running.Wait()
+		w.cut()
+		w.checkLog()
+	})
+	return w
+}
+
+// listen opens the way to the server, and has w.dial take it.
+func (w *world) listen(piped bool) net.Listener {
+	w.Helper()
+	if piped {
+		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		w.dial = p.dial
+		return p
+	}
+	l, err := new(net.ListenConfig).Listen(w.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.dial = func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
+	}
+	return l
+}
+
+// pipes is a listener whose connections are in memory: virtual time passes while they wait.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (p *pipes) dial(ctx context.Context) (net.Conn, error) {
+	mine, theirs := net.Pipe()
+	select {
+	case p.conns <- theirs:
+		return mine, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.closed) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+// raw sends bytes as they are and reads one response: for what no HTTP client sends.
+func (w *world) raw(t testing.TB, request string) *answer {
+	t.Helper()
+	conn, err := w.dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	var sending sync.WaitGroup
+	sending.Go(func() { _, _ = conn.Write([]byte(request)) }) // the server may refuse before it has read all
+	a, err := readAnswer(conn, nil)
+	if err != nil {
+		t.Fatalf("%.60q: %v", request, err)
+	}
+	_ = conn.Close()
+	sending.Wait()
+	a.TB = t
+	return a
+}
+
+// logbook keeps what the server logs.
+type logbook struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (l *logbook) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.Write(line)
+}
+
+func (l *logbook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lines.String()
+}
+
+// secret notes what the log must never hold.
+func (w *world) secret(s ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.secrets = append(w.secrets, s...)
+}
+
+// checkLog is run at the end of every world.
+func (w *world) checkLog() {
+	w.Helper()
+	logged := w.logs.String()
+	for _, secret := range w.secrets {
+		if strings.Contains(logged, secret) {
+			w.Errorf("the log holds %q:\n%s", secret, logged)
+		}
+	}
+	for line := range strings.Lines(logged) {
+		if w.Failed() && strings.Contains(line, `"level":"ERROR"`) {
+			w.Log(line)
+		}
+	}
+}

@@ -1,0 +1,105 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"restante/handlers"
+)
+
+func TestRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 5 }})
+		a := w.begin(t, "app", "a") // 1
+		a.open("m").seq(0).want(http.StatusOK)
+		for range 20 { // monitoring is not counted
+			for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+				w.nobody(t).get(path).want(http.StatusOK)
+			}
+		}
+		w.nobody(t).get("/").want(http.StatusOK)
+		w.nobody(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		w.nobody(t).get("/nothing").refused(http.StatusNotFound, "NOT_FOUND") // 5
+		for _, r := range []*request{
+			a.open("m").seq(1), a.get("/v1/session"), a.look(0), a.delete("/v1/session"), a.post("/v1/session/ack", "{"), a.post("/v1/nameplates", ""),
+			a.get("/v1/nameplates"), a.put("/v1/nameplates/x"), a.delete("/v1/nameplates/5"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"),
+			a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"), w.nobody(t).get("/"), w.nobody(t).get("/openapi.yaml"), w.nobody(t).get("/v1/status"),
+			w.nobody(t).post("/v1/sessions", hello()), w.nobody(t).get("/nothing"), w.nobody(t).put("/livez/"), w.nobody(t).get("/v1"),
+		} {
+			r.refused(http.StatusTooManyRequests, "RATE_LIMITED").says("Retry-After", "1")
+		}
+		w.nobody(t).get("/livez").want(http.StatusOK)
+		pass(time.Second)
+		a.open("m").seq(1).want(http.StatusOK) // nothing was done, and no number used up
+		a.open("m").seq(2).refused(http.StatusTooManyRequests, "RATE_LIMITED")
+		pass(time.Hour)
+		for range 5 {
+			w.nobody(t).get("/v1/status").want(http.StatusOK)
+		}
+		w.nobody(t).get("/v1/status").refused(http.StatusTooManyRequests, "RATE_LIMITED")
+	})
+}
+
+// address is where the server sees a client that sends these headers.
+func address(t *testing.T, w *world, headers ...string) string {
+	t.Helper()
+	return w.nobody(t).post("/v1/sessions", hello()).with(headers...).want(http.StatusCreated).text("welcome/yourAddress")
+}
+
+func TestTrustedProxies(t *testing.T) {
+	forwarded := [][]string{
+		{"X-Forwarded-For: 192.0.2.7"},
+		{"X-Real-IP: 192.0.2.7"},
+		{"X-Forwarded-For: 192.0.2.66, 192.0.2.7, 10.1.2.3"}, // the last one that is not trusted
+		{"X-Forwarded-For: 192.0.2.66", "X-Forwarded-For: 192.0.2.7"},
+	}
+	t.Run("nobody is trusted", func(t *testing.T) {
+		w := start(t, setup{})
+		for _, headers := range forwarded {
+			if got := address(t, w, headers...); got != "127.0.0.1" {
+				t.Errorf("%q: %s", headers, got)
+			}
+		}
+	})
+	t.Run("others are trusted", func(t *testing.T) {
+		w := start(t, setup{proxies: []string{"10.0.0.0/8"}})
+		for _, headers := range forwarded {
+			if got := address(t, w, headers...); got != "127.0.0.1" {
+				t.Errorf("%q: %s", headers, got)
+			}
+		}
+	})
+	t.Run("this one is trusted", func(t *testing.T) {
+		w := start(t, setup{proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}})
+		for _, headers := range forwarded {
+			if got := address(t, w, headers...); got != "192.0.2.7" {
+				t.Errorf("%q: %s", headers, got)
+			}
+		}
+		for _, junk := range []string{"", "x", "192.0.2.7:", "192.0.2", ", ,", "<script>"} {
+			if got := address(t, w, "X-Forwarded-For: "+junk); got != "127.0.0.1" {
+				t.Errorf("%q: %s", junk, got)
+			}
+		}
+	})
+}
+
+// Behind a proxy everyone has an allowance of his own; an IPv6 client has one for its network.
+func TestRateLimitByAddress(t *testing.T) {
+	w := start(t, setup{proxies: []string{"127.0.0.1/32"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst, l.Addresses = 0.0001, 1, 50 }})
+	from := func(address string) *request {
+		return w.nobody(t).get("/v1/status").with("X-Forwarded-For: " + address)
+	}
+	for _, first := range []string{"192.0.2.7", "192.0.2.8", "2001:db8:0:1::7", "2001:db8:0:2::7"} {
+		from(first).want(http.StatusOK)
+	}
+	for _, again := range []string{"192.0.2.7", "::ffff:192.0.2.7", "192.0.2.8", "2001:db8:0:1::7", "2001:db8:0:1:ffff::8", "2001:db8:0:2::9"} {
+		from(again).refused(http.StatusTooManyRequests, "RATE_LIMITED")
+	}
+	for i := range 100 { // more than are remembered
+		from(fmt.Sprintf("198.51.100.%d", i)).want(http.StatusOK)
+	}
+}

@@ -1,0 +1,123 @@
+package handlers_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		w := start(t, setup{piped: true})
+		a, b := talk(t, w)
+		a.put("/v1/nameplates/5").want(http.StatusOK)
+		b.add("m", "p", "b").want(http.StatusCreated)
+		pass(time.Second) // counts are that old at most
+		got := w.nobody(t).get("/v1/status").want(http.StatusOK)
+		for member, want := range map[string]any{
+			"service": "restante", "version": "test", "ready": true, "storage": "ok",
+		} {
+			if got.at(member) != want {
+				t.Errorf("%s is %v, want %v", member, got.at(member), want)
+			}
+		}
+		now := began.Add(time.Second).UnixMilli()
+		for member, want := range map[string]int64{
+			"counts/nameplates": 1, "counts/mailboxes": 2, "counts/messages": 1, "counts/sessions": 2,
+			"started": began.UnixMilli(), "updated": began.UnixMilli(), "serverTime": now, "countsAt": now,
+			"prune/intervalMs": 300_000, "prune/failuresTotal": 0, "prune/retired/nameplates": 0, "prune/retired/mailboxes": 0, "prune/retired/sessions": 0,
+		} {
+			if got.number(member) != want {
+				t.Errorf("%s is %d, want %d", member, got.number(member), want)
+			}
+		}
+		pass(2 * time.Hour)
+		got = w.nobody(t).get("/v1/status").want(http.StatusOK)
+		for _, member := range []string{"counts/nameplates", "counts/mailboxes", "counts/messages", "counts/sessions"} {
+			if got.number(member) != 0 {
+				t.Errorf("two hours later, %s is %d", member, got.number(member))
+			}
+		}
+		if got.number("prune/runsTotal") < 20 || got.number("prune/finishedAt") < got.number("prune/startedAt") {
+			t.Errorf("two hours later, pruning was %s", got.body)
+		}
+		if got.count("prune/failures") != 0 {
+			t.Errorf("it could not prune %s", got.body)
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	w := start(t, setup{})
+	for _, path := range []string{"/livez", "/readyz"} {
+		if got := w.nobody(t).get(path).want(http.StatusOK); got.text("status") != "ok" {
+			t.Errorf("%s is %s", path, got.body)
+		}
+	}
+}
+
+// A server that stops lets those go that wait, not all at once, and takes
+// nobody on; what is under way goes on.
+func TestDraining(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, b := talk(t, w)
+		began, parked := time.Now(), a.get("/v1/session/events?ack=1").later()
+		synctest.Wait()
+		w.service.Drain()
+		if got := <-parked; got.status != http.StatusOK || got.at("heartbeat") != true || time.Since(began) > w.service.Config.DrainSpan {
+			t.Errorf("after %v it is answered %d %s", time.Since(began), got.status, got.body)
+		}
+		n := w.nobody(t)
+		n.get("/livez").want(http.StatusOK)
+		n.get("/readyz").refused(http.StatusServiceUnavailable, "DRAINING").says("Retry-After", "1")
+		if got := n.get("/v1/status").want(http.StatusOK); got.at("ready") != false || got.text("storage") != "ok" {
+			t.Errorf("its status is %s", got.body)
+		}
+		n.post("/v1/sessions", hello()).refused(http.StatusServiceUnavailable, "DRAINING").says("Retry-After", "1")
+		a.get("/v1/session/events?ack=1").refused(http.StatusServiceUnavailable, "DRAINING").says("Ack", "0")
+		n.get("/v1/session/events").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		b.add("m", "p", "b").want(http.StatusCreated)
+		b.get("/v1/session").want(http.StatusOK)
+		if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
+			t.Errorf("stopping is logged as a failure:\n%s", logged)
+		}
+	})
+}
+
+// While the storage is away, everybody is told so, and monitoring goes on.
+func TestStorageAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, _ := talk(t, w)
+		parked := a.get("/v1/session/events?ack=1").later()
+		pass(time.Second)
+		w.nobody(t).get("/v1/status").want(http.StatusOK)
+		w.cut()
+		pass(time.Second)
+		for _, r := range []*request{
+			w.nobody(t).post("/v1/sessions", hello()),
+			a.get("/v1/session"), a.look(0), a.post("/v1/session/ack", `{"ack": 0}`), a.delete("/v1/session"), a.delete("/v1/session").seq(0),
+			a.post("/v1/nameplates", ""), a.get("/v1/nameplates"), a.put("/v1/nameplates/5"), a.delete("/v1/nameplates/5"),
+			a.open("m"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"), a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"),
+		} {
+			r.refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE").says("Retry-After", "1")
+		}
+		a.add("m", "", "").refused(http.StatusBadRequest, "INVALID_REQUEST") // what is wrong stays wrong
+		w.nobody(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		w.nobody(t).get("/livez").want(http.StatusOK)
+		w.nobody(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+		w.nobody(t).get("/metrics").want(http.StatusOK)
+		w.nobody(t).get("/openapi.yaml").want(http.StatusOK)
+		got := w.nobody(t).get("/v1/status").want(http.StatusOK)
+		if got.text("storage") != "unavailable" || got.at("ready") != false || got.number("counts/mailboxes") != 1 {
+			t.Errorf("its status is %s", got.body)
+		}
+		if got := <-parked; got.status != http.StatusServiceUnavailable || got.text("code") != "STORAGE_UNAVAILABLE" {
+			t.Errorf("the one who waited is answered %d %s", got.status, got.body)
+		}
+	})
+}
