@@ -35,9 +35,9 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(),
 			Failures: make([]api.PruneFailure, len(now.Failures)),
 			Retired: api.Retired{
-				Nameplates: int64(now.Prune.Retired[rendezvous.KindNameplate]),
-				Mailboxes:  int64(now.Prune.Retired[rendezvous.KindMailbox]),
-				Sessions:   int64(now.Prune.Retired[rendezvous.KindSession]),
+				Nameplates: int64(now.Retired[rendezvous.KindNameplate]),
+				Mailboxes:  int64(now.Retired[rendezvous.KindMailbox]),
+				Sessions:   int64(now.Retired[rendezvous.KindSession]),
 			},
 		},
 	}

@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -123,7 +124,7 @@ func (s *Service) probe(ctx context.Context) error {
 // survive runs one step of a loop that must not die: an error or a panic is
 // logged, and the loop goes on.
 func (s *Service) survive(step string, f func() error) {
-	if err := caught(f); err != nil {
+	if err := caught(f); err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
 		s.Log.Error("could not "+step, "error", err)
 	}
 }

@@ -105,6 +105,9 @@ func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (C
 
 // crowd refuses a third side and remembers that there was one. It renews nothing.
 func (t *turn) crowd(n Nameplate, m Mailbox) error {
+	if n.Crowded && m.Crowded {
+		return crowdedOut()
+	}
 	n.Crowded, m.Crowded = true, true
 	if err := t.UpdateMailbox(m); err != nil {
 		return err
@@ -112,8 +115,10 @@ func (t *turn) crowd(n Nameplate, m Mailbox) error {
 	if err := t.UpdateNameplate(n); err != nil {
 		return err
 	}
-	return refuse(Crowded, "two other sides share this nameplate already")
+	return crowdedOut()
 }
+
+func crowdedOut() *Failure { return refuse(Crowded, "two other sides share this nameplate already") }
 
 // nameplate loads one with its mailbox. One whose mailbox has vanished, which
 // no transaction of ours leaves behind, is retired on the spot: it leads nowhere.

@@ -51,6 +51,7 @@ type PruneFailure struct {
 type pruner struct {
 	mu       sync.Mutex
 	last     Pruned
+	retired  map[Kind]int            // since the start
 	failures map[string]PruneFailure // by kind and key
 }
 
@@ -71,6 +72,12 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 	s.stats.PruneRuns.Add(1)
 	s.pruner.mu.Lock()
 	defer s.pruner.mu.Unlock()
+	if s.pruner.retired == nil {
+		s.pruner.retired = map[Kind]int{}
+	}
+	for kind, n := range run.Retired {
+		s.pruner.retired[kind] += n
+	}
 	s.pruner.last = run
 	return run
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"sync"
 	"time"
 )
@@ -20,8 +21,9 @@ type Status struct {
 	CountsAt  time.Time // when these were true; zero if they never could be counted
 	StorageOK bool
 	Ready     bool
-	Attached  int64 // sessions whose clients this process sees
-	Prune     Pruned
+	Attached  int64        // sessions whose clients this process sees
+	Prune     Pruned       // the last run
+	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
 }
 
@@ -59,7 +61,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		s.survive("count", func() error { return s.count(ctx) })
 	}
 	s.pruner.mu.Lock()
-	last := s.pruner.last
+	last, retired := s.pruner.last, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
 	s.census.mu.Lock()
 	defer s.census.mu.Unlock()
@@ -67,7 +69,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		Now: s.now(), Updated: s.census.updated, Counts: s.census.counts, CountsAt: s.census.at,
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.clients.attached(s.now(), s.timing().Silence()),
-		Prune:    last, Failures: s.PruneFailures(),
+		Prune:    last, Retired: retired, Failures: s.PruneFailures(),
 	}
 }
 
