@@ -181,7 +181,7 @@ func (s *server) results(t *testing.T, want string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // only read from
+	defer db.Close()
 	var got sql.NullString
 	eventually(t, 20*time.Second, "usage_mailboxes says "+want, func() bool {
 		err := db.QueryRowContext(t.Context(), `SELECT GROUP_CONCAT(result, ' ') FROM usage_mailboxes`).Scan(&got)

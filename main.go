@@ -406,7 +406,7 @@ type health struct {
 func (h *health) Run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), h.Timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(h.URL, "/")+"/readyz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(h.URL, "/")+"/readyz", http.NoBody)
 	if err != nil {
 		return fmt.Errorf("--url: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -59,7 +60,7 @@ func (r *relay) knock(ctx context.Context, path string, headers ...string) (*web
 		EnableCompression: true, // to be refused
 		Subprotocols:      header["Sec-Websocket-Protocol"],
 	}
-	header.Del("Sec-Websocket-Protocol")
+	header.Del("Sec-WebSocket-Protocol")
 	return dialer.DialContext(ctx, "ws://restante.test"+path, header)
 }
 
@@ -112,12 +113,6 @@ func (r *relay) bind(t testing.TB, app, side string) *caller {
 	t.Helper()
 	c := r.call(t)
 	c.say("bind", "appid", app, "side", side)
-	return c
-}
-
-// in is the same caller in a subtest.
-func (c *caller) in(t testing.TB) *caller {
-	c.TB = t
 	return c
 }
 
@@ -416,5 +411,5 @@ func same(a, b []byte) bool {
 			return false
 		}
 	}
-	return cmp.Equal(x, y)
+	return reflect.DeepEqual(x, y)
 }
