@@ -130,9 +130,15 @@ func (c *Config) Run() error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	context.AfterFunc(ctx, stop) // from here on a signal has its usual effect
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals) // a second one has its usual effect, from before anybody hears of the first
+		stop()
+	}()
 	return run(ctx, *c, c.logger(os.Stderr))
 }
 
