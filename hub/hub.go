@@ -64,14 +64,28 @@ func (h *Hub[K]) Wake(keys ...K) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range keys {
-		g, found := h.gates[key]
-		if !found {
-			continue
+		if g, found := h.gates[key]; found {
+			h.openLocked(key, g)
 		}
-		delete(h.gates, key)
-		h.parked -= g.watchers
-		close(g.open)
 	}
+}
+
+// WakeIf is [Hub.Wake] for every key of which news is true: for news that do not
+// say exactly whom they are for. It looks at each key that is watched.
+func (h *Hub[K]) WakeIf(news func(K) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, g := range h.gates {
+		if news(key) {
+			h.openLocked(key, g)
+		}
+	}
+}
+
+func (h *Hub[K]) openLocked(key K, g gate) {
+	delete(h.gates, key)
+	h.parked -= g.watchers
+	close(g.open)
 }
 
 // Close releases everyone, at once and for ever: whoever waits now or later is

@@ -42,6 +42,14 @@ func TestWatch(t *testing.T) {
 			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake() },
 			want: errLeft,
 		},
+		"news of some keys reach it if it is one of them": {
+			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.WakeIf(func(key string) bool { return key == "a" }) },
+			want: nil,
+		},
+		"news of other keys do not": {
+			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.WakeIf(func(key string) bool { return key != "a" }) },
+			want: errLeft,
+		},
 		"a wake beats a close": {
 			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake("a"); h.Close() },
 			want: nil,

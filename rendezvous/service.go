@@ -76,12 +76,6 @@ func DefaultConfig() Config {
 // the true one: what is not written for a minute must still be believed.
 const sightingSlack = time.Minute
 
-// Topic is what a parked request waits for news of: a session's outbox or a mailbox's log.
-type Topic struct {
-	Session session.Key
-	Mailbox MailboxKey
-}
-
 // Newcomer is a client that shakes hands, as [Service.Admit] is asked about it.
 type Newcomer struct {
 	App      AppID
@@ -100,6 +94,10 @@ type Service struct {
 	// Admit refuses a handshake by answering an error: a [Failure] as it is,
 	// any other as REJECTED_BY_CUSTOM_HANDLER. nil admits everyone.
 	Admit func(context.Context, Newcomer) error
+	// Announce is handed what each committed transaction has news of, to have those
+	// woken who wait in other processes on the same storage. It must not
+	// wait for anything. nil is for a process that has its storage to itself.
+	Announce func([]Topic)
 
 	hub     hub.Hub[Topic]
 	seats   hub.Seats[session.Key]
@@ -130,6 +128,8 @@ type Stats struct {
 	PruneRuns    atomic.Int64
 	PruneFailed  atomic.Int64 // things that could not be pruned, each time
 	StorageFails atomic.Int64 // transactions that the storage could not serve
+	Announced    atomic.Int64 // topics that other processes were told of
+	Heard        atomic.Int64 // topics that other processes told of
 }
 
 // Stats are this process's counters.

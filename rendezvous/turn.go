@@ -127,7 +127,7 @@ func (t *turn) deliver() error {
 		t.wake(Topic{Session: e.of})
 	}
 	if len(t.topics) > 0 {
-		t.AfterCommit(func() { t.s.hub.Wake(t.topics...) })
+		t.AfterCommit(func() { t.s.announce(t.topics) })
 	}
 	return nil
 }
