@@ -1,0 +1,136 @@
+package repo
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"restante/rendezvous"
+)
+
+const (
+	// buckets is how many change counters there are. Topics share them: a change
+	// wakes all who wait for a topic of its bucket.
+	buckets = 1024
+	// pollEvery is how often the counters are looked at, and so how late news may be.
+	pollEvery = 50 * time.Millisecond
+)
+
+// polling is the [wire] for where LISTEN is not to be had: change counters, which
+// are looked at again and again. It keeps nothing on its connection from one transaction to the next.
+type polling struct {
+	db  *sqlx.DB
+	log *slog.Logger
+}
+
+func newPolling(url string, log *slog.Logger) (*polling, error) {
+	db, err := sqlx.Open("postgres", url)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(2)
+	return &polling{db, log}, nil
+}
+
+// bucket is whose counter a topic's changes are counted in.
+func bucket(topic rendezvous.Topic) int64 {
+	if topic.Mailbox != 0 {
+		return int64(topic.Mailbox) % buckets
+	}
+	return (int64(topic.Session[0])<<8 | int64(topic.Session[1])) % buckets
+}
+
+func (p *polling) tell(ctx context.Context, topics []rendezvous.Topic, all bool) error {
+	touched := make([]int64, 0, len(topics))
+	for _, topic := range topics {
+		touched = append(touched, bucket(topic))
+	}
+	if all {
+		touched = touched[:0]
+		for b := range int64(buckets) {
+			touched = append(touched, b)
+		}
+	}
+	// In the order of the buckets, so that no two processes wait for each other.
+	return p.transact(ctx, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO changes (bucket, count)
+			SELECT bucket, 1 FROM (SELECT DISTINCT unnest($1::bigint[]) AS bucket) AS touched ORDER BY bucket
+			ON CONFLICT (bucket) DO UPDATE SET count = changes.count + 1`, pq.Array(touched))
+		return err
+	})
+}
+
+func (p *polling) hear(ctx context.Context, here Waker) {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	known, failing := map[int64]int64{}, true // what came before the first look may have been missed
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		counts, err := p.counts(ctx)
+		if err != nil {
+			if !failing && ctx.Err() == nil {
+				p.log.Warn("the news of other replicas cannot be looked at", "error", err)
+			}
+			failing = true
+			continue
+		}
+		if changed := news(known, counts); failing {
+			here.WakeIf(everyone)
+		} else if len(changed) > 0 {
+			here.WakeIf(func(topic rendezvous.Topic) bool { return changed[bucket(topic)] })
+		}
+		known, failing = counts, false
+	}
+}
+
+// news are the buckets whose counts are not as they were.
+func news(known, counts map[int64]int64) map[int64]bool {
+	changed := map[int64]bool{}
+	for bucket, count := range counts {
+		if known[bucket] != count {
+			changed[bucket] = true
+		}
+	}
+	return changed
+}
+
+func (p *polling) counts(ctx context.Context) (map[int64]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
+	defer cancel()
+	counts := map[int64]int64{}
+	rows, err := p.db.QueryContext(ctx, "SELECT bucket, count FROM changes") // no arguments: one round trip, nothing prepared
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		var bucket, count int64
+		if err := rows.Scan(&bucket, &count); err != nil {
+			return nil, err
+		}
+		counts[bucket] = count
+	}
+	return counts, rows.Err()
+}
+
+// transact keeps to one connection of a pooler for as long as f takes.
+func (p *polling) transact(ctx context.Context, f func(*sqlx.Tx) error) error {
+	tx, err := p.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // unless it is committed
+	if err := f(tx); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (p *polling) close() error { return p.db.Close() }

@@ -1,0 +1,158 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"restante/rendezvous"
+)
+
+// told is what a wire was given, and when.
+type told struct {
+	After      time.Duration
+	Mailboxes  int
+	Everything bool
+}
+
+// slowWire takes a while for each notification, and fails some.
+type slowWire struct {
+	began time.Time
+	takes time.Duration
+	fail  func(call int) error
+	told  []told
+}
+
+func (w *slowWire) tell(_ context.Context, topics []rendezvous.Topic, everything bool) error {
+	w.told = append(w.told, told{time.Since(w.began), len(topics), everything})
+	time.Sleep(w.takes)
+	if w.fail == nil {
+		return nil
+	}
+	return w.fail(len(w.told))
+}
+
+func (*slowWire) hear(ctx context.Context, _ Waker) { <-ctx.Done() }
+func (*slowWire) close() error                      { return nil }
+
+func TestNotifierGathersNews(t *testing.T) {
+	const ms = time.Millisecond
+	tests := map[string]struct {
+		news []time.Duration // when each came
+		fail func(int) error
+		want []told
+	}{
+		"the first is told at once": {
+			news: []time.Duration{0},
+			want: []told{{0, 1, false}},
+		},
+		"what comes within 2 ms is told together": {
+			news: []time.Duration{0, ms / 2, ms, 3 * ms / 2},
+			want: []told{{0, 1, false}, {2 * ms, 3, false}},
+		},
+		"what comes later is told at once again": {
+			news: []time.Duration{0, 10 * ms},
+			want: []told{{0, 1, false}, {10 * ms, 1, false}},
+		},
+		"what was lost is made up for": {
+			news: []time.Duration{0, ms},
+			fail: func(call int) error {
+				if call == 1 {
+					return errors.New("cut")
+				}
+				return nil
+			},
+			want: []told{{0, 1, false}, {250 * ms, 1, true}},
+		},
+		"what comes at the very end is told": {
+			news: []time.Duration{0, 999*ms + ms/2, 999*ms + ms/2 + 1},
+			want: []told{{0, 1, false}, {999*ms + ms/2, 1, false}, {time.Second, 1, false}},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &slowWire{began: time.Now(), fail: test.fail}
+				n := newNotifier(w, slog.New(slog.DiscardHandler))
+				ctx, stop := context.WithTimeout(t.Context(), time.Second)
+				defer stop()
+				go func() {
+					for i, at := range test.news {
+						time.Sleep(at - time.Since(w.began))
+						n.Announce([]rendezvous.Topic{{Mailbox: rendezvous.MailboxKey(i + 1)}})
+					}
+				}()
+				n.Run(ctx, nil)
+				if diff := cmp.Diff(test.want, w.told); diff != "" {
+					t.Errorf("told (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestNotifierDoesNotHoldUpWhoAnnounces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWire{began: time.Now(), takes: time.Second}
+		n := newNotifier(w, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer stop()
+		go n.Run(ctx, nil)
+		began := time.Now()
+		for i := range 1000 {
+			n.Announce([]rendezvous.Topic{{Mailbox: rendezvous.MailboxKey(i + 1)}, {Mailbox: 1}})
+			time.Sleep(time.Microsecond)
+		}
+		if took := time.Since(began); took != time.Millisecond {
+			t.Errorf("announcing took %v, want 1ms, of which nothing is waiting", took)
+		}
+		<-ctx.Done()
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		all := 0
+		for _, one := range w.told {
+			all += one.Mailboxes
+		}
+		if len(w.told) != 2 || all != 1001 {
+			t.Errorf("told %+v, want 2 notifications of 1001 topics", w.told)
+		}
+	})
+}
+
+func TestNotes(t *testing.T) {
+	var topics []rendezvous.Topic
+	for i := range 500 {
+		topics = append(topics, rendezvous.Topic{Mailbox: rendezvous.MailboxKey(i*i*i + 1)})
+		var s rendezvous.Topic
+		for j := range s.Session {
+			s.Session[j] = byte(i * j)
+		}
+		topics = append(topics, s)
+	}
+	notes := make([]string, len(topics))
+	for i, topic := range topics {
+		notes[i] = note(topic)
+		if got, err := topicOf(notes[i]); err != nil || got != topic {
+			t.Fatalf("topicOf(%q) = %v, %v; want %v", notes[i], got, err, topic)
+		}
+	}
+	texts := chunks(notes, payload)
+	if len(texts) < 2 {
+		t.Fatalf("%d texts, want several", len(texts))
+	}
+	for _, text := range texts {
+		if len(text) > payload {
+			t.Errorf("a text of %d bytes, want at most %d", len(text), payload)
+		}
+	}
+	for _, bad := range []string{"", "*", "m", "mx", "s", "sAAAA", "t12"} {
+		if got, err := topicOf(bad); err == nil {
+			t.Errorf("topicOf(%q) = %v, want an error", bad, got)
+		}
+	}
+}
