@@ -98,7 +98,16 @@ var layers = map[string]layer{
 			"restante/hub":      "a commit is told through AfterCommit; whom that wakes is the domain's business",
 			"net/http":          "storing does not know who asks",
 		},
-		tests: map[string]string{"restante/repo/repotest": "every store passes this suite"},
+		tests: map[string]string{
+			"restante/repo/repotest": "every store passes this suite",
+			"restante/repo/pgtest":   "PostgreSQL is tested on PostgreSQL",
+		},
+	},
+	"restante/repo/pgtest": {
+		testOnly: "it starts throw-away servers",
+		bans: map[string]string{
+			"restante/repo": "it does not know what is stored in its databases",
+		},
 	},
 	"restante/repo/repotest": {
 		uses:     []string{"restante/rendezvous", "restante/session"},

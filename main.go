@@ -19,6 +19,7 @@ import (
 	"path"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -44,8 +45,10 @@ type commands struct {
 // Config is everything that an operator decides. Each field is also an
 // environment variable: RESTANTE_ and the flag's name.
 type Config struct {
-	Listen   []string `group:"Where" default:":4000" placeholder:"ADDR" help:"Address to listen on; repeat for more (${default})."`
-	Database string   `group:"Where" default:"./restante.db" placeholder:"FILE" help:"The SQLite database, made if there is none (${default})."`
+	Listen              []string `group:"Where" default:":4000" placeholder:"ADDR" help:"Address to listen on; repeat for more (${default})."`
+	Database            string   `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is kept: a SQLite file, made if it is not there; or postgres://user:password@host/database, for any number of servers at once (${default})."`
+	DatabaseConnections int      `group:"Where" default:"16" help:"Connections to PostgreSQL, at most, beside two for notifications (${default})."`
+	Notify              string   `group:"Where" enum:"listen,poll" default:"listen" help:"How servers on one PostgreSQL database tell each other of news: listen, with LISTEN and NOTIFY; or poll, which looks at change counters and works through a pooler that gives each transaction another connection (${default})."`
 
 	PruneInterval time.Duration `group:"How long things live" default:"5m" help:"Between two runs of pruning (${default})."`
 	MailboxTTL    time.Duration `group:"How long things live" name:"mailbox-ttl" default:"11m" help:"How long a mailbox is kept after its last change, and after the last sign of life of whoever holds it (${default})."`
@@ -164,8 +167,8 @@ func (c *Config) validate() error {
 	case min(c.MaxBody, c.MaxSessions, c.MaxMessages, c.MaxBytes, c.MaxWindow, c.MaxWindowBytes) < 1 ||
 		min(c.MaxPerAddress, c.MaxNameplates, c.MaxMailboxes, c.MaxSockets) < 1 || min(c.IdentifyWithin, c.SlowReader) < time.Millisecond:
 		return errors.New("limits must be at least 1")
-	case strings.Contains(c.Database, "://"):
-		return fmt.Errorf("--database %s: only SQLite files are supported; give a path such as ./restante.db", redacted(c.Database))
+	case c.DatabaseConnections < 1:
+		return errors.New("--database-connections must be at least 1")
 	}
 	for _, pattern := range c.RejectClient {
 		if _, err := path.Match(pattern, ""); err != nil {
@@ -173,12 +176,6 @@ func (c *Config) validate() error {
 		}
 	}
 	return nil
-}
-
-// redacted is a database URL that can be shown: without whatever password it holds.
-func redacted(database string) string {
-	scheme, _, _ := strings.Cut(database, "://")
-	return scheme + "://…"
 }
 
 func (c *Config) logger(to *os.File) *slog.Logger {
@@ -232,7 +229,11 @@ func (c *Config) admit(_ context.Context, n rendezvous.Newcomer) error {
 // written down is; and only then the database is closed.
 func run(ctx context.Context, c Config, log *slog.Logger) error {
 	started := time.Now()
-	store, err := repo.Open(ctx, repo.Options{URL: c.Database, Log: log})
+	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
+	store, err := repo.Open(ctx, repo.Options{
+		URL: c.Database, Connections: c.DatabaseConnections, Pooled: c.Notify == "poll",
+		Retried: &service.Stats().Retried, Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -241,7 +242,14 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 			log.Error("could not close the database", "error", err)
 		}
 	}()
-	service := &rendezvous.Service{Config: c.policy(), Store: store, Log: log, Admit: c.admit}
+	service.Store = store
+	others, err := store.Notifier()
+	if err != nil {
+		return err
+	}
+	if others != nil {
+		service.Announce = others.Announce
+	}
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
@@ -274,7 +282,12 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	looped := make(chan struct{})
 	go func() {
 		defer close(looped)
+		var running sync.WaitGroup
+		if others != nil {
+			running.Go(func() { others.Run(loops, service) })
+		}
 		service.Run(loops)
+		running.Wait()
 	}()
 	failed := make(chan error, len(listeners))
 	addresses := make([]net.Addr, len(listeners))
@@ -282,7 +295,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		addresses[i] = l.Addr()
 		go func() { failed <- server.Serve(l) }()
 	}
-	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", c.Database)
+	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", store.Name())
 	if c.Ready != nil {
 		c.Ready(addresses)
 	}

@@ -47,6 +47,7 @@ func newMetrics(s *Server) *metrics {
 		{"restante_prune_runs_total", "Runs of pruning.", &stats.PruneRuns},
 		{"restante_prune_failures_total", "Things that could not be pruned, each time.", &stats.PruneFailed},
 		{"restante_storage_failures_total", "Transactions that the storage could not serve.", &stats.StorageFails},
+		{"restante_transactions_retried_total", "Transactions that lost against others and were run again.", &stats.Retried},
 		{"restante_wakes_announced_total", "Topics of news that other replicas were told of.", &stats.Announced},
 		{"restante_wakes_heard_total", "Topics of news that other replicas told of.", &stats.Heard},
 	} {

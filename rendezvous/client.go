@@ -253,21 +253,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// ack is an acknowledgement to write.
-type ack struct {
-	key   session.Key
-	epoch session.Epoch
-	upTo  session.Seq
-}
-
 // takeAcks takes up to a batch of what is dirty.
-func (c *clients) takeAcks() []ack {
+func (c *clients) takeAcks() []Ack {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var acks []ack
+	var acks []Ack
 	for k := range c.dirty {
 		one := c.known[k]
-		acks = append(acks, ack{k, one.epoch, one.acked})
+		acks = append(acks, Ack{k, one.epoch, one.acked})
 		delete(c.dirty, k)
 		if len(acks) == recordBatch {
 			break
@@ -284,14 +277,7 @@ func (s *Service) recordAcks(ctx context.Context) error {
 		if len(acks) == 0 {
 			return nil
 		}
-		err := s.Store.Update(ctx, func(tx Tx) error {
-			for _, a := range acks {
-				if err := tx.Acknowledge(a.key, a.epoch, a.upTo); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		err := s.Store.Update(ctx, func(tx Tx) error { return tx.Acknowledge(acks...) })
 		if err != nil {
 			return s.told(err)
 		}

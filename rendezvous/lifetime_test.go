@@ -342,12 +342,12 @@ func TestACallerThatLeavesLosesNothing(t *testing.T) {
 		on.Store(true)
 		_, err := w.Add(t.Context(), a.command(), mailbox, rendezvous.Draft{Phase: "p", Body: "done"})
 		expect(t, errors.Is(err, context.Canceled), true)
-		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "7")
+		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "77777")
 		expect(t, errors.Is(err, context.Canceled), true)
 		done.Wait()
 		on.Store(false)
 		expect(t, frames(t, (<-held).got)[0].Body, "done") // and its reader was woken
-		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "7")
+		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "77777")
 		b.must(err)
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -115,11 +116,14 @@ func (t mistakenTx) Send(k session.Key, encode func(session.Seq) []byte) (rendez
 	return t.Tx.Send(k, encode)
 }
 
-func (t mistakenTx) Acknowledge(k session.Key, e session.Epoch, upTo session.Seq) error {
-	if t.makes == forgetsTooMuch {
-		upTo++
+func (t mistakenTx) Acknowledge(acks ...rendezvous.Ack) error {
+	acks = slices.Clone(acks)
+	for i := range acks {
+		if t.makes == forgetsTooMuch {
+			acks[i].UpTo++
+		}
 	}
-	return t.Tx.Acknowledge(k, e, upTo)
+	return t.Tx.Acknowledge(acks...)
 }
 
 func (t mistakenTx) Mailbox(a rendezvous.AppID, id rendezvous.MailboxID) (rendezvous.Mailbox, error) {

@@ -196,12 +196,13 @@ func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
 	}
 	low, high := Digits[last].Low, Digits[last].High
 	for range 100 { // blindly, since there are so many: with half of them taken, all fail once in 10^30
-		id := NameplateID(strconv.Itoa(low + draw(high-low+1)))
-		switch _, err := t.Nameplate(app, id); {
-		case errors.Is(err, ErrNotFound):
-			return id, nil
-		case err != nil:
+		number := low + draw(high-low+1)
+		taken, err := t.TakenNumbers(app, number, number)
+		if err != nil {
 			return "", err
+		}
+		if len(taken) == 0 {
+			return NameplateID(strconv.Itoa(number)), nil
 		}
 	}
 	taken, err := t.TakenNumbers(app, low, high)

@@ -198,9 +198,9 @@ func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
 // pruneMailbox retires a mailbox whose life is over, or puts it off while
 // somebody who is in it is alive.
 func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
-	m, err := t.MailboxByKey(c.Key)
+	m, err := t.IdleMailbox(c.Key)
 	if errors.Is(err, ErrNotFound) {
-		return false, nil
+		return false, nil // or it is in use, or another replica is at it
 	}
 	if err != nil {
 		return false, err
@@ -281,7 +281,7 @@ func (s *Service) pruneSessions(ctx context.Context, run *Pruned) {
 // pruneSession puts a tombstone in an expired session's place, and removes a
 // tombstone that has stood long enough.
 func (t *turn) pruneSession(c SweepCursor) (retired bool, err error) {
-	stored, err := t.Session(c.Key)
+	stored, err := t.IdleSession(c.Key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
 	}

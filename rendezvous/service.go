@@ -128,6 +128,7 @@ type Stats struct {
 	PruneRuns    atomic.Int64
 	PruneFailed  atomic.Int64 // things that could not be pruned, each time
 	StorageFails atomic.Int64 // transactions that the storage could not serve
+	Retried      atomic.Int64 // transactions that lost against others, and were run again by the storage
 	Announced    atomic.Int64 // topics that other processes were told of
 	Heard        atomic.Int64 // topics that other processes told of
 }

@@ -214,7 +214,7 @@ func (t *turn) resume(h Handshake, stored Session, from session.Seq) (Welcome, e
 	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
 		return Welcome{}, err
 	}
-	if err := t.Acknowledge(stored.Key, stored.Epoch, from); err != nil {
+	if err := t.Acknowledge(Ack{stored.Key, stored.Epoch, from}); err != nil {
 		return Welcome{}, err
 	}
 	t.wake(Topic{Session: stored.Key})

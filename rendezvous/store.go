@@ -15,8 +15,10 @@ import (
 type Store interface {
 	// View runs f on a consistent snapshot that it cannot change.
 	View(ctx context.Context, f func(Tx) error) error
-	// Update runs f in a serializable transaction and commits if f returns nil; if f
-	// fails or panics, nothing of what it did is kept, and a panic is returned as an error.
+	// Update runs f in a transaction and commits if f returns nil; if f fails or panics,
+	// nothing of what it did is kept, and a panic is returned as an error. No other transaction
+	// changes what f has loaded as one thing (a session, a mailbox with its sides, a nameplate
+	// with its claims and its mailbox), or what it listed of a side, before this one has ended.
 	// f may run twice: it must touch nothing but its Tx, and set, not add to, what it hands out.
 	// When ctx ends before f has begun, f never runs. When it ends later, Update returns
 	// ctx's error at once and the transaction goes on without the caller.
@@ -51,6 +53,9 @@ type Tx interface {
 // SessionTx is about sessions and the replies that their commands got.
 type SessionTx interface {
 	Session(session.Key) (Session, error)
+	// IdleSession is Session, unless another transaction has it: then it answers
+	// [ErrNotFound], and not after a wait that could cross another one.
+	IdleSession(session.Key) (Session, error)
 	// SideOwner is the session, live or ended, that began last with this side.
 	SideOwner(AppID, Side) (Session, error)
 	// LiveSession is the session of this side that has not ended in storage.
@@ -98,14 +103,16 @@ type OutboxTx interface {
 	Frames(k session.Key, from session.Seq, count int, size int64) ([][]byte, error)
 	// Backlog is what the session has not acknowledged.
 	Backlog(session.Key) (Backlog, error)
-	// Acknowledge forgets the frames below upTo if epoch is still the session's; it never goes back.
-	Acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) error
+	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's; it never goes back.
+	Acknowledge(...Ack) error
 }
 
 // MailboxTx is about mailboxes and their messages.
 type MailboxTx interface {
 	Mailbox(AppID, MailboxID) (Mailbox, error)
 	MailboxByKey(MailboxKey) (Mailbox, error)
+	// IdleMailbox is MailboxByKey, unless another transaction has it: then it answers [ErrNotFound].
+	IdleMailbox(MailboxKey) (Mailbox, error)
 	// CreateMailbox stores a new mailbox with its sides and gives it its key.
 	CreateMailbox(Mailbox) (Mailbox, error)
 	// UpdateMailbox stores everything but the messages; sides are added and changed, never removed.
@@ -169,6 +176,13 @@ type Sighting struct {
 	Key     session.Key
 	Seen    time.Time
 	SweepAt time.Time
+}
+
+// Ack says that a session's client has processed every frame below UpTo.
+type Ack struct {
+	Session session.Key
+	Epoch   session.Epoch
+	UpTo    session.Seq
 }
 
 // Subscriber is a session that subscribes to a mailbox.

@@ -108,6 +108,9 @@ func (t *turn) deliver() error {
 	slices.SortStableFunc(t.posts, func(a, b post) int { return bytes.Compare(a.to[:], b.to[:]) })
 	for _, p := range t.posts {
 		backlog, err := t.Send(p.to, func(n session.Seq) []byte { return Encode(p.frame, p.of, n) })
+		if errors.Is(err, ErrNotFound) {
+			continue // it was removed since its subscription was read
+		}
 		if err != nil {
 			return err
 		}
@@ -117,7 +120,10 @@ func (t *turn) deliver() error {
 		}
 	}
 	for _, e := range t.endings {
-		stored, err := t.Session(e.of)
+		stored, err := t.IdleSession(e.of)
+		if errors.Is(err, ErrNotFound) {
+			continue // it is acting: what is sent to it next finds it as full
+		}
 		if err != nil {
 			return err
 		}

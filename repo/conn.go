@@ -2,9 +2,11 @@ package repo
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -13,7 +15,7 @@ import (
 type hook = atomic.Pointer[func(query string) error]
 
 // conn is a connection with the statements prepared on it. Every statement that
-// is run, BEGIN and COMMIT included, passes through [conn.statement]. One
+// is run, BEGIN and COMMIT included, goes through [conn.pass]. One
 // goroutine uses it at a time.
 type conn struct {
 	raw      *sqlx.Conn
@@ -26,6 +28,10 @@ type conn struct {
 	open bool
 	// broken tells that it is not known what state the connection is in.
 	broken bool
+	// used tells that a transaction was begun before the one that is open.
+	used bool
+	// began is when the transaction began, by the database's clock, if that was asked for.
+	began time.Time
 }
 
 // connect takes a connection from the pool for good.
@@ -42,17 +48,22 @@ func connect(ctx context.Context, pool *sqlx.DB, d *dialect, h *hook) (*conn, er
 	return c, nil
 }
 
-// statement is the one door to the database. A statement runs to its end, on no
+// pass is the one door to the database. A statement runs to its end, on no
 // caller's context: it cannot be interrupted, which would end the transaction of others.
-func (c *conn) statement(query string) (*sqlx.Stmt, error) {
+func (c *conn) pass(query string) error {
 	if before := c.hook.Load(); before != nil {
 		if err := (*before)(query); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if !c.open {
-		return nil, errEnded
+		return errEnded
 	}
+	return nil
+}
+
+// statement prepares a statement, once.
+func (c *conn) statement(query string) (*sqlx.Stmt, error) {
 	if s, ok := c.prepared[query]; ok {
 		return s, nil
 	}
@@ -66,32 +77,41 @@ func (c *conn) statement(query string) (*sqlx.Stmt, error) {
 
 // fault is what a statement's error means.
 func (c *conn) fault(err error) error {
-	c.broken = c.broken || lostConnection(err)
+	c.broken = c.broken || err != nil && c.dialect.lost(err)
 	return c.dialect.explain(err)
 }
 
 // exec runs a statement and tells how many rows it changed.
-func (c *conn) exec(query string, args ...any) (int64, error) {
+func (c *conn) exec(query string, args ...any) (n int64, err error) {
+	defer func() { err = c.fault(err) }()
+	if err := c.pass(query); err != nil {
+		return 0, err
+	}
+	r, err := c.send(query, args)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+func (c *conn) send(query string, args []any) (sql.Result, error) {
+	if c.dialect.unprepared {
+		return c.raw.ExecContext(context.Background(), c.raw.Rebind(query), args...)
+	}
 	s, err := c.statement(query)
 	if err != nil {
-		return 0, c.fault(err)
+		return nil, err
 	}
-	r, err := s.ExecContext(context.Background(), args...)
-	if err != nil {
-		return 0, c.fault(err)
-	}
-	n, err := r.RowsAffected()
-	return n, c.fault(err)
+	return s.ExecContext(context.Background(), args...)
 }
 
 // query runs a statement and hands its rows to each until that answers false.
 func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string, args ...any) (err error) {
 	defer func() { err = c.fault(err) }()
-	s, err := c.statement(query)
-	if err != nil {
+	if err := c.pass(query); err != nil {
 		return err
 	}
-	rows, err := s.QueryxContext(context.Background(), args...)
+	rows, err := c.ask(query, args)
 	if err != nil {
 		return err
 	}
@@ -104,14 +124,44 @@ func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string,
 	return rows.Err()
 }
 
+func (c *conn) ask(query string, args []any) (*sqlx.Rows, error) {
+	if c.dialect.unprepared {
+		return c.raw.QueryxContext(context.Background(), c.raw.Rebind(query), args...)
+	}
+	s, err := c.statement(query)
+	if err != nil {
+		return nil, err
+	}
+	return s.QueryxContext(context.Background(), args...)
+}
+
 // begin opens a transaction.
-func (c *conn) begin(statement string) error {
+func (c *conn) begin(statement string) (err error) {
 	c.open = true
-	_, err := c.exec(statement)
+	if c.dialect.clock == "" {
+		_, err = c.exec(statement)
+	} else {
+		err = c.beginWithClock(statement)
+	}
 	if err != nil {
 		c.open = false
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
+	c.used = true
+	return nil
+}
+
+// beginWithClock opens a transaction and asks what time it is, on one way to the database and back.
+func (c *conn) beginWithClock(statement string) (err error) {
+	defer func() { err = c.fault(err) }()
+	if err := c.pass(statement); err != nil {
+		return err
+	}
+	var now millis
+	if err := c.raw.QueryRowxContext(context.Background(), statement+"; "+c.dialect.clock).Scan(&now); err != nil {
+		return err
+	}
+	c.began = now.time()
 	return nil
 }
 

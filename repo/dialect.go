@@ -9,13 +9,28 @@ import (
 type dialect struct {
 	goose goose.Dialect
 	// schema fills in the [[…]] of the schema.
-	schema struct{ Identity, Clustered string }
+	schema struct{ Identity, Clustered, Text string }
+	// locker keeps other servers from migrating at the same time; nil where there can be none.
+	locker func() (goose.ProviderOption, error)
 	// beginRead and beginWrite open a transaction that sees one snapshot, and one that is serializable.
 	beginRead, beginWrite string
 	// unavailable tells the errors that are the storage's, by code.
 	unavailable func(error) bool
 	// unknown tells the errors of a COMMIT that leave its outcome open, by code.
 	unknown func(error) bool
+	// clock asks the database what time it is, in the same breath as a transaction is begun;
+	// empty: it is not asked.
+	clock string
+	// concurrent tells that several write at once, so that what is loaded to be changed has to be locked.
+	concurrent bool
+	// unprepared has statements sent as they are: the next transaction may be on another connection.
+	unprepared bool
+	// again tells the errors of a transaction that lost against another, and that is to be run again.
+	again func(error) bool
+	// exhausted is what becomes of such an error when it comes again and again.
+	exhausted func(error) error
+	// lost tells the errors after which a connection is of no use.
+	lost func(error) bool
 	// watch has ended called when the database ends a transaction by itself, if it does that;
 	// nil takes that back.
 	watch func(c *sqlx.Conn, ended func()) error
@@ -23,7 +38,7 @@ type dialect struct {
 
 // explain marks the storage's errors as such.
 func (d *dialect) explain(err error) error {
-	if err != nil && (lostConnection(err) || d.unavailable(err)) {
+	if err != nil && (d.lost(err) || d.unavailable(err)) {
 		return unavailable(err)
 	}
 	return err
@@ -31,7 +46,7 @@ func (d *dialect) explain(err error) error {
 
 // commitError tells what a COMMIT that failed means.
 func (d *dialect) commitError(err error) error {
-	if lostConnection(err) || d.unknown(err) {
+	if d.lost(err) || d.unknown(err) {
 		return outcomeUnknown(err)
 	}
 	return err

@@ -30,12 +30,15 @@ var ErrInterrupted = errors.New("the database ended the transaction")
 // End has SQLite end the transaction that is being written, as it does by itself when the
 // disk is full. Only a hook may call it, and only for a statement that writes.
 func End(db *DB) error {
-	_, err := db.writer.conn.raw.ExecContext(context.Background(), "ROLLBACK")
+	_, err := db.writer.(*writer).conn.raw.ExecContext(context.Background(), "ROLLBACK")
 	return errors.Join(ErrInterrupted, err)
 }
 
+// StampEach has db write the time of the last modification with each of them.
+func StampEach(db *DB) { db.writer.(*writers).every = 0 }
+
 // Queued is how many Updates wait for the writer.
-func Queued(db *DB) int { return len(db.writer.queue) }
+func Queued(db *DB) int { return len(db.writer.(*writer).queue) }
 
 // Write runs a statement on the connection that writes, inside of a transaction but unseen by the hook.
 func Write(tb testing.TB, db *DB, statement string) {
@@ -173,6 +176,35 @@ func Plan(tb testing.TB, db *DB, statement string) []string {
 	plan := make([]string, len(steps))
 	for i, s := range steps {
 		plan[i] = s.Detail
+	}
+	return plan
+}
+
+// PlanPostgres is how PostgreSQL would run a statement, whatever its arguments, if it may not
+// walk through tables.
+func PlanPostgres(tb testing.TB, db *DB, statement string) []string {
+	tb.Helper()
+	ctx := tb.Context()
+	c, err := db.engine.read.Connx(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer c.Close()
+	args := ""
+	if n := strings.Count(statement, "?"); n > 0 {
+		args = "(" + strings.Repeat(", NULL", n)[2:] + ")"
+	}
+	for _, before := range []string{"SET enable_seqscan = off", "SET plan_cache_mode = force_generic_plan", "PREPARE p AS " + c.Rebind(statement)} {
+		if _, err := c.ExecContext(ctx, before); err != nil {
+			tb.Fatalf("%s: %v", before, err)
+		}
+	}
+	var plan []string
+	if err := c.SelectContext(ctx, &plan, "EXPLAIN EXECUTE p"+args); err != nil {
+		tb.Fatalf("%s: %v", statement, err)
+	}
+	if _, err := c.ExecContext(ctx, "DEALLOCATE p"); err != nil {
+		tb.Fatal(err)
 	}
 	return plan
 }

@@ -72,7 +72,7 @@ func (r sideRow) opening() rendezvous.Opening {
 // Mailbox loads a mailbox by its id.
 func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
 	defer doing(&err, "loading a mailbox by its id")
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ?`, app, id)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ?`+t.lock("m"), app, id)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
@@ -82,7 +82,17 @@ func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvou
 // MailboxByKey loads a mailbox by its key.
 func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
 	defer doing(&err, "loading mailbox %d", k)
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`, k)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`+t.lock("m"), k)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// IdleMailbox loads a mailbox by its key, unless another transaction has it.
+func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
+	defer doing(&err, "loading mailbox %d if it is idle", k)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`+t.lockIdle("m"), k)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
@@ -147,6 +157,9 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 // MailboxesOf are the mailboxes that a side is in; its quota bounds them.
 func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
 	defer doing(&err, "listing a side's mailboxes")
+	if err := t.lockAllOf(app, side); err != nil {
+		return nil, err
+	}
 	rows, err := all[mailboxRow](t, selectMailbox+`
 		JOIN mailbox_sides AS mine ON mine.mailbox = m.key
 		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
@@ -208,6 +221,9 @@ func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error
 // forward, never back.
 func (t *tx) HeldBySockets(keys []rendezvous.MailboxKey, at time.Time) (err error) {
 	defer doing(&err, "noting that %d mailboxes are held", len(keys))
+	if t.locks() {
+		return t.heldAtOnce(keys, at)
+	}
 	for _, k := range keys {
 		if _, err := t.exec(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {
 			return err

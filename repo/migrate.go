@@ -16,13 +16,24 @@ import (
 //go:embed schema/*.sql
 var schemas embed.FS
 
-// migrate brings the schema up to date. It only ever goes forward.
+// migrate brings the schema up to date. It only ever goes forward, one server at a time.
+//
+// A schema that is newer is left as it is, if those who made it said that servers
+// of this version can work with it: while a new version is rolled out, both run.
 func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	files, err := fs.Sub(schemas, "schema")
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(d.goose, db, rendered{files, d.schema}, goose.WithDisableGlobalRegistry(true))
+	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
+	if d.locker != nil {
+		locker, err := d.locker()
+		if err != nil {
+			return err
+		}
+		options = append(options, locker)
+	}
+	p, err := goose.NewProvider(d.goose, db, rendered{files, d.schema}, options...)
 	if err != nil {
 		return fmt.Errorf("reading the schema: %w", err)
 	}
@@ -31,15 +42,27 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 		return fmt.Errorf("looking for the schema's version: %w", err)
 	}
 	if has > knows {
-		return &OpenError{
-			Problem: fmt.Sprintf("it was made by a newer server (its schema is version %d, and this server knows up to %d)", has, knows),
-			Hint:    "use the newer server, or a backup from before the upgrade",
-		}
+		return compatible(ctx, db, has, knows)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the schema up to date: %w", err)
 	}
 	return nil
+}
+
+// compatible tells whether a server that knows less than a database has can work with it.
+func compatible(ctx context.Context, db *sql.DB, has, knows int64) error {
+	var needs int64
+	if err := db.QueryRowContext(ctx, "SELECT compatible FROM modified").Scan(&needs); err != nil {
+		return fmt.Errorf("looking for what the newer schema needs: %w", err)
+	}
+	if needs <= knows {
+		return nil
+	}
+	return &OpenError{
+		Problem: fmt.Sprintf("it was made by a newer server (its schema is version %d and needs a server that knows %d; this one knows up to %d)", has, needs, knows),
+		Hint:    "use the newer server, or a backup from before the upgrade",
+	}
 }
 
 // rendered is a folder of templates that reads as what they make.

@@ -24,11 +24,19 @@ const selectNameplate = `
 // Nameplate loads a nameplate.
 func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
 	defer doing(&err, "loading a nameplate")
-	row, err := one[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
-	if err != nil {
-		return rendezvous.Nameplate{}, err
+	for {
+		locked, err := t.lockMailboxOf(app, id)
+		if err != nil {
+			return rendezvous.Nameplate{}, err
+		}
+		row, err := one[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
+		if err != nil {
+			return rendezvous.Nameplate{}, err
+		}
+		if locked == 0 || locked == row.Mailbox {
+			return t.withClaims(row)
+		} // or it was retired, and made again, before the lock was had
 	}
-	return t.withClaims(row)
 }
 
 // withClaims adds a nameplate's claims, oldest first.
@@ -98,6 +106,9 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 // NameplatesOf are the nameplates that a side holds; its quota bounds them.
 func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
 	defer doing(&err, "listing a side's nameplates")
+	if err := t.lockAllOf(app, side); err != nil {
+		return nil, err
+	}
 	return t.nameplates(selectNameplate+`
 		-- No join: SQLite would begin with all the nameplates of the app.
 		WHERE n.app = ? AND n.id IN (SELECT nameplate FROM claims WHERE app = ? AND side = ? AND released IS NULL)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ func newListening(address string, log *slog.Logger) (*listening, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlx.Open("postgres", relaxed)
+	db, err := postgresPool(relaxed)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +74,7 @@ func (l *listening) tell(ctx context.Context, topics []rendezvous.Topic, all boo
 }
 
 func (l *listening) hear(ctx context.Context, here Waker) {
-	ear := pq.NewListener(l.url, listenAgain, listenAtMost, l.changed)
+	ear := pq.NewDialListener(watchful{3 * listenPing}, l.url, listenAgain, listenAtMost, l.changed)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -135,20 +134,6 @@ func (l *listening) heard(n *pq.Notification, here Waker) {
 }
 
 func (l *listening) close() error { return l.db.Close() }
-
-var errNoURL = errors.New("not a URL of a database") // says no more: there may be a password in it
-
-// withParameter is a database's URL with a parameter of the connection set.
-func withParameter(address, name, value string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errNoURL
-	}
-	q := u.Query()
-	q.Set(name, value)
-	u.RawQuery = q.Encode()
-	return u.String(), nil
-}
 
 // note is a topic as it is told: m and the mailbox's key, or s and the session's.
 func note(topic rendezvous.Topic) string {

@@ -27,7 +27,7 @@ type polling struct {
 }
 
 func newPolling(url string, log *slog.Logger) (*polling, error) {
-	db, err := sqlx.Open("postgres", url)
+	db, err := postgresPool(url)
 	if err != nil {
 		return nil, err
 	}

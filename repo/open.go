@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -16,11 +16,18 @@ import (
 
 // Options say which database to open, and how.
 type Options struct {
-	// URL names the database: the path of a SQLite file, with or without
-	// "sqlite:" before it. A file that is not there is made; its directory is not.
+	// URL names the database: the path of a SQLite file, with or without "sqlite:" before
+	// it, or postgres://… A file that is not there is made; its directory, or a database, is not.
 	URL string
-	// Now is the clock; nil is time.Now.
+	// Connections is how many a PostgreSQL database is asked for; 0 is [DefaultConnections].
+	Connections int
+	// Pooled says that a pooler between here and PostgreSQL may give each transaction
+	// another connection, so that nothing is kept on one from a transaction to the next.
+	Pooled bool
+	// Now is the clock; nil is time.Now, and with PostgreSQL the clock of the database.
 	Now func() time.Time
+	// Retried counts the transactions that lost against others and were run again; nil counts nothing.
+	Retried *atomic.Int64
 	// Log hears of what no caller can be told; nil is slog.Default.
 	Log *slog.Logger
 }
@@ -29,78 +36,115 @@ type Options struct {
 type DB struct {
 	engine  *engine
 	hook    hook
-	now     func() time.Time
+	now     func(*conn) time.Time // of the transaction that is open
 	log     *slog.Logger
-	readers *readers
-	writer  *writer
+	readers *lender
+	writer  updater
 	closing chan struct{}
 	close   func() error
 }
 
 var _ rendezvous.Store = (*DB)(nil)
 
+// updater runs the transactions that change something.
+type updater interface {
+	do(ctx context.Context, f func(*tx) error) error
+	// stop returns when nothing runs any more, after closing was closed.
+	stop() error
+}
+
 // engine is a database that was opened, with what only its kind knows of it.
 type engine struct {
 	dialect *dialect
 	// write and read are pools of which connections are taken for good.
 	write, read *sqlx.DB
-	// writable takes a connection to write with.
-	writable func(context.Context, *hook) (*conn, error)
+	// readable takes a connection to read with.
+	readable func(context.Context, *hook) (*conn, error)
+	// connections is how many there may be to read with.
+	connections int
+	// updater begins to write.
+	updater func(*DB) updater
 	// check fails while the database is not where it was.
 	check func() error
-	// parting is run on the last connection before it is closed.
-	parting string
 	// release gives up what kept others out.
 	release func() error
+	// name is what may be shown of where it is.
+	name string
+	// wire is a way to other processes on it; nil if there can be none.
+	wire func(*slog.Logger) (wire, error)
+	// problem is the OpenError for what kept it from being opened.
+	problem func(error) error
 }
 
 // Open opens a database, brings its schema up to date and makes sure that it can be
 // written to. What keeps it from that is an [*OpenError].
 func Open(ctx context.Context, o Options) (*DB, error) {
-	path := strings.TrimPrefix(o.URL, "sqlite:")
-	if kind, _, ok := strings.Cut(path, "://"); ok {
-		return nil, &OpenError{
-			Path: kind + "://…", Problem: "this is not a kind of database that is known here",
-			Hint: "give the path of a file, which SQLite will keep",
-		}
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	e, err := openSQLite(ctx, path)
+	if o.Retried == nil {
+		o.Retried = new(atomic.Int64)
+	}
+	e, err := openEngine(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	db := newDB(e, o)
 	if err := db.writer.do(ctx, func(t *tx) error { return t.probe(false) }); err != nil {
-		return nil, errors.Join(sqliteProblem(path, err), db.Close())
+		return nil, errors.Join(e.problem(err), db.Close())
 	}
 	return db, nil
 }
 
+func openEngine(ctx context.Context, o Options) (*engine, error) {
+	path := strings.TrimPrefix(o.URL, "sqlite:")
+	switch kind, _, isURL := strings.Cut(path, "://"); {
+	case !isURL:
+		return openSQLite(ctx, path)
+	case kind == "postgres" || kind == "postgresql":
+		return openPostgres(ctx, o)
+	default:
+		return nil, &OpenError{
+			Path: kind + "://…", Problem: "this is not a kind of database that is known here",
+			Hint: "give the path of a file, which SQLite will keep, or postgres://…",
+		}
+	}
+}
+
 // newDB starts the writer.
 func newDB(e *engine, o Options) *DB {
-	now := func() time.Time { return toMillis(o.Now()).time() }
-	db := &DB{engine: e, now: now, log: o.Log, closing: make(chan struct{})}
-	db.readers = newReaders(max(4, 2*runtime.GOMAXPROCS(0)), db.closing, func(ctx context.Context) (*conn, error) {
-		return connect(ctx, e.read, e.dialect, &db.hook)
-	})
-	db.writer = &writer{
-		dialect: e.dialect,
-		open:    func(ctx context.Context) (*conn, error) { return e.writable(ctx, &db.hook) },
-		check:   e.check,
-		now:     now,
-		log:     o.Log,
-		queue:   make(chan *op, batchSize),
-		closing: db.closing,
-		stopped: make(chan struct{}),
+	db := &DB{engine: e, log: o.Log, closing: make(chan struct{})}
+	clock := o.Now
+	if clock == nil && e.dialect.clock == "" {
+		clock = time.Now
 	}
+	db.now = func(c *conn) time.Time {
+		if clock == nil {
+			return c.began
+		}
+		return toMillis(clock()).time()
+	}
+	db.readers = newLender(e.connections, db.closing, func(ctx context.Context) (*conn, error) {
+		return e.readable(ctx, &db.hook)
+	})
+	db.writer = e.updater(db)
 	db.close = sync.OnceValue(db.shut)
-	go db.writer.run()
 	return db
+}
+
+// Name is what may be shown of where the database is: a path, or a URL without its password.
+func (db *DB) Name() string { return db.engine.name }
+
+// Notifier is a way to the other processes on the database; nil with SQLite, where there are none.
+func (db *DB) Notifier() (*Notifier, error) {
+	if db.engine.wire == nil {
+		return nil, nil //nolint:nilnil // there is none, and nothing is wrong with that
+	}
+	w, err := db.engine.wire(db.log)
+	if err != nil {
+		return nil, db.engine.problem(err)
+	}
+	return newNotifier(w, db.log), nil
 }
 
 // Close finishes the transactions that have begun, refuses those that wait,
@@ -109,15 +153,14 @@ func (db *DB) Close() error { return db.close() }
 
 func (db *DB) shut() error {
 	close(db.closing)
-	<-db.writer.stopped
-	db.readers.close()
-	errs := []error{db.engine.read.Close()} // first: whoever reads keeps the log from being emptied
-	if c := db.writer.conn; c != nil {
-		_, err := c.raw.ExecContext(context.Background(), db.engine.parting)
-		c.discard()
-		errs = append(errs, err)
+	db.readers.close() // first: whoever reads keeps SQLite's log from being emptied
+	var errs []error
+	for _, part := range []func() error{db.engine.read.Close, db.writer.stop, db.engine.write.Close, db.engine.release} {
+		if err := part(); err != nil && !db.engine.dialect.lost(err) { // what is lost is closed
+			errs = append(errs, err)
+		}
 	}
-	return errors.Join(append(errs, db.engine.write.Close(), db.engine.release())...)
+	return errors.Join(errs...)
 }
 
 // Update runs f in a transaction. AfterCommit functions have run when it returns nil;
@@ -144,15 +187,15 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer db.readers.give(c)
+	defer func() { db.readers.give(c) }()
 	if err := db.engine.check(); err != nil {
 		return err
 	}
-	if err := c.begin(db.engine.dialect.beginRead); err != nil {
+	if err := db.readers.begin(&c, db.engine.dialect.beginRead); err != nil {
 		return err
 	}
-	defer c.rollback()
-	t := &tx{conn: c, now: db.now(), readOnly: true}
+	defer func() { c.rollback() }()
+	t := &tx{conn: c, now: db.now(c), readOnly: true}
 	if err := t.run(func(t *tx) error { return f(t) }); err != nil {
 		return err
 	}

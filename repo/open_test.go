@@ -44,7 +44,7 @@ func TestOpen(t *testing.T) {
 		"one that is damaged":        {damage, "it is damaged"},
 		"a directory":                {func(path string) { must(os.Mkdir(path, 0o700)) }, "it is not a file"},
 		"another program's":          {func(path string) { write(path, "CREATE TABLE t (a)") }, "it is the database of another program"},
-		"one of a newer server":      {func(path string) { fresher(path, 999) }, "it was made by a newer server (its schema is version 999, and this server knows up to "},
+		"one of a newer server":      {func(path string) { fresher(path, 999, 998) }, "it was made by a newer server (its schema is version 999 and needs a server that knows 998; this one knows up to "},
 		"one in a missing directory": {func(path string) { must(os.Remove(filepath.Dir(path))) }, "its directory does not exist"},
 		"one that cannot be resolved": {func(path string) {
 			must(os.Symlink("itself", path))
@@ -59,10 +59,18 @@ func TestOpen(t *testing.T) {
 			refused(t, "sqlite:"+path, x.problem) // and nothing was left behind that would say otherwise
 		})
 	}
+	t.Run("takes one of a newer server that says we can work with it", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "restante.db")
+		fresher(path, 999, 3)
+		write(path, "ALTER TABLE messages ADD COLUMN colour TEXT; CREATE TABLE shelves (one INTEGER)") // as it may have been extended
+		db := open(t, repo.Options{URL: path})
+		must(db.Probe(t.Context()))
+	})
 	t.Run("refuses what is kept in no file", func(t *testing.T) {
 		t.Parallel()
-		refused(t, "postgres://user:secret@host/db", "not a kind of database")
-		_, err := repo.Open(t.Context(), repo.Options{URL: "postgres://user:secret@host/db"})
+		refused(t, "mysql://user:secret@host/db", "not a kind of database")
+		_, err := repo.Open(t.Context(), repo.Options{URL: "mysql://user:secret@host/db"})
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
 		}
@@ -119,10 +127,10 @@ func damage(path string) {
 	must(os.WriteFile(path, file, 0o600))
 }
 
-// fresher makes a database whose schema has a version.
-func fresher(path string, version int) {
+// fresher makes a database whose schema has a version, and needs servers that know another one.
+func fresher(path string, version, compatible int) {
 	must(os.WriteFile(path, fresh(), 0o600))
-	write(path, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1)", version))
+	write(path, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1); UPDATE modified SET compatible = %d", version, compatible))
 }
 
 // write runs a statement on whatever is at path.

@@ -1,6 +1,9 @@
 package repo
 
 import (
+	"bytes"
+	"slices"
+
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -84,10 +87,25 @@ func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 	return rendezvous.Backlog(b), err
 }
 
-// Acknowledge forgets the frames below upTo. An acknowledgement that is late, of
-// an earlier epoch, or of what was never numbered changes nothing.
-func (t *tx) Acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) (err error) {
-	defer doing(&err, "acknowledging the frames of session %s below %d", k, upTo)
+// Acknowledge forgets the frames that are acknowledged, in the order of the
+// outboxes. What is late, of an earlier epoch, or of what was never numbered changes nothing.
+func (t *tx) Acknowledge(acks ...rendezvous.Ack) (err error) {
+	defer doing(&err, "acknowledging the frames of %d sessions", len(acks))
+	inOrder := slices.SortedFunc(slices.Values(acks), func(a, b rendezvous.Ack) int {
+		return bytes.Compare(a.Session[:], b.Session[:])
+	})
+	if t.locks() {
+		return t.acknowledgeAtOnce(inOrder)
+	}
+	for _, a := range inOrder {
+		if err := t.acknowledge(a.Session, a.Epoch, a.UpTo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *tx) acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) error {
 	moved, err := t.exec(`
 		UPDATE outboxes
 		SET kept = ?,

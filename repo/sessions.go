@@ -60,7 +60,14 @@ func ending(e *session.Ending) (at *millis, why *session.Reason) {
 // Session loads a session.
 func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
 	defer doing(&err, "loading session %s", k)
-	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`, digest(k))
+	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`+t.lock("s"), digest(k))
+	return row.session(), err
+}
+
+// IdleSession loads a session, unless another transaction has it.
+func (t *tx) IdleSession(k session.Key) (_ rendezvous.Session, err error) {
+	defer doing(&err, "loading session %s if it is idle", k)
+	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`+t.lockIdle("s"), digest(k))
 	return row.session(), err
 }
 
@@ -78,7 +85,7 @@ func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous
 func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
 	defer doing(&err, "loading a side's live session")
 	row, err := one[sessionRow](t, selectSession+`
-		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`, app, side)
+		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`+t.lock("s"), app, side)
 	return row.session(), err
 }
 
@@ -118,8 +125,8 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 	for _, query := range []string{
 		`DELETE FROM subscriptions WHERE session = ?`,
 		`DELETE FROM replies WHERE session = ?`,
-		`DELETE FROM frames WHERE session = ?`,
 		`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`,
+		`DELETE FROM frames WHERE session = ?`, // after its outbox, which guards them
 	} {
 		if _, err = t.exec(query, digest(k)); err != nil {
 			return err
@@ -131,6 +138,9 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 // DeleteSession removes it and all that it has.
 func (t *tx) DeleteSession(k session.Key) (err error) {
 	defer doing(&err, "deleting session %s", k)
+	if err = t.lockOutbox(k); err != nil {
+		return err
+	}
 	_, err = t.exec(`DELETE FROM sessions WHERE key = ?`, digest(k))
 	return err
 }
@@ -200,6 +210,9 @@ func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
 	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b rendezvous.Sighting) int {
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})
+	if t.locks() {
+		return t.sightedAtOnce(inOrder)
+	}
 	for _, s := range inOrder {
 		if _, err = t.exec(`
 			UPDATE sessions SET seen = ?, sweep_at = ?

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
@@ -30,7 +31,10 @@ func newSQLite() *dialect {
 		unavailable: sqliteUnavailable,
 		unknown:     sqliteUnknown,
 		watch:       watchSQLite,
+		again:       func(error) bool { return false },
+		lost:        lostConnection,
 	}
+	d.schema.Text = "TEXT"
 	d.schema.Identity = "INTEGER PRIMARY KEY AUTOINCREMENT" // keys are never used again
 	d.schema.Clustered = " WITHOUT ROWID"
 	return d
@@ -47,7 +51,10 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 		return nil, err
 	}
 	sqlx.BindDriver("sqlite", sqlx.QUESTION) // sqlx knows the driver only by its other name
-	e := &engine{dialect: newSQLite(), parting: "PRAGMA wal_checkpoint(TRUNCATE)", release: release}
+	e := &engine{
+		dialect: newSQLite(), release: release, name: path, connections: max(4, 2*runtime.GOMAXPROCS(0)),
+		problem: func(err error) error { return sqliteProblem(path, err) },
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(sqliteProblem(path, err), e.abandon())
@@ -74,7 +81,8 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 		return nil, err
 	}
 	e.check = files.check
-	e.writable = func(ctx context.Context, h *hook) (*conn, error) {
+	e.readable = func(ctx context.Context, h *hook) (*conn, error) { return connect(ctx, e.read, e.dialect, h) }
+	writable := func(ctx context.Context, h *hook) (*conn, error) {
 		c, err := connect(ctx, e.write, e.dialect, h)
 		if err != nil {
 			return nil, err
@@ -86,6 +94,7 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 		}
 		return c, nil
 	}
+	e.updater = func(db *DB) updater { return newWriter(db, writable) }
 	return e, nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"restante/rendezvous"
 	"restante/repo"
+	"restante/repo/pgtest"
 	"restante/repo/repotest"
 )
 
@@ -26,7 +27,16 @@ func TestMain(m *testing.M) {
 		return
 	}
 	must(flag.Set("rapid.checks", "40")) // unless the command line says otherwise
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(stopping{m})
+}
+
+// stopping stops PostgreSQL after the tests.
+type stopping struct{ *testing.M }
+
+// Run runs the tests.
+func (m stopping) Run() int {
+	defer pgtest.Stop()
+	return m.M.Run()
 }
 
 func TestStore(t *testing.T) {
@@ -42,7 +52,7 @@ func TestStore(t *testing.T) {
 			return db
 		})
 	})
-	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements) })
+	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements, common, 50) })
 	t.Run("visits no whole table", func(t *testing.T) { noneScans(t, statements) })
 }
 

@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"reflect"
@@ -36,8 +37,8 @@ func (t *tx) AfterCommit(f func()) { t.after = append(t.after, f) }
 // run calls f, and tells what becomes of the transaction.
 func (t *tx) run(f func(*tx) error) error {
 	err := guarded(func() error { return f(t) })
-	if err == nil {
-		err = t.failed
+	if err == nil || t.conn.dialect.again(t.failed) { // which says more than whatever f made of it
+		err = cmp.Or(t.failed, err)
 	}
 	t.failed = errReturned
 	return err
@@ -66,6 +67,27 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	})
 	t.changed = t.changed || n > 0
 	return n, err
+}
+
+// locks tells whether what is loaded has to be locked, so that it stays as it is until
+// this transaction ends: SQLite lets only one write at a time.
+func (t *tx) locks() bool { return !t.readOnly && t.conn.dialect.concurrent }
+
+// lock has a SELECT lock the rows of a table that it finds. Others may still refer to
+// them, as frames do to their session.
+func (t *tx) lock(of string) string {
+	if !t.locks() {
+		return ""
+	}
+	return " FOR NO KEY UPDATE OF " + of
+}
+
+// lockIdle is lock for a SELECT that is to find nothing where another transaction has the row.
+func (t *tx) lockIdle(of string) string {
+	if !t.locks() {
+		return ""
+	}
+	return t.lock(of) + " SKIP LOCKED"
 }
 
 // do runs a statement, unless one has failed before.

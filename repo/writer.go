@@ -24,7 +24,7 @@ type writer struct {
 	dialect *dialect
 	open    func(context.Context) (*conn, error) // a connection that can write
 	check   func() error                         // fails while the database is not where it was
-	now     func() time.Time
+	now     func(*conn) time.Time
 	log     *slog.Logger
 
 	queue   chan *op
@@ -32,6 +32,36 @@ type writer struct {
 	stopped chan struct{} // closed: nothing runs any more
 
 	conn *conn // the writer's goroutine's own; nil until it is needed
+}
+
+// newWriter starts the writer.
+func newWriter(db *DB, open func(context.Context, *hook) (*conn, error)) *writer {
+	w := &writer{
+		dialect: db.engine.dialect,
+		open:    func(ctx context.Context) (*conn, error) { return open(ctx, &db.hook) },
+		check:   db.engine.check,
+		now:     db.now,
+		log:     db.log,
+		queue:   make(chan *op, batchSize),
+		closing: db.closing,
+		stopped: make(chan struct{}),
+	}
+	go w.run()
+	return w
+}
+
+// stop waits for the writer to end, and empties the log of the file.
+func (w *writer) stop() error {
+	<-w.stopped
+	if w.conn == nil {
+		return nil
+	}
+	defer w.conn.discard()
+	if w.conn.broken {
+		return nil // the next to open the file does it
+	}
+	_, err := w.conn.raw.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+	return err
 }
 
 // op is one Update: a member of the batch that it runs in.
@@ -162,7 +192,7 @@ func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
 		return nil, nil // all have left
 	}
 	if changed {
-		if err := c.stamp(w.now()); err != nil {
+		if err := c.stamp(w.now(c)); err != nil {
 			return members, err
 		}
 	}
@@ -199,7 +229,7 @@ func (w *writer) member(c *conn, o *op) error {
 	if err := c.savepoint(); err != nil {
 		return err
 	}
-	o.tx = &tx{conn: c, now: w.now()}
+	o.tx = &tx{conn: c, now: w.now(c)}
 	o.err = apart(func() error { return o.tx.run(o.f) })
 	if !c.open {
 		return cmp.Or(o.err, errEnded)

@@ -48,13 +48,15 @@ var concurrency = []test{
 		var first atomic.Int64
 		w.together(func(int) {
 			made := false
-			w.update(func(tx rendezvous.Tx) {
+			w.must(w.store.Update(w.Context(), func(tx rendezvous.Tx) error { // which may run again: it returns its errors
 				_, err := tx.Nameplate(app, "1")
 				made = errors.Is(err, rendezvous.ErrNotFound)
-				if made {
-					w.nameplate(tx, "1", w.mailbox(tx))
+				if !made {
+					return nil
 				}
-			})
+				m := w.mailbox(tx)
+				return tx.CreateNameplate(rendezvous.Nameplate{App: app, ID: "1", Mailbox: m.Key, Created: at(0), StaleAt: at(1)})
+			}))
 			if made {
 				first.Add(1)
 			}

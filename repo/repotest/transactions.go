@@ -193,7 +193,9 @@ func writes(m rendezvous.Mailbox, n rendezvous.Nameplate) map[string]func(rendez
 		"Subscribe":     func(tx rendezvous.Tx) error { _, err := tx.Subscribe(key(1), m.Key); return err },
 		"Unsubscribe":   func(tx rendezvous.Tx) error { return tx.Unsubscribe(key(1), m.Key) },
 		"Send":          func(tx rendezvous.Tx) error { _, err := tx.Send(key(1), frame); return err },
-		"Acknowledge":   func(tx rendezvous.Tx) error { return tx.Acknowledge(key(1), 1, 0) },
+		"Acknowledge": func(tx rendezvous.Tx) error {
+			return tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 1, UpTo: 0})
+		},
 		"CreateMailbox": func(tx rendezvous.Tx) error {
 			_, err := tx.CreateMailbox(rendezvous.NewMailbox(app, "x", 1, at(0)))
 			return err

@@ -5,8 +5,8 @@
 -- +goose Up
 CREATE TABLE mailboxes (
 	key           [[.Identity]],
-	app           TEXT   NOT NULL,
-	id            TEXT   NOT NULL,
+	app           [[.Text]]   NOT NULL,
+	id            [[.Text]]   NOT NULL,
 	created       BIGINT NOT NULL,
 	updated       BIGINT NOT NULL,
 	ttl           BIGINT NOT NULL CHECK (ttl > 0),
@@ -21,12 +21,12 @@ CREATE INDEX mailboxes_stale ON mailboxes (stale_at, key);
 
 CREATE TABLE mailbox_sides (
 	mailbox BIGINT NOT NULL REFERENCES mailboxes (key) ON DELETE CASCADE,
-	app     TEXT   NOT NULL,
-	side    TEXT   NOT NULL,
+	app     [[.Text]]   NOT NULL,
+	side    [[.Text]]   NOT NULL,
 	entered BIGINT NOT NULL,
 	opened  BIGINT,
 	closed  BIGINT,
-	mood    TEXT CHECK (mood IN ('happy', 'lonely', 'scary', 'errory')),
+	mood    [[.Text]] CHECK (mood IN ('happy', 'lonely', 'scary', 'errory')),
 	PRIMARY KEY (mailbox, side),
 	CONSTRAINT mood_iff_closed CHECK ((closed IS NULL) = (mood IS NULL))
 )[[.Clustered]];
@@ -36,17 +36,17 @@ CREATE INDEX mailbox_sides_in ON mailbox_sides (app, side, mailbox) WHERE closed
 CREATE TABLE messages (
 	mailbox   BIGINT NOT NULL REFERENCES mailboxes (key) ON DELETE CASCADE,
 	position  BIGINT NOT NULL CHECK (position > 0),
-	side      TEXT   NOT NULL,
-	phase     TEXT   NOT NULL,
+	side      [[.Text]]   NOT NULL,
+	phase     [[.Text]]   NOT NULL,
 	body      BYTEA  NOT NULL,
-	id        TEXT,
+	id        [[.Text]],
 	received  BIGINT NOT NULL,
 	PRIMARY KEY (mailbox, position)
 )[[.Clustered]];
 
 CREATE TABLE nameplates (
-	app      TEXT   NOT NULL,
-	id       TEXT   NOT NULL,
+	app      [[.Text]]   NOT NULL,
+	id       [[.Text]]   NOT NULL,
 	-- The number, where it is one that the server would allocate.
 	number   BIGINT CHECK (number BETWEEN 1 AND 999999),
 	mailbox  BIGINT NOT NULL REFERENCES mailboxes (key),
@@ -63,9 +63,9 @@ CREATE INDEX nameplates_number ON nameplates (app, number) WHERE number IS NOT N
 CREATE INDEX nameplates_waiting ON nameplates (app, id) WHERE waiting = 1;
 
 CREATE TABLE claims (
-	app       TEXT   NOT NULL,
-	nameplate TEXT   NOT NULL,
-	side      TEXT   NOT NULL,
+	app       [[.Text]]   NOT NULL,
+	nameplate [[.Text]]   NOT NULL,
+	side      [[.Text]]   NOT NULL,
 	since     BIGINT NOT NULL,
 	released  BIGINT,
 	-- Not app first: to find what a side holds, SQLite would walk through the app's claims.
@@ -77,9 +77,9 @@ CREATE INDEX claims_held ON claims (app, side, nameplate) WHERE released IS NULL
 
 CREATE TABLE sessions (
 	key      BYTEA  NOT NULL PRIMARY KEY,
-	app      TEXT   NOT NULL,
-	side     TEXT   NOT NULL,
-	address  TEXT   NOT NULL,
+	app      [[.Text]]   NOT NULL,
+	side     [[.Text]]   NOT NULL,
+	address  [[.Text]]   NOT NULL,
 	began    BIGINT NOT NULL,
 	-- Rises with each session that begins with the same side: the last one owns it.
 	turn     BIGINT NOT NULL CHECK (turn > 0),
@@ -89,7 +89,7 @@ CREATE TABLE sessions (
 	grace    BIGINT NOT NULL CHECK (grace >= 0),
 	used     BIGINT NOT NULL CHECK (used IN (0, 1)),
 	ended    BIGINT,
-	reason   TEXT CHECK (reason IN ('expired', 'replaced', 'deleted', 'overflow')),
+	reason   [[.Text]] CHECK (reason IN ('expired', 'replaced', 'deleted', 'overflow')),
 	sweep_at BIGINT NOT NULL,
 	CONSTRAINT reason_iff_ended CHECK ((ended IS NULL) = (reason IS NULL))
 )[[.Clustered]];
@@ -135,19 +135,19 @@ CREATE INDEX subscriptions_session ON subscriptions (session);
 
 -- What is remembered of what is gone. Results as in rendezvous.Result.
 CREATE TABLE usage_nameplates (
-	app     TEXT   NOT NULL,
+	app     [[.Text]]   NOT NULL,
 	started BIGINT NOT NULL,
 	waiting BIGINT,
 	total   BIGINT NOT NULL,
-	result  TEXT   NOT NULL CHECK (result IN ('happy', 'lonely', 'pruney', 'crowded', 'quiet'))
+	result  [[.Text]]   NOT NULL CHECK (result IN ('happy', 'lonely', 'pruney', 'crowded', 'quiet'))
 );
 CREATE TABLE usage_mailboxes (
-	app           TEXT   NOT NULL,
+	app           [[.Text]]   NOT NULL,
 	for_nameplate BIGINT NOT NULL CHECK (for_nameplate IN (0, 1)),
 	started       BIGINT NOT NULL,
 	waiting       BIGINT,
 	total         BIGINT NOT NULL,
-	result        TEXT   NOT NULL CHECK (result IN ('happy', 'lonely', 'scary', 'errory', 'pruney', 'crowded', 'quiet'))
+	result        [[.Text]]   NOT NULL CHECK (result IN ('happy', 'lonely', 'scary', 'errory', 'pruney', 'crowded', 'quiet'))
 );
 
 -- When the last modification was committed: one row.

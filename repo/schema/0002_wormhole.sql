@@ -9,9 +9,9 @@ ALTER TABLE modified ADD COLUMN room BYTEA;
 
 -- Which clients come, in the words of the reference server's usage database.
 CREATE TABLE client_versions (
-	app            TEXT   NOT NULL,
-	side           TEXT   NOT NULL,
+	app            [[.Text]]   NOT NULL,
+	side           [[.Text]]   NOT NULL,
 	connected      BIGINT NOT NULL,
-	implementation TEXT,
-	version        TEXT
+	implementation [[.Text]],
+	version        [[.Text]]
 );

@@ -1,0 +1,18 @@
+package pgtest
+
+import "syscall"
+
+const (
+	interrupt = syscall.SIGINT  // end transactions, and stop
+	quit      = syscall.SIGQUIT // stop at once; the next start recovers
+)
+
+// attributes are those of a process that is not root's and is killed when this one
+// dies, however it does.
+func attributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if who := whom(); who != nil {
+		a.Credential = &syscall.Credential{Uid: who.Uid, Gid: who.Gid}
+	}
+	return a
+}

@@ -1,0 +1,326 @@
+package repo
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+	"github.com/pressly/goose/v3"
+	gooselock "github.com/pressly/goose/v3/lock"
+)
+
+const (
+	// DefaultConnections is how many connections a PostgreSQL database is asked for: more
+	// transactions than that at once are no faster, and wait here instead of there.
+	DefaultConnections = 16
+
+	// postgresClock is the time as it is, not as it was when the transaction began.
+	postgresClock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+	// postgresSilence is for how long the database may say nothing, while it is asked for
+	// something, before it is taken for gone. It ends statements by itself before that.
+	postgresSilence = 10 * time.Second
+	// postgresConnect is how long a connection may take to come about.
+	postgresConnect = 5 * time.Second
+)
+
+// postgresSettings bound how long a statement takes, and waits for a lock.
+var postgresSettings = [][2]string{
+	{"statement_timeout", "8000"},
+	{"lock_timeout", "5000"},
+	{"idle_in_transaction_session_timeout", "30000"},
+}
+
+func newPostgres(pooled bool) *dialect {
+	d := &dialect{
+		goose:       goose.DialectPostgres,
+		beginRead:   "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", // one snapshot
+		beginWrite:  "BEGIN ISOLATION LEVEL READ COMMITTED",             // and locks: see docs/decisions/0012
+		clock:       postgresClock,
+		locker:      postgresLocker(pooled),
+		concurrent:  true,
+		unprepared:  pooled,
+		unavailable: postgresUnavailable,
+		unknown:     postgresUnknown,
+		again:       postgresAgain,
+		exhausted:   postgresExhausted,
+		lost:        postgresLost,
+		watch:       func(*sqlx.Conn, func()) error { return nil }, // it ends a transaction only with an error
+	}
+	if pooled {
+		var settings strings.Builder
+		for _, s := range postgresSettings {
+			settings.WriteString("; SET LOCAL " + s[0] + " = " + s[1])
+		}
+		d.beginRead += settings.String()
+		d.beginWrite += settings.String()
+	}
+	d.schema.Identity = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+	d.schema.Text = `TEXT COLLATE "C"` // in the order of the bytes, as SQLite and Go have it
+	return d
+}
+
+// postgresLocker is an advisory lock, which a connection holds; behind a pooler, a row.
+func postgresLocker(pooled bool) func() (goose.ProviderOption, error) {
+	if pooled {
+		return func() (goose.ProviderOption, error) {
+			l, err := gooselock.NewPostgresTableLocker()
+			return goose.WithLocker(l), err
+		}
+	}
+	return func() (goose.ProviderOption, error) {
+		l, err := gooselock.NewPostgresSessionLocker(gooselock.WithLockTimeout(1, 300))
+		return goose.WithSessionLocker(l), err
+	}
+}
+
+// openPostgres connects to a database and brings its schema up to date.
+func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
+	problem := func(err error) error { return postgresProblem(o.URL, err) }
+	address := o.URL
+	if !o.Pooled {
+		for _, s := range postgresSettings {
+			if address, err = withParameter(address, s[0], s[1]); err != nil {
+				return nil, problem(err)
+			}
+		}
+	}
+	pool, err := postgresPool(address)
+	if err != nil {
+		return nil, problem(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(problem(err), pool.Close())
+		}
+	}()
+	e := &engine{
+		dialect: newPostgres(o.Pooled), read: pool, write: pool, connections: o.Connections,
+		check: func() error { return nil }, release: func() error { return nil }, problem: problem,
+		name: shown(o.URL), wire: func(log *slog.Logger) (wire, error) { return postgresWire(o, log) },
+	}
+	if e.connections < 1 {
+		e.connections = DefaultConnections
+	}
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, pool.DB, e.dialect); err != nil {
+		return nil, err
+	}
+	e.readable = func(ctx context.Context, h *hook) (*conn, error) { return connect(ctx, pool, e.dialect, h) }
+	e.updater = func(db *DB) updater {
+		return &writers{dialect: e.dialect, conns: db.readers, now: db.now, log: db.log, retried: o.Retried, every: stampEvery}
+	}
+	return e, nil
+}
+
+// postgresWire is the way to the other processes on the database.
+func postgresWire(o Options, log *slog.Logger) (wire, error) {
+	if o.Pooled {
+		return newPolling(o.URL, log)
+	}
+	return newListening(o.URL, log)
+}
+
+// postgresPool is the connections to a database, of which none is open yet.
+func postgresPool(address string) (*sqlx.DB, error) {
+	connector, err := pq.NewConnector(address)
+	if err != nil {
+		return nil, errNoURL
+	}
+	connector.Dialer(watchful{postgresSilence})
+	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
+}
+
+// watchful dials connections on which whoever waits for an answer waits only so long: the
+// other end may have vanished without a word.
+type watchful struct{ silence time.Duration }
+
+// Dial implements pq.Dialer.
+func (w watchful) Dial(network, address string) (net.Conn, error) {
+	return w.DialTimeout(network, address, postgresConnect)
+}
+
+// DialTimeout implements pq.Dialer.
+func (w watchful) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return w.DialContext(ctx, network, address)
+}
+
+// DialContext implements pq.DialerContext.
+func (w watchful) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresConnect)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return watchedConn{c, w.silence}, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	silence time.Duration
+}
+
+// Read waits for as long as the database may be silent.
+func (c watchedConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+// Write waits for as long as the database may take nothing in.
+func (c watchedConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// sqlState is PostgreSQL's code of an error, empty for one that is not PostgreSQL's.
+func sqlState(err error) string {
+	if e, ok := errors.AsType[*pq.Error](err); ok {
+		return string(e.Code)
+	}
+	return ""
+}
+
+// postgresAgain tells the errors of whoever lost against another: a serialization failure,
+// a deadlock, or both making the same thing, which the second will find.
+func postgresAgain(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01", "23505":
+		return true
+	}
+	return false
+}
+
+// postgresExhausted is what to make of one that lost too often. What always finds that the
+// thing it makes is there is at fault itself.
+func postgresExhausted(err error) error {
+	if sqlState(err) == "23505" {
+		return err
+	}
+	return unavailable(err)
+}
+
+// postgresUnavailable tells the errors of the storage from faults of ours, by class.
+func postgresUnavailable(err error) bool {
+	state := sqlState(err)
+	if state == "" {
+		return false
+	}
+	switch state[:2] {
+	case "08", "53", "57", "58", "28", "3D", "XX": // connection, resources, operator, system, credentials, catalog, internal
+		return true
+	}
+	switch state {
+	case "25006", "55P03": // it has become a standby; a lock was not to be had
+		return true
+	}
+	return false
+}
+
+// postgresLost tells the errors after which a connection is of no use: all that are not
+// PostgreSQL's answer to a statement, and those with which it ends.
+func postgresLost(err error) bool {
+	if lostConnection(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return true
+	}
+	if _, ok := errors.AsType[net.Error](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*pq.Error](err)
+	return ok && (e.Severity == "FATAL" || e.Severity == "PANIC")
+}
+
+// postgresUnknown tells the errors of a COMMIT that may have been done nevertheless.
+func postgresUnknown(err error) bool {
+	state := sqlState(err)
+	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
+}
+
+var errNoURL = errors.New("not a URL of a database") // says no more: there may be a password in it
+
+// withParameter is a database's URL with a parameter of the connection set, unless it has one.
+func withParameter(address, name, value string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", errNoURL
+	}
+	q := u.Query()
+	if !q.Has(name) {
+		q.Set(name, value)
+	}
+	u.RawQuery = q.Encode()
+	return u.String(), nil
+}
+
+// shown is a database's URL without what is nobody's business.
+func shown(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "postgres://…"
+	}
+	host := u.Host
+	if host == "" {
+		host = u.Query().Get("host")
+	}
+	return "postgres://" + host + "/" + strings.TrimPrefix(u.Path, "/")
+}
+
+// postgresProblem is the OpenError for what kept a database from being opened.
+func postgresProblem(address string, err error) error {
+	if e, ok := errors.AsType[*OpenError](err); ok {
+		e.Path = shown(address)
+		return e
+	}
+	if errors.Is(err, context.Canceled) {
+		return err // whoever opens it gave up
+	}
+	p := &OpenError{Path: shown(address), Err: err}
+	state := sqlState(err)
+	switch {
+	case errors.Is(err, errNoURL):
+		p.Problem, p.Hint = "this is not a URL that PostgreSQL knows", "write it like postgres://user:password@host:5432/restante?sslmode=require"
+	case state == "3D000":
+		p.Problem, p.Hint = "there is no such database", "make it with the command: createdb NAME"
+	case strings.HasPrefix(state, "28"):
+		p.Problem, p.Hint = "it does not let this user in", "look at the user, the password and pg_hba.conf"
+	case state == "42501":
+		p.Problem, p.Hint = "this user may not make tables in it", "let the user own the database"
+	case state == "25006":
+		p.Problem, p.Hint = "it can only be read", "name the primary, not a standby; target_session_attrs=read-write in the URL finds it among several hosts"
+	case strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"):
+		p.Problem, p.Hint = "it takes no connection now ("+message(err)+")", "try again when it does"
+	case strings.Contains(err.Error(), "SSL is not enabled"):
+		p.Problem, p.Hint = "it does not speak TLS", "add sslmode=disable to the URL if the way to it is safe without"
+	case state == "":
+		p.Problem, p.Hint = "it cannot be reached ("+message(err)+")", "look whether it runs, and at host and port"
+	default:
+		p.Problem, p.Hint = "it cannot be made ready ("+message(err)+")", "if that does not tell what to do, please report it"
+	}
+	return p
+}
+
+// message is what an error says, without what it is about.
+func message(err error) string {
+	if e, ok := errors.AsType[*pq.Error](err); ok {
+		return e.Message
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,74 @@
+package repo
+
+import (
+	"time"
+
+	"github.com/lib/pq"
+
+	"restante/rendezvous"
+)
+
+// What concerns many rows is one statement on PostgreSQL: their locks are held for as
+// long as it takes, and others need them. Each takes its locks in the order of the keys.
+
+// sightedAtOnce is Sighted.
+func (t *tx) sightedAtOnce(seen []rendezvous.Sighting) error {
+	keys := make(pq.ByteaArray, len(seen))
+	times, sweeps := make(pq.Int64Array, len(seen)), make(pq.Int64Array, len(seen))
+	for i, s := range seen {
+		keys[i], times[i], sweeps[i] = s.Key[:], s.Seen.UnixMilli(), s.SweepAt.UnixMilli()
+	}
+	_, err := t.exec(`
+		WITH news AS (SELECT * FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS n (key, seen, sweep_at)),
+		locked AS (
+			SELECT s.key, n.seen, n.sweep_at FROM sessions AS s JOIN news AS n ON n.key = s.key
+			WHERE s.seen < n.seen AND s.ended IS NULL
+			ORDER BY s.key
+			FOR NO KEY UPDATE OF s)
+		UPDATE sessions AS s SET seen = l.seen, sweep_at = l.sweep_at
+		FROM locked AS l WHERE l.key = s.key`, keys, times, sweeps)
+	return err
+}
+
+// heldAtOnce is HeldBySockets.
+func (t *tx) heldAtOnce(mailboxes []rendezvous.MailboxKey, at time.Time) error {
+	keys := make(pq.Int64Array, len(mailboxes))
+	for i, k := range mailboxes {
+		keys[i] = int64(k)
+	}
+	_, err := t.exec(`
+		WITH locked AS (
+			SELECT m.key FROM mailboxes AS m
+			WHERE m.key = ANY (?::bigint[]) AND m.held < ?
+			ORDER BY m.key
+			FOR NO KEY UPDATE OF m)
+		UPDATE mailboxes AS m SET held = ?
+		FROM locked AS l WHERE l.key = m.key`, keys, toMillis(at), toMillis(at))
+	return err
+}
+
+// acknowledgeAtOnce is Acknowledge.
+func (t *tx) acknowledgeAtOnce(acks []rendezvous.Ack) error {
+	keys := make(pq.ByteaArray, len(acks))
+	epochs, upTo := make(pq.Int64Array, len(acks)), make(pq.Int64Array, len(acks))
+	for i, a := range acks {
+		keys[i], epochs[i], upTo[i] = a.Session[:], int64(a.Epoch), int64(a.UpTo)
+	}
+	_, err := t.exec(`
+		WITH acks AS (SELECT * FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS a (session, epoch, up_to)),
+		locked AS (
+			SELECT o.session, a.up_to FROM outboxes AS o
+			JOIN acks AS a ON a.session = o.session
+			JOIN sessions AS s ON s.key = a.session AND s.epoch = a.epoch
+			WHERE o.kept < a.up_to AND o.next >= a.up_to
+			ORDER BY o.session
+			FOR NO KEY UPDATE OF o),
+		gone AS (
+			DELETE FROM frames AS f USING locked AS l
+			WHERE f.session = l.session AND f.seq < l.up_to
+			RETURNING f.session, LENGTH(f.payload) AS size)
+		UPDATE outboxes AS o
+		SET kept = l.up_to, bytes = o.bytes - COALESCE((SELECT SUM(g.size) FROM gone AS g WHERE g.session = l.session), 0)
+		FROM locked AS l WHERE l.session = o.session`, keys, epochs, upTo)
+	return err
+}

@@ -1,0 +1,58 @@
+package repo
+
+import (
+	"errors"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// Where several transactions write at once, they take their locks in this order, so that
+// no two wait for each other: the session that acts; the mailboxes it touches, in the order
+// of their keys; outboxes, in the order of theirs. A mailbox's row guards its sides, its
+// messages, its subscriptions and the nameplate that points to it, which have no locks of their own.
+
+// lockMailboxOf locks the mailbox behind a nameplate, if there is one, and tells which it is;
+// 0 where there is none, or no need.
+func (t *tx) lockMailboxOf(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
+	if !t.locks() {
+		return 0, nil
+	}
+	k, err := one[rendezvous.MailboxKey](t, `
+		SELECT m.key FROM mailboxes AS m
+		JOIN nameplates AS n ON n.mailbox = m.key
+		WHERE n.app = ? AND n.id = ?
+		FOR NO KEY UPDATE OF m`, app, id)
+	if errors.Is(err, rendezvous.ErrNotFound) {
+		return 0, nil
+	}
+	return k, err
+}
+
+// lockAllOf locks the mailboxes that a side is in, and those behind the nameplates that it holds.
+func (t *tx) lockAllOf(app rendezvous.AppID, side rendezvous.Side) error {
+	if !t.locks() {
+		return nil
+	}
+	_, err := all[rendezvous.MailboxKey](t, `
+		SELECT m.key FROM mailboxes AS m
+		WHERE m.key IN (
+			SELECT mailbox FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL
+			UNION
+			SELECT n.mailbox FROM claims AS c
+			JOIN nameplates AS n ON n.app = c.app AND n.id = c.nameplate
+			WHERE c.app = ? AND c.side = ? AND c.released IS NULL)
+		ORDER BY m.key
+		FOR NO KEY UPDATE OF m`, app, side, app, side)
+	return err
+}
+
+// lockOutbox locks the outbox of a session that will be deleted: else who has the outbox
+// would wait for the session, while this waits for the outbox.
+func (t *tx) lockOutbox(k session.Key) error {
+	if !t.locks() {
+		return nil
+	}
+	_, err := all[int](t, `SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
+	return err
+}

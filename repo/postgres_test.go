@@ -1,0 +1,163 @@
+package repo_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/repo/pgtest"
+	"restante/repo/repotest"
+)
+
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	statements := new(sync.Map)
+	t.Run("keeps every promise", func(t *testing.T) {
+		repotest.Run(t, func(t *testing.T) rendezvous.Store {
+			db := openPostgres(t, repo.Options{})
+			repo.StampEach(db)
+			repo.SetHook(db, func(query string) error {
+				statements.Store(query, true)
+				return nil
+			})
+			return db
+		})
+	})
+	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements, postgres, 6) })
+	t.Run("visits no whole table", func(t *testing.T) { noneScansPostgres(t, statements) })
+}
+
+// openPostgres opens a store in a database of its own.
+func openPostgres(tb testing.TB, o repo.Options) *repo.DB {
+	tb.Helper()
+	o.URL = newDatabase(tb)
+	return open(tb, o)
+}
+
+// newDatabase is the URL of a database that was just made.
+func newDatabase(tb testing.TB) string {
+	tb.Helper()
+	return pgtest.Shared(tb).Copy(tb, freshDatabase(tb))
+}
+
+// made is the database that the others are copies of.
+var made struct {
+	sync.Mutex
+	url string
+}
+
+func freshDatabase(tb testing.TB) string {
+	tb.Helper()
+	made.Lock()
+	defer made.Unlock()
+	if made.url == "" {
+		c := pgtest.Shared(tb)
+		c.Exec(tb, "postgres", "CREATE DATABASE fresh")
+		db, err := repo.Open(context.Background(), repo.Options{URL: c.URL("fresh"), Now: func() time.Time { return time.UnixMilli(0) }})
+		must(err)
+		must(db.Close())
+		made.url = c.URL("fresh")
+	}
+	return made.url
+}
+
+// TestReplicasStartTogether is several servers that find an empty database at the same time.
+func TestReplicasStartTogether(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Database(t)
+	var together sync.WaitGroup
+	for range 4 {
+		together.Go(func() {
+			db, err := repo.Open(t.Context(), repo.Options{URL: url})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer db.Close()
+			if err := db.Probe(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	together.Wait()
+}
+
+// TestPostgresProblems is what keeps a database from being opened, in words that help.
+func TestPostgresProblems(t *testing.T) {
+	t.Parallel()
+	c := pgtest.Shared(t)
+	c.Exec(t, "postgres", "CREATE ROLE nobody_here LOGIN")
+	for name, x := range map[string]struct{ url, problem string }{
+		"no such database":  {c.URL("missing"), "there is no such database"},
+		"nobody listens":    {"postgres://user:secret@127.0.0.1:1/db", "it cannot be reached (connect: connection refused)"},
+		"no TLS":            {"postgres://postgres:secret@" + c.Address() + "/postgres?sslmode=require", "it does not speak TLS"},
+		"not a URL":         {"postgres://user:secret@%zz/", "this is not a URL"},
+		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be made ready (unrecognized configuration parameter"},
+		"a user without rights": {
+			strings.Replace(c.Database(t), "user=postgres", "user=nobody_here", 1), "this user may not make tables in it",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := repo.Open(t.Context(), repo.Options{URL: x.url})
+			if err == nil {
+				t.Fatal("it was opened")
+			}
+			if !strings.Contains(err.Error(), x.problem) {
+				t.Errorf("%q, want %q", err, x.problem)
+			}
+			if strings.Contains(strings.ReplaceAll(err.Error(), `"secret"`, ""), "secret") {
+				t.Errorf("%q tells a password", err)
+			}
+		})
+	}
+}
+
+// TestManyAllocateAtOnce is 32 clients of one app on three replicas that allocate nameplates
+// and claim each other's: none gets another's, and none hears of what they lost against.
+func TestManyAllocateAtOnce(t *testing.T) {
+	t.Parallel()
+	url := newDatabase(t)
+	var replicas []*rendezvous.Service
+	for range 3 {
+		db := open(t, repo.Options{URL: url})
+		replicas = append(replicas, &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)})
+	}
+	var mu sync.Mutex
+	taken := map[rendezvous.NameplateID]int{}
+	var together sync.WaitGroup
+	for i := range 32 {
+		together.Go(func() {
+			for round := range 4 {
+				side := rendezvous.Side(fmt.Sprintf("%d-%d", i, round))
+				got, err := replicas[(i+round)%3].AllocateFor(t.Context(), rendezvous.Peer{App: "app", Side: side})
+				if err != nil {
+					t.Errorf("allocate: %v", err)
+					return
+				}
+				mu.Lock()
+				taken[got.Nameplate]++
+				mu.Unlock()
+				partner, err := replicas[(i+round+1)%3].ClaimFor(t.Context(), rendezvous.Peer{App: "app", Side: "partner of " + side}, got.Nameplate)
+				if err != nil || partner.Mailbox != got.Mailbox {
+					t.Errorf("claim: %v, %v, want %v", partner, err, got)
+				}
+			}
+		})
+	}
+	together.Wait()
+	for id, n := range taken {
+		if n > 1 {
+			t.Errorf("%d clients got nameplate %s", n, id)
+		}
+	}
+	if len(taken) != 32*4 {
+		t.Errorf("%d nameplates, want %d", len(taken), 32*4)
+	}
+}

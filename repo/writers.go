@@ -1,0 +1,113 @@
+package repo
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// attempts is how often a transaction is run that loses against others.
+	attempts = 20
+	// attemptPause grows with each of them, and is drawn between nothing and that.
+	attemptPause = 2 * time.Millisecond
+	// stampEvery is how far the time of the last modification may lag behind: if each wrote it,
+	// all would wait for that row.
+	stampEvery = time.Second
+)
+
+// writers runs each Update in a transaction of its own, several at once.
+type writers struct {
+	dialect *dialect
+	conns   *lender
+	now     func(*conn) time.Time
+	log     *slog.Logger
+	retried *atomic.Int64
+	every   time.Duration // stampEvery
+
+	stamped atomic.Int64 // unix milliseconds: the last modification's time that this process wrote
+}
+
+// do runs f on a connection, on a goroutine of its own: the caller may leave.
+func (w *writers) do(ctx context.Context, f func(*tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c, err := w.conns.take(ctx)
+	if err != nil {
+		return err
+	}
+	outcome := make(chan error, 1)
+	go func() {
+		err := errExited
+		defer func() {
+			w.conns.give(c)
+			outcome <- err
+		}()
+		err = w.run(&c, f)
+	}()
+	select {
+	case err := <-outcome:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run runs f until it does not lose against another transaction.
+func (w *writers) run(c **conn, f func(*tx) error) error {
+	for attempt := 1; ; attempt++ {
+		err := w.transact(c, f)
+		if !w.dialect.again(err) {
+			return err
+		}
+		if attempt == attempts {
+			return w.dialect.exhausted(err)
+		}
+		w.retried.Add(1)
+		time.Sleep(rand.N(time.Duration(attempt) * attemptPause)) // #nosec G404 -- spreads a load, hides nothing
+	}
+}
+
+func (w *writers) transact(c **conn, f func(*tx) error) error {
+	if err := w.conns.begin(c, w.dialect.beginWrite); err != nil {
+		return err
+	}
+	defer (*c).rollback() // unless it is committed
+	t := &tx{conn: *c, now: w.now(*c)}
+	if err := t.run(f); err != nil {
+		return err
+	}
+	if t.changed {
+		undo, err := w.stamp(t)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if (*c).open { // it did not commit
+				undo()
+			}
+		}()
+	}
+	if err := (*c).commit(); err != nil {
+		return w.dialect.commitError(err)
+	}
+	t.committed(w.log)
+	return nil
+}
+
+// stamp notes that something was modified, in the transaction that does it, and
+// last in it: others wait for that row until this one has committed. If it does
+// not, undo has the next one do it.
+func (w *writers) stamp(t *tx) (undo func(), err error) {
+	now, last := t.now.UnixMilli(), w.stamped.Load()
+	if now < last+w.every.Milliseconds() && now >= last || !w.stamped.CompareAndSwap(last, now) {
+		return func() {}, nil
+	}
+	return func() { w.stamped.CompareAndSwap(now, last) }, t.conn.stamp(t.now)
+}
+
+// stop has nothing to wait for: what runs has one of the connections, which were closed before.
+func (w *writers) stop() error { return nil }
