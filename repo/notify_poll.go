@@ -109,7 +109,7 @@ func (p *polling) counts(ctx context.Context) (map[int64]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close()
 	for rows.Next() {
 		var bucket, count int64
 		if err := rows.Scan(&bucket, &count); err != nil {

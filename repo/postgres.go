@@ -196,7 +196,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// postgresAgain tells the errors of whoever lost against another: a serialization failure,
+// postgresAgain tells the errors of whoever lost against another: one that could not be serialized,
 // a deadlock, or both making the same thing, which the second will find.
 func postgresAgain(err error) bool {
 	switch sqlState(err) {

@@ -19,7 +19,7 @@ func (t *tx) sightedAtOnce(seen []rendezvous.Sighting) error {
 		keys[i], times[i], sweeps[i] = s.Key[:], s.Seen.UnixMilli(), s.SweepAt.UnixMilli()
 	}
 	_, err := t.exec(`
-		WITH news AS (SELECT * FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS n (key, seen, sweep_at)),
+		WITH news AS (SELECT n.key, n.seen, n.sweep_at FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS n (key, seen, sweep_at)),
 		locked AS (
 			SELECT s.key, n.seen, n.sweep_at FROM sessions AS s JOIN news AS n ON n.key = s.key
 			WHERE s.seen < n.seen AND s.ended IS NULL
@@ -55,7 +55,7 @@ func (t *tx) acknowledgeAtOnce(acks []rendezvous.Ack) error {
 		keys[i], epochs[i], upTo[i] = a.Session[:], int64(a.Epoch), int64(a.UpTo)
 	}
 	_, err := t.exec(`
-		WITH acks AS (SELECT * FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS a (session, epoch, up_to)),
+		WITH acks AS (SELECT a.session, a.epoch, a.up_to FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS a (session, epoch, up_to)),
 		locked AS (
 			SELECT o.session, a.up_to FROM outboxes AS o
 			JOIN acks AS a ON a.session = o.session

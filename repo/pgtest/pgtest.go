@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ const patience = 30 * time.Second
 type Cluster struct {
 	dir      string
 	bin      string
-	port     int
+	port     uint16
 	settings []string
 	process  *exec.Cmd
 	made     atomic.Int64 // databases
@@ -133,7 +134,7 @@ func (c *Cluster) init() error {
 	}
 	c.port = port
 	if who := whom(); who != nil {
-		if err := os.Chown(c.dir, int(who.Uid), int(who.Gid)); err != nil {
+		if err := os.Chown(c.dir, int(who.uid), int(who.gid)); err != nil {
 			return err
 		}
 	}
@@ -148,7 +149,7 @@ func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
 // command is a program of the server's, which does not run as root and dies with this process.
 func (c *Cluster) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(c.bin, name), args...) // #nosec G204 -- a program that the tester chose
+	cmd := exec.CommandContext(context.Background(), filepath.Join(c.bin, name), args...) // #nosec G204 -- a program that the tester chose
 	cmd.Dir = c.dir
 	cmd.SysProcAttr = attributes()
 	return cmd
@@ -171,20 +172,20 @@ func whom() *owner {
 	return nil
 }
 
-type owner struct{ Uid, Gid uint32 }
+type owner struct{ uid, gid uint32 }
 
-func freePort() (int, error) {
+func freePort() (uint16, error) {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
 	}
 	defer l.Close() //nolint:errcheck // it was only asked for its number
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return netip.MustParseAddrPort(l.Addr().String()).Port(), nil
 }
 
 // Start starts the server, on its socket and on a port of 127.0.0.1, and waits until it answers.
 func (c *Cluster) Start() error {
-	args := []string{"-D", c.data(), "-k", c.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(c.port)}
+	args := []string{"-D", c.data(), "-k", c.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(int(c.port))}
 	for _, s := range slices.Concat([]string{
 		"fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=64MB",
 	}, c.settings) {
@@ -240,12 +241,12 @@ func (c *Cluster) remove() {
 
 // URL is that of a database of the cluster, through its socket.
 func (c *Cluster) URL(database string) string {
-	q := url.Values{"host": {c.dir}, "port": {strconv.Itoa(c.port)}, "user": {"postgres"}, "sslmode": {"disable"}}
+	q := url.Values{"host": {c.dir}, "port": {strconv.Itoa(int(c.port))}, "user": {"postgres"}, "sslmode": {"disable"}}
 	return "postgres:///" + database + "?" + q.Encode()
 }
 
 // Address is the server's host and port; whoever connects there is the user postgres.
-func (c *Cluster) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.port)) }
+func (c *Cluster) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(c.port))) }
 
 // Database is the URL of a new, empty database, which is dropped when the test ends.
 func (c *Cluster) Database(tb testing.TB) string {

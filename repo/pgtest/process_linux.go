@@ -12,7 +12,7 @@ const (
 func attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if who := whom(); who != nil {
-		a.Credential = &syscall.Credential{Uid: who.Uid, Gid: who.Gid}
+		a.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid}
 	}
 	return a
 }
