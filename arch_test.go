@@ -46,6 +46,8 @@ var layers = map[string]layer{
 			"restante/api":     "they hold the program to its contract",
 			"restante/openapi": "they hold the program to its contract",
 			"restante/session": "they speak of sessions",
+
+			"restante/repo/pgtest": "the program is tested on PostgreSQL",
 		},
 	},
 	"restante/handlers": {

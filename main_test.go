@@ -18,6 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"restante/rendezvous"
+	"restante/repo/pgtest"
 )
 
 // binary is the program, built with the race detector.
@@ -41,6 +42,7 @@ func build(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "cannot build the program: %v\n%s", err, out)
 		return 1
 	}
+	defer pgtest.Stop()
 	return m.Run()
 }
 

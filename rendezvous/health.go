@@ -20,6 +20,7 @@ const (
 type health struct {
 	mu        sync.Mutex
 	downSince time.Time // zero: it can
+	probed    bool      // it was tried again, and could not be used
 }
 
 func (h *health) fail(now time.Time) {
@@ -34,8 +35,23 @@ func (h *health) fail(now time.Time) {
 func (h *health) recovered() (since time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	since, h.downSince = h.downSince, time.Time{}
+	since, h.downSince, h.probed = h.downSince, time.Time{}, false
 	return since
+}
+
+// stillDown notes that the storage was tried again, in vain.
+func (h *health) stillDown() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probed = true
+}
+
+// refuses tells that the storage is known to be away. One failure is not enough for that: it
+// may be of one connection.
+func (h *health) refuses() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.probed
 }
 
 func (h *health) down() bool {
@@ -51,18 +67,26 @@ func (s *Service) Ready(ctx context.Context) error {
 		return draining()
 	}
 	if s.health.down() {
-		return refuse(StorageUnavailable, "the storage cannot be used at the moment")
+		return away()
 	}
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	err := s.read(ctx, func(t *turn) error {
 		_, err := t.Updated()
 		return err
 	})
-	if err != nil && ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil && caller.Err() == nil {
+		s.health.fail(s.now())
 		return &Failure{Code: StorageUnavailable, Detail: "the storage does not answer", Err: err}
 	}
 	return err
+}
+
+// away is what is answered while the storage is known to be away: at once, or
+// everyone would wait for as long as it takes to find out again.
+func away() *Failure {
+	return refuse(StorageUnavailable, "the storage cannot be used at the moment; nothing was changed, try again")
 }
 
 // watchLoop notices that the storage is back, and that the process was paused:
@@ -113,6 +137,7 @@ func (s *Service) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if err := s.Store.Probe(ctx); err != nil {
+		s.health.stillDown()
 		return err
 	}
 	since := s.health.recovered()

@@ -186,12 +186,18 @@ func (s *Service) Drain() {
 
 // read runs f in a view, and turns what goes wrong into what a client is told.
 func (s *Service) read(ctx context.Context, f func(*turn) error) error {
+	if s.health.refuses() {
+		return away()
+	}
 	err := s.Store.View(ctx, func(tx Tx) error { return f(s.turn(tx)) })
 	return s.told(err)
 }
 
 // transact runs f and then delivers the frames it posted, in one transaction.
 func (s *Service) transact(ctx context.Context, f func(*turn) error) error {
+	if s.health.refuses() {
+		return away()
+	}
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.turn(tx)
 		if err := f(t); err != nil {

@@ -49,7 +49,7 @@ func newListening(address string, log *slog.Logger) (*listening, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := postgresPool(relaxed)
+	db, err := postgresPool(relaxed, notifyTimeout)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ type polling struct {
 }
 
 func newPolling(url string, log *slog.Logger) (*polling, error) {
-	db, err := postgresPool(url)
+	db, err := postgresPool(url, notifyTimeout)
 	if err != nil {
 		return nil, err
 	}

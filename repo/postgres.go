@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,15 +27,17 @@ const (
 	postgresClock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 	// postgresSilence is for how long the database may say nothing, while it is asked for
 	// something, before it is taken for gone. It ends statements by itself before that.
-	postgresSilence = 10 * time.Second
+	postgresSilence = 5 * time.Second
 	// postgresConnect is how long a connection may take to come about.
-	postgresConnect = 5 * time.Second
+	postgresConnect = 3 * time.Second
+	// migrationSilence is how long one step of a migration may take.
+	migrationSilence = time.Hour
 )
 
 // postgresSettings bound how long a statement takes, and waits for a lock.
 var postgresSettings = [][2]string{
-	{"statement_timeout", "8000"},
-	{"lock_timeout", "5000"},
+	{"statement_timeout", "4000"},
+	{"lock_timeout", "3000"},
 	{"idle_in_transaction_session_timeout", "30000"},
 }
 
@@ -92,7 +95,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 			}
 		}
 	}
-	pool, err := postgresPool(address)
+	pool, err := postgresPool(address, postgresSilence)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -112,7 +115,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, pool.DB, e.dialect); err != nil {
+	if err := migratePostgres(ctx, o.URL, e.dialect); err != nil {
 		return nil, err
 	}
 	e.readable = func(ctx context.Context, h *hook) (*conn, error) { return connect(ctx, pool, e.dialect, h) }
@@ -120,6 +123,21 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 		return &writers{dialect: e.dialect, conns: db.readers, now: db.now, log: db.log, retried: o.Retried, every: stampEvery}
 	}
 	return e, nil
+}
+
+// migratePostgres brings the schema up to date, on connections of its own: that may take its time.
+func migratePostgres(ctx context.Context, address string, d *dialect) error {
+	if d.unprepared { // one way there and back a statement, or a pooler may send its parts to different connections
+		var err error
+		if address, err = withParameter(address, "binary_parameters", "yes"); err != nil {
+			return err
+		}
+	}
+	pool, err := postgresPool(address, migrationSilence)
+	if err != nil {
+		return err
+	}
+	return errors.Join(migrate(ctx, pool.DB, d), pool.Close())
 }
 
 // postgresWire is the way to the other processes on the database.
@@ -131,12 +149,16 @@ func postgresWire(o Options, log *slog.Logger) (wire, error) {
 }
 
 // postgresPool is the connections to a database, of which none is open yet.
-func postgresPool(address string) (*sqlx.DB, error) {
+func postgresPool(address string, silence time.Duration) (*sqlx.DB, error) {
+	address, err := withParameter(address, "connect_timeout", strconv.Itoa(int(postgresConnect.Seconds())))
+	if err != nil {
+		return nil, err
+	}
 	connector, err := pq.NewConnector(address)
 	if err != nil {
 		return nil, errNoURL
 	}
-	connector.Dialer(watchful{postgresSilence})
+	connector.Dialer(watchful{silence})
 	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
 }
 
@@ -196,7 +218,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// postgresAgain tells the errors of whoever lost against another: one that could not be serialized,
+// postgresAgain tells the errors of whoever lost against another: one that crossed another,
 // a deadlock, or both making the same thing, which the second will find.
 func postgresAgain(err error) bool {
 	switch sqlState(err) {
