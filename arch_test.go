@@ -73,7 +73,7 @@ var layers = map[string]layer{
 			"restante/api":       "the domain has words of its own; handlers translate",
 		},
 		tests: map[string]string{
-			"restante/repo":    "a fake store would only agree with itself",
+			"restante/repo":    "a fake store would only agree with itself; a real one may need a real server",
 			"restante/openapi": "they hold frames, which are stored as they are sent, to the contract",
 			"database/sql":     "they spoil rows, for pruning to survive",
 		},

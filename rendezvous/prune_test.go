@@ -15,18 +15,33 @@ import (
 // plant changes the database behind the server's back, with foreign keys off.
 func plant(t testing.TB, path, query string, args ...any) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=foreign_keys(0)&_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
+	if strings.HasPrefix(path, "postgres:") { // whose triggers check foreign keys, and are off for a replica
+		path += "&session_replication_role=replica"
+		for i := range args {
+			query = strings.Replace(query, "?", fmt.Sprintf("$%d", i+1), 1)
 		}
-	}()
+	}
+	db := look(t, path)
 	if _, err := db.ExecContext(t.Context(), query, args...); err != nil {
 		t.Fatal(err)
 	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// look opens a database past the store, without its rules.
+func look(t testing.TB, path string) *sql.DB {
+	t.Helper()
+	driver, source := "sqlite", "file:"+path+"?_pragma=foreign_keys(0)&_pragma=busy_timeout(5000)"
+	if strings.HasPrefix(path, "postgres:") {
+		driver, source = "postgres", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db
 }
 
 // keyOf is the key of a mailbox.
@@ -131,17 +146,14 @@ func TestTheStoryThatStartedIt(t *testing.T) {
 // results are the results in a table of usage, sorted.
 func (w *world) results(table string) string {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+w.path+"?mode=ro&_pragma=busy_timeout(5000)")
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	db := look(w.t, w.path)
 	defer func() {
 		if err := db.Close(); err != nil {
 			w.t.Error(err)
 		}
 	}()
 	var all sql.NullString
-	query := `SELECT GROUP_CONCAT(result, ' ') FROM (SELECT result FROM ` + table + ` ORDER BY result)`
+	query := `SELECT STRING_AGG(result, ' ') FROM (SELECT result FROM ` + table + ` ORDER BY result) AS results`
 	if err := db.QueryRowContext(w.t.Context(), query).Scan(&all); err != nil {
 		w.t.Fatal(err)
 	}

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"restante/rendezvous"
 	"restante/repo"
+	"restante/repo/pgtest"
 	"restante/session"
 )
 
@@ -25,7 +28,7 @@ type world struct {
 	stop  func()
 }
 
-// bubble runs a test of a world in virtual time.
+// bubble runs a test of a world in virtual time, on each engine.
 func bubble(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, w *world)) {
 	t.Helper()
 	bubbleOn(t, config, nil, test)
@@ -34,18 +37,61 @@ func bubble(t *testing.T, config func(*rendezvous.Config), test func(t *testing.
 // bubbleOn is bubble, with something between the service and its store.
 func bubbleOn(t *testing.T, config func(*rendezvous.Config), wrap func(rendezvous.Store) rendezvous.Store, test func(t *testing.T, w *world)) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "restante.db")
-	synctest.Test(t, func(t *testing.T) {
-		w := open(t, path, config, wrap)
-		defer func() { w.stop() }()
-		test(t, w)
-	})
+	for _, engine := range []struct {
+		name string
+		make func(*testing.T) (path string)
+	}{
+		{"SQLite", func(t *testing.T) string { return filepath.Join(t.TempDir(), "restante.db") }},
+		{"PostgreSQL", newPostgres},
+	} {
+		t.Run(engine.name, func(t *testing.T) {
+			path := engine.make(t)
+			synctest.Test(t, func(t *testing.T) {
+				w := open(t, path, config, wrap)
+				defer func() { w.stop() }()
+				test(t, w)
+			})
+		})
+	}
+}
+
+// fresh is the URL of a database that the others are copied from.
+var fresh struct {
+	sync.Mutex
+	url string
+}
+
+// newPostgres is the URL of a database that was just made.
+func newPostgres(t *testing.T) string {
+	t.Helper()
+	c := pgtest.Shared(t)
+	fresh.Lock()
+	defer fresh.Unlock()
+	if fresh.url == "" {
+		c.Exec(t, "postgres", "CREATE DATABASE fresh")
+		store, err := repo.Open(t.Context(), repo.Options{URL: c.URL("fresh"), Now: func() time.Time { return time.UnixMilli(0) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fresh.url = c.URL("fresh")
+	}
+	return c.Copy(t, fresh.url)
+}
+
+// TestMain ends PostgreSQL after the tests.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	pgtest.Stop()
+	os.Exit(code)
 }
 
 // open starts a world on a database; wrap may stand between it and the store.
 func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(rendezvous.Store) rendezvous.Store) *world {
 	t.Helper()
-	store, err := repo.Open(t.Context(), repo.Options{URL: path, Log: silent})
+	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
 	if err != nil {
 		t.Fatal(err)
 	}
