@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/signal"
 	"path"
@@ -72,9 +73,10 @@ type Config struct {
 	MaxBytes       int64          `group:"Limits" default:"67108864" help:"Bytes of the messages in a mailbox (${default})."`
 	MaxWindow      int64          `group:"Limits" default:"10000" help:"Unacknowledged frames of a session (${default})."`
 	MaxWindowBytes int64          `group:"Limits" default:"16777216" help:"Their bytes (${default})."`
-	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets of an address (${default})."`
+	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets and event streams of an address (${default})."`
 	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"In which a socket must have said who it is (${default})."`
 	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may take to read an answer (${default})."`
+	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own, for example https://app.example,https://*.example.org; * is all."`
 	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and X-Real-IP are believed, for example 127.0.0.0/8,::1/128."`
 
 	Motd             string `group:"What clients are told" help:"A message that clients show to people."`
@@ -170,12 +172,27 @@ func (c *Config) validate() error {
 	case c.DatabaseConnections < 1:
 		return errors.New("--database-connections must be at least 1")
 	}
+	for _, origin := range c.CORSOrigins {
+		if !isOrigin(origin) {
+			return fmt.Errorf("--cors-origins %q is not an origin; give a scheme and a host, such as https://app.example, or *", origin)
+		}
+	}
 	for _, pattern := range c.RejectClient {
 		if _, err := path.Match(pattern, ""); err != nil {
 			return fmt.Errorf("--reject-client %q is not a pattern", pattern)
 		}
 	}
 	return nil
+}
+
+// isOrigin tells whether a browser may come from there: a scheme, a host, maybe a
+// port, and nothing else; or from a pattern of such, with one *.
+func isOrigin(origin string) bool {
+	if origin == "*" {
+		return true
+	}
+	u, err := url.Parse(strings.Replace(origin, "*", "any", 1))
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.Contains(u.Host, "*") && u.Scheme+"://"+u.Host == strings.Replace(origin, "*", "any", 1)
 }
 
 func (c *Config) logger(to *os.File) *slog.Logger {
@@ -253,7 +270,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
-	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Home: web.Home, TrustedProxies: c.TrustedProxies, Limits: limits}
+	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Home: web.Home, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
 
 	notices, err := c.notices()
 	if err != nil {

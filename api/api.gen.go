@@ -98,6 +98,7 @@ const (
 	CodeSTORAGEUNAVAILABLE        Code = "STORAGE_UNAVAILABLE"
 	CodeSUPERSEDED                Code = "SUPERSEDED"
 	CodeUNSUPPORTEDMEDIATYPE      Code = "UNSUPPORTED_MEDIA_TYPE"
+	CodeUPGRADEREQUIRED           Code = "UPGRADE_REQUIRED"
 	CodeWINDOWFULL                Code = "WINDOW_FULL"
 )
 
@@ -167,6 +168,8 @@ func (e Code) Valid() bool {
 	case CodeSUPERSEDED:
 		return true
 	case CodeUNSUPPORTEDMEDIATYPE:
+		return true
+	case CodeUPGRADEREQUIRED:
 		return true
 	case CodeWINDOWFULL:
 		return true
@@ -352,6 +355,30 @@ func (e SessionState) Valid() bool {
 	case SessionStateAttached:
 		return true
 	case SessionStateDetached:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SocketCommandMethod.
+const (
+	SocketCommandMethodDELETE SocketCommandMethod = "DELETE"
+	SocketCommandMethodGET    SocketCommandMethod = "GET"
+	SocketCommandMethodPOST   SocketCommandMethod = "POST"
+	SocketCommandMethodPUT    SocketCommandMethod = "PUT"
+)
+
+// Valid indicates whether the value is a known member of the SocketCommandMethod enum.
+func (e SocketCommandMethod) Valid() bool {
+	switch e {
+	case SocketCommandMethodDELETE:
+		return true
+	case SocketCommandMethodGET:
+		return true
+	case SocketCommandMethodPOST:
+		return true
+	case SocketCommandMethodPUT:
 		return true
 	default:
 		return false
@@ -597,6 +624,20 @@ type Health struct {
 // HealthStatus defines model for Health.Status.
 type HealthStatus string
 
+// Heartbeat Sent on a stream and on a socket. Answer it with an acknowledgement.
+//
+// Examples: {"ack":5,"nextWaitMs":24102,"serverTime":1795222854211}
+type Heartbeat struct {
+	// Ack The next command the server wants.
+	Ack Sequence `json:"ack"`
+
+	// NextWaitMs When the next heartbeat comes.
+	NextWaitMs Millis `json:"nextWaitMs"`
+
+	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	ServerTime Timestamp `json:"serverTime"`
+}
+
 // LastPosition The position of the last message in the log; 0 if there is none.
 type LastPosition = int64
 
@@ -754,6 +795,9 @@ type Problem struct {
 	// Retriable Whether trying on, as `action` says, can help.
 	Retriable bool `json:"retriable"`
 
+	// RetryAfterMs On a stream or a socket: wait this long, as `Retry-After` says elsewhere.
+	RetryAfterMs *Millis `json:"retryAfterMs,omitempty"`
+
 	// Status The HTTP status.
 	Status int64 `json:"status"`
 
@@ -820,6 +864,16 @@ type Received struct {
 
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerTime Timestamp `json:"serverTime"`
+}
+
+// Reply defines model for Reply.
+type Reply struct {
+	// Body What the operation answers, or a `Problem`; absent with 204.
+	Body *json.RawMessage `json:"body,omitempty"`
+
+	// Headers `Replayed` and `Retry-After`, if the answer has them.
+	Headers *map[string]string `json:"headers,omitempty"`
+	Status  int64              `json:"status"`
 }
 
 // Retired What was removed.
@@ -896,6 +950,81 @@ type SessionID = string
 //
 // Examples: 3f9c21
 type Side = string
+
+// SocketCommand A request, from the client.
+//
+// Examples: {"ack":13,"body":{"body":"7b22","phase":"pake"},"id":"x1","method":"POST","path":"/v1/mailboxes/q7jzk3v5nhx2m4wfb6ty/messages","seq":5}, {"method":"GET","path":"/v1/session"}
+type SocketCommand struct {
+	// Ack As the header `Ack`.
+	Ack *Sequence `json:"ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Body The request body, if it has one.
+	Body *jsontext.Value `json:"body,omitempty"`
+
+	// ID Given again with the reply.
+	ID     *string             `json:"id,omitempty" validate:"omitempty,max=128"`
+	Method SocketCommandMethod `json:"method" validate:"required,oneof=GET POST PUT DELETE"`
+
+	// Path With its query, if it has one.
+	Path string `json:"path" validate:"required,max=1024"`
+
+	// Seq As the header `Seq`.
+	Seq *Sequence `json:"seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+}
+
+// SocketCommandMethod defines model for SocketCommand.Method.
+type SocketCommandMethod string
+
+// SocketError Why the socket is about to be closed.
+//
+// Examples: {"error":{"action":"stop","code":"SUPERSEDED","detail":"A newer handshake took over.","retriable":false,"status":409,"title":"Another receiver took over","type":"urn:restante:problem:superseded"}}
+type SocketError struct {
+	// Error A failure (RFC 9457), and what to do next.
+	Error Problem `json:"error"`
+}
+
+// SocketFrame Examples: {"frame":{"mailbox":"q7jzk3v5nhx2m4wfb6ty","seq":12,"side":"b07e55","type":"opened"}}
+type SocketFrame struct {
+	// Frame Something that happened in a mailbox this session has open. More types may come; ignore one you do not know, and acknowledge it.
+	Frame Frame `json:"frame"`
+}
+
+// SocketHeartbeat Examples: {"heartbeat":{"ack":5,"nextWaitMs":24102,"serverTime":1795222854211}}
+type SocketHeartbeat struct {
+	// Heartbeat Sent on a stream and on a socket. Answer it with an acknowledgement.
+	//
+	// Examples: {"ack":5,"nextWaitMs":24102,"serverTime":1795222854211}
+	Heartbeat Heartbeat `json:"heartbeat"`
+}
+
+// SocketIdentify The client's first message.
+//
+// Examples: {"ack":12,"epoch":2,"sessionId":"5hQ2mVx8TzR1cKd7LwYb9A"}
+type SocketIdentify struct {
+	// Ack The next frame wanted. Every frame below it is processed.
+	Ack *Sequence `json:"ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake this socket goes with. By default, the session's current one.
+	Epoch *Epoch `json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
+
+	// SessionID The `sessionId` of an accepted handshake.
+	SessionID string `json:"sessionId" validate:"required,sessionid"`
+}
+
+// SocketReply The answer to a command.
+//
+// Examples: {"ack":6,"id":"x1","reply":{"body":{"position":1,"serverRx":1795222811406},"status":201},"seq":5}, {"ack":6,"reply":{"headers":{"Replayed":"true"},"status":204}}
+type SocketReply struct {
+	// Ack The next command the server wants, as the header `Ack`.
+	Ack *Sequence `json:"ack,omitempty"`
+
+	// ID The command's.
+	ID    *string `json:"id,omitempty"`
+	Reply Reply   `json:"reply"`
+
+	// Seq The command's.
+	Seq *Sequence `json:"seq,omitempty"`
+}
 
 // Status defines model for Status.
 type Status struct {
@@ -1034,6 +1163,9 @@ type OpenConflict = Problem
 // OpenLimited A failure (RFC 9457), and what to do next.
 type OpenLimited = Problem
 
+// OriginRejected A failure (RFC 9457), and what to do next.
+type OriginRejected = Problem
+
 // PayloadTooLarge A failure (RFC 9457), and what to do next.
 type PayloadTooLarge = Problem
 
@@ -1060,6 +1192,9 @@ type Unavailable = Problem
 
 // UnsupportedMediaType A failure (RFC 9457), and what to do next.
 type UnsupportedMediaType = Problem
+
+// UpgradeRequired A failure (RFC 9457), and what to do next.
+type UpgradeRequired = Problem
 
 // OptionalLifetime defines model for OptionalLifetime.
 type OptionalLifetime = Lifetime
@@ -1180,11 +1315,14 @@ type ReceiveParams struct {
 	// Epoch The `epoch` of the handshake this request goes with. By default, the session's current one.
 	Epoch *Epoch `form:"epoch,omitempty" json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 
-	// Wait How long to wait for a frame, in seconds, if that is less than the announced hold.
+	// Wait How long to wait for a frame, in seconds, if that is less than the announced hold. On a stream, the time between heartbeats, at least 1.
 	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty" validate:"omitempty,min=0,max=86400"`
 
 	// Prefer `wait=5` (RFC 7240) does what the `wait` parameter does, which goes before it. Any other preference is ignored.
 	Prefer *string `json:"Prefer,omitempty" validate:"omitempty,max=256"`
+
+	// LastEventID The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. Only for a stream.
+	LastEventID *Sequence `json:"Last-Event-ID,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -1252,7 +1390,7 @@ type ServerInterface interface {
 	// Acknowledge Only acknowledge
 	// (POST /v1/session/ack)
 	Acknowledge(w http.ResponseWriter, r *http.Request, params AcknowledgeParams)
-	// Receive Receive frames, by long-poll
+	// Receive Receive frames, by long-poll or as a stream
 	// (GET /v1/session/events)
 	Receive(w http.ResponseWriter, r *http.Request, params ReceiveParams)
 	// BeginSession Handshake. Begin a session, or resume one
@@ -1351,7 +1489,7 @@ func (_ Unimplemented) Acknowledge(w http.ResponseWriter, r *http.Request, param
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// Receive Receive frames, by long-poll
+// Receive Receive frames, by long-poll or as a stream
 // (GET /v1/session/events)
 func (_ Unimplemented) Receive(w http.ResponseWriter, r *http.Request, params ReceiveParams) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -2228,6 +2366,25 @@ func (siw *ServerInterfaceWrapper) Receive(w http.ResponseWriter, r *http.Reques
 
 	}
 
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID Sequence
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Last-Event-ID", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Last-Event-ID", Err: err})
+			return
+		}
+
+		params.LastEventID = &LastEventID
+
+	}
+
 	// ------------- Optional header parameter "Ack" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
 		var Ack Ack
@@ -2926,7 +3083,7 @@ type StrictServerInterface interface {
 	// Acknowledge Only acknowledge
 	// (POST /v1/session/ack)
 	Acknowledge(ctx context.Context, request AcknowledgeRequestObject) (AcknowledgeResponseObject, error)
-	// Receive Receive frames, by long-poll
+	// Receive Receive frames, by long-poll or as a stream
 	// (GET /v1/session/events)
 	Receive(ctx context.Context, request ReceiveRequestObject) (ReceiveResponseObject, error)
 	// BeginSession Handshake. Begin a session, or resume one
@@ -3086,7 +3243,7 @@ func (sh *strictHandler) OpenMailbox(w http.ResponseWriter, r *http.Request, mai
 	request.Params = params
 
 	var body OpenMailboxJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		if !errors.Is(err, io.EOF) {
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 			return
@@ -3150,7 +3307,7 @@ func (sh *strictHandler) AddMessage(w http.ResponseWriter, r *http.Request, mail
 	request.Params = params
 
 	var body AddMessageJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 		return
 	}
@@ -3209,7 +3366,7 @@ func (sh *strictHandler) AllocateNameplate(w http.ResponseWriter, r *http.Reques
 	request.Params = params
 
 	var body AllocateNameplateJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		if !errors.Is(err, io.EOF) {
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 			return
@@ -3273,7 +3430,7 @@ func (sh *strictHandler) ClaimNameplate(w http.ResponseWriter, r *http.Request, 
 	request.Params = params
 
 	var body ClaimNameplateJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		if !errors.Is(err, io.EOF) {
 			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 			return
@@ -3361,7 +3518,7 @@ func (sh *strictHandler) Acknowledge(w http.ResponseWriter, r *http.Request, par
 	request.Params = params
 
 	var body AcknowledgeJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 		return
 	}
@@ -3418,7 +3575,7 @@ func (sh *strictHandler) BeginSession(w http.ResponseWriter, r *http.Request) {
 	var request BeginSessionRequestObject
 
 	var body BeginSessionJSONRequestBody
-	if err := decodeJSON(r.Body, &body); err != nil {
+	if err := DecodeJSON(r.Body, &body); err != nil {
 		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
 		return
 	}
@@ -3468,9 +3625,9 @@ func (sh *strictHandler) GetStatus(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// decodeJSON reads one JSON value from r into body, and nothing else may follow it. An unknown, repeated or differently cased member
+// DecodeJSON reads one JSON value from r into body, and nothing else may follow it. An unknown, repeated or differently cased member
 // is an error, and so are invalid UTF-8 and null. It returns io.EOF if there is no value at all.
-func decodeJSON(r io.Reader, body any) error {
+func DecodeJSON(r io.Reader, body any) error {
 	dec := jsontext.NewDecoder(r)
 	if err := strictjson.UnmarshalDecode(dec, body, strictjson.RejectUnknownMembers(true), strictjson.WithUnmarshalers(rejectNull)); err != nil {
 		return err

@@ -64,7 +64,18 @@ var badHeaders = []bad{
 	{"a replaced session ends", "DELETE /v1/session", []string{"-Authorization", "Authorization: Bearer {replaced}"}, "", 410, "SESSION_ENDED", ""},
 
 	// Accept.
-	{"a stream, which is not there yet", receive, []string{"Accept: text/event-stream"}, "", 406, "NOT_ACCEPTABLE", ""},
+	{"neither JSON nor a stream", receive, []string{"Accept: application/xml, text/html"}, "", 406, "NOT_ACCEPTABLE", ""},
+	{"a stream as it is not", receive, []string{"Accept: text/event-stream;q=0"}, "", 406, "NOT_ACCEPTABLE", ""},
+	{"a stream, with epoch 0", receive + "?epoch=0", []string{"Accept: text/event-stream"}, "", 400, "INVALID_REQUEST", "#/query/epoch"},
+	{"a stream of an epoch that has not begun", receive + "?epoch=99", []string{"Accept: text/event-stream"}, "", 409, "SESSION_STATE_MISMATCH", ""},
+	{"a stream from what was never sent", receive + "?ack=1000000", []string{"Accept: text/event-stream"}, "", 409, "SESSION_STATE_MISMATCH", ""},
+	{"a stream after what was never sent", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 1000000"}, "", 409, "SESSION_STATE_MISMATCH", ""},
+	{"Last-Event-ID is a word", receive, []string{"Accept: text/event-stream", "Last-Event-ID: abc"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
+	{"Last-Event-ID is -1", receive, []string{"Accept: text/event-stream", "Last-Event-ID: -1"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
+	{"Last-Event-ID is empty", receive, []string{"Accept: text/event-stream", "Last-Event-ID: "}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
+	{"Last-Event-ID is 2^53", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 9007199254740992"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
+	{"Last-Event-ID twice", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 0", "Last-Event-ID: 0"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
+	{"the socket without an upgrade", "GET /v1/session/socket", nil, "", 426, "UPGRADE_REQUIRED", ""},
 	{"anything but JSON", receive, []string{"Accept: application/json;q=0"}, "", 406, "NOT_ACCEPTABLE", ""},
 	{"the contract as a picture", "GET /openapi.yaml", []string{"Accept: image/png"}, "", 406, "NOT_ACCEPTABLE", ""},
 }

@@ -12,7 +12,7 @@ import (
 
 // getContract is GET /openapi.yaml: as it was written, or as JSON by Accept.
 func (s *Server) getContract(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	w.Header().Set("Cache-Control", "max-age=300")
 	accept := r.Header.Values("Accept")
 	browser, _ := said(accept, "text/html") // shows YAML
@@ -76,7 +76,7 @@ func said(accept []string, name string) (q float64, is bool) {
 // getHome is GET /: the page for people, and for the health checks of the
 // reference wormhole server, which do not ask for one, what that answers.
 func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	if !names(r.Header.Values("Accept"), "text/html") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte("Wormhole Relay\n")) // a client that left does not read it

@@ -13,7 +13,7 @@ import (
 	"restante/session"
 )
 
-// Receive is GET /v1/session/events, by long-poll.
+// Receive is GET /v1/session/events, by long-poll or as a stream.
 func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
 	ask := rendezvous.Receive{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: patience(r.Params)}
 	if header := number(r.Params.Ack); header != nil && (ask.Ack == nil || *header > *ask.Ack) {
@@ -21,6 +21,12 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	}
 	if r.Params.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
+	}
+	if streaming, _ := ctx.Value(keyOfStreaming{}).(bool); streaming {
+		if last := number(r.Params.LastEventID); last != nil {
+			ask.From = new(*last + 1)
+		}
+		return s.stream(ctx, ask)
 	}
 	got, err := s.Service.Receive(ctx, ask)
 	if err != nil {
@@ -72,11 +78,20 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 	return api.Acknowledge200JSONResponse{Ack: int64(a.Wanted), NextSentSeq: int64(kept)}, nil
 }
 
-// polls is middleware for receiving, which so far answers JSON only.
-func (s *Server) polls(next http.Handler) http.Handler {
+type keyOfStreaming struct{}
+
+// receives is middleware for receiving, which is answered as JSON or, if Accept
+// asks for that by its name, as a stream.
+func (s *Server) receives(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !accepts(r.Header.Values("Accept"), "application/json") {
-			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json"})
+		w.Header().Add("Vary", "Accept")
+		accept := r.Header.Values("Accept")
+		stream, asJSON := weight(accept, eventStreamType), weight(accept, "application/json")
+		switch {
+		case names(accept, eventStreamType) && (stream > asJSON || stream == asJSON && !names(accept, "application/json")):
+			r = r.WithContext(context.WithValue(r.Context(), keyOfStreaming{}, true))
+		case asJSON == 0:
+			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json and as text/event-stream"})
 			return
 		}
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {

@@ -281,7 +281,7 @@ func TestReceiveAccepts(t *testing.T) {
 	for _, accept := range []string{"application/json", "*/*", "application/*;q=0.1", "text/html, */*;q=0.8", "text/event-stream, application/json"} {
 		a.look(0).with("Accept: " + accept).want(http.StatusOK)
 	}
-	for _, accept := range []string{"text/event-stream", "text/*", "application/json;q=0", "application/problem+json", "nonsense"} {
+	for _, accept := range []string{"text/event-stream;q=0", "text/*", "application/json;q=0", "application/problem+json", "nonsense"} {
 		a.look(0).with("Accept: "+accept).refused(http.StatusNotAcceptable, "NOT_ACCEPTABLE").says("Ack", "0")
 	}
 }

@@ -37,7 +37,7 @@ func newMetrics(s *Server) *metrics {
 		count      *atomic.Int64
 	}{
 		{"restante_frames_total", "Frames handed out, repeated ones included.", &stats.Frames},
-		{"restante_heartbeats_total", "Receives that ended without a frame.", &stats.Heartbeats},
+		{"restante_heartbeats_total", "Receives that ended without a frame, and heartbeats of streams.", &stats.Heartbeats},
 		{"restante_superseded_total", "Receives that made way for another.", &stats.Superseded},
 		{"restante_replayed_total", "Repeated commands that got their recorded reply.", &stats.Replayed},
 		{"restante_handshakes_total", "Accepted handshakes.", &stats.Handshakes},
@@ -55,6 +55,8 @@ func newMetrics(s *Server) *metrics {
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_receives_parked", Help: "Receives that are held now."},
 		func() float64 { return float64(stats.Parked.Load()) }))
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_streams_open", Help: "Event streams and session sockets that are open now."},
+		func() float64 { return float64(stats.Streams.Load()) }))
 	served := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("Accept", "text/plain") // the one form that the contract promises, whatever a scraper prefers

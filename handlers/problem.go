@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -19,6 +20,7 @@ const (
 	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
 	payloadTooLarge      rendezvous.Code = "PAYLOAD_TOO_LARGE"
 	unsupportedMediaType rendezvous.Code = "UNSUPPORTED_MEDIA_TYPE"
+	upgradeRequired      rendezvous.Code = "UPGRADE_REQUIRED"
 )
 
 // meaning is what a code means over HTTP.
@@ -55,6 +57,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.SessionEnded:             {410, api.ActionRestart, "The session has ended"},
 	payloadTooLarge:                     {413, api.ActionStop, "The body is too large"},
 	unsupportedMediaType:                {415, api.ActionStop, "The body must be JSON"},
+	upgradeRequired:                     {426, api.ActionStop, "An upgrade is required"},
 	rendezvous.RateLimited:              {429, api.ActionSlowDown, "Too many requests"},
 	rendezvous.WindowFull:               {429, api.ActionSlowDown, "Too much is unacknowledged"},
 	rendezvous.QuotaExceeded:            {429, api.ActionSlowDown, "A quota is used up"},
@@ -65,8 +68,8 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.OutcomeUnknown:           {503, api.ActionStop, "The outcome is not known"},
 }
 
-// retryAfter is how many seconds a client is asked to wait, where it is asked to.
-const retryAfter = "1"
+// retryAfter is how long a client is asked to wait, where it is asked to.
+const retryAfter = time.Second
 
 // invalid is a request that breaks rules of the contract.
 type invalid struct {
@@ -96,6 +99,40 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if failure.Code != rendezvous.RateLimited && failure.Wanted == nil {
 		failure = s.identified(r, failure)
 	}
+	failure, p := document(failure, violations)
+	header := w.Header()
+	if failure.Wanted != nil {
+		mark(header, *failure.Wanted, failure.Replayed)
+	}
+	if pauses(p) {
+		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+	}
+	if p.Status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
+	}
+	note(r).err, note(r).code = failure, failure.Code
+	header.Set("Content-Type", "application/problem+json")
+	header.Set("Cache-Control", "no-store")
+	w.WriteHeader(int(p.Status))
+	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
+}
+
+// farewell is an error as it is told on a stream or a socket, which it ends.
+func farewell(err error) api.Problem {
+	_, p := document(understand(err))
+	if pauses(p) {
+		p.RetryAfterMs = new(retryAfter.Milliseconds())
+	}
+	return p
+}
+
+// pauses tells whether a client is asked to wait before it goes on.
+func pauses(p api.Problem) bool {
+	return p.Action == api.ActionSlowDown || p.Status == http.StatusServiceUnavailable
+}
+
+// document is a failure as a problem document. One that the contract does not know is INTERNAL.
+func document(failure *rendezvous.Failure, violations []api.Violation) (*rendezvous.Failure, api.Problem) {
 	means, known := meanings[failure.Code]
 	if !known {
 		means = meanings[rendezvous.Internal]
@@ -126,21 +163,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p.Reason = new(api.EndReason(failure.Ended.Reason))
 		p.NextExpectedSeq = new(int64(failure.Ended.Ledger.Wanted))
 	}
-	header := w.Header()
-	if failure.Wanted != nil {
-		mark(header, *failure.Wanted, failure.Replayed)
-	}
-	if p.Action == api.ActionSlowDown || means.status == http.StatusServiceUnavailable {
-		header.Set("Retry-After", retryAfter)
-	}
-	if means.status == http.StatusUnauthorized {
-		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
-	}
-	note(r).err, note(r).code = failure, failure.Code
-	header.Set("Content-Type", "application/problem+json")
-	header.Set("Cache-Control", "no-store")
-	w.WriteHeader(means.status)
-	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
+	return failure, p
 }
 
 // invalidates tells the codes whose problem documents say what is wrong where.

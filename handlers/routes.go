@@ -15,13 +15,16 @@ import (
 // Handler is everything that is served: what the contract describes, and
 // nothing else. A failure on any of its paths is written by fail.
 func (s *Server) Handler() http.Handler {
-	s.limiters, s.challenges = newLimiters(s.Limits), newChallenges()
+	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), newChallenges(), crossOrigin(s.Origins)
 	metrics := newMetrics(s)
 	r := chi.NewRouter()
 	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
 	r.Use(secured)            // headers that every answer has
-	r.Use(s.addressed()...)   // whose request is it, through trusted proxies
-	r.Use(s.limited)          // not too many of an address
+	if s.origins != nil {
+		r.Use(s.origins.Handler) // a browser asks before it asks: with no credential, and not against any limit
+	}
+	r.Use(s.addressed()...) // whose request is it, through trusted proxies
+	r.Use(s.limited)        // not too many of an address
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		allowed := allowedMethods(r, req.URL)
@@ -35,6 +38,7 @@ func (s *Server) Handler() http.Handler {
 	r.Get("/", s.getHome)
 	r.Get("/v1", s.wormhole)
 	r.Get("/v1/", s.wormhole)
+	r.With(uncached).Get("/v1/session/socket", s.socket)
 	r.Get("/openapi.yaml", s.getContract)
 	r.Get("/metrics", metrics.ServeHTTP)
 
@@ -64,7 +68,7 @@ func (s *Server) Handler() http.Handler {
 			r.Use(s.bodiless)
 			r.Get("/v1/session", wrapped.GetSession)
 			r.Delete("/v1/session", wrapped.EndSession)
-			r.With(s.polls).Get("/v1/session/events", wrapped.Receive)
+			r.With(s.receives).Get("/v1/session/events", wrapped.Receive)
 			r.Get("/v1/nameplates", wrapped.ListNameplates)
 			r.Delete("/v1/nameplates/{nameplate}", wrapped.ReleaseNameplate)
 			r.Get("/v1/mailboxes/{mailbox}", wrapped.GetMailbox)
@@ -72,6 +76,7 @@ func (s *Server) Handler() http.Handler {
 			r.Get("/v1/mailboxes/{mailbox}/messages", wrapped.ListMessages)
 		})
 	})
+	s.routes = r
 	return r
 }
 

@@ -2,9 +2,12 @@ package handlers
 
 import (
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"sync/atomic"
 	"time"
+
+	"github.com/rs/cors"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -22,12 +25,16 @@ type Server struct {
 	Home []byte
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
 	TrustedProxies []netip.Prefix
-	Limits         Limits
+	// Origins are those whose pages may ask, besides our own; "*" is all.
+	Origins []string
+	Limits  Limits
 
 	notices    atomic.Pointer[Notices]
 	limiters   *limiters // nil: no limit
 	challenges *challenges
 	sockets    sockets
+	origins    *cors.Cors   // nil: only our own
+	routes     http.Handler // everything that is served, for the commands of a socket
 }
 
 // Notify changes what clients are told and asked from now on.
@@ -50,8 +57,8 @@ type Limits struct {
 	Burst      int           // requests at once and address
 	Addresses  int           // addresses remembered for the rate
 	HeaderSize int           // bytes of a request's header
-	Sockets    int           // sockets of an address
-	Identify   time.Duration // in which a socket must have bound
+	Sockets    int           // sockets and streams of an address
+	Identify   time.Duration // in which a socket must have said who it is
 }
 
 // DefaultLimits are those of a server that nobody configured.

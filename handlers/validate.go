@@ -78,7 +78,7 @@ func (s *Server) validated(next api.StrictHandlerFunc, operation string) api.Str
 			}
 			bad := &invalid{code: malformed(operation)}
 			for _, b := range broken {
-				bad.violations = append(bad.violations, api.Violation{Pointer: pointer(b.Namespace()), Rule: b.Tag(), Message: message(b)})
+				bad.violations = append(bad.violations, api.Violation{Pointer: pointer(b.Namespace()), Rule: b.Tag(), Message: explain(b)})
 			}
 			return nil, bad
 		}
@@ -116,10 +116,17 @@ func pointer(namespace string) string {
 }
 
 // isHeader tells the parameters that are headers from those of the query.
-func isHeader(name string) bool { return name == "Seq" || name == "Ack" || name == "Prefer" }
+func isHeader(name string) bool {
+	switch name {
+	case "Seq", "Ack", "Prefer", "Last-Event-ID":
+		return true
+	default:
+		return false
+	}
+}
 
-// message says what a field must be.
-func message(b validator.FieldError) string {
+// explain says what a field must be.
+func explain(b validator.FieldError) string {
 	text := 1
 	if b.Kind() == reflect.String {
 		text = 0
@@ -189,7 +196,16 @@ func (s *Server) undecodable(w http.ResponseWriter, r *http.Request, err error) 
 			return
 		}
 	}
-	where, rule, said := "", "json", "is not valid JSON"
+	where, rule, said := misread(err)
+	if code == rendezvous.MalformedHandshake && (where == "/metadata" || strings.HasPrefix(where, "/metadata/")) {
+		code = rendezvous.MalformedHandshakeMeta
+	}
+	s.fail(w, r, &invalid{code, violations("#/body"+fragment(where), rule, said)})
+}
+
+// misread tells which rule a body that could not be decoded breaks, and where.
+func misread(err error) (where, rule, said string) {
+	rule, said = "json", "is not valid JSON"
 	var syntactic *jsontext.SyntacticError
 	var semantic *strictjson.SemanticError
 	switch {
@@ -211,10 +227,7 @@ func (s *Server) undecodable(w http.ResponseWriter, r *http.Request, err error) 
 			rule, said = "type", "must be "+described(semantic.GoType)
 		}
 	}
-	if code == rendezvous.MalformedHandshake && (where == "/metadata" || strings.HasPrefix(where, "/metadata/")) {
-		code = rendezvous.MalformedHandshakeMeta
-	}
-	s.fail(w, r, &invalid{code, violations("#/body"+fragment(where), rule, said)})
+	return where, rule, said
 }
 
 // maxPointer is how far a client is pointed into a body that it made up itself.

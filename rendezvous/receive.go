@@ -15,6 +15,8 @@ type Receive struct {
 	Session session.Key
 	// Ack says that every frame below it is processed; nil says nothing new.
 	Ack *session.Seq
+	// From is the first frame to hand out, if that is later; it acknowledges nothing.
+	From *session.Seq
 	// Epoch is that of the handshake the receiver came from; nil means the current one.
 	Epoch *session.Epoch
 	// Wait is the longest to hold, if that is less than was announced.
@@ -35,7 +37,8 @@ type batch struct {
 	authentic bool // there is such a session, whatever else is wrong
 	epoch     session.Epoch
 	grace     time.Duration
-	from      session.Seq
+	from      session.Seq // all below is acknowledged
+	start     session.Seq // the first that is handed out
 	full      bool
 }
 
@@ -70,7 +73,7 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 	seated, stand := s.seats.Take(ctx, r.Session)
 	defer stand()
 	if s.clients.full(r.Session, got.full) {
-		return Received{}, refuse(WindowFull, "more than %d frames, or their size, wait to be acknowledged; receiving goes on, and the session ends at twice that", s.Config.Limits.WindowFrames)
+		return Received{}, s.windowFull()
 	}
 	hold := got.NextWait
 	if r.Wait != nil {
@@ -135,6 +138,13 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 			}
 			got.from = *r.Ack
 		}
+		got.start = got.from
+		if r.From != nil {
+			if *r.From > attached.Next {
+				return refuse(SessionStateMismatch, "frame %d is asked for, but the next to be sent is %d", *r.From, attached.Next)
+			}
+			got.start = max(got.from, *r.From)
+		}
 		if got.from == attached.Next {
 			return nil
 		}
@@ -146,7 +156,10 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 			}
 			got.full = backlog.Bytes > limits.WindowBytes
 		}
-		got.Frames, err = t.Frames(r.Session, got.from, limits.AnswerFrames, limits.AnswerBytes)
+		if got.start == attached.Next {
+			return nil
+		}
+		got.Frames, err = t.Frames(r.Session, got.start, limits.AnswerFrames, limits.AnswerBytes)
 		return err
 	})
 	return got, err
@@ -164,4 +177,8 @@ func (s *Service) superseded(again bool) *Failure {
 
 func draining() *Failure {
 	return refuse(Draining, "this server is stopping; try again")
+}
+
+func (s *Service) windowFull() *Failure {
+	return refuse(WindowFull, "more than %d frames, or their size, wait to be acknowledged; receiving goes on, and the session ends at twice that", s.Config.Limits.WindowFrames)
 }

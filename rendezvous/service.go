@@ -114,11 +114,12 @@ type Service struct {
 	ticked     atomic.Int64 // unix milliseconds: when watchLoop last ticked; 0 while it does not run
 }
 
-// Stats counts what the service did since it started; all of it only grows, except Parked.
+// Stats counts what the service did since it started; all of it only grows, except Parked and Streams.
 type Stats struct {
 	Parked       atomic.Int64 // receives that are held now
 	Frames       atomic.Int64 // frames handed out, repeated ones included
-	Heartbeats   atomic.Int64 // receives that ended without a frame
+	Streams      atomic.Int64 // streams that are open now
+	Heartbeats   atomic.Int64 // receives that ended without a frame, and heartbeats of streams
 	Superseded   atomic.Int64 // receives that made way for another
 	Replayed     atomic.Int64 // repeated commands that got their recorded reply
 	Handshakes   atomic.Int64 // accepted handshakes

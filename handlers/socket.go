@@ -1,0 +1,268 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/go-playground/validator/v10"
+	"github.com/gorilla/websocket"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// socket is GET /v1/session/socket.
+func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
+		s.fail(w, r, &rendezvous.Failure{Code: upgradeRequired, Detail: "this path speaks only WebSocket (RFC 6455)"})
+		return
+	}
+	if !s.sameOrigin(r) {
+		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RejectedByCustomHandler, Detail: "pages of this origin are not admitted here; the operator can allow it"})
+		return
+	}
+	conn, leave := s.accept(w, r, nil)
+	if conn == nil {
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	defer cancel()
+	config := s.Service.Config
+	silence := config.HeartbeatInterval * time.Duration(config.HeartbeatsUntilDead)
+	c := &sessionSocket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(ctx), patience: silence + s.Limits.WriteTime}, upgrade: r}
+	c.serve(ctx)
+}
+
+// sessionSocket is one session's WebSocket. One goroutine reads and answers
+// commands, a second one delivers frames.
+type sessionSocket struct {
+	wire
+	upgrade    *http.Request // whose address the commands have
+	credential string        // for the commands
+	key        session.Key
+
+	turn  sync.Mutex // held while a command is done and answered; guards ended
+	ended bool       // nothing is answered any more
+}
+
+// serve is the socket's life.
+func (c *sessionSocket) serve(ctx context.Context) {
+	defer c.conn.Close() //nolint:errcheck // whatever could be said has been said
+	c.alive()
+	late := time.AfterFunc(c.server.Limits.Identify, func() {
+		c.bye(&goodbye{websocket.ClosePolicyViolation, "did not identify in time"})
+	})
+	defer late.Stop()
+	ask, err := c.identify()
+	if !late.Stop() && err == nil {
+		return // it is too late, and has been told
+	}
+	var stream *rendezvous.Stream
+	var first rendezvous.Received
+	if err == nil {
+		stream, first, err = c.server.Service.Stream(ctx, ask)
+	}
+	if err != nil {
+		c.end(ctx, err)
+		c.drain()
+		return
+	}
+	defer stream.Close()
+	c.listen(stream.Alive)
+	var delivering sync.WaitGroup
+	defer delivering.Wait()
+	defer c.cancel()
+	err = c.send(message("heartbeat", heartbeat(first)))
+	if err == nil {
+		delivering.Go(func() { c.end(ctx, c.deliver(stream)) })
+	}
+	for err == nil {
+		err = c.hear(ctx, stream)
+	}
+	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
+}
+
+// identify reads the first message: whose socket this is, and what it wants.
+func (c *sessionSocket) identify() (rendezvous.Receive, error) {
+	raw, err := c.take()
+	if err != nil {
+		return rendezvous.Receive{}, err
+	}
+	var said api.SocketIdentify
+	if err := understood(raw, &said); err != nil {
+		return rendezvous.Receive{}, err
+	}
+	id, err := session.ParseID(said.SessionID)
+	if err != nil {
+		return rendezvous.Receive{}, err // validated
+	}
+	c.key, c.credential = id.Key(), said.SessionID
+	ask := rendezvous.Receive{Session: c.key, Ack: number(said.Ack)}
+	if said.Epoch != nil {
+		ask.Epoch = new(session.Epoch(*said.Epoch))
+	}
+	return ask, nil
+}
+
+// take reads a message, and refuses one that is too large.
+func (c *sessionSocket) take() ([]byte, error) {
+	raw, err := c.read()
+	if limit := c.server.Limits.Body; err == nil && int64(len(raw)) > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	return raw, err
+}
+
+// deliver sends frames and heartbeats until something ends that.
+func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
+	for {
+		got, beat, err := stream.Next()
+		if err != nil {
+			return err
+		}
+		for _, frame := range got.Frames {
+			if err := c.send(message("frame", json.RawMessage(frame))); err != nil {
+				return err
+			}
+		}
+		if beat {
+			if err := c.send(message("heartbeat", heartbeat(got))); err != nil {
+				return err
+			}
+			c.ping()
+		}
+	}
+}
+
+// hear reads one message and does what it says. What is wrong with it ends the
+// socket, once it has been told; what is wrong with a command is the command's reply.
+func (c *sessionSocket) hear(ctx context.Context, stream *rendezvous.Stream) error {
+	raw, err := c.take()
+	if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
+		c.end(ctx, tooLarge)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	stream.Alive()
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if c.ended {
+		return nil // it is not answered, and so not done
+	}
+	reply, err := c.obey(ctx, raw)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		c.endLocked(ctx, err)
+		return nil
+	case reply == nil:
+		return nil
+	}
+	return c.send(reply)
+}
+
+// obey does what a message says, and answers the reply, if it gets one.
+func (c *sessionSocket) obey(ctx context.Context, raw []byte) ([]byte, error) {
+	if o, is := parse(raw); is && !o.has("method") && !o.has("path") {
+		if err := c.server.limiters.wait(ctx, c.address); err != nil {
+			return nil, err
+		}
+		var said api.Acknowledgement
+		if err := understood(raw, &said); err != nil {
+			return nil, err
+		}
+		_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack)})
+		return nil, err
+	}
+	var command api.SocketCommand
+	if err := understood(raw, &command); err != nil {
+		return nil, err
+	}
+	reply, err := c.command(ctx, command)
+	if err != nil {
+		return nil, err
+	}
+	return encode(reply), nil
+}
+
+// end tells why the socket ends, and closes it.
+func (c *sessionSocket) end(ctx context.Context, why error) {
+	c.turn.Lock() // a command that is under way is answered first
+	defer c.turn.Unlock()
+	c.endLocked(ctx, why)
+}
+
+func (c *sessionSocket) endLocked(ctx context.Context, why error) {
+	if c.ended || ctx.Err() != nil || !isTold(why) {
+		return
+	}
+	c.ended = true
+	p := farewell(why)
+	code := 4000 + int(p.Status)
+	switch rendezvous.Code(p.Code) {
+	case rendezvous.Draining:
+		code = websocket.CloseGoingAway
+	case payloadTooLarge:
+		code = websocket.CloseMessageTooBig
+	}
+	if err := c.send(message("error", p)); err == nil {
+		c.bye(&goodbye{code, string(p.Code) + " " + string(p.Action)})
+	}
+}
+
+// isTold tells the errors that say something to a client from those of its connection.
+func isTold(err error) bool {
+	_, failure := errors.AsType[*rendezvous.Failure](err)
+	_, bad := errors.AsType[*invalid](err)
+	_, large := errors.AsType[*http.MaxBytesError](err)
+	return failure || bad || large
+}
+
+// drain reads until the peer has closed, too, or its time is over.
+func (c *sessionSocket) drain() {
+	for {
+		if _, _, err := c.conn.NextReader(); err != nil {
+			return
+		}
+	}
+}
+
+// understood decodes a message strictly, and holds it against its rules.
+func understood(raw []byte, into any) error {
+	if err := api.DecodeJSON(bytes.NewReader(raw), into); err != nil {
+		where, rule, said := misread(err)
+		return &invalid{rendezvous.InvalidRequest, violations("#/body"+fragment(where), rule, said)}
+	}
+	err := validate.Struct(into)
+	if broken, is := errors.AsType[validator.ValidationErrors](err); is {
+		bad := &invalid{code: rendezvous.InvalidRequest}
+		for _, b := range broken {
+			bad.violations = append(bad.violations, api.Violation{Pointer: "#/body/" + b.Field(), Rule: b.Tag(), Message: explain(b)})
+		}
+		return bad
+	}
+	return err
+}
+
+// message is one that the server sends: an object with one member, which says what it is.
+func message(kind string, content any) []byte { return encode(map[string]any{kind: content}) }
+
+func encode(content any) []byte {
+	text, err := json.Marshal(content)
+	if err != nil {
+		panic("unreachable: what the contract describes always encodes: " + err.Error())
+	}
+	return text
+}

@@ -1,0 +1,112 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"restante/api"
+	"restante/rendezvous"
+)
+
+// command has a command done as the request that it stands for, by everything
+// that such a request meets: limits, rules, handlers and the log.
+func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) (api.SocketReply, error) {
+	reply := api.SocketReply{ID: command.ID, Seq: command.Seq}
+	target, err := url.ParseRequestURI(command.Path)
+	if err != nil || command.Path[0] != '/' || !commands(target.Path) {
+		reply.Reply = refusal(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
+		return reply, nil
+	}
+	w := &recorder{header: http.Header{}}
+	c.server.routes.ServeHTTP(w, c.request(ctx, command, target))
+	if w.status == 0 {
+		return reply, context.Cause(ctx) // the client left while it was done
+	}
+	reply.Reply = w.reply()
+	if wanted, err := strconv.ParseInt(w.header.Get("Ack"), 10, 64); err == nil {
+		reply.Ack = &wanted
+	}
+	return reply, nil
+}
+
+// commands tells the paths of the operations of a session. What receives is none of them: it
+// would take the socket's own seat.
+func commands(path string) bool {
+	return path == "/v1/session" || path == "/v1/session/ack" ||
+		path == "/v1/nameplates" || strings.HasPrefix(path, "/v1/nameplates/") || strings.HasPrefix(path, "/v1/mailboxes/")
+}
+
+// request is the one that a command stands for.
+func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, target *url.URL) *http.Request {
+	r := c.upgrade.Clone(ctx)
+	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
+	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
+	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} { // which say whose it is, if a proxy is trusted
+		if values := c.upgrade.Header.Values(name); len(values) > 0 {
+			r.Header[name] = values
+		}
+	}
+	for name, n := range map[string]*int64{"Seq": command.Seq, "Ack": command.Ack} {
+		if n != nil {
+			r.Header.Set(name, strconv.FormatInt(*n, 10))
+		}
+	}
+	r.Body, r.ContentLength = http.NoBody, 0
+	if command.Body != nil {
+		r.Header.Set("Content-Type", "application/json")
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(*command.Body)), int64(len(*command.Body))
+	}
+	return r
+}
+
+// refusal is the reply to a command that reached no operation.
+func refusal(f *rendezvous.Failure) api.Reply {
+	_, p := document(f, nil)
+	return api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}
+}
+
+// recorder is an [http.ResponseWriter] that keeps the answer.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (w *recorder) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(b []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	return w.body.Write(b)
+}
+
+// reply is the answer as a socket tells it.
+func (w *recorder) reply() api.Reply {
+	r := api.Reply{Status: int64(w.status)}
+	for _, name := range []string{"Replayed", "Retry-After"} {
+		if value := w.header.Get(name); value != "" {
+			if r.Headers == nil {
+				r.Headers = &map[string]string{}
+			}
+			(*r.Headers)[name] = value
+		}
+	}
+	if w.body.Len() > 0 {
+		r.Body = new(json.RawMessage(bytes.TrimSpace(w.body.Bytes())))
+	}
+	return r
+}

@@ -1,0 +1,327 @@
+package handlers_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/handlers"
+	"restante/rendezvous"
+)
+
+// wsline is a session socket under test.
+type wsline struct {
+	testing.TB
+	conn *websocket.Conn
+}
+
+// upgrade opens a WebSocket, or answers why there is none.
+func (w *world) upgrade(t testing.TB, header http.Header) (*wsline, *http.Response) {
+	t.Helper()
+	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return w.dial(t.Context()) }, HandshakeTimeout: patience}
+	conn, got, err := d.DialContext(t.Context(), "ws://restante.test/v1/session/socket", header)
+	if err != nil && !errors.Is(err, websocket.ErrBadHandshake) {
+		t.Fatal(err)
+	}
+	if err != nil {
+		return nil, got
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return &wsline{t, conn}, got
+}
+
+// connects opens a session's socket.
+func (c *client) connects(more string) *wsline {
+	c.Helper()
+	l, got := c.w.upgrade(c.TB, nil)
+	if l == nil {
+		c.Fatalf("no socket: %d", got.StatusCode)
+	}
+	c.w.secret(c.id)
+	l.say(fmt.Sprintf(`{"sessionId": %s%s}`, quote(c.id), more))
+	return l
+}
+
+func (l *wsline) say(message string) {
+	l.Helper()
+	if err := l.conn.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+		l.Fatal(err)
+	}
+}
+
+// hear is the next message, which must be of this kind and as the contract describes it.
+func (l *wsline) hear(kind string) string {
+	l.Helper()
+	_, raw, err := l.conn.ReadMessage()
+	if err != nil {
+		l.Fatalf("waiting for %s: %v", kind, err)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil || members[kind] == nil {
+		l.Fatalf("the message is %s, want %s", raw, kind)
+	}
+	holds(l.TB, map[string]string{"frame": "SocketFrame", "heartbeat": "SocketHeartbeat", "reply": "SocketReply", "error": "SocketError"}[kind], string(raw))
+	return string(raw)
+}
+
+// frame hears the frame of this number.
+func (l *wsline) frame(seq int) {
+	l.Helper()
+	if got := l.hear("frame"); !strings.HasPrefix(got, fmt.Sprintf(`{"frame":{"seq":%d,`, seq)) {
+		l.Fatalf("the frame is %s, want %d", got, seq)
+	}
+}
+
+// ends hears the error that ends it, and the close.
+func (l *wsline) ends(code, action string, closed int) string {
+	l.Helper()
+	got := l.hear("error")
+	if !strings.Contains(got, quote(code)) || !strings.Contains(got, `"action":"`+action+`"`) {
+		l.Errorf("the socket ends with %s, want %s %s", got, code, action)
+	}
+	l.closes(closed, code+" "+action)
+	return got
+}
+
+func (l *wsline) closes(code int, reason string) {
+	l.Helper()
+	_, raw, err := l.conn.ReadMessage()
+	var closed *websocket.CloseError
+	if !errors.As(err, &closed) || closed.Code != code || closed.Text != reason {
+		l.Errorf("it is closed with %v (%s), want %d %s", err, raw, code, reason)
+	}
+}
+
+func TestSocket(t *testing.T) {
+	w := start(t, setup{})
+	a, b := talk(t, w)
+	l := a.connects("")
+	l.hear("heartbeat")
+	l.say(`{"ack": 0}`)
+	l.frame(0)
+	b.add("m", "p", "b").want(http.StatusCreated)
+	l.frame(1)
+	for _, tt := range []struct{ command, reply string }{
+		{`{"id": "x", "seq": 0, "ack": 2, "method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "p", "body": "a"}}`, `{"ack":1,"id":"x", … {"position":2, … "status":201 … "seq":0`},
+		{`{"seq": 0, "method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "p", "body": "a"}}`, `"ack":1 … {"position":2, … "headers":{"Replayed":"true"}`},
+		{`{"seq": 9, "method": "DELETE", "path": "/v1/nameplates/4"}`, `"ack":1 … "urn:restante:problem:seq-gap"`},
+		{`{"seq": 1, "method": "DELETE", "path": "/v1/mailboxes/m?mood=lonely"}`, `{"ack":2,"reply":{"status":204},"seq":1}`},
+		{`{"method": "GET", "path": "/v1/session"}`, `"ack":2 … {"appId":"app", … "status":200`},
+		{`{"method": "PUT", "path": "/v1/nameplates/x"}`, `"ack":2 … "urn:restante:problem:invalid-request"`},
+		{`{"method": "PUT", "path": "/v1/nameplates"}`, `{"reply" … "urn:restante:problem:method-not-allowed"`},
+		{`{"method": "GET", "path": "/v1/session/events?wait=0"}`, `{"reply" … "urn:restante:problem:not-found"`},
+		{`{"method": "GET", "path": "/v1/session/socket"}`, `{"reply" … "urn:restante:problem:not-found"`},
+		{`{"method": "POST", "path": "/v1/sessions", "body": {}}`, `{"reply" … "urn:restante:problem:not-found"`},
+		{`{"method": "GET", "path": "http://elsewhere/v1/session"}`, `{"reply" … "urn:restante:problem:not-found"`},
+		{`{"method": "GET", "path": "%"}`, `{"reply" … "urn:restante:problem:not-found"`},
+	} {
+		l.say(tt.command)
+		if got := l.hear("reply"); !holdsAll(got, tt.reply) {
+			t.Errorf("%s is answered %s, want %s…", tt.command, got, tt.reply)
+		}
+	}
+	// Over HTTP it is the same command, if its bytes are.
+	a.post("/v1/mailboxes/m/messages", `{"phase": "p", "body": "a"}`).seq(0).want(http.StatusCreated).says("Replayed", "true")
+	if got := a.get("/v1/session").want(http.StatusOK).number("nextSentSeq"); got != 2 {
+		t.Errorf("acknowledged up to %d", got)
+	}
+	l.say(`{"method": "DELETE", "path": "/v1/session"}`)
+	if got := l.hear("reply"); !strings.Contains(got, `"status":204`) {
+		t.Errorf("the end is answered %s", got)
+	}
+	l.ends("SESSION_ENDED", "restart", 4410)
+}
+
+// holdsAll tells whether a text has all the parts of a list.
+func holdsAll(text, parts string) bool {
+	for part := range strings.SplitSeq(parts, " … ") {
+		if !strings.Contains(text, part) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestSocketRefusesToUpgrade(t *testing.T) {
+	w := start(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 1 }})
+	w.nobody(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket")
+	w.nobody(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	for origin, status := range map[string]int{"https://elsewhere.example": 403, "null": 403, "http://restante.test": 101, "https://RESTANTE.test": 101, "https://restante.test.evil.example": 403} {
+		l, got := w.upgrade(t, http.Header{"Origin": {origin}})
+		if got.StatusCode != status {
+			t.Errorf("Origin %s: %d, want %d", origin, got.StatusCode, status)
+		}
+		if l != nil {
+			_ = l.conn.Close()
+			if !eventually(t, func() bool { l, _ := w.upgrade(t, nil); return l != nil && l.conn.Close() == nil }) {
+				t.Error("the place is not given back")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+}
+
+// Whatever is wrong with a message is told, and ends the socket and nothing else.
+func TestBadMessagesEndASocket(t *testing.T) {
+	w := start(t, setup{})
+	a, _ := talk(t, w)
+	for why, tt := range map[string]struct {
+		message, code, pointer string
+		closed                 int
+	}{
+		"no JSON":              {`{`, "INVALID_REQUEST", "#/body", 4400},
+		"no object":            {`[]`, "INVALID_REQUEST", "#/body", 4400},
+		"nothing":              {`{}`, "INVALID_REQUEST", "#/body/ack", 4400},
+		"no path":              {`{"method": "GET"}`, "INVALID_REQUEST", "#/body/path", 4400},
+		"no method":            {`{"path": "/v1/session"}`, "INVALID_REQUEST", "#/body/method", 4400},
+		"another method":       {`{"method": "PATCH", "path": "/v1/session"}`, "INVALID_REQUEST", "#/body/method", 4400},
+		"an unknown member":    {`{"ack": 0, "nack": 1}`, "INVALID_REQUEST", "#/body/nack", 4400},
+		"a member twice":       {`{"ack": 0, "ack": 0}`, "INVALID_REQUEST", "#/body/ack", 4400},
+		"a number in a text":   {`{"ack": "0"}`, "INVALID_REQUEST", "#/body/ack", 4400},
+		"a number below 0":     {`{"ack": -1}`, "INVALID_REQUEST", "#/body/ack", 4400},
+		"Seq of 2^53":          {`{"seq": 9007199254740992, "method": "GET", "path": "/v1/session"}`, "INVALID_REQUEST", "#/body/seq", 4400},
+		"null":                 {`{"method": "PUT", "path": "/v1/nameplates/4", "body": null}`, "INVALID_REQUEST", "#/body/body", 4400},
+		"an id that is long":   {`{"id": "` + strings.Repeat("x", 129) + `", "method": "GET", "path": "/v1/session"}`, "INVALID_REQUEST", "#/body/id", 4400},
+		"to identify again":    {`{"sessionId": "` + a.id + `"}`, "INVALID_REQUEST", "#/body/sessionId", 4400},
+		"what was never sent":  {`{"ack": 1000}`, "SESSION_STATE_MISMATCH", "", 4409},
+		"more than a body":     {`{"id": "` + strings.Repeat("x", 300_000) + `"}`, "PAYLOAD_TOO_LARGE", "", 1009},
+		"invalid UTF-8":        {"{\"id\": \"\xff\", \"method\": \"GET\", \"path\": \"/v1/session\"}", "INVALID_REQUEST", "#/body/id", 4400},
+		"an empty one":         {``, "INVALID_REQUEST", "#/body", 4400},
+		"more than one object": {`{"ack": 0} {"ack": 0}`, "INVALID_REQUEST", "#/body", 4400},
+	} {
+		t.Run(why, func(t *testing.T) {
+			l := a.in(t).connects("")
+			l.hear("heartbeat")
+			l.frame(0)
+			l.say(tt.message)
+			action := "stop"
+			if tt.closed == 4409 {
+				action = "restart"
+			}
+			if got := l.ends(tt.code, action, tt.closed); !strings.Contains(got, quote(tt.pointer)) && tt.pointer != "" {
+				t.Errorf("the error is %s, want one at %s", got, tt.pointer)
+			}
+			a.in(t).get("/v1/session").want(http.StatusOK)
+		})
+	}
+	for message, want := range map[string][2]string{
+		`{}`:                                   {"INVALID_REQUEST", "stop"},
+		`{"sessionId": "short"}`:               {"INVALID_REQUEST", "stop"},
+		`{"ack": 0}`:                           {"INVALID_REQUEST", "stop"},
+		`{"sessionId": ` + quote(mint()) + `}`: {"SESSION_UNKNOWN", "restart"},
+		`{"sessionId": ` + quote(a.id) + `, "epoch": 7}`: {"SESSION_STATE_MISMATCH", "restart"},
+		`{"sessionId": ` + quote(a.id) + `, "ack": 700}`: {"SESSION_STATE_MISMATCH", "restart"},
+	} {
+		l, _ := w.upgrade(t, nil)
+		l.say(message)
+		closed := map[string]int{"INVALID_REQUEST": 4400, "SESSION_UNKNOWN": 4401, "SESSION_STATE_MISMATCH": 4409}[want[0]]
+		l.ends(want[0], want[1], closed)
+	}
+}
+
+func TestSocketMustIdentifyItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		l, _ := w.upgrade(t, nil)
+		began := time.Now()
+		l.closes(websocket.ClosePolicyViolation, "did not identify in time")
+		if since := time.Since(began); since != 5*time.Second {
+			t.Errorf("it is closed after %v", since)
+		}
+		_ = l.conn.Close()
+		synctest.Wait()
+	})
+}
+
+// A pong is a sign of life: a browser sends it whatever its page does.
+func TestPongsKeepASocketAttached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true, config: func(c *rendezvous.Config) { c.BootGrace, c.SessionGrace = 0, time.Minute }})
+		a := w.begin(t, "app", "a")
+		a.open("m").want(http.StatusOK)
+		l := a.connects("")
+		began := time.Now()
+		for time.Since(began) < 10*time.Minute {
+			l.hear("heartbeat")
+		}
+		if got := a.get("/v1/session").want(http.StatusOK).text("state"); got != "attached" {
+			t.Errorf("the session is %s", got)
+		}
+		l.conn.SetPingHandler(func(string) error { return nil }) // now it is deaf
+		for {
+			if _, _, err := l.conn.ReadMessage(); err != nil {
+				break
+			}
+		}
+		_ = l.conn.Close()
+		synctest.Wait()
+	})
+}
+
+func TestSocketsDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a := w.begin(t, "app", "a")
+		l := a.connects("")
+		l.hear("heartbeat")
+		w.service.Drain()
+		l.ends("DRAINING", "retry", websocket.CloseGoingAway)
+		_ = l.conn.Close()
+		synctest.Wait()
+	})
+}
+
+func TestCommandsOfASocketAreLimited(t *testing.T) {
+	w := start(t, setup{limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 6 }})
+	a := w.begin(t, "app", "a")
+	l := a.connects("")
+	l.hear("heartbeat")
+	for range 4 {
+		l.say(`{"method": "GET", "path": "/v1/nameplates"}`)
+		l.hear("reply")
+	}
+	l.say(`{"method": "GET", "path": "/v1/nameplates"}`)
+	if got := l.hear("reply"); !strings.Contains(got, `"status":429`) || !strings.Contains(got, `"Retry-After":"1"`) {
+		t.Errorf("the reply is %s", got)
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	w := start(t, setup{origins: []string{"https://app.example", "https://*.many.example"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 1 }})
+	ask := func(method, origin string, header http.Header) *http.Response {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://restante.test/v1/session", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header = header
+		r.Header.Set("Origin", origin)
+		got, err := w.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = got.Body.Close()
+		return got
+	}
+	for range 5 { // a preflight has no credential, and is under no limit
+		got := ask(http.MethodOptions, "https://app.example", http.Header{"Access-Control-Request-Method": {"DELETE"}, "Access-Control-Request-Headers": {"ack,authorization,content-type,last-event-id,prefer,seq"}})
+		if got.StatusCode != http.StatusNoContent || got.Header.Get("Access-Control-Allow-Origin") != "https://app.example" || got.Header.Get("Access-Control-Max-Age") != "86400" || got.Header.Get("Access-Control-Allow-Headers") == "" {
+			t.Fatalf("%d %v", got.StatusCode, got.Header)
+		}
+	}
+	got := ask(http.MethodGet, "https://one.many.example", http.Header{})
+	if got.StatusCode != http.StatusUnauthorized || got.Header.Get("Access-Control-Allow-Origin") != "https://one.many.example" || got.Header.Get("Access-Control-Expose-Headers") != "Ack, Replayed, Retry-After" {
+		t.Errorf("%d %v", got.StatusCode, got.Header)
+	}
+	if got := ask(http.MethodGet, "https://evil.example", http.Header{}); got.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("%v", got.Header)
+	}
+}

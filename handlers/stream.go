@@ -1,0 +1,121 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+const eventStreamType = "text/event-stream"
+
+// stream begins to answer a receive with an event stream.
+func (s *Server) stream(ctx context.Context, ask rendezvous.Receive) (api.ReceiveResponseObject, error) {
+	leave, admitted := s.sockets.enter(addressOf(ctx), s.Limits.Sockets)
+	if !admitted {
+		return nil, tooMany()
+	}
+	stream, first, err := s.Service.Stream(ctx, ask)
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	_, _ = answered(ctx, rendezvous.Answer[struct{}]{Wanted: first.Wanted}, nil)
+	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
+}
+
+func tooMany() *rendezvous.Failure {
+	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
+}
+
+// eventStream is a receive's answer as server-sent events (HTML, §9.2).
+type eventStream struct {
+	stream *rendezvous.Stream
+	first  rendezvous.Received
+	leave  func()
+	limit  time.Duration // in which the client must read what is sent
+}
+
+// VisitReceiveResponse implements [api.ReceiveResponseObject].
+func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
+	defer e.leave()
+	defer e.stream.Close()
+	w.Header().Set("Content-Type", eventStreamType)
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
+	w.WriteHeader(http.StatusOK)
+	err := e.send(w, event("heartbeat", heartbeat(e.first)))
+	for err == nil {
+		var got rendezvous.Received
+		var beat bool
+		got, beat, err = e.stream.Next()
+		if err != nil {
+			return e.end(w, err)
+		}
+		var events bytes.Buffer
+		for _, frame := range got.Frames {
+			events.Write(frameEvent(frame))
+		}
+		if beat {
+			events.Write(event("heartbeat", heartbeat(got)))
+		}
+		err = e.send(w, events.Bytes())
+	}
+	return err
+}
+
+// end tells why the stream ends.
+func (e *eventStream) end(w http.ResponseWriter, why error) error {
+	p := farewell(why)
+	if p.RetryAfterMs != nil {
+		p := event("error", p)
+		return e.send(w, append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), p...))
+	}
+	_ = e.send(w, event("error", p)) // a client that left does not read it
+	return why
+}
+
+// send writes events and has them go. A client that does not read them is cut.
+// The deadline must not stand while nothing is sent: over HTTP/2, it would end the stream.
+func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
+	connection := http.NewResponseController(w)
+	_ = connection.SetWriteDeadline(time.Now().Add(e.limit)) // a test's ResponseWriter may have none
+	if _, err := w.Write(events); err != nil {
+		return err
+	}
+	if err := connection.Flush(); err != nil {
+		return err
+	}
+	_ = connection.SetWriteDeadline(time.Time{})
+	return nil
+}
+
+// event is one event, of one line of JSON.
+func event(name string, data any) []byte {
+	text, err := json.Marshal(data)
+	if err != nil {
+		panic("unreachable: what the contract describes always encodes: " + err.Error())
+	}
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, text)
+}
+
+// frameEvent is a frame's. Frames are stored as one line.
+func frameEvent(frame []byte) []byte {
+	var numbered struct {
+		Seq session.Seq `json:"seq"`
+	}
+	if err := json.Unmarshal(frame, &numbered); err != nil {
+		panic("unreachable: a frame is stored as it was encoded: " + err.Error())
+	}
+	return fmt.Appendf(nil, "event: frame\nid: %d\ndata: %s\n\n", numbered.Seq, frame)
+}
+
+// heartbeat is what a stream or a socket tells of itself.
+func heartbeat(r rendezvous.Received) api.Heartbeat {
+	return api.Heartbeat{Ack: int64(r.Wanted), NextWaitMs: r.NextWait.Milliseconds(), ServerTime: r.Now.UnixMilli()}
+}

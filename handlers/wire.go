@@ -1,0 +1,202 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/rendezvous"
+)
+
+// closingTime is for a close frame to go.
+const closingTime = time.Second
+
+// writeBuffers are shared by the sockets, which need one only while they write.
+var writeBuffers sync.Pool
+
+func (s *Server) upgrader() *websocket.Upgrader {
+	return &websocket.Upgrader{
+		HandshakeTimeout: 5 * time.Second,
+		ReadBufferSize:   1024,
+		WriteBufferSize:  1024,
+		WriteBufferPool:  &writeBuffers,
+		CheckOrigin:      func(*http.Request) bool { return true }, // any page may be a client: there are no cookies to abuse
+		Error: func(w http.ResponseWriter, r *http.Request, _ int, _ error) {
+			w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
+			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455)")})
+		},
+	}
+}
+
+// accept switches a request over to a WebSocket. If there is no place for one, or
+// the request is no handshake, it is answered and conn is nil.
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, header http.Header) (conn *websocket.Conn, leave func()) {
+	select {
+	case <-s.Service.Stopping():
+		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.Draining, Detail: "this server is stopping; try again"})
+		return nil, nil
+	default:
+	}
+	leave, admitted := s.sockets.enter(addressOf(r.Context()), s.Limits.Sockets)
+	if !admitted {
+		s.fail(w, r, tooMany())
+		return nil, nil
+	}
+	conn, err := s.upgrader().Upgrade(w, r, header)
+	if err != nil {
+		leave()
+		return nil, nil // it has been answered
+	}
+	return conn, leave
+}
+
+// sockets counts those that are open, and the event streams, by address.
+type sockets struct {
+	mu   sync.Mutex
+	open map[string]int
+	all  sync.WaitGroup
+}
+
+// enter counts one in, unless there are too many of its address.
+func (s *sockets) enter(address string, most int) (leave func(), admitted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[address] >= most {
+		return nil, false
+	}
+	if s.open == nil {
+		s.open = map[string]int{}
+	}
+	s.open[address]++
+	s.all.Add(1)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[address]--; s.open[address] == 0 {
+			delete(s.open, address)
+		}
+		s.all.Done()
+	}, true
+}
+
+// Wait waits until every socket and stream has ended, or ctx ends. [rendezvous.Service.Drain] has them end.
+func (s *Server) Wait(ctx context.Context) {
+	closed := make(chan struct{})
+	go func() {
+		s.sockets.all.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}
+
+// goodbye ends a socket: an error first, where there is one to tell, and a close code.
+type goodbye struct {
+	code   int
+	reason string
+}
+
+func (g *goodbye) Error() string { return g.reason }
+
+// wire is a WebSocket, whatever is spoken on it. One goroutine reads; any may send.
+type wire struct {
+	server   *Server
+	conn     *websocket.Conn
+	cancel   context.CancelFunc // ends everything
+	address  string
+	patience time.Duration // without a sign of life, after which the peer counts as dead
+
+	writing sync.Mutex // guards writing to conn, and gone
+	gone    bool       // the peer hears nothing any more
+
+	reading sync.Mutex // guards the deadline for reading from conn, and parting
+	parting bool       // the deadline is the last one
+}
+
+// listen begins to take in what the peer says; each control frame is told to heard.
+func (c *wire) listen(heard func()) {
+	c.alive()
+	c.conn.SetPongHandler(func(string) error { c.alive(); heard(); return nil })
+	c.conn.SetPingHandler(func(payload string) error {
+		c.alive()
+		heard()
+		_ = c.conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(closingTime)) // a peer that is gone is noticed by reading
+		return nil
+	})
+}
+
+// read is the next message: the beginning, if it is larger than a request's body may be.
+func (c *wire) read() ([]byte, error) {
+	_, message, err := c.conn.NextReader()
+	if err != nil {
+		return nil, err
+	}
+	raw, err := io.ReadAll(io.LimitReader(message, c.server.Limits.Body+1))
+	if err == nil {
+		c.alive()
+	}
+	return raw, err
+}
+
+// ping asks the peer for a sign of life.
+func (c *wire) ping() {
+	_ = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(closingTime)) // see alive
+}
+
+// alive puts off the moment at which the peer counts as dead.
+func (c *wire) alive() { c.readUntil(time.Now().Add(c.patience), false) }
+
+// part has reading end soon, whatever else the peer says.
+func (c *wire) part(in time.Duration) { c.readUntil(time.Now().Add(in), true) }
+
+func (c *wire) readUntil(deadline time.Time, parting bool) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.parting && !parting {
+		return
+	}
+	c.parting = parting
+	_ = c.conn.SetReadDeadline(deadline) // fails only on a closed socket, which reading notices
+}
+
+// bye says goodbye and has reading end.
+func (c *wire) bye(g *goodbye) {
+	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(g.code, g.reason), time.Now().Add(closingTime)) // a peer that is gone does not hear it
+	c.part(closingTime)                                                                                                          // for its own close frame to come
+}
+
+// errSlow ends a socket whose peer does not read.
+var errSlow = errors.New("the peer does not read")
+
+// send writes one message. A peer that does not read is cut: its mailbox keeps
+// what it missed. One that has left may have said something before, its close above all, so
+// what it sent is still read, and answered to nobody.
+func (c *wire) send(message []byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if c.gone {
+		return nil
+	}
+	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.Limits.WriteTime)) // cannot fail
+	err := c.conn.WriteMessage(websocket.TextMessage, message)
+	var network net.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &network) && network.Timeout():
+		c.cancel()
+		c.part(0)
+		return errSlow
+	}
+	c.gone = true
+	c.part(closingTime)
+	return nil
+}
