@@ -318,3 +318,35 @@ func TestTwoCurls(t *testing.T) {
 	}
 	empty(t, s, rows)
 }
+
+// TestCurlStreams has curl read an event stream of the real program.
+func TestCurlStreams(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	const script = `
+S=http://localhost:4000
+id=0123456789abcdef0123456789abcdef
+curl -sS --fail-with-body -o /dev/null $S/v1/sessions --json '{"protocolVersion":"1","sessionId":"'$id'","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}'
+peer=$(curl -sS $S/v1/sessions --json '{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}' | sed 's/.*"sessionId":"\([^"]*\)".*/\1/')
+curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $id"
+curl -sSN -m 20 $S/v1/session/events -H "Authorization: Bearer $id" -H 'Accept: text/event-stream' &
+curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $peer"
+curl -sS -o /dev/null $S/v1/mailboxes/m/messages -H "Authorization: Bearer $peer" --json '{"phase":"p","body":"streamed"}'
+sleep 1
+curl -sS -o /dev/null -X DELETE $S/v1/session -H "Authorization: Bearer $id"
+wait $!
+`
+	bash := exec.CommandContext(ctx, "bash", "-e", "-c", strings.ReplaceAll(script, "localhost:4000", s.address))
+	bash.SysProcAttr = childOf()
+	out, err := bash.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"event: heartbeat\n", "event: frame\nid: 0\n", "event: frame\nid: 1\n", `"body":"streamed"`, "event: error\n", `"SESSION_ENDED"`} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("there is no %q in\n%s", want, out)
+		}
+	}
+}

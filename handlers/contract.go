@@ -34,9 +34,6 @@ func (s *Server) getContract(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// accepts tells whether Accept allows a media type.
-func accepts(accept []string, media string) bool { return weight(accept, media) > 0 }
-
 // names tells whether Accept asks for a media type by its name.
 func names(accept []string, media string) bool {
 	q, _ := said(accept, media)

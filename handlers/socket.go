@@ -83,7 +83,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.cancel()
 	err = c.send(message("heartbeat", heartbeat(first)))
 	if err == nil {
-		delivering.Go(func() { c.end(ctx, c.deliver(stream)) })
+		delivering.Go(func() { c.end(ctx, c.deliver(stream)) }) //nolint:contextcheck // the stream has it
 	}
 	for err == nil {
 		err = c.hear(ctx, stream)
@@ -197,6 +197,9 @@ func (c *sessionSocket) obey(ctx context.Context, raw []byte) ([]byte, error) {
 	return encode(reply), nil
 }
 
+// closeCodes are those that RFC 6455 has a word for.
+var closeCodes = map[rendezvous.Code]int{rendezvous.Draining: websocket.CloseGoingAway, payloadTooLarge: websocket.CloseMessageTooBig}
+
 // end tells why the socket ends, and closes it.
 func (c *sessionSocket) end(ctx context.Context, why error) {
 	c.turn.Lock() // a command that is under way is answered first
@@ -211,11 +214,8 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 	c.ended = true
 	p := farewell(why)
 	code := 4000 + int(p.Status)
-	switch rendezvous.Code(p.Code) {
-	case rendezvous.Draining:
-		code = websocket.CloseGoingAway
-	case payloadTooLarge:
-		code = websocket.CloseMessageTooBig
+	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
+		code = special
 	}
 	if err := c.send(message("error", p)); err == nil {
 		c.bye(&goodbye{code, string(p.Code) + " " + string(p.Action)})

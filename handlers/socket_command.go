@@ -18,8 +18,8 @@ import (
 // that such a request meets: limits, rules, handlers and the log.
 func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) (api.SocketReply, error) {
 	reply := api.SocketReply{ID: command.ID, Seq: command.Seq}
-	target, err := url.ParseRequestURI(command.Path)
-	if err != nil || command.Path[0] != '/' || !commands(target.Path) {
+	target, _ := url.ParseRequestURI(command.Path)
+	if target == nil || command.Path[0] != '/' || !commands(target.Path) {
 		reply.Reply = refusal(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
 		return reply, nil
 	}

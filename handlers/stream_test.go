@@ -47,7 +47,7 @@ func (r *request) tryStream() (*stream, *answer) {
 	r.c.Helper()
 	r.with("Accept: text/event-stream")
 	ctx, cancel := context.WithCancel(r.c.Context())
-	asked, err := http.NewRequestWithContext(ctx, r.method, "http://restante.test"+r.target, nil)
+	asked, err := http.NewRequestWithContext(ctx, r.method, "http://restante.test"+r.target, http.NoBody)
 	if err != nil {
 		r.c.Fatal(err)
 	}

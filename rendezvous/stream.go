@@ -125,8 +125,7 @@ func (st *Stream) why(err error) error {
 		return err
 	}
 	_, err = st.s.batch(st.ctx, st.ask)
-	var failure *Failure
-	if errors.As(err, &failure) {
+	if _, refused := errors.AsType[*Failure](err); refused {
 		return err
 	}
 	return st.s.superseded(true)
