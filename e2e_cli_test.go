@@ -179,7 +179,7 @@ func TestDoesNotStart(t *testing.T) {
 	grown.ready()
 	grown.signal(syscall.SIGTERM)
 	grown.wait(10 * time.Second)
-	edit(newer, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
+	edit(newer, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1); UPDATE modified SET compatible = 9999")
 
 	free := freeAddress(t)
 	for name, tt := range map[string]struct {
@@ -187,25 +187,26 @@ func TestDoesNotStart(t *testing.T) {
 		arguments []string
 		want      []string // in the complaint
 	}{
-		"an unknown flag":        {nil, []string{"--nonsense"}, []string{"--nonsense", "--help"}},
-		"an unknown command":     {nil, []string{"server"}, []string{"server", "--help"}},
-		"no duration":            {nil, []string{"--mailbox-ttl=soon"}, []string{"--mailbox-ttl", "soon"}},
-		"no duration, by env":    {[]string{"RESTANTE_MAILBOX_TTL=soon"}, nil, []string{"--mailbox-ttl", "soon"}},
-		"too short a duration":   {nil, []string{"--mailbox-ttl=1ms"}, []string{"--mailbox-ttl", "at least 1s"}},
-		"no network":             {nil, []string{"--trusted-proxies=proxy"}, []string{"--trusted-proxies", "proxy"}},
-		"no format":              {nil, []string{"--log-format=xml"}, []string{"--log-format", "json"}},
-		"no directory":           {nil, []string{"--listen=" + free, "--database=" + filepath.Join(dir, "no", "such", "x.db")}, []string{"no/such", "make the directory"}},
-		"a directory":            {nil, []string{"--listen=" + free, "--database=" + dir}, []string{dir, "name a file"}},
-		"no database":            {nil, []string{"--listen=" + free, "--database=" + file("text.db", strings.Repeat("Dear diary, ", 1000))}, []string{"text.db", "not a SQLite database", "name another file"}},
-		"another program's":      {nil, []string{"--listen=" + free, "--database=" + foreign}, []string{"foreign.db", "another program", "name another file"}},
-		"a newer server's":       {nil, []string{"--listen=" + free, "--database=" + newer}, []string{"newer.db", "newer server"}},
-		"a database in use":      {nil, []string{"--listen=" + free, "--database=" + s.database}, []string{s.database, "another server", "own"}},
-		"a taken port":           {nil, []string{"--listen=" + s.address}, []string{s.address, "taken", "--listen"}},
-		"one taken port of two":  {nil, []string{"--listen=" + free, "--listen=" + s.address}, []string{s.address, "taken"}},
-		"no address":             {nil, []string{"--listen=127.0.0.1:http:x"}, []string{"127.0.0.1:http:x"}},
-		"another kind":           {nil, []string{"--database=postgres://user:secret@db.example/x"}, []string{"postgres://…", "./restante.db"}},
-		"another kind, by env":   {[]string{"RESTANTE_DATABASE=postgres://user:secret@db.example/x"}, nil, []string{"postgres://…"}},
-		"another kind, misspelt": {nil, []string{"--listen=" + free, "--database=postgres:/user:secret@db.example/x"}, []string{"make the directory"}},
+		"an unknown flag":            {nil, []string{"--nonsense"}, []string{"--nonsense", "--help"}},
+		"an unknown command":         {nil, []string{"server"}, []string{"server", "--help"}},
+		"no duration":                {nil, []string{"--mailbox-ttl=soon"}, []string{"--mailbox-ttl", "soon"}},
+		"no duration, by env":        {[]string{"RESTANTE_MAILBOX_TTL=soon"}, nil, []string{"--mailbox-ttl", "soon"}},
+		"too short a duration":       {nil, []string{"--mailbox-ttl=1ms"}, []string{"--mailbox-ttl", "at least 1s"}},
+		"no network":                 {nil, []string{"--trusted-proxies=proxy"}, []string{"--trusted-proxies", "proxy"}},
+		"no format":                  {nil, []string{"--log-format=xml"}, []string{"--log-format", "json"}},
+		"no directory":               {nil, []string{"--listen=" + free, "--database=" + filepath.Join(dir, "no", "such", "x.db")}, []string{"no/such", "make the directory"}},
+		"a directory":                {nil, []string{"--listen=" + free, "--database=" + dir}, []string{dir, "name a file"}},
+		"no database":                {nil, []string{"--listen=" + free, "--database=" + file("text.db", strings.Repeat("Dear diary, ", 1000))}, []string{"text.db", "not a SQLite database", "name another file"}},
+		"another program's":          {nil, []string{"--listen=" + free, "--database=" + foreign}, []string{"foreign.db", "another program", "name another file"}},
+		"a newer server's":           {nil, []string{"--listen=" + free, "--database=" + newer}, []string{"newer.db", "newer server"}},
+		"a database in use":          {nil, []string{"--listen=" + free, "--database=" + s.database}, []string{s.database, "another server", "own"}},
+		"a taken port":               {nil, []string{"--listen=" + s.address}, []string{s.address, "taken", "--listen"}},
+		"one taken port of two":      {nil, []string{"--listen=" + free, "--listen=" + s.address}, []string{s.address, "taken"}},
+		"no address":                 {nil, []string{"--listen=127.0.0.1:http:x"}, []string{"127.0.0.1:http:x"}},
+		"another kind":               {nil, []string{"--database=mysql://user:secret@db.example/x"}, []string{"mysql://…", "./restante.db", "postgres://"}},
+		"another kind, by env":       {[]string{"RESTANTE_DATABASE=mysql://user:secret@db.example/x"}, nil, []string{"mysql://…"}},
+		"a server that is not there": {nil, []string{"--database=postgres://user:secret@127.0.0.1:1/x"}, []string{"postgres://127.0.0.1:1/x", "cannot be reached", "host and port"}},
+		"another kind, misspelt":     {nil, []string{"--listen=" + free, "--database=postgres:/user:secret@db.example/x"}, []string{"make the directory"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

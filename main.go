@@ -169,6 +169,9 @@ func (c *Config) validate() error {
 	case min(c.MaxBody, c.MaxSessions, c.MaxMessages, c.MaxBytes, c.MaxWindow, c.MaxWindowBytes) < 1 ||
 		min(c.MaxPerAddress, c.MaxNameplates, c.MaxMailboxes, c.MaxSockets) < 1 || min(c.IdentifyWithin, c.SlowReader) < time.Millisecond:
 		return errors.New("limits must be at least 1")
+	case strings.Contains(c.Database, "://") && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://"):
+		kind, _, _ := strings.Cut(c.Database, "://")
+		return fmt.Errorf("--database %s://…: that kind is not known here; give a path such as ./restante.db, or postgres://…", kind)
 	case c.DatabaseConnections < 1:
 		return errors.New("--database-connections must be at least 1")
 	}

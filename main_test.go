@@ -144,7 +144,7 @@ func TestValidate(t *testing.T) {
 		"a blur of nothing":      {func(c *Config) { c.BlurUsage = time.Microsecond }, "--blur-usage"},
 		"a rate without a burst": {func(c *Config) { c.RequestBurst = 0 }, "--request-burst"},
 		"no messages at all":     {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
-		"another database":       {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: only SQLite"},
+		"another database":       {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
 		"a pattern that is none": {func(c *Config) { c.RejectClient = []string{"[", "x"} }, `"["`},
 	}
 	for name, tt := range tests {
