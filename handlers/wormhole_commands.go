@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -81,12 +82,15 @@ func (c *socket) command(ctx context.Context, raw []byte) error {
 	if isObject && !o.has("type") {
 		return c.complain(missingType, raw) // the one case without an ack
 	}
-	id := o["id"]
-	if id == nil {
+	id, long := o["id"], len(o["id"]) > maxOrig
+	if id == nil || long {
 		id = json.RawMessage("null")
 	}
 	if err := c.send(told("ack", fields{"id": id})); err != nil {
 		return err
+	}
+	if long {
+		return c.complain(tooLong("id"), raw)
 	}
 	if !isObject {
 		return c.complain("a command must be a JSON object", []byte("{}"))
@@ -115,22 +119,20 @@ func (c *socket) complain(what complaint, raw []byte) error {
 	return c.send(told("error", fields{"error": string(what), "orig": json.RawMessage(raw)}))
 }
 
-// shortened is a command without what is long in it. It still has the members
-// that clients look for when they read it again.
+// tooLong is told of a member that would have to be repeated.
+func tooLong(member string) complaint {
+	return complaint("'" + member + "' must be at most " + strconv.Itoa(maxOrig) + " bytes of JSON")
+}
+
+// shortened is a command without what is long in it: the members by which it is known.
 func shortened(raw []byte) []byte {
 	const long = 256
 	o, _ := parse(raw) // it was parsed before
 	kept := object{}
-	for name, value := range o {
-		switch {
-		case len(name) > long || len(kept) == 32:
-			continue
-		case len(value) > long && value[0] == '"':
-			value = json.RawMessage(`""`)
-		case len(value) > long:
-			value = json.RawMessage("null")
+	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase"} {
+		if value := o[name]; value != nil && len(value) <= long {
+			kept[name] = value
 		}
-		kept[name] = value
 	}
 	short, err := json.Marshal(kept)
 	if err != nil {
@@ -146,6 +148,9 @@ func (c *socket) answer(ctx context.Context, o object) ([]byte, error) {
 	case "ping":
 		if !o.has("ping") {
 			return nil, pingNeedsPing
+		}
+		if len(o["ping"]) > maxOrig {
+			return nil, tooLong("ping")
 		}
 		return told("pong", fields{"pong": o["ping"]}), nil
 	case "submit-permissions", "submit-permission": // the specification's word, and the deployed client's
@@ -475,11 +480,13 @@ type fields map[string]any
 func told(kind string, says fields) []byte {
 	message := map[string]any{"type": kind, "server_tx": seconds(time.Now())}
 	maps.Copy(message, says)
-	encoded, err := json.Marshal(message)
-	if err != nil {
+	var encoded bytes.Buffer
+	encoder := json.NewEncoder(&encoded)
+	encoder.SetEscapeHTML(false) // what is repeated must not grow
+	if err := encoder.Encode(message); err != nil {
 		panic("unreachable: what is told is made of strings, numbers and JSON that was read: " + err.Error())
 	}
-	return encoded
+	return bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
 }
 
 // seconds is a time in seconds since the epoch, always with a fraction: some
