@@ -192,6 +192,9 @@ func (c *wire) send(message []byte) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &network) && network.Timeout():
+		// It cannot even be told why: a close frame would have to go behind what it does not read.
+		c.server.Log.Info("cut a socket", "error", errSlow, "after", c.server.Limits.WriteTime)
+		c.gone = true
 		c.cancel()
 		c.part(0)
 		return errSlow
