@@ -95,6 +95,10 @@ type Config struct {
 	Ready func([]net.Addr) `kong:"-"`
 }
 
+// glanceSpan is for how long looks that find nothing are gathered where each would be a transaction
+// of a PostgreSQL database. SQLite's cost less than the gathering.
+const glanceSpan = 25 * time.Millisecond
+
 func main() {
 	var cli commands
 	parser := kong.Must(&cli,
@@ -269,6 +273,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	if others != nil {
 		service.Announce = others.Announce
+		service.Config.GlanceSpan = glanceSpan
 	}
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst

@@ -161,6 +161,16 @@ func (c *clients) acked(k session.Key, e session.Epoch, stored session.Seq) sess
 	return stored
 }
 
+// lastAcked is the highest acknowledgement that this process knows of, in whichever epoch.
+func (c *clients) lastAcked(k session.Key) session.Seq {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.known[k]; one != nil {
+		return one.acked
+	}
+	return 0
+}
+
 // park counts a receive as held, and answers how to end that.
 func (c *clients) park(k session.Key, now func() time.Time, grace time.Duration) (leave func()) {
 	c.mu.Lock()

@@ -58,7 +58,11 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 	topic := Topic{Session: r.Session}
 	watch := s.hub.Watch(topic)
 	defer func() { watch.Stop() }()
-	got, err := s.batch(ctx, r)
+	first := s.idle
+	if s.news(r) {
+		first = s.batch
+	}
+	got, err := first(ctx, r)
 	if err != nil {
 		if got.authentic {
 			s.clients.saw(r.Session, s.now(), got.grace)
@@ -92,14 +96,16 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 			return Received{}, s.superseded(true)
 		case errors.Is(err, hub.ErrClosed):
 			sleep(patience, rand.N(max(s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-			over = true
-			continue
 		}
 		// Woken, or at the end of patience: a wake that was lost costs a delay, never a frame.
 		over = err != nil
 		watch.Stop()
 		watch = s.hub.Watch(topic)
-		if got, err = s.batch(ctx, r); err != nil {
+		look := s.batch
+		if over {
+			look = s.idle
+		}
+		if got, err = look(ctx, r); err != nil {
 			return Received{}, err
 		}
 	}
@@ -119,34 +125,8 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 		if err != nil {
 			return err
 		}
-		got = batch{authentic: true, epoch: attached.Epoch, grace: attached.Grace}
-		got.Wanted, got.Now = attached.Wanted, t.now
-		got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
-		switch {
-		case r.Epoch != nil && *r.Epoch < attached.Epoch:
-			return s.superseded(false)
-		case r.Epoch != nil && *r.Epoch > attached.Epoch:
-			return refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
-		}
-		got.from = s.clients.acked(r.Session, attached.Epoch, attached.Kept)
-		if r.Ack != nil {
-			if _, err := attached.Acknowledge(*r.Ack); err != nil {
-				return refuse(SessionStateMismatch, "%v", err)
-			}
-			if *r.Ack < got.from {
-				return s.superseded(true)
-			}
-			got.from = *r.Ack
-		}
-		got.start = got.from
-		if r.From != nil {
-			if *r.From > attached.Next {
-				return refuse(SessionStateMismatch, "frame %d is asked for, but the next to be sent is %d", *r.From, attached.Next)
-			}
-			got.start = max(got.from, *r.From)
-		}
-		if got.from == attached.Next {
-			return nil
+		if got, err = s.receiving(r, attached, t.now); err != nil || got.from == attached.Next {
+			return err
 		}
 		limits := s.Config.Limits
 		if got.full = int64(attached.Next-got.from) > limits.WindowFrames; !got.full {
@@ -163,6 +143,63 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 		return err
 	})
 	return got, err
+}
+
+// idle is batch for a receiver that is not expected to find anything, which is most of
+// them: if there is nothing, it takes its turn with others.
+func (s *Service) idle(ctx context.Context, r Receive) (batch, error) {
+	if s.Config.GlanceSpan == 0 {
+		return s.batch(ctx, r)
+	}
+	seen, err := s.glance(ctx, r.Session)
+	if err != nil {
+		return batch{}, err
+	}
+	attached, _, err := s.attached(seen.session, seen.at)
+	if err != nil {
+		return batch{}, err
+	}
+	got, err := s.receiving(r, attached, seen.at)
+	if err != nil || got.from == attached.Next {
+		return got, err
+	}
+	return s.batch(ctx, r)
+}
+
+// news tells whether a receiver acknowledges what it had not before: then more may come.
+func (s *Service) news(r Receive) bool {
+	return r.Ack != nil && *r.Ack > s.clients.lastAcked(r.Session)
+}
+
+// receiving is what a receive is answered if there are no frames, and from where on there may be.
+func (s *Service) receiving(r Receive, attached session.Attached, now time.Time) (batch, error) {
+	got := batch{authentic: true, epoch: attached.Epoch, grace: attached.Grace}
+	got.Wanted, got.Now = attached.Wanted, now
+	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
+	switch {
+	case r.Epoch != nil && *r.Epoch < attached.Epoch:
+		return got, s.superseded(false)
+	case r.Epoch != nil && *r.Epoch > attached.Epoch:
+		return got, refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
+	}
+	got.from = s.clients.acked(r.Session, attached.Epoch, attached.Kept)
+	if r.Ack != nil {
+		if _, err := attached.Acknowledge(*r.Ack); err != nil {
+			return got, refuse(SessionStateMismatch, "%v", err)
+		}
+		if *r.Ack < got.from {
+			return got, s.superseded(true)
+		}
+		got.from = *r.Ack
+	}
+	got.start = got.from
+	if r.From != nil {
+		if *r.From > attached.Next {
+			return got, refuse(SessionStateMismatch, "frame %d is asked for, but the next to be sent is %d", *r.From, attached.Next)
+		}
+		got.start = max(got.from, *r.From)
+	}
+	return got, nil
 }
 
 func (s *Service) superseded(again bool) *Failure {

@@ -23,6 +23,7 @@ type Config struct {
 	TombstoneTTL        time.Duration // how long the end of a session is remembered
 	BootGrace           time.Duration // how long nothing expires after a start or an outage
 	PruneInterval       time.Duration // between two runs of pruning
+	GlanceSpan          time.Duration // how long looks that find nothing are gathered; 0: each is made alone
 	DrainSpan           time.Duration // over which parked receives are released at a stop
 	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
 	Limits              Limits
@@ -102,6 +103,7 @@ type Service struct {
 	hub     hub.Hub[Topic]
 	seats   hub.Seats[session.Key]
 	clients clients
+	glances glances
 	holds   holds
 	arrived arrivals
 	health  health

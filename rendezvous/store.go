@@ -53,6 +53,8 @@ type Tx interface {
 // SessionTx is about sessions and the replies that their commands got.
 type SessionTx interface {
 	Session(session.Key) (Session, error)
+	// Sessions are those of the keys that there are, for a View.
+	Sessions([]session.Key) ([]Session, error)
 	// IdleSession is Session, unless another transaction has it: then it answers
 	// [ErrNotFound], and not after a wait that could cross another one.
 	IdleSession(session.Key) (Session, error)

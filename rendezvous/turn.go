@@ -46,18 +46,27 @@ func (t *turn) attach(k session.Key) (session.Attached, error) {
 	if err != nil {
 		return session.Attached{}, err
 	}
-	var attached session.Attached
-	switch state := t.s.state(stored, t.now).(type) {
-	case session.Attached:
-		attached = state
-	case session.Detached:
-		attached, t.wasDetached = state.Resume(t.now), true
-	case session.Closed:
-		return attached, ended(state)
+	attached, wasDetached, err := t.s.attached(stored, t.now)
+	if err != nil {
+		return attached, err
 	}
 	stored.Record = attached.Record()
-	t.me = &stored
+	t.me, t.wasDetached = &stored, wasDetached
 	return attached, nil
+}
+
+// attached is a stored session whose client has just given a sign of life.
+func (s *Service) attached(stored Session, now time.Time) (_ session.Attached, wasDetached bool, err error) {
+	s.clients.wrote(stored.Key, stored.Seen) // another process may have
+	switch state := s.state(stored, now).(type) {
+	case session.Attached:
+		return state, false, nil
+	case session.Detached:
+		return state.Resume(now), true, nil
+	case session.Closed:
+		return session.Attached{}, false, ended(state)
+	}
+	panic("unreachable: State is sealed")
 }
 
 func unknownSession() *Failure {

@@ -6,10 +6,22 @@ import (
 	"github.com/lib/pq"
 
 	"restante/rendezvous"
+	"restante/session"
 )
 
 // What concerns many rows is one statement on PostgreSQL: their locks are held for as
 // long as it takes, and others need them. Each takes its locks in the order of the keys.
+
+// sessionsAtOnce is Sessions.
+func (t *tx) sessionsAtOnce(keys []session.Key) (_ []rendezvous.Session, err error) {
+	defer doing(&err, "loading %d sessions", len(keys))
+	list := make(pq.ByteaArray, len(keys))
+	for i := range keys {
+		list[i] = keys[i][:]
+	}
+	rows, err := all[sessionRow](t, selectSession+` WHERE s.key = ANY (?::bytea[])`, list)
+	return collect(rows, sessionRow.session), err
+}
 
 // sightedAtOnce is Sighted.
 func (t *tx) sightedAtOnce(seen []rendezvous.Sighting) error {

@@ -64,6 +64,25 @@ func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
 	return row.session(), err
 }
 
+// Sessions loads those that there are.
+func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
+	if t.conn.dialect.concurrent {
+		return t.sessionsAtOnce(keys)
+	}
+	var found []rendezvous.Session
+	for _, k := range keys {
+		s, err := t.Session(k)
+		if errors.Is(err, rendezvous.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, s)
+	}
+	return found, nil
+}
+
 // IdleSession loads a session, unless another transaction has it.
 func (t *tx) IdleSession(k session.Key) (_ rendezvous.Session, err error) {
 	defer doing(&err, "loading session %s if it is idle", k)
