@@ -53,7 +53,7 @@ func pgBouncer(t *testing.T, to string) (address string) {
 	}
 	address = freeAddress(t)
 	_, own, _ := net.SplitHostPort(address)
-	dir, err := os.MkdirTemp("", "pgbouncer") // which another user may enter
+	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // another user must be able to enter it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,7 @@ func (s *Service) glanceForAll() {
 		return
 	}
 	found := make(map[session.Key]glanced, len(waiting))
-	err := caught(func() error { return s.glanceAt(waiting, found) })
+	err := caught(func() error { return s.glanceAt(waiting, found) }) //nolint:contextcheck // it is for many, of whom none may end it
 	for k, all := range waiting {
 		one, is := found[k]
 		switch {
