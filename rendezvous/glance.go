@@ -35,7 +35,7 @@ func (s *Service) glance(ctx context.Context, k session.Key) (glanced, error) {
 	g.waiting[k] = append(g.waiting[k], seen)
 	if !g.running {
 		g.running = true
-		go s.glanceForAll()
+		go s.glanceForAll() //nolint:contextcheck // it is for many, of whom none may end it
 	}
 	g.mu.Unlock()
 	select {
@@ -53,7 +53,7 @@ func (s *Service) glanceForAll() {
 		return
 	}
 	found := make(map[session.Key]glanced, len(waiting))
-	err := caught(func() error { return s.glanceAt(waiting, found) }) //nolint:contextcheck // it is for many, of whom none may end it
+	err := caught(func() error { return s.glanceAt(waiting, found) })
 	for k, all := range waiting {
 		one, is := found[k]
 		switch {
