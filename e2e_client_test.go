@@ -149,7 +149,7 @@ func (c *client) shake(ctx context.Context) error {
 		oldest = min(oldest, n)
 	}
 	c.mu.Unlock()
-	lost := c.count.lost.Load()
+	lost, refused := c.count.lost.Load(), c.count.refused.Load() // a commit whose outcome is not known is refused, too
 	hello := map[string]any{
 		"protocolVersion": "1", "sessionId": was.id, "appId": c.app, "side": was.side, "clientVersion": []string{"model", "1"},
 		"expectedSessionState": map[string]int64{"nextExpectedSeq": was.wanted, "nextSentSeq": oldest},
@@ -180,7 +180,7 @@ func (c *client) shake(ctx context.Context) error {
 		return fmt.Errorf("handshake: %d %s is not for this session", a.status, a.body)
 	case !w.Resumed && was.epoch > 0:
 		return fmt.Errorf("handshake: the session did not go on, another one began: %s", a.body)
-	case w.Resumed && was.epoch == 0 && c.count.lost.Load() == lost:
+	case w.Resumed && was.epoch == 0 && c.count.lost.Load() == lost && c.count.refused.Load() == refused:
 		return fmt.Errorf("handshake: nobody began this session, and yet: %s", a.body)
 	case w.Epoch <= was.epoch:
 		return fmt.Errorf("handshake: epoch %d after %d", w.Epoch, was.epoch)

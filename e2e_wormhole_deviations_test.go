@@ -350,7 +350,7 @@ var deviantScripts = map[string]string{
 		A hears all
 			sizes: message {"body":"$tooLong","id":null,"phase":"p","side":"A"} ≠ nothing
 		A unheard {"more":"$long","id":"x"}
-			sizes: ack; error "unknown type" ≠ ack; error {"error":"unknown type","orig":{"id":"x","more":"","type":"unheard"}}`,
+			sizes: ack; error "unknown type" ≠ ack; error {"error":"unknown type","orig":{"id":"x","type":"unheard"}}`,
 
 	"permission": `
 		A connects

@@ -192,10 +192,17 @@ func origOf(command string) []byte {
 	var members map[string]json.RawMessage
 	_ = json.Unmarshal([]byte(command), &members) // or it is no object
 	known := map[string]json.RawMessage{}
-	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase"} {
-		if value := members[name]; value != nil && len(value) <= 256 {
-			known[name] = value
+	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase", "body", "ping"} {
+		value := members[name]
+		switch {
+		case value == nil:
+			continue
+		case len(value) > 256 && value[0] == '"':
+			value = []byte(`""`)
+		case len(value) > 256:
+			value = []byte("null")
 		}
+		known[name] = value
 	}
 	short, _ := json.Marshal(known)
 	return short

@@ -124,15 +124,23 @@ func tooLong(member string) complaint {
 	return complaint("'" + member + "' must be at most " + strconv.Itoa(maxOrig) + " bytes of JSON")
 }
 
-// shortened is a command without what is long in it: the members by which it is known.
+// shortened is a command without what is long in it. It still has the members that
+// some clients look for, since they read it as a command again.
 func shortened(raw []byte) []byte {
 	const long = 256
 	o, _ := parse(raw) // it was parsed before
 	kept := object{}
-	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase"} {
-		if value := o[name]; value != nil && len(value) <= long {
-			kept[name] = value
+	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase", "body", "ping"} {
+		value, there := o[name]
+		switch {
+		case !there:
+			continue
+		case len(value) > long && value[0] == '"':
+			value = json.RawMessage(`""`)
+		case len(value) > long:
+			value = json.RawMessage("null")
 		}
+		kept[name] = value
 	}
 	short, err := json.Marshal(kept)
 	if err != nil {
