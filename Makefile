@@ -28,8 +28,10 @@ build: ## Build ./restante, with the version from git
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o restante .
 
 .PHONY: generate
-generate: ## Generate api/ from openapi/openapi.yaml
+generate: web/client/node_modules/.package-lock.json ## Generate api/ and the client's types from openapi/openapi.yaml, and the client's bundle
 	go generate ./...
+	npm --prefix web/client --silent run generate
+	npm --prefix web/client --silent run bundle
 
 .PHONY: bench
 bench: ## Run the benchmarks
@@ -46,7 +48,7 @@ test: ## Everything: install what is needed, check, and run all tests with the r
 	$(STAGE) 'make test' $(MAKE) --no-print-directory setup check race
 
 .PHONY: check
-check: format tidy fresh vet contract lint ## All checks but the tests
+check: format tidy fresh vet contract client lint ## All checks but the tests
 
 .PHONY: lint
 lint: ## Lint the Go code
@@ -71,7 +73,7 @@ tidy:
 	$(STAGE) 'go.mod is tidy' go mod tidy -diff
 
 .PHONY: fresh
-fresh:
+fresh: web/client/node_modules/.package-lock.json
 	$(STAGE) 'Generated code is fresh' .ci/fresh
 
 .PHONY: vet
@@ -84,6 +86,15 @@ contract: .ci/node_modules/.package-lock.json
 
 .ci/node_modules/.package-lock.json: .ci/package-lock.json
 	$(STAGE) 'Linters of the contract' npm --prefix .ci ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: client
+client: web/client/node_modules/.package-lock.json
+	$(STAGE) 'Browser client: types' npm --prefix web/client --silent run check
+	$(STAGE) 'Browser client: tests' npm --prefix web/client --silent test
+
+web/client/node_modules/.package-lock.json: web/client/package-lock.json
+	$(STAGE) 'Tools of the browser client' npm --prefix web/client ci --no-audit --no-fund
 	@touch $@
 
 .PHONY: race

@@ -1,0 +1,15 @@
+/**
+ * The client of Restante for browsers: sessions that survive throttled tabs, lost networks and reloads.
+ *
+ *     const session = await connect({ url: 'https://mail.example.org', appId: 'example.org/chat' });
+ *     const mailbox = await session.claim('4');
+ *     await mailbox.add('hello', 'Tea at four?');
+ *     for await (const message of mailbox.messages()) show(message.body);
+ */
+export { connect, type Options, type Session } from './session.js';
+export type { Abortable, Mailbox } from './mailbox.js';
+export type { Observable } from './observable.js';
+export type { Platform } from './platform.js';
+export { RestanteError } from './problem.js';
+export { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, StaleState, type State } from './state.js';
+export type { Added, Code, Message, Mood, Occupant, Problem, Welcome } from './wire.js';

@@ -1,0 +1,222 @@
+import { Bell } from './bell.js';
+import type { Command } from './commands.js';
+import type { Held } from './ledger.js';
+import { Subject, type Observable } from './observable.js';
+import type { RestanteError } from './problem.js';
+import type { Added, Frame, Message, MessageFrame, Messages, Mood, Occupant } from './wire.js';
+
+/** What every call may be given. */
+export interface Abortable {
+  /** Aborts the call. A command that was sent is done all the same. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a mailbox needs of its session. @internal */
+export interface Host {
+  side(): string | undefined;
+  do(command: Omit<Command, 'n'>, signal?: AbortSignal): Promise<unknown>;
+  /** The mailbox is gone, and all of it was read. */
+  drop(mailbox: Mailbox): void;
+}
+
+interface Arrival {
+  message: Message;
+  done: (() => void)[];
+}
+
+/** A mailbox that is open. */
+export class Mailbox {
+  readonly id: string;
+  /** Who is, or was, in it; with a mood once they closed. */
+  readonly sides: Observable<readonly Occupant[]>;
+  readonly #host: Host;
+  readonly #held: Held;
+  readonly #sides: Subject<readonly Occupant[]>;
+  readonly #bell = new Bell();
+  #arrivals: Arrival[] = [];
+  #current: Arrival | undefined;
+  #reading = false;
+  #ended = false;
+  #error: RestanteError | undefined;
+
+  /** @internal */
+  constructor(id: string, held: Held, host: Host) {
+    this.id = id;
+    this.#held = held;
+    this.#host = host;
+    this.sides = this.#sides = new Subject<readonly Occupant[]>(held.sides);
+  }
+
+  /** The number that leads here, as long as this side claims it. */
+  get nameplate(): string | undefined {
+    return this.#held.nameplate;
+  }
+
+  /** Why the mailbox is gone, if it is: no side was left in it, or nothing happened in it for too long. */
+  get retired(): 'closed' | 'pruned' | undefined {
+    return this.#held.retired;
+  }
+
+  /**
+   * The messages of the others, each once and in order, beginning after the last one processed. A message counts as
+   * processed when the next one is asked for or the loop is left. Ends when the mailbox is closed or retired; throws
+   * when the session ends otherwise. Only one loop at a time.
+   */
+  async *messages({ signal }: Abortable = {}): AsyncGenerator<Message, void, undefined> {
+    const leave = this.#read();
+    try {
+      for (let next = await this.#next(signal); next; next = await this.#next(signal)) {
+        yield next;
+        this.#processed();
+      }
+    } finally {
+      this.#processed();
+      leave();
+    }
+  }
+
+  /**
+   * Hands each message to `handle`, and waits until it has returned. If it throws, so does this, and the message
+   * counts as not processed: it comes again, next time.
+   */
+  async each(handle: (message: Message) => unknown, { signal }: Abortable = {}): Promise<void> {
+    const leave = this.#read();
+    try {
+      for (let next = await this.#next(signal); next; next = await this.#next(signal)) {
+        await handle(next);
+        this.#processed();
+      }
+    } finally {
+      if (this.#current) this.#arrivals.unshift(this.#current);
+      this.#current = undefined;
+      leave();
+    }
+  }
+
+  /** Adds a message. Answers once it is on the server's disk. `id` is passed on, and nothing else is done with it. */
+  async add(phase: string, body: string, { id, signal }: Abortable & { id?: string } = {}): Promise<Added> {
+    const draft = id === undefined ? { phase, body } : { phase, body, id };
+    const path = `${this.#path}/messages`;
+    const what = { kind: 'add', method: 'POST', path, body: JSON.stringify(draft), mailbox: this.id } as const;
+    return (await this.#host.do(what, signal)) as Added;
+  }
+
+  /** The whole log as the server has it, after position `after`, what this side added included. */
+  async *history({ after = 0, signal }: Abortable & { after?: number } = {}): AsyncGenerator<Message, void, undefined> {
+    for (;;) {
+      const path = `${this.#path}/messages?after=${after}`;
+      const page = (await this.#host.do({ kind: 'look', method: 'GET', path }, signal)) as Messages;
+      yield* page.messages;
+      after = page.messages.at(-1)?.position ?? page.lastPosition;
+      if (after >= page.lastPosition) return;
+    }
+  }
+
+  /** Gives up the nameplate. Best done as soon as both sides are here. */
+  async release({ signal }: Abortable = {}): Promise<void> {
+    const { nameplate } = this.#held;
+    if (nameplate === undefined) return;
+    const path = `/v1/nameplates/${nameplate}`;
+    await this.#host.do({ kind: 'release', method: 'DELETE', path, mailbox: this.id }, signal);
+  }
+
+  /** Leaves the mailbox. What came and was not read is dropped. */
+  async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
+    this.end();
+    const path = `${this.#path}?mood=${mood}`;
+    await this.#host.do({ kind: 'close', method: 'DELETE', path, mailbox: this.id }, signal);
+  }
+
+  /** Takes in a frame. @internal */
+  take(frame: Frame, done: () => void): void {
+    if (frame.type === 'message') {
+      this.#arrive(frame, done);
+      return;
+    }
+    if (frame.type === 'opened') this.occupied(this.#held.sides.filter(other(frame.side)).concat({ side: frame.side }));
+    else if (frame.type === 'closed') {
+      this.occupied(this.#held.sides.filter(other(frame.side)).concat({ side: frame.side, mood: frame.mood }));
+    } else if (frame.type === 'retired') this.retire(frame.reason);
+    done();
+  }
+
+  /** @internal */
+  occupied(sides: Occupant[]): void {
+    this.#held.sides = sides;
+    this.#sides.set(sides);
+  }
+
+  /** The server says it is gone. What came before is still to be read. @internal */
+  retire(reason: 'closed' | 'pruned'): void {
+    this.#held.retired = reason;
+    this.#bell.ring();
+  }
+
+  /** There is no more to read, for a reason if it did not end as it should. @internal */
+  end(error?: RestanteError): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#error = error;
+    const dropped = this.#arrivals;
+    this.#arrivals = [];
+    if (!error) for (const arrival of dropped) settle(arrival);
+    this.#bell.ring();
+  }
+
+  /** Forgets what was not read: another session will be sent it again. @internal */
+  restart(): void {
+    this.#arrivals = [];
+  }
+
+  get #path(): string {
+    return `/v1/mailboxes/${encodeURIComponent(this.id)}`;
+  }
+
+  #arrive({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
+    const { position } = message;
+    if (this.#ended || position <= this.#held.position) done();
+    else if (position === this.#current?.message.position) this.#current.done.push(done);
+    else {
+      this.#arrivals.push({ message, done: [done] });
+      this.#bell.ring();
+    }
+  }
+
+  #read(): () => void {
+    if (this.#reading) throw new TypeError('this mailbox is being read already; one loop reads for all');
+    this.#reading = true;
+    return () => {
+      this.#reading = false;
+    };
+  }
+
+  async #next(signal?: AbortSignal): Promise<Message | undefined> {
+    for (;;) {
+      signal?.throwIfAborted();
+      this.#current = this.#arrivals.shift();
+      if (!this.#current) {
+        if (this.#error) throw this.#error;
+        if (this.retired) this.#host.drop(this);
+        if (this.#ended || this.retired) return undefined;
+        await this.#bell.heard(signal);
+      } else if (this.#current.message.side === this.#host.side()) {
+        this.#processed(); // replayed: the application knows what it added
+      } else return this.#current.message;
+    }
+  }
+
+  #processed(): void {
+    if (!this.#current) return;
+    this.#held.position = this.#current.message.position;
+    settle(this.#current);
+    this.#current = undefined;
+  }
+}
+
+function settle(arrival: Arrival): void {
+  for (const done of arrival.done) done();
+}
+
+function other(side: string): (occupant: Occupant) => boolean {
+  return (occupant) => occupant.side !== side;
+}

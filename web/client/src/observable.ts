@@ -1,0 +1,41 @@
+/** A value that changes, and can be watched. Fits Svelte's store contract. */
+export interface Observable<T> {
+  readonly value: T;
+  /** Calls `see` with the value now, and again whenever it changes. Answers how to stop. */
+  subscribe(see: (value: T) => void): () => void;
+}
+
+/** An observable, for whoever changes it. */
+export class Subject<T> implements Observable<T> {
+  readonly #watchers = new Set<(value: T) => void>();
+  #value: T;
+
+  constructor(value: T) {
+    this.#value = value;
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  set(value: T): void {
+    this.#value = value;
+    for (const see of [...this.#watchers]) call(see, value);
+  }
+
+  subscribe(see: (value: T) => void): () => void {
+    const watcher = (value: T) => see(value); // the same function may watch twice
+    this.#watchers.add(watcher);
+    call(see, this.#value);
+    return () => this.#watchers.delete(watcher);
+  }
+}
+
+/** A watcher's exception is the watcher's: the page hears of it, we go on. */
+function call<T>(see: (value: T) => void, value: T): void {
+  try {
+    see(value);
+  } catch (error) {
+    (globalThis.reportError ?? console.error)(error);
+  }
+}

@@ -1,0 +1,55 @@
+/**
+ * What the client takes from the place it runs in. In a page these are the browser's own; tests put
+ * others in their place.
+ */
+export interface Platform {
+  fetch(url: string, init: RequestInit): Promise<Response>;
+  /** Absent where there is none: then no socket is tried. */
+  WebSocket?: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
+  /** Keeps a session over a reload. Absent: it lives as long as the page. */
+  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'> | undefined;
+  /** Tells two tabs of one session apart. Absent where the page is not served securely. */
+  locks?: Pick<LockManager, 'request'> | undefined;
+  /** Where `pagehide`, `pageshow`, `online` and `visibilitychange` are heard. */
+  page?: Pick<EventTarget, 'addEventListener' | 'removeEventListener'> | undefined;
+  /** The clock on the wall, in milliseconds. It may jump, and goes on while a computer sleeps. */
+  now(): number;
+  /** A timer. Nothing but patience depends on it: it may fire late, and in a hidden tab it does. */
+  setTimeout(run: () => void, ms: number): unknown;
+  clearTimeout(timer: unknown): void;
+  /** A number from 0 up to 1, to spread retries with. */
+  random(): number;
+  /** A new secret of at least 128 random bits, of `A-Z a-z 0-9 _ -`. */
+  id(): string;
+}
+
+/** The platform of this page, with `parts` of it replaced. */
+export function platform(parts: Partial<Platform> = {}): Platform {
+  return {
+    fetch: (url, init) => fetch(url, init),
+    WebSocket: globalThis.WebSocket,
+    storage: sessionStorageIfAllowed(),
+    locks: globalThis.navigator?.locks,
+    page: 'addEventListener' in globalThis ? globalThis : undefined,
+    now: () => Date.now(),
+    setTimeout: (run, ms) => setTimeout(run, ms),
+    clearTimeout: (timer) => clearTimeout(timer as number),
+    random: () => Math.random(),
+    id: mint,
+    ...parts,
+  };
+}
+
+/** A page that may keep nothing is told so with an exception. */
+function sessionStorageIfAllowed(): Storage | undefined {
+  try {
+    return globalThis.sessionStorage;
+  } catch {
+    return undefined;
+  }
+}
+
+function mint(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(24));
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_');
+}

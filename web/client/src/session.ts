@@ -1,0 +1,570 @@
+import { Bell } from './bell.js';
+import { Budget } from './budget.js';
+import { Commands, type Command, type Entry } from './commands.js';
+import { Http, type Answer } from './http.js';
+import { Inbox } from './inbox.js';
+import { begin, Store, type Ledger } from './ledger.js';
+import { Mailbox, type Abortable, type Host } from './mailbox.js';
+import { Subject, type Observable } from './observable.js';
+import { platform, type Platform } from './platform.js';
+import { Holds, poll } from './poll.js';
+import { failure, Lost, RestanteError } from './problem.js';
+import { Connected, NoConnection, type State } from './state.js';
+import { Tab } from './tab.js';
+import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome } from './wire.js';
+
+/** How a session is begun, or resumed. */
+export interface Options {
+  /** Where the server is, for example `https://mail.example.org`. By default where the page comes from. */
+  url?: string | URL;
+  /** The application: both sides name the same one. */
+  appId: string;
+  /** Who to be in every mailbox. By default the server picks a random one. */
+  side?: string;
+  /** Tells sessions of one page apart, if it has several. */
+  name?: string;
+  /** How long the server is to wait for a client that went silent, if longer than it does by itself. */
+  graceMs?: number;
+  /** `[implementation, version]` and anything else, for the server's operator. */
+  clientVersion?: [string, string];
+  metadata?: Record<string, unknown>;
+  /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */
+  signal?: AbortSignal;
+  /** For tests. */
+  platform?: Partial<Platform>;
+}
+
+/** Of this package. @internal */
+export const VERSION = '0.1.0';
+
+/** How long a handshake may take; the server says how long anything else may. */
+const HANDSHAKE_MS = 15_000;
+
+/** The sessions of this page: two must not keep their ledgers in the same place. */
+const kept = new WeakMap<object, Set<string>>();
+
+/**
+ * Begins a session, or resumes the one that this tab had before it was reloaded. Rejects if the server refuses, or
+ * cannot be reached in five tries; once connected, a session goes on trying.
+ */
+export async function connect(options: Options): Promise<Session> {
+  options.signal?.throwIfAborted();
+  const session = new Session(options);
+  await session.ready(options.signal);
+  return session;
+}
+
+/** A conversation with the server that outlives its connections, its transports and the page. */
+export class Session {
+  /** What the session does at the moment. */
+  readonly state: Observable<State>;
+  /** The mailboxes that are open, by their ids. After a reload, those that were. */
+  readonly mailboxes: ReadonlyMap<string, Mailbox>;
+  /** Settles when the session is over: with the reason, if it did not end as it should. */
+  readonly closed: Promise<RestanteError | undefined>;
+
+  readonly #platform: Platform;
+  readonly #options: Options;
+  readonly #http: Http;
+  readonly #store: Store;
+  readonly #commands: Commands;
+  readonly #budget: Budget;
+  readonly #tab: Tab;
+  readonly #holds = new Holds();
+  readonly #wake = new Bell();
+  readonly #state: Subject<State> = new Subject<State>(new NoConnection());
+  readonly #mailboxes = new Map<string, Mailbox>();
+  readonly #release: () => void;
+  #ledger: Ledger;
+  #inbox: Inbox;
+  #welcome: Welcome | undefined;
+  #resumed = false;
+  #suspended = false;
+  #retryAfterMs = 0;
+  #ended!: (error: RestanteError | undefined) => void;
+
+  /** @internal */
+  constructor(options: Options) {
+    const here = (this.#platform = platform(options.platform));
+    const base = new URL(options.url ?? '/', globalThis.location?.href).href.replace(/\/$/, '');
+    const key = `restante ${base} ${options.appId} ${options.name ?? ''}`;
+    this.#release = reserve(here.storage, key);
+    this.#options = options;
+    this.#http = new Http(here, base);
+    this.#store = new Store(here.storage, key);
+    this.#budget = new Budget(() => here.random());
+    this.#tab = new Tab(here);
+    this.state = this.#state;
+    this.mailboxes = this.#mailboxes;
+    this.closed = new Promise((resolve) => (this.#ended = resolve));
+
+    const stored = this.#store.ledger();
+    if (!stored) this.#store.clear();
+    this.#ledger = stored ?? begin(here, options.appId, options.side);
+    this.#commands = new Commands(this.#store, this.#store.commands());
+    const first = this.#commands.all[0];
+    if (first) first.sent = this.#ledger.sent;
+    this.#inbox = this.#receiver();
+    for (const id of Object.keys(this.#ledger.mailboxes)) this.#mailbox(id);
+
+    for (const name of pageEvents) here.page?.addEventListener(name, this.#onPage);
+    void this.#live();
+  }
+
+  /** Connected, with the answers to what was under way before a reload. @internal */
+  async ready(signal?: AbortSignal): Promise<void> {
+    const restored = this.#commands.all.map((entry) => entry.answered.catch(() => undefined));
+    const connected = new Bell();
+    let failed: RestanteError | undefined;
+    const stop = this.#state.subscribe((state) => {
+      if (state.name === 'closed') failed = state.error ?? left();
+      if (failed || state.name === 'connected') connected.ring();
+    });
+    try {
+      if (!failed && this.state.value.name !== 'connected') await connected.heard(signal);
+      await Promise.race([Promise.all(restored), this.closed]);
+      if (failed) throw failed;
+    } catch (error) {
+      this.leave();
+      throw error;
+    } finally {
+      stop();
+    }
+  }
+
+  get appId(): string {
+    return this.#ledger.appId;
+  }
+  /** Who this session is in its mailboxes. */
+  get side(): string {
+    return this.#ledger.side ?? '';
+  }
+  /** Whether this is the session from before a reload. */
+  get resumed(): boolean {
+    return this.#resumed;
+  }
+  /** What the operator has to say: show `motd` and `error`, if they are there. */
+  get welcome(): Welcome | undefined {
+    return this.#welcome;
+  }
+
+  /** Takes a free number and opens the mailbox behind it. Tell the other side `mailbox.nameplate`. */
+  async allocate({ ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
+    const body = lifetime(ttlMs);
+    return this.#enter(await this.#do({ kind: 'allocate', method: 'POST', path: '/v1/nameplates', body }, signal), signal);
+  }
+
+  /** Claims a number that the other side allocated, and opens the mailbox behind it. */
+  async claim(nameplate: string, { ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
+    const path = `/v1/nameplates/${encodeURIComponent(nameplate)}`;
+    return this.#enter(await this.#do({ kind: 'claim', method: 'PUT', path, body: lifetime(ttlMs) }, signal), signal);
+  }
+
+  /** Opens a mailbox by an id that both sides know, beginning after the message at position `after`. */
+  async open(id: string, { after = 0, ttlMs, signal }: Abortable & { after?: number; ttlMs?: number } = {}): Promise<Mailbox> {
+    const mailbox = this.#mailbox(id, after);
+    const command = this.#opening(mailbox, ttlMs);
+    await this.#do(command, signal);
+    return mailbox;
+  }
+
+  /** The numbers that wait for a partner. */
+  async list({ signal }: Abortable = {}): Promise<string[]> {
+    const answer = (await this.#do({ kind: 'look', method: 'GET', path: '/v1/nameplates' }, signal)) as Nameplates;
+    return answer.nameplates.map(({ id }) => id);
+  }
+
+  /** Ends the session, after all that was asked of it before, and leaves all mailboxes with this mood. */
+  async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
+    await this.#do({ kind: 'end', method: 'DELETE', path: `/v1/session?mood=${mood}` }, signal);
+  }
+
+  /** Stops at once, and tells nobody: the server waits for this tab to connect again. */
+  leave(): void {
+    this.#end(left(), true);
+  }
+
+  // ---------------------------------------------------------------- the life of a session
+
+  /** Connects, again and again, until the session is closed. */
+  async #live(): Promise<void> {
+    for (let delay = 0; ; ) {
+      const state = this.#state.value;
+      if (state.name !== 'noConnection') return;
+      let reason: unknown;
+      try {
+        await this.#attempt(state, delay);
+      } catch (error) {
+        reason = error;
+      }
+      delay = this.#lost(reason);
+    }
+  }
+
+  /** From no connection to a connection, and to its end: it never returns otherwise than by throwing why. */
+  async #attempt(idle: NoConnection, delay: number): Promise<never> {
+    const { now } = this.#platform;
+    while (this.#suspended) await this.#wake.heard(idle.signal);
+    const waiting = this.#move(idle.backOff(now() + delay));
+    if (delay > 0) await this.#wake.heard(waiting.signal, { platform: this.#platform, ms: delay });
+    const connecting = this.#move(waiting.connect());
+    if (!(await this.#tab.hold(this.#ledger.tab, connecting.signal))) this.#restartAsCopy();
+    const shaking = this.#move(connecting.handshake());
+    const reply = await this.#shake(shaking.signal);
+    const connected = this.#move(shaking.accept(reply));
+    const line = {
+      platform: this.#platform,
+      http: this.#http,
+      inbox: this.#inbox,
+      epoch: reply.epoch,
+      signal: connected.signal,
+      heard: () => this.#budget.restore(),
+    };
+    return Promise.race([this.#send(connected), poll(line, this.#holds)]);
+  }
+
+  /** What follows from the end of an attempt. Answers how long to wait before the next one. */
+  #lost(reason: unknown): number {
+    const state = this.#state.value;
+    if (state.name === 'closed' || state.name === 'noConnection') return 0; // the page has seen to it
+    const delay = Math.max(this.#budget.spend(), this.#retryAfterMs);
+    this.#retryAfterMs = 0;
+    const fatal = this.#fatal(reason);
+    if (fatal) {
+      this.#end(fatal, fatal.status === 403 || fatal.status === 0 || fatal.retriable);
+      return 0;
+    }
+    if (reason instanceof RestanteError && reason.action === 'restart') this.#startOver(reason);
+    this.#move(state.name === 'connected' ? state.lose(this.#platform.now()) : state.lose());
+    return delay;
+  }
+
+  /** Whether there is no going on after this, and why. */
+  #fatal(reason: unknown): RestanteError | undefined {
+    const hopeless = this.#budget.empty && !this.#welcome;
+    if (reason instanceof Lost) {
+      return hopeless ? failure('UNREACHABLE', 'The server cannot be reached', reason.message, 'retry') : undefined;
+    }
+    if (!(reason instanceof RestanteError)) return failure('INTERNAL', 'The client made a mistake', String(reason));
+    // If nobody else can have the session, it was a handshake of our own that we took for lost, and that came late.
+    if (reason.code === 'SUPERSEDED' && this.#tab.sole) return undefined;
+    if (reason.action === 'restart') return reason.problem.reason === 'replaced' ? reason : undefined;
+    return reason.retriable && reason.action !== 'reauth' && !hopeless ? undefined : reason;
+  }
+
+  async #shake(signal: AbortSignal): Promise<HandshakeReply> {
+    const ledger = this.#ledger;
+    const { clientVersion, metadata, graceMs } = this.#options;
+    const hello: Handshake = {
+      protocolVersion: '1',
+      sessionId: ledger.sessionId,
+      appId: ledger.appId,
+      side: ledger.side,
+      epoch: ledger.epoch || undefined,
+      replaces: ledger.replaces,
+      expectedSessionState: { nextExpectedSeq: ledger.frame, nextSentSeq: ledger.command },
+      clientVersion: clientVersion ?? ['restante-client', VERSION],
+      metadata,
+      graceMs,
+    };
+    this.#save(); // before it is sent: a session whose handshake was not answered must not be given up
+    this.#http.identify(HANDSHAKE_MS);
+    const { problem, body, retryAfterMs } = await this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(hello));
+    this.#retryAfterMs = retryAfterMs;
+    if (problem) throw new RestanteError(problem);
+    const reply = body as HandshakeReply;
+    this.#http.identify(reply.clientTimeoutMs, ledger.sessionId);
+    this.#resumed = this.#resumed || (ledger.epoch > 0 && this.#welcome === undefined);
+    this.#welcome = reply.welcome;
+    ledger.epoch = reply.epoch;
+    ledger.side = reply.side;
+    ledger.replaces = undefined;
+    if (!this.#commands.all[0]?.sent) ledger.command = reply.nextExpectedSeq;
+    this.#save();
+    return reply;
+  }
+
+  /** The session is over on the server's side: another one takes its place, and goes on where it was. */
+  #startOver(over: RestanteError): void {
+    const { sessionId, side, tab, mailboxes, command } = this.#ledger;
+    const received = over.problem.nextExpectedSeq;
+    this.#ledger = { ...begin(this.#platform, this.appId, side), tab, mailboxes, replaces: sessionId };
+    this.#inbox = this.#receiver();
+    const [first] = this.#commands.all;
+    if (first?.sent) {
+      first.sent = false;
+      // To do any other command again changes nothing; at worst a number is taken in vain.
+      if (first.command.kind === 'add') this.#commands.doubt(first, received === undefined || command < received);
+    }
+    const opening = new Set(this.#commands.all.map((entry) => entry.command.kind === 'open' && entry.command.mailbox));
+    for (const mailbox of this.#mailboxes.values()) {
+      if (mailbox.retired || opening.has(mailbox.id)) continue;
+      mailbox.restart();
+      this.#commands.unshift({ ...this.#opening(mailbox), kind: 'reopen' });
+    }
+    this.#save();
+  }
+
+  /** Another tab has this session: this one is its copy, and begins one of its own. */
+  #restartAsCopy(): void {
+    for (const entry of this.#commands.all) this.#commands.remove(entry);
+    for (const mailbox of [...this.#mailboxes.values()]) this.drop(mailbox);
+    this.#store.clear();
+    this.#ledger = begin(this.#platform, this.appId, this.#options.side);
+    this.#inbox = this.#receiver();
+  }
+
+  #end(error: RestanteError | undefined, keep = false): void {
+    const state = this.#state.value;
+    if (state.name === 'closed') return;
+    for (const name of pageEvents) this.#platform.page?.removeEventListener(name, this.#onPage);
+    this.#tab.release();
+    this.#release();
+    if (!keep) this.#store.clear();
+    const closed = state.close(error);
+    for (const entry of this.#commands.all) entry.reject(error ?? left());
+    for (const mailbox of this.#mailboxes.values()) mailbox.end(error);
+    this.#move(closed);
+    this.#ended(error);
+  }
+
+  #move<Next extends State>(next: Next): Next {
+    this.#state.set(next);
+    return next;
+  }
+
+  #save(): void {
+    if (this.#state.value.name !== 'closed') this.#store.save(this.#ledger);
+  }
+
+  // ---------------------------------------------------------------- the page
+
+  readonly #onPage = (event: Event): void => {
+    if (event.type === 'pagehide') {
+      this.#suspended = true;
+      this.#interrupt();
+      this.#tab.release();
+      return;
+    }
+    if (event.type === 'pageshow') this.#resume();
+    if (event.type === 'online') {
+      this.#holds.reset();
+      this.#interrupt(); // it was another network that the connection was made over
+    }
+    const state = this.#state.value;
+    if (state.name === 'connected') this.#http.look(1.5 * state.reply.heartbeatIntervalMs);
+    this.#wake.ring();
+  };
+
+  #interrupt(): void {
+    const state = this.#state.value;
+    if (state.name === 'connected') this.#move(state.lose(this.#platform.now()));
+    else if (this.#suspended && state.name !== 'noConnection' && state.name !== 'closed') this.#move(state.lose());
+  }
+
+  /** The page is back. Meanwhile another page of this tab may have gone on with the session. */
+  #resume(): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
+    const stored = this.#store.ledger();
+    if (!stored || (stored.sessionId === this.#ledger.sessionId && stored.epoch === this.#ledger.epoch)) return;
+    for (const entry of this.#commands.all) {
+      this.#commands.remove(entry);
+      entry.reject(failure('OUTCOME_UNKNOWN', 'Another page went on', 'another page of this tab has taken this command over'));
+    }
+    this.#ledger = { ...this.#ledger, sessionId: stored.sessionId };
+    this.#startOver(left());
+  }
+
+  // ---------------------------------------------------------------- receiving
+
+  #receiver(): Inbox {
+    const ledger = this.#ledger;
+    return new Inbox(ledger, (frame, done) => this.#deliver(frame, done), () => this.#save());
+  }
+
+  #deliver(frame: Frame, done: () => void): void {
+    const mailbox = this.#mailboxes.get(frame.mailbox);
+    if (mailbox) mailbox.take(frame, done);
+    else done(); // it was closed
+  }
+
+  /** The handle of a mailbox, which is made if there is none. */
+  #mailbox(id: string, position = 0): Mailbox {
+    let mailbox = this.#mailboxes.get(id);
+    if (!mailbox) {
+      const held = (this.#ledger.mailboxes[id] ??= { position, added: 0, sides: [] });
+      const host: Host = { side: () => this.#ledger.side, do: (what, signal) => this.#do(what, signal), drop: (m) => this.drop(m) };
+      mailbox = new Mailbox(id, held, host);
+      this.#mailboxes.set(id, mailbox);
+    }
+    return mailbox;
+  }
+
+  /** @internal */
+  drop(mailbox: Mailbox, error?: RestanteError): void {
+    this.#mailboxes.delete(mailbox.id);
+    delete this.#ledger.mailboxes[mailbox.id];
+    mailbox.end(error);
+    this.#save();
+  }
+
+  // ---------------------------------------------------------------- sending
+
+  async #do(command: Omit<Command, 'n'>, signal?: AbortSignal): Promise<unknown> {
+    const state = this.#state.value;
+    if (state.name === 'closed') throw state.error ?? left();
+    return this.#commands.add(command, signal);
+  }
+
+  /** Sends the commands, one after the other, each until it is answered. */
+  async #send({ signal }: Connected): Promise<never> {
+    for (;;) {
+      const entry = await this.#commands.first(signal);
+      const { kind, method, path, body, doubtful } = entry.command;
+      const known = kind === 'reopen' ? await this.#look(entry, signal) : doubtful ? await this.#find(entry, signal) : undefined;
+      if (known) {
+        await this.#answered(entry, known, signal);
+        continue;
+      }
+      const seq = kind === 'look' ? undefined : this.#ledger.command;
+      if (seq !== undefined && !entry.sent) {
+        this.#ledger.sent = entry.sent = true;
+        this.#save();
+      }
+      const answer = await this.#http.ask(signal, method, path, body, seq);
+      this.#budget.restore();
+      await this.#answered(entry, answer, signal);
+    }
+  }
+
+  /** Looks before a mailbox is opened again, as to open one that is gone would make another. */
+  async #look(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
+    const answer = await this.#http.ask(signal, 'GET', entry.command.path.replace(/\?.*/, ''));
+    return answer.problem && { ...answer, ack: undefined };
+  }
+
+  /**
+   * Looks whether a message was added by a session that is over. If so, it is the first of ours after the last that
+   * was answered, as commands are sent one at a time.
+   */
+  async #find(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
+    const held = this.#ledger.mailboxes[entry.command.mailbox ?? ''];
+    for (let after = held?.added ?? 0; ; ) {
+      const answer = await this.#http.ask(signal, 'GET', `${entry.command.path}?after=${after}`);
+      if (answer.problem) return answer;
+      const { messages, lastPosition } = answer.body as Messages;
+      const ours = messages.find(({ side }) => side === this.side);
+      if (ours) return { ...answer, body: { position: ours.position, serverRx: ours.serverRx } };
+      after = messages.at(-1)?.position ?? lastPosition;
+      if (after < lastPosition) continue;
+      this.#commands.doubt(entry, false);
+      return undefined;
+    }
+  }
+
+  async #answered(entry: Entry, answer: Answer, signal: AbortSignal): Promise<void> {
+    const { problem, body, ack, retryAfterMs } = answer;
+    const error = problem && new RestanteError(problem);
+    if (error?.code === 'SEQ_GAP') {
+      throw failure('SESSION_STATE_MISMATCH', 'The server forgot', 'it misses commands that it has answered', 'restart');
+    }
+    if (error && (error.code === 'SEQ_REUSED' || !['retry', 'slow_down', 'stop'].includes(error.action))) throw error;
+    if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
+      const ms = Math.max(this.#budget.spend(), retryAfterMs);
+      await this.#wake.heard(signal, { platform: this.#platform, ms });
+      return;
+    }
+    this.#commands.remove(entry);
+    if (entry.sent) {
+      this.#ledger.command = ack ?? this.#ledger.command;
+      this.#ledger.sent = false;
+    }
+    if (error) this.#refused(entry.command, error);
+    else this.#applied(entry.command, body);
+    this.#save();
+    if (error) entry.reject(error);
+    else entry.resolve(body);
+  }
+
+  /** What the session makes of a success. */
+  #applied({ kind, mailbox: id }: Command, body: unknown): void {
+    const mailbox = this.#mailboxes.get(id ?? '');
+    const held = this.#ledger.mailboxes[id ?? ''];
+    switch (kind) {
+      case 'allocate':
+      case 'claim': {
+        const { mailbox, nameplate } = body as Claim;
+        const opened = this.#mailbox(mailbox);
+        this.#ledger.mailboxes[mailbox]!.nameplate = nameplate;
+        void this.#commands.add(this.#opening(opened)).catch(() => {});
+        break;
+      }
+      case 'open':
+      case 'reopen': {
+        const { sides, lastPosition } = body as Opened;
+        if (held && kind === 'open') held.added = lastPosition;
+        mailbox?.occupied(sides);
+        break;
+      }
+      case 'add':
+        if (held) held.added = (body as Added).position;
+        break;
+      case 'release':
+        delete held?.nameplate;
+        break;
+      case 'close':
+        if (mailbox) this.drop(mailbox);
+        break;
+      case 'end':
+        this.#end(undefined);
+    }
+  }
+
+  /** What it makes of a refusal: a mailbox that cannot be opened is none. */
+  #refused({ kind, mailbox: id }: Command, error: RestanteError): void {
+    const mailbox = this.#mailboxes.get(id ?? '');
+    if (mailbox && kind === 'reopen' && error.code === 'NOT_FOUND') mailbox.retire('pruned');
+    else if (mailbox && (kind === 'open' || kind === 'reopen')) this.drop(mailbox, error);
+  }
+
+  #opening(mailbox: Mailbox, ttlMs?: number): Omit<Command, 'n'> {
+    const after = this.#ledger.mailboxes[mailbox.id]?.position ?? 0;
+    const path = `/v1/mailboxes/${encodeURIComponent(mailbox.id)}?after=${after}`;
+    return { kind: 'open', method: 'PUT', path, body: lifetime(ttlMs), mailbox: mailbox.id };
+  }
+
+  /** The mailbox that was claimed, once it is open. */
+  async #enter(claim: unknown, signal?: AbortSignal): Promise<Mailbox> {
+    const { mailbox: id } = claim as Claim;
+    const opening = this.#commands.all.find(({ command }) => command.kind === 'open' && command.mailbox === id);
+    const mailbox = this.#mailbox(id);
+    await abortable(opening?.answered, signal);
+    return mailbox;
+  }
+}
+
+const pageEvents = ['pagehide', 'pageshow', 'online', 'visibilitychange'];
+
+function left(): RestanteError {
+  return failure('LEFT', 'The session was left', 'this page has closed it, or left it');
+}
+
+function lifetime(ttlMs: number | undefined): string | undefined {
+  return ttlMs === undefined ? undefined : JSON.stringify({ ttlMs });
+}
+
+/** Reserves a place in the storage for one session of this page. Answers how to give it up. */
+function reserve(storage: object | undefined, key: string): () => void {
+  if (!storage) return () => {};
+  const keys = kept.get(storage) ?? new Set();
+  if (keys.has(key)) throw new TypeError('this page has such a session already; give the other one another `name`');
+  kept.set(storage, keys.add(key));
+  return () => keys.delete(key);
+}
+
+async function abortable<T>(promise: Promise<T> | undefined, signal: AbortSignal | undefined): Promise<T | undefined> {
+  if (!signal) return promise;
+  const aborted = new Bell().heard(signal); // which nobody rings
+  return Promise.race([promise, aborted.then(() => undefined)]);
+}

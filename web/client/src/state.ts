@@ -1,0 +1,134 @@
+import type { RestanteError } from './problem.js';
+import type { HandshakeReply } from './wire.js';
+
+/**
+ * A session as its client sees it. A transition is a method of the state that it starts from, so one that does not
+ * exist does not type-check; it leaves its state, and leaving a state twice throws.
+ *
+ *     NoConnection → BackingOff → Connecting → Handshaking → Connected
+ *          ▲             │             │            │            │
+ *          └─────────────┴─ lose ──────┴────────────┴────────────┘      and from each: close → Closed
+ */
+export type State = NoConnection | BackingOff | Connecting | Handshaking | Connected | Closed;
+
+/** A state that was left was used. */
+export class StaleState extends Error {
+  constructor(name: string) {
+    super(`the state ${name} was left before`);
+  }
+}
+
+abstract class Live {
+  abstract readonly name: string;
+  readonly #left = new AbortController();
+
+  /** Aborts when the state is left: what was begun in it ends with it. */
+  get signal(): AbortSignal {
+    return this.#left.signal;
+  }
+
+  /** Ends the session, for a reason if it did not end as it should. */
+  close(error?: RestanteError): Closed {
+    return this.leave(new Closed(error));
+  }
+
+  protected leave<Next>(next: Next): Next {
+    if (this.signal.aborted) throw new StaleState(this.name);
+    this.#left.abort(new StaleState(this.name));
+    return next;
+  }
+}
+
+/** Nothing is under way. */
+export class NoConnection extends Live {
+  readonly name = 'noConnection';
+  /** Until when the server waits for us, as far as we know; null before the first connection. */
+  readonly graceUntil: number | null;
+
+  constructor(graceUntil: number | null = null) {
+    super();
+    this.graceUntil = graceUntil;
+  }
+
+  /** Waits until `until` before the next try. */
+  backOff(until: number): BackingOff {
+    return this.leave(new BackingOff(this.graceUntil, until));
+  }
+}
+
+abstract class Trying extends Live {
+  readonly graceUntil: number | null;
+
+  constructor(graceUntil: number | null) {
+    super();
+    this.graceUntil = graceUntil;
+  }
+
+  /** The try failed. The grace goes on as it was. */
+  lose(): NoConnection {
+    return this.leave(new NoConnection(this.graceUntil));
+  }
+}
+
+/** Waits before it tries, so that a server that is down is not run over when it comes back. */
+export class BackingOff extends Trying {
+  readonly name = 'backingOff';
+  /** When the next try begins, in milliseconds since 1970. */
+  readonly until: number;
+
+  constructor(graceUntil: number | null, until: number) {
+    super(graceUntil);
+    this.until = until;
+  }
+
+  connect(): Connecting {
+    return this.leave(new Connecting(this.graceUntil));
+  }
+}
+
+/** Makes sure that no other tab of this browser speaks for the session. */
+export class Connecting extends Trying {
+  readonly name = 'connecting';
+
+  handshake(): Handshaking {
+    return this.leave(new Handshaking(this.graceUntil));
+  }
+}
+
+/** Has said where it stands, and waits for where the server stands. */
+export class Handshaking extends Trying {
+  readonly name = 'handshaking';
+
+  accept(reply: HandshakeReply): Connected {
+    return this.leave(new Connected(reply));
+  }
+}
+
+/** Receives, and sends what there is to send. */
+export class Connected extends Live {
+  readonly name = 'connected';
+  /** What the server said in the handshake. */
+  readonly reply: HandshakeReply;
+
+  constructor(reply: HandshakeReply) {
+    super();
+    this.reply = reply;
+  }
+
+  /** The connection is lost, as of `now`: from here on the server's patience runs out. */
+  lose(now: number): NoConnection {
+    const { heartbeatIntervalMs, heartbeatsUntilDead, sessionDisconnectGraceMs } = this.reply;
+    return this.leave(new NoConnection(now + heartbeatIntervalMs * heartbeatsUntilDead + sessionDisconnectGraceMs));
+  }
+}
+
+/** The end. */
+export class Closed {
+  readonly name = 'closed';
+  /** Why, if it did not end as it should. */
+  readonly error: RestanteError | undefined;
+
+  constructor(error?: RestanteError) {
+    this.error = error;
+  }
+}

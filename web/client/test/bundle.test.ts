@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { VERSION } from '../src/session.js';
+
+const read = (path: string) => readFileSync(`${process.cwd()}/${path}`);
+
+test('the bundle is under 8 KB compressed', () => {
+  const size = gzipSync(read('dist/restante.js'), { level: 9 }).length;
+  assert.ok(size < 8 * 1024, `it is ${size} bytes`);
+});
+
+test('the client tells the server the version of its package', () => {
+  assert.equal(VERSION, (JSON.parse(read('package.json').toString()) as { version: string }).version);
+});

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { connect, type Mailbox, type Session } from '../src/index.js';
+import { Clock } from './clock.js';
+import { Model } from './model.js';
+import { Locks, Network, Page, Tab, type Weather } from './page.js';
+
+/** Someone who talks in one mailbox, and whose page goes through what pages go through. */
+class Person {
+  readonly heard: string[] = [];
+  readonly said: string[] = [];
+  readonly tab = new Tab();
+  readonly network: Network;
+  page!: Page;
+  session: Session | undefined;
+  mailbox: Mailbox | undefined;
+  failed: unknown;
+
+  constructor(
+    readonly name: string,
+    clock: Clock,
+    model: Model,
+    seed: number,
+    readonly locks: Locks,
+  ) {
+    this.network = new Network(clock, model, seed);
+  }
+
+  /** A page is loaded. */
+  async load(): Promise<void> {
+    const page = (this.page = new Page(this.network, this.tab, this.locks));
+    this.session = this.mailbox = undefined;
+    for (;;) {
+      try {
+        const options = { url: 'http://model', appId: 'app', side: this.name, platform: page.platform };
+        const session = await connect(options);
+        if (this.page !== page) return;
+        this.session = session;
+        const mailbox = session.mailboxes.get('box') ?? (await session.open('box'));
+        if (this.page !== page) return;
+        this.mailbox = mailbox;
+        await mailbox.each(async (message) => {
+          if (message.position % 3 === 0) await Promise.resolve();
+          if (message.position % 7 === 0) await pause(page, 500);
+          if (this.page === page) this.heard.push(message.body);
+        });
+        return;
+      } catch (error) {
+        if (this.page !== page) return;
+        if ((error as { code?: string }).code === 'UNREACHABLE') continue; // as a person would
+        this.failed = error;
+        throw error;
+      }
+    }
+  }
+
+  reload(crash: boolean): void {
+    this.page.unload({ crash });
+    void this.load().catch(() => {});
+  }
+
+  say(): void {
+    if (!this.mailbox) return;
+    const text = `${this.name} ${this.said.length}`;
+    this.said.push(text);
+    this.mailbox.add('talk', text).catch((error: unknown) => (this.failed ??= error));
+  }
+}
+
+function pause(page: Page, ms: number): Promise<void> {
+  return new Promise((resolve) => page.platform.setTimeout(resolve, ms));
+}
+
+type Happening =
+  | { what: 'say' | 'reload' | 'crash' | 'hide' | 'show' | 'online' | 'visible' | 'cut' | 'expire' | 'forget'; who: 0 | 1 }
+  | { what: 'down' | 'up'; who: 0 | 1 }
+  | { what: 'pass'; ms: number };
+
+const who = fc.constantFrom<0 | 1>(0, 1);
+const happening = fc.oneof(
+  { weight: 12, arbitrary: fc.record({ what: fc.constant('say' as const), who }) },
+  { weight: 8, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 70_000 })) }) },
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      what: fc.constantFrom('reload' as const, 'crash', 'hide', 'show', 'online', 'visible', 'cut', 'expire', 'forget', 'down', 'up'),
+      who,
+    }),
+  },
+);
+const weather: fc.Arbitrary<Weather> = fc.record({
+  loseRequest: fc.constantFrom(0, 0.05, 0.2),
+  loseAnswer: fc.constantFrom(0, 0.05, 0.2),
+  cutBody: fc.constantFrom(0, 0.1, 0.33),
+  swallow: fc.constantFrom(0, 0.02),
+  repeat: fc.constantFrom(0, 0.1, 0.3),
+  latencyMs: fc.constantFrom(0, 5, 200),
+});
+
+test('every message arrives exactly once and in order, both ways, whatever network and pages do', async () => {
+  const history = fc.asyncProperty(fc.integer(), weather, fc.array(happening, { maxLength: 60 }), async (seed, weather, happenings) => {
+    const clock = new Clock();
+    const model = new Model(clock);
+    const locks = new Locks();
+    const people = [new Person('ada', clock, model, seed, locks), new Person('bob', clock, model, seed + 1, locks)] as const;
+    for (const person of people) {
+      person.network.weather = weather;
+      void person.load().catch(() => {});
+    }
+    await clock.pass(1000);
+    for (const happening of happenings) {
+      await happen(happening, people, model, clock);
+      for (const person of people) if (person.failed) throw person.failed;
+    }
+    for (const person of people) {
+      person.network.weather = {};
+      person.network.down = false;
+      person.page.tell('pageshow');
+    }
+    const log = () => model.mailboxes.get('box')?.messages ?? [];
+    const all = (person: Person) => person.session?.state.value.name === 'connected' && person.mailbox !== undefined;
+    await clock.pass(200_000);
+    for (const [i, person] of people.entries()) {
+      if (person.failed) throw person.failed;
+      assert.ok(all(person), `${person.name} is ${person.session?.state.value.name}`);
+      const other = people[1 - i]!;
+      const stored = log().filter(({ side }) => side === other.name).map(({ body }) => body);
+      assert.deepEqual(person.heard, stored, `${person.name} heard what ${other.name} has in the log`);
+      assert.deepEqual(stored, other.said, `the log has what ${other.name} said`);
+    }
+  });
+  const runs = Number(process.env['RUNS'] ?? 150);
+  const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) };
+  await fc.assert(history, { numRuns: runs, includeErrorInReport: true, ...seed });
+});
+
+async function happen(happening: Happening, people: readonly [Person, Person], model: Model, clock: Clock): Promise<void> {
+  if (happening.what === 'pass') return clock.pass(happening.ms);
+  const person = people[happening.who];
+  const session = [...model.sessions.values()].find(({ side, ended }) => side === person.name && ended === undefined);
+  switch (happening.what) {
+    case 'say':
+      return person.say();
+    case 'reload':
+    case 'crash':
+      return person.reload(happening.what === 'crash');
+    case 'hide':
+      return person.page.tell('pagehide');
+    case 'show':
+      return person.page.tell('pageshow');
+    case 'online':
+      return person.page.tell('online');
+    case 'visible':
+      return person.page.tell('visibilitychange');
+    case 'cut':
+      return person.network.cut();
+    case 'down':
+    case 'up':
+      person.network.down = happening.what === 'down';
+      return;
+    case 'expire':
+      return session && model.end(session, 'expired');
+    case 'forget':
+      return session && model.forget(session);
+  }
+}

@@ -1,0 +1,335 @@
+import type { Clock } from './clock.js';
+
+/** A request as the server gets it. */
+export interface Call {
+  method: string;
+  path: string;
+  headers: Record<string, string>;
+  body: string | undefined;
+}
+
+/** What it answers. */
+export interface Reply {
+  status: number;
+  headers: Record<string, string>;
+  body: unknown;
+}
+
+interface Frame {
+  seq: number;
+  type: string;
+  mailbox: string;
+  [more: string]: unknown;
+}
+
+interface Parked {
+  epoch: number;
+  ack: number;
+  answer: (reply: Reply) => void;
+}
+
+export interface Kept {
+  id: string;
+  app: string;
+  side: string;
+  epoch: number;
+  wanted: number;
+  next: number;
+  frames: Frame[];
+  replies: { request: string; reply: Reply }[];
+  open: Set<string>;
+  ended?: string;
+  seen: number;
+  parked?: Parked | undefined;
+}
+
+export interface Log {
+  messages: { position: number; side: string; phase: string; body: string; serverRx: number }[];
+  sides: Map<string, string | undefined>;
+}
+
+const ACTIONS: Record<string, [number, string]> = {
+  SESSION_UNKNOWN: [401, 'restart'],
+  SESSION_ENDED: [410, 'restart'],
+  SESSION_STATE_MISMATCH: [409, 'restart'],
+  SIDE_TAKEN: [409, 'stop'],
+  SEQ_GAP: [409, 'retry'],
+  SEQ_REUSED: [409, 'stop'],
+  CROWDED: [409, 'stop'],
+  NOT_OPEN: [403, 'stop'],
+  NOT_FOUND: [404, 'stop'],
+  INVALID_REQUEST: [400, 'stop'],
+  STORAGE_UNAVAILABLE: [503, 'retry'],
+  QUOTA_EXCEEDED: [429, 'slow_down'],
+  REJECTED_UNSUPPORTED_CLIENT: [403, 'stop'],
+};
+
+/** A failure, as a problem document. */
+export function problem(code: string, more: Record<string, unknown> = {}): Reply {
+  const [status, action] = ACTIONS[code] ?? [409, String(more['action'])];
+  const retriable = action !== 'stop';
+  const body = { type: 'urn:restante:problem:x', title: code, status, detail: '', code, retriable, action, ...more };
+  return { status, headers: { 'Content-Type': 'application/problem+json' }, body };
+}
+
+/**
+ * The server as the contract has it: sessions with epochs, commands done once, frames kept until a later request
+ * acknowledges them. What it cannot answer at once it holds.
+ */
+export class Model {
+  heartbeatMs = 25_000;
+  /** What handshakes are refused with, if they are. */
+  refuses: Reply | undefined;
+  readonly sessions = new Map<string, Kept>();
+  readonly mailboxes = new Map<string, Log>();
+  readonly nameplates = new Map<string, string>();
+  readonly owners = new Map<string, string>();
+  readonly #clock: Clock;
+  #made = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Answers a request, sooner or later. */
+  handle(call: Call): Promise<Reply> {
+    if (call.path === '/v1/sessions') return Promise.resolve(this.#handshake(JSON.parse(call.body ?? '{}')));
+    const session = this.sessions.get(call.headers['Authorization']?.replace('Bearer ', '') ?? '');
+    if (!session) return Promise.resolve(problem('SESSION_UNKNOWN'));
+    if (session.ended !== undefined) {
+      if (session.ended === 'deleted' && call.path.startsWith('/v1/session?')) return Promise.resolve(ok(204, undefined));
+      return Promise.resolve(problem('SESSION_ENDED', { reason: session.ended, nextExpectedSeq: session.wanted }));
+    }
+    session.seen = this.#clock.now;
+    const url = new URL(call.path, 'http://model');
+    if (url.pathname === '/v1/session/events') return this.#receive(session, url);
+    const reply = call.method === 'GET' ? this.#look(session, url) : this.#command(session, call, url);
+    return Promise.resolve({ ...reply, headers: { ...reply.headers, Ack: String(session.wanted) } });
+  }
+
+  /** Ends a session. */
+  end(session: Kept, reason: string): void {
+    session.ended = reason;
+    session.parked?.answer(problem('SESSION_ENDED', { reason, nextExpectedSeq: session.wanted }));
+    session.parked = undefined;
+  }
+
+  /** Forgets that a session ever was, and who had its side. */
+  forget(session: Kept): void {
+    session.parked?.answer(problem('SESSION_UNKNOWN'));
+    this.sessions.delete(session.id);
+    if (this.owners.get(session.side) === session.id) this.owners.delete(session.side);
+  }
+
+  /** A mailbox is gone, as nothing happened in it for too long. */
+  prune(mailbox: string): void {
+    const log = this.mailboxes.get(mailbox);
+    this.mailboxes.delete(mailbox);
+    for (const session of this.sessions.values()) {
+      if (session.open.delete(mailbox)) {
+        this.#frame(session, { type: 'retired', mailbox, reason: 'pruned', lastPosition: log?.messages.length ?? 0 });
+      }
+    }
+  }
+
+  #handshake(hello: {
+    sessionId: string;
+    appId: string;
+    side?: string;
+    epoch?: number;
+    replaces?: string;
+    expectedSessionState: { nextExpectedSeq: number; nextSentSeq: number };
+  }): Reply {
+    if (this.refuses) return this.refuses;
+    const { nextExpectedSeq: frame, nextSentSeq: command } = hello.expectedSessionState;
+    const held = this.sessions.get(hello.sessionId);
+    if (held?.ended !== undefined) {
+      return problem('SESSION_STATE_MISMATCH', { reason: held.ended, nextExpectedSeq: held.wanted });
+    }
+    if (held) {
+      const kept = held.frames[0]?.seq ?? held.next;
+      if (command > held.wanted || frame < kept || frame > held.next) return problem('SESSION_STATE_MISMATCH');
+      held.frames = held.frames.filter(({ seq }) => seq >= frame);
+      held.epoch++;
+      held.seen = this.#clock.now;
+      held.parked?.answer(problem('SUPERSEDED', { status: 409, action: 'stop', retriable: false }));
+      held.parked = undefined;
+      return this.#welcome(held, 200, frame);
+    }
+    if (frame > 0 || command > 0 || hello.epoch) return problem('SESSION_STATE_MISMATCH');
+    const side = hello.side ?? `side-${++this.#made}`;
+    const owner = this.owners.get(side);
+    if (owner !== undefined && owner !== hello.replaces) return problem('SIDE_TAKEN');
+    const old = this.sessions.get(hello.replaces ?? '');
+    if (old && old.ended === undefined) this.end(old, 'replaced');
+    const session: Kept = {
+      ...{ id: hello.sessionId, app: hello.appId, side, epoch: 1, wanted: 0, next: 0, seen: this.#clock.now },
+      ...{ frames: [], replies: [], open: new Set() },
+    };
+    this.sessions.set(session.id, session);
+    this.owners.set(side, session.id);
+    return this.#welcome(session, 201, 0);
+  }
+
+  #welcome(session: Kept, status: number, from: number): Reply {
+    return ok(status, {
+      ...{ sessionId: session.id, appId: session.app, side: session.side, resumed: status === 200, epoch: session.epoch },
+      ...{ nextExpectedSeq: session.wanted, nextSentSeq: from, heartbeatIntervalMs: this.heartbeatMs, heartbeatsUntilDead: 2 },
+      ...{ sessionDisconnectGraceMs: 600_000, clientTimeoutMs: 2.4 * this.heartbeatMs, nextWaitMs: this.heartbeatMs },
+      ...{ serverTime: this.#clock.now, welcome: { yourAddress: '192.0.2.1' } },
+    });
+  }
+
+  #receive(session: Kept, url: URL): Promise<Reply> {
+    const ack = Number(url.searchParams.get('ack'));
+    const epoch = Number(url.searchParams.get('epoch'));
+    const wait = Math.min(Number(url.searchParams.get('wait') ?? Infinity) * 1000, this.heartbeatMs);
+    const kept = session.frames[0]?.seq ?? session.next;
+    const superseded = (action: string) => problem('SUPERSEDED', { status: 409, action, retriable: action !== 'stop' });
+    if (epoch < session.epoch) return Promise.resolve(superseded('stop'));
+    if (ack > session.next) return Promise.resolve(problem('SESSION_STATE_MISMATCH'));
+    if (ack < kept) return Promise.resolve(superseded('slow_down'));
+    session.frames = session.frames.filter(({ seq }) => seq >= ack);
+    session.parked?.answer(superseded('slow_down'));
+    return new Promise((resolve) => {
+      const answer = (reply: Reply) => {
+        this.#clock.clearTimeout(timer);
+        resolve(reply);
+      };
+      const parked: Parked = { epoch, ack, answer };
+      const timer = this.#clock.setTimeout(() => {
+        if (session.parked === parked) session.parked = undefined;
+        resolve(this.#received(session));
+      }, wait);
+      session.parked = parked;
+      this.#wake(session);
+    });
+  }
+
+  #wake(session: Kept): void {
+    if (!session.parked || session.frames.length === 0) return;
+    const { answer } = session.parked;
+    session.parked = undefined;
+    answer(this.#received(session));
+  }
+
+  #received(session: Kept): Reply {
+    session.seen = this.#clock.now;
+    const frames = session.frames.slice(0, 100);
+    const heartbeat = frames.length === 0;
+    return ok(200, { ack: session.wanted, heartbeat, frames, nextWaitMs: this.heartbeatMs, serverTime: this.#clock.now });
+  }
+
+  #command(session: Kept, call: Call, url: URL): Reply {
+    if (url.pathname === '/v1/session/ack') {
+      const { ack } = JSON.parse(call.body ?? '{}') as { ack: number };
+      if (ack > session.next) return problem('SESSION_STATE_MISMATCH');
+      session.frames = session.frames.filter(({ seq }) => seq >= ack);
+      return ok(200, { ack: session.wanted, nextSentSeq: session.frames[0]?.seq ?? session.next });
+    }
+    const seq = Number(call.headers['Seq']);
+    const request = `${call.method} ${call.path} ${call.body ?? ''}`;
+    if (seq > session.wanted) return problem('SEQ_GAP', { expectedSeq: session.wanted });
+    const before = session.replies[seq];
+    if (before) {
+      if (before.request !== request) return problem('SEQ_REUSED');
+      return { ...before.reply, headers: { ...before.reply.headers, Replayed: 'true' } };
+    }
+    const reply = this.#do(session, call, url);
+    if (![400, 429, 503].includes(reply.status)) {
+      session.wanted++;
+      session.replies[seq] = { request, reply };
+    }
+    return reply;
+  }
+
+  #do(session: Kept, call: Call, url: URL): Reply {
+    const [, , noun, id, more] = url.pathname.split('/').map(decodeURIComponent);
+    if (noun === 'session') {
+      for (const mailbox of this.mailboxes.keys()) this.#close(session, mailbox, url.searchParams.get('mood') ?? 'happy');
+      this.end(session, 'deleted');
+      return ok(204, undefined);
+    }
+    if (noun === 'nameplates') {
+      if (call.method === 'DELETE') return ok(204, undefined);
+      const nameplate = id ?? String(this.nameplates.size + 1);
+      const mailbox = this.nameplates.get(nameplate) ?? `box-${++this.#made}`;
+      this.nameplates.set(nameplate, mailbox);
+      const refused = this.#come(session, mailbox);
+      return refused ?? ok(id === undefined ? 201 : 200, { nameplate, mailbox });
+    }
+    const mailbox = id ?? '';
+    if (more === 'messages') {
+      if (!session.open.has(mailbox)) return problem('NOT_OPEN');
+      const { phase, body } = JSON.parse(call.body ?? '{}') as { phase: string; body: string };
+      const log = this.mailboxes.get(mailbox)!;
+      const message = { position: log.messages.length + 1, side: session.side, phase, body, serverRx: this.#clock.now };
+      log.messages.push(message);
+      this.#tell(session, { type: 'message', mailbox, ...message });
+      return ok(201, { position: message.position, serverRx: message.serverRx });
+    }
+    if (call.method === 'DELETE') {
+      this.#close(session, mailbox, url.searchParams.get('mood') ?? 'happy');
+      return ok(204, undefined);
+    }
+    const after = Number(url.searchParams.get('after'));
+    if (after > (this.mailboxes.get(mailbox)?.messages.length ?? 0)) return problem('INVALID_REQUEST');
+    const refused = this.#come(session, mailbox);
+    if (refused) return refused;
+    const log = this.mailboxes.get(mailbox)!;
+    if (!session.open.has(mailbox)) {
+      session.open.add(mailbox);
+      for (const message of log.messages.slice(after)) this.#frame(session, { type: 'message', mailbox, ...message });
+      this.#tell(session, { type: 'opened', mailbox, side: session.side });
+    }
+    return ok(200, this.#seen(mailbox, log));
+  }
+
+  #look(session: Kept, url: URL): Reply {
+    const [, , noun, mailbox, more] = url.pathname.split('/').map(decodeURIComponent);
+    if (noun === 'nameplates') return ok(200, { nameplates: [...this.nameplates.keys()].map((id) => ({ id })) });
+    const log = this.mailboxes.get(mailbox ?? '');
+    if (!log || !log.sides.has(session.side)) return problem('NOT_FOUND');
+    if (more !== 'messages') return ok(200, this.#seen(mailbox ?? '', log));
+    const after = Number(url.searchParams.get('after'));
+    return ok(200, { messages: log.messages.slice(after, after + 100), lastPosition: log.messages.length });
+  }
+
+  #seen(mailbox: string, log: Log): unknown {
+    const sides = [...log.sides].map(([side, mood]) => (mood === undefined ? { side } : { side, mood }));
+    return { mailbox, sides, lastPosition: log.messages.length };
+  }
+
+  #come(session: Kept, mailbox: string): Reply | undefined {
+    const log = this.mailboxes.get(mailbox) ?? { messages: [], sides: new Map<string, string | undefined>() };
+    if (!log.sides.has(session.side) && log.sides.size === 2) return problem('CROWDED');
+    log.sides.set(session.side, undefined);
+    this.mailboxes.set(mailbox, log);
+    return undefined;
+  }
+
+  #close(session: Kept, mailbox: string, mood: string): void {
+    const log = this.mailboxes.get(mailbox);
+    if (!log?.sides.has(session.side)) return;
+    log.sides.set(session.side, mood);
+    session.open.delete(mailbox);
+    this.#tell(session, { type: 'closed', mailbox, side: session.side, mood });
+    if ([...log.sides.values()].every((left) => left !== undefined)) this.mailboxes.delete(mailbox);
+  }
+
+  /** A frame for every other session that has the mailbox open. */
+  #tell(from: Kept, what: Omit<Frame, 'seq'>): void {
+    for (const session of this.sessions.values()) {
+      if (session !== from && session.ended === undefined && session.open.has(String(what['mailbox']))) this.#frame(session, what);
+    }
+  }
+
+  #frame(session: Kept, what: Omit<Frame, 'seq'>): void {
+    session.frames.push({ seq: session.next++, ...what } as Frame);
+    this.#wake(session);
+  }
+}
+
+function ok(status: number, body: unknown): Reply {
+  return { status, headers: { 'Content-Type': 'application/json' }, body };
+}
