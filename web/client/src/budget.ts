@@ -17,6 +17,11 @@ export class Budget {
     this.#random = random;
   }
 
+  /** Whether nothing failed lately. */
+  get full(): boolean {
+    return this.#spent === 0;
+  }
+
   /** Whether all tries are spent. */
   get empty(): boolean {
     return this.#spent >= CAPACITY;

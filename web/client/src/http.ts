@@ -69,14 +69,14 @@ export class Http {
       const response = await this.#platform.fetch(this.#base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
       const type = response.headers.get('Content-Type') ?? '';
       if (!response.ok && !type.startsWith('application/problem+json')) {
-        throw new Lost(`status ${response.status} from someone in between`, response.status);
+        throw new Lost(`status ${response.status} from someone in between`, { status: response.status });
       }
       return await read(response, watchdog);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof Lost) throw error;
       if (giveUp.signal.aborted) throw giveUp.signal.reason;
-      throw new Lost('the connection was lost', undefined, error);
+      throw new Lost('the connection was lost', { luck: true, cause: error });
     } finally {
       giveUp.abort(); // what was not read is not wanted
       watchdog.stop();

@@ -1,5 +1,5 @@
 import { Bell } from './bell.js';
-import type { Http } from './http.js';
+import type { Answer } from './http.js';
 import type { Inbox } from './inbox.js';
 import type { Platform } from './platform.js';
 import { Lost, RestanteError } from './problem.js';
@@ -8,13 +8,11 @@ import type { Received } from './wire.js';
 /** What a receiver works with: one connection of one session. */
 export interface Line {
   platform: Platform;
-  http: Http;
+  /** Asks the server, as this session. */
+  ask(path: string): Promise<Answer>;
   inbox: Inbox;
   epoch: number;
-  signal: AbortSignal;
-  /** Something was heard of the server. */
-  heard(): void;
-}
+  signal: AbortSignal;}
 
 /** For how long receives ask to be held, in seconds: as the server likes, then less and less, if proxies have less patience. */
 export class Holds {
@@ -59,13 +57,12 @@ export async function poll(line: Line, holds: Holds): Promise<never> {
 
 /** One receive. It answers no frames when there are none, which is how the server says that it is there. */
 async function receive(line: Line, holds: Holds): Promise<Received['frames']> {
-  const { platform, http, inbox, epoch, signal } = line;
+  const { platform, inbox, epoch, signal } = line;
   const wait = holds.seconds === undefined ? '' : `&wait=${holds.seconds}`;
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}${wait}`;
   const began = platform.now();
   try {
-    const { problem, body, retryAfterMs } = await http.ask(signal, 'GET', path);
-    line.heard();
+    const { problem, body, retryAfterMs } = await line.ask(path);
     if (!problem) return (body as Received).frames;
     if (problem.action !== 'slow_down') throw new RestanteError(problem);
     await new Bell().heard(signal, { platform, ms: Math.max(retryAfterMs, PACE_MS) });

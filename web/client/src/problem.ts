@@ -39,9 +39,12 @@ export function failure(code: Code, title: string, detail: string, action: Probl
 export class Lost extends Error {
   /** The status, if a proxy answered. */
   readonly status: number | undefined;
+  /** Whether it may have been bad luck, and the same request may well be answered. */
+  readonly luck: boolean;
 
-  constructor(why: string, status?: number, cause?: unknown) {
+  constructor(why: string, { status, luck = false, cause }: { status?: number; luck?: boolean; cause?: unknown } = {}) {
     super(why, { cause });
     this.status = status;
+    this.luck = luck;
   }
 }

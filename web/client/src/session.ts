@@ -214,11 +214,10 @@ export class Session {
     const connected = this.#move(shaking.accept(reply));
     const line = {
       platform: this.#platform,
-      http: this.#http,
       inbox: this.#inbox,
       epoch: reply.epoch,
       signal: connected.signal,
-      heard: () => this.#budget.restore(),
+      ask: (path: string) => this.#ask(connected.signal, 'GET', path),
     };
     return Promise.race([this.#send(connected), poll(line, this.#holds)]);
   }
@@ -432,15 +431,28 @@ export class Session {
         this.#ledger.sent = entry.sent = true;
         this.#save();
       }
-      const answer = await this.#http.ask(signal, method, path, body, seq);
-      this.#budget.restore();
+      const answer = await this.#ask(signal, method, path, body, seq);
       await this.#answered(entry, answer, signal);
+    }
+  }
+
+  /** Asks, and once more if the answer was lost: a session does not notice connections, and one loss may be bad luck. */
+  async #ask(signal: AbortSignal, method: string, path: string, body?: string, seq?: number): Promise<Answer> {
+    for (;;) {
+      try {
+        const answer = await this.#http.ask(signal, method, path, body, seq);
+        this.#budget.restore();
+        return answer;
+      } catch (error) {
+        if (!(error instanceof Lost && error.luck && this.#budget.full)) throw error;
+        await this.#wake.heard(signal, { platform: this.#platform, ms: this.#budget.spend() });
+      }
     }
   }
 
   /** Looks before a mailbox is opened again, as to open one that is gone would make another. */
   async #look(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
-    const answer = await this.#http.ask(signal, 'GET', entry.command.path.replace(/\?.*/, ''));
+    const answer = await this.#ask(signal, 'GET', entry.command.path.replace(/\?.*/, ''));
     return answer.problem && { ...answer, ack: undefined };
   }
 
@@ -451,7 +463,7 @@ export class Session {
   async #find(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
     const held = this.#ledger.mailboxes[entry.command.mailbox ?? ''];
     for (let after = held?.added ?? 0; ; ) {
-      const answer = await this.#http.ask(signal, 'GET', `${entry.command.path}?after=${after}`);
+      const answer = await this.#ask(signal, 'GET', `${entry.command.path}?after=${after}`);
       if (answer.problem) return answer;
       const { messages, lastPosition } = answer.body as Messages;
       const ours = messages.find(({ side }) => side === this.side);

@@ -182,11 +182,22 @@ describe('a lost connection', () => {
     const heard = read(ours);
     const states: string[] = [];
     a.state.subscribe(({ name }) => states.push(name));
+    ada.network.down = true;
     ada.network.cut();
     await bob.done(theirs.add('talk', 'one'));
+    await world.clock.pass(200);
+    ada.network.down = false;
     await world.clock.until('it is heard', () => heard.length === 1);
     assert.deepEqual(states, ['connected', 'noConnection', 'backingOff', 'connecting', 'handshaking', 'connected']);
     assert.equal(ada.kept(a).epoch, 2);
+  });
+
+  test('may be bad luck: the same request is sent once more', async () => {
+    const { world, ada, a } = await met();
+    ada.network.cut();
+    await world.clock.pass(30_000);
+    assert.equal(a.state.value.name, 'connected');
+    assert.equal(ada.kept(a).epoch, 1);
   });
 
   test('delays the next try longer each time, up to 32 s', async () => {

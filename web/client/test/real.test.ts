@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connect, type Mailbox, type Session } from '../src/index.js';
+import type { Platform } from '../src/platform.js';
+import { seeded } from './clock.js';
+import { Server } from './server.js';
+
+let server: Server;
+before(async () => {
+  server = await Server.start('--heartbeat-interval=2s', '--drain=100ms');
+});
+after(() => server.remove());
+
+type Fetch = Platform['fetch'];
+
+let sessions: Session[] = [];
+afterEach(() => {
+  for (const session of sessions) session.leave();
+  sessions = [];
+});
+
+/** Two who have met, over networks of their own. */
+async function meet(ofAda: Fetch = fetch, ofBob: Fetch = fetch): Promise<{ a: Session; b: Session; ours: Mailbox; theirs: Mailbox }> {
+  const join = (via: Fetch) => connect({ url: server.url, appId: 'example.org/real', platform: { fetch: via } });
+  const [a, b] = await Promise.all([join(ofAda), join(ofBob)]);
+  sessions.push(a, b);
+  const ours = await a.allocate();
+  return { a, b, ours, theirs: await b.claim(ours.nameplate ?? '') };
+}
+
+/** Both say so much, and hear what the other says. */
+async function talk(count: number, ours: Mailbox, theirs: Mailbox): Promise<void> {
+  const hear = async (mailbox: Mailbox) => {
+    const heard: string[] = [];
+    for await (const { body } of mailbox.messages()) {
+      heard.push(body);
+      if (heard.length === count) break;
+    }
+    return heard;
+  };
+  const say = (mailbox: Mailbox, who: string) => Promise.all(all(who).map((body) => mailbox.add('talk', body)));
+  const all = (who: string) => Array.from({ length: count }, (_, i) => `${who} ${i}`);
+  const [ofBob, ofAda] = await Promise.all([hear(ours), hear(theirs), say(ours, 'ada'), say(theirs, 'bob')]);
+  assert.deepEqual(ofBob, all('bob'));
+  assert.deepEqual(ofAda, all('ada'));
+}
+
+describe('against the real server', () => {
+  test('two talk, release their number and close', { timeout: 60_000 }, async () => {
+    const { a, b, ours, theirs } = await meet();
+    assert.deepEqual(await a.list(), []);
+    await talk(100, ours, theirs);
+    const log: string[] = [];
+    for await (const { body } of ours.history()) log.push(body);
+    assert.equal(log.length, 200);
+    await Promise.all([ours.release(), theirs.release()]);
+    assert.equal(ours.nameplate, undefined);
+    await ours.close();
+    await Promise.all([a.close(), b.close()]);
+  });
+
+  test('killed and started again and again, it loses and repeats nothing', { timeout: 60_000 }, async () => {
+    const { ours, theirs } = await meet();
+    let done = false;
+    const talking = talk(400, ours, theirs).finally(() => (done = true));
+    let kills = 0;
+    for (; !done; kills++) {
+      await pause(150);
+      await server.kill();
+      await server.restart();
+    }
+    await talking;
+    assert.ok(kills >= 1, 'it was not killed while they talked');
+  });
+
+  test('every third answer lost, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
+    let lost = 0;
+    const lossy = (): Fetch => {
+      let answers = 0;
+      return async (url, init) => {
+        const response = await fetch(url, init);
+        if (++answers % 3 !== 0) return response;
+        await response.arrayBuffer();
+        lost++;
+        throw new TypeError('terminated');
+      };
+    };
+    const { ours, theirs } = await meet(lossy(), lossy());
+    await talk(50, ours, theirs);
+    assert.ok(lost > 50, `only ${lost} were lost`);
+  });
+
+  test('lost, late and repeated requests are each done once', { timeout: 60_000 }, async () => {
+    const random = seeded(7);
+    const unruly: Fetch = async (url, init) => {
+      const again = init.method === 'POST' && !url.endsWith('/sessions') && random() < 0.3;
+      if (again) void pause(random() * 50).then(() => fetch(url, { ...init, signal: null })).catch(() => {});
+      if (random() < 0.1) throw new TypeError('lost');
+      await pause(random() * 5);
+      const response = await fetch(url, init);
+      if (random() < 0.1) throw new TypeError('lost');
+      return response;
+    };
+    const { ours, theirs } = await meet(unruly, unruly);
+    await talk(100, ours, theirs);
+  });
+
+  test('a session that was ended is followed by another, with nothing missed', { timeout: 60_000 }, async () => {
+    let credential = '';
+    const noting: Fetch = (url, init) => {
+      credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;
+      return fetch(url, init);
+    };
+    const { a, ours, theirs } = await meet(noting);
+    await talk(5, ours, theirs);
+    const { side } = a;
+    const ended = await fetch(`${server.url}/v1/session`, { method: 'DELETE', headers: { Authorization: credential } });
+    assert.equal(ended.status, 204);
+    await talk(5, ours, theirs);
+    assert.equal(a.side, side);
+  });
+});
