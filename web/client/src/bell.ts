@@ -13,29 +13,29 @@ export class Bell {
     for (const go of waiting) go();
   }
 
-  /** Settles when the bell rings, or after `ms`. Rejects with the signal's reason when that aborts. */
-  heard(signal?: AbortSignal, patience?: { platform: Platform; ms: number }): Promise<void> {
+  /** Settles when the bell rings, or after `ms` of the clock. Rejects with the signal's reason when that aborts. */
+  heard(signal?: AbortSignal, clock?: Pick<Platform, 'setTimeout' | 'clearTimeout'>, ms = 0): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) {
-        reject(signal.reason);
-        return;
-      }
+      signal?.throwIfAborted();
       const stop = () => {
-        this.#waiting.delete(go);
-        signal?.removeEventListener('abort', fail);
-        if (patience) patience.platform.clearTimeout(timer);
+        this.#waiting.delete(stop);
+        signal?.removeEventListener('abort', stop);
+        clock?.clearTimeout(timer);
+        if (signal?.aborted) reject(signal.reason);
+        else resolve();
       };
-      const go = () => {
-        stop();
-        resolve();
-      };
-      const fail = () => {
-        stop();
-        reject(signal?.reason);
-      };
-      const timer = patience?.platform.setTimeout(go, patience.ms);
-      this.#waiting.add(go);
-      signal?.addEventListener('abort', fail);
+      const timer = clock?.setTimeout(stop, ms);
+      this.#waiting.add(stop);
+      signal?.addEventListener('abort', stop);
     });
   }
+}
+
+/** A controller that aborts with a signal. Abort it in the end, or it stays linked. */
+export function linked(signal: AbortSignal): AbortController {
+  const controller = new AbortController();
+  const abort = () => controller.abort(signal.reason);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { signal: controller.signal });
+  return controller;
 }

@@ -1,5 +1,3 @@
-import type { Platform } from './platform.js';
-
 const CAPACITY = 5;
 const BASE_MS = 150;
 const LONGEST_MS = 32_000;
@@ -10,12 +8,7 @@ const STEEPEST = 8; // 150 ms × 2⁸ is beyond the longest
  * back. The emptier it is, the longer the wait before the next try; below empty it still grows, up to 32 s.
  */
 export class Budget {
-  readonly #random: Platform['random'];
   #spent = 0;
-
-  constructor(random: Platform['random']) {
-    this.#random = random;
-  }
 
   /** Whether nothing failed lately. */
   get full(): boolean {
@@ -27,15 +20,18 @@ export class Budget {
     return this.#spent >= CAPACITY;
   }
 
-  /** A failure. Answers how long to wait before the next try, in milliseconds: from 0 to 150 × 2ⁿ, evenly spread. */
-  spend(): number {
+  /**
+   * A failure. Answers how long to wait before the next try, in milliseconds: from 0 to 150 × 2ⁿ, as `random` (from 0 up
+   * to 1) has it.
+   */
+  spend(random: number): number {
     const longest = Math.min(BASE_MS * 2 ** this.#spent, LONGEST_MS);
     this.#spent = Math.min(this.#spent + 1, STEEPEST);
-    return this.#random() * longest;
+    return random * longest;
   }
 
   /** A success. */
   restore(): void {
-    if (this.#spent > 0) this.#spent--;
+    this.#spent = Math.max(this.#spent - 1, 0);
   }
 }

@@ -10,28 +10,28 @@ export interface Command {
   path: string;
   /** JSON: byte for byte the same each time it is sent. */
   body?: string | undefined;
-  mailbox?: string | undefined;
+  /** The mailbox that it is about, if it is about one. */
+  mailbox: string;
   /** It was sent as a session that is over, and may have been done. */
   doubtful?: boolean;
 }
 
 /** A command that waits for its answer. */
-export class Entry {
+export interface Entry {
   readonly command: Command;
   readonly answered: Promise<unknown>;
+  readonly resolve: (answer: unknown) => void;
+  readonly reject: (error: unknown) => void;
   /** Whether the server may have it. */
-  sent = false;
-  resolve!: (answer: unknown) => void;
-  reject!: (error: unknown) => void;
+  sent: boolean;
+}
 
-  constructor(command: Command) {
-    this.command = command;
-    this.answered = new Promise((resolve, reject) => {
-      this.resolve = resolve;
-      this.reject = reject;
-    });
-    this.answered.catch(() => {}); // nobody may be waiting: after a reload, or a restart
-  }
+function waiting(command: Command): Entry {
+  let resolve!: Entry['resolve'];
+  let reject!: Entry['reject'];
+  const answered = new Promise((...how) => ([resolve, reject] = how));
+  answered.catch(() => {}); // nobody may be waiting: after a reload, or a restart
+  return { command, answered, resolve, reject, sent: false };
 }
 
 /** The commands that are not answered, in order. The first is under way; the others wait for it. */
@@ -42,7 +42,7 @@ export class Commands {
 
   constructor(store: Store, kept: Command[] = []) {
     this.#store = store;
-    this.#queue = kept.map((command) => new Entry(command));
+    this.#queue = kept.map(waiting);
   }
 
   get all(): readonly Entry[] {
@@ -92,7 +92,7 @@ export class Commands {
   }
 
   #put(what: Omit<Command, 'n'>, n: number): Entry {
-    const entry = new Entry({ n, ...what });
+    const entry = waiting({ n, ...what });
     if (what.kind !== 'look') this.#store.keep(entry.command);
     return entry;
   }

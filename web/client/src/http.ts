@@ -1,29 +1,32 @@
-import { Lost } from './problem.js';
+import { linked } from './bell.js';
+import { Lost, LUCK, RestanteError } from './problem.js';
 import type { Platform } from './platform.js';
-import { Watchdog } from './watchdog.js';
+import { watchdog, type Watchdog } from './watchdog.js';
 import type { Problem } from './wire.js';
 
 /** What the server answered. */
 export interface Answer {
-  /** The next command that the server wants. */
-  ack: number | undefined;
+  /** The next command that the server wants; 0 if it did not say. */
+  ack: number;
   /** How long it asks us to wait before we try again. */
   retryAfterMs: number;
   body: unknown;
-  problem: Problem | undefined;
+  /** The answer is that. */
+  error: RestanteError | undefined;
 }
 
 /** Talks to one server, over HTTP. */
 export class Http {
   readonly #platform: Platform;
-  readonly #base: string;
+  /** Where the server is. */
+  readonly base: string;
   readonly #watchdogs = new Set<Watchdog>();
   #headers: Record<string, string> = {};
   #timeoutMs = 0;
 
   constructor(platform: Platform, base: string) {
     this.#platform = platform;
-    this.#base = base;
+    this.base = base;
   }
 
   /** As whom to ask from now on, and how long to wait for whole answers. */
@@ -38,15 +41,12 @@ export class Http {
     if (seq !== undefined) headers['Seq'] = String(seq);
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     return this.open(signal, path, { method, body: body ?? null, headers }, async (response) => {
-      const text = await response.text();
-      const ack = Number.parseInt(response.headers.get('Ack') ?? '', 10);
-      const body: unknown = text === '' ? undefined : JSON.parse(text);
-      const problem = response.ok ? undefined : (body as Problem);
+      const body: unknown = JSON.parse((await response.text()) || 'null');
       return {
-        ack: Number.isNaN(ack) ? undefined : ack,
-        retryAfterMs: 1000 * (Number.parseInt(response.headers.get('Retry-After') ?? '', 10) || 0),
+        ack: Number(response.headers.get('Ack')),
+        retryAfterMs: 1000 * Number(response.headers.get('Retry-After')) || 0,
         body,
-        problem,
+        error: response.ok ? undefined : new RestanteError(body as Problem),
       };
     });
   }
@@ -56,33 +56,41 @@ export class Http {
     signal: AbortSignal,
     path: string,
     init: RequestInit,
-    read: (response: Response, watchdog: Watchdog) => Promise<T>,
+    read: (response: Response, dog: Watchdog) => Promise<T>,
   ): Promise<T> {
     signal.throwIfAborted();
-    const giveUp = new AbortController();
-    const leave = () => giveUp.abort(signal.reason);
-    signal.addEventListener('abort', leave);
-    const watchdog = new Watchdog(this.#platform, this.#timeoutMs, () => giveUp.abort(new Lost('the server is silent')));
-    this.#watchdogs.add(watchdog);
+    const giveUp = linked(signal);
+    const dog = this.watch(() => giveUp.abort(new Lost('silence')));
     try {
       const headers = { ...this.#headers, ...init.headers };
-      const response = await this.#platform.fetch(this.#base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
+      const response = await this.#platform.fetch(this.base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
       const type = response.headers.get('Content-Type') ?? '';
       if (!response.ok && !type.startsWith('application/problem+json')) {
-        throw new Lost(`status ${response.status} from someone in between`, { status: response.status });
+        throw new Lost(`status ${response.status}`, response.status);
       }
-      return await read(response, watchdog);
+      return await read(response, dog);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof Lost) throw error;
-      if (giveUp.signal.aborted) throw giveUp.signal.reason;
-      throw new Lost('the connection was lost', { luck: true, cause: error });
+      if (error instanceof Lost || error instanceof RestanteError) throw error;
+      giveUp.signal.throwIfAborted();
+      throw new Lost(String(error), LUCK);
     } finally {
       giveUp.abort(); // what was not read is not wanted
-      watchdog.stop();
-      this.#watchdogs.delete(watchdog);
-      signal.removeEventListener('abort', leave);
+      this.unwatch(dog);
     }
+  }
+
+  /** A watchdog that bites when the server is silent for too long. */
+  watch(bite: () => void): Watchdog {
+    const dog = watchdog(this.#platform, this.#timeoutMs, bite);
+    this.#watchdogs.add(dog);
+    return dog;
+  }
+
+  /** The watchdog is not needed any more. */
+  unwatch(dog: Watchdog): void {
+    dog.stop();
+    this.#watchdogs.delete(dog);
   }
 
   /** Compares all clocks now, with less patience: the page was woken, and timers may be late. */

@@ -7,9 +7,10 @@
  *     for await (const message of mailbox.messages()) show(message.body);
  */
 export { connect, type Options, type Session } from './session.js';
+export type { Transport } from './auto.js';
 export type { Abortable, Mailbox } from './mailbox.js';
 export type { Observable } from './observable.js';
 export type { Platform } from './platform.js';
 export { RestanteError } from './problem.js';
-export { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, StaleState, type State } from './state.js';
+export type { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, State } from './state.js';
 export type { Added, Code, Message, Mood, Occupant, Problem, Welcome } from './wire.js';

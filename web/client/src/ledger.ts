@@ -45,59 +45,40 @@ export function begin(platform: Platform, appId: string, side?: string): Ledger 
 }
 
 /** Keeps a ledger and its commands where they survive a reload. Where that fails they live as long as the page. */
-export class Store {
-  readonly #storage: Platform['storage'];
-  readonly #prefix: string;
+export interface Store {
+  ledger(): Ledger | undefined;
+  commands(): Command[];
+  save(ledger: Ledger): void;
+  keep(command: Command): void;
+  forget(command: Command): void;
+  clear(): void;
+}
 
-  constructor(storage: Platform['storage'], prefix: string) {
-    this.#storage = storage;
-    this.#prefix = prefix;
-  }
-
-  ledger(): Ledger | undefined {
-    return this.#read('') as Ledger | undefined;
-  }
-
-  commands(): Command[] {
-    const found = this.#keys().map((key) => this.#read(key.slice(this.#prefix.length)) as Command | undefined);
-    return found.filter((command) => command !== undefined).sort((a, b) => a.n - b.n);
-  }
-
-  save(ledger: Ledger): void {
-    this.#write('', ledger);
-  }
-
-  keep(command: Command): void {
-    this.#write(`#${command.n}`, command);
-  }
-
-  forget(command: Command): void {
-    this.#storage?.removeItem(`${this.#prefix}#${command.n}`);
-  }
-
-  clear(): void {
-    for (const key of this.#keys()) this.#storage?.removeItem(key);
-    this.#storage?.removeItem(this.#prefix);
-  }
-
-  #keys(): string[] {
-    const all = Array.from({ length: this.#storage?.length ?? 0 }, (_, i) => this.#storage?.key(i) ?? '');
-    return all.filter((key) => key.startsWith(`${this.#prefix}#`));
-  }
-
-  #read(key: string): unknown {
+export function store(storage: Platform['storage'], place: string): Store {
+  const placeOf = ({ n }: Command) => `${place}#${n}`;
+  const read = (key: string): unknown => {
     try {
-      return JSON.parse(this.#storage?.getItem(this.#prefix + key) ?? '') as unknown;
+      return JSON.parse(storage?.getItem(key) ?? '') as unknown;
     } catch {
       return undefined; // nothing, or nothing of ours
     }
-  }
-
-  #write(key: string, value: unknown): void {
+  };
+  const write = (key: string, value: unknown) => {
     try {
-      this.#storage?.setItem(this.#prefix + key, JSON.stringify(value));
+      storage?.setItem(key, JSON.stringify(value));
     } catch {
       // It is full. What is kept there may be old, and the server will say so.
     }
-  }
+  };
+  const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`));
+  return {
+    ledger: () => read(place) as Ledger | undefined,
+    commands: () => keys().map((key) => read(key) as Command).filter(Boolean).sort((a, b) => a.n - b.n),
+    save: (ledger) => write(place, ledger),
+    keep: (command) => write(placeOf(command), command),
+    forget: (command) => storage?.removeItem(placeOf(command)),
+    clear: () => {
+      for (const key of [place, ...keys()]) storage?.removeItem(key);
+    },
+  };
 }

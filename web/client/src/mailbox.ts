@@ -14,7 +14,7 @@ export interface Abortable {
 /** What a mailbox needs of its session. @internal */
 export interface Host {
   side(): string | undefined;
-  do(command: Omit<Command, 'n'>, signal?: AbortSignal): Promise<unknown>;
+  do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, mailbox?: string, body?: string): Promise<unknown>;
   /** The mailbox is gone, and all of it was read. */
   drop(mailbox: Mailbox): void;
 }
@@ -29,6 +29,8 @@ export class Mailbox {
   readonly id: string;
   /** Who is, or was, in it; with a mood once they closed. */
   readonly sides: Observable<readonly Occupant[]>;
+  /** @internal */
+  readonly path: string;
   readonly #host: Host;
   readonly #held: Held;
   readonly #sides: Subject<readonly Occupant[]>;
@@ -42,6 +44,7 @@ export class Mailbox {
   /** @internal */
   constructor(id: string, held: Held, host: Host) {
     this.id = id;
+    this.path = `/v1/mailboxes/${encodeURIComponent(id)}`;
     this.#held = held;
     this.#host = host;
     this.sides = this.#sides = new Subject<readonly Occupant[]>(held.sides);
@@ -63,7 +66,8 @@ export class Mailbox {
    * when the session ends otherwise. Only one loop at a time.
    */
   async *messages({ signal }: Abortable = {}): AsyncGenerator<Message, void, undefined> {
-    const leave = this.#read();
+    if (this.#reading) throw new TypeError('the mailbox is being read');
+    this.#reading = true;
     try {
       for (let next = await this.#next(signal); next; next = await this.#next(signal)) {
         yield next;
@@ -71,7 +75,7 @@ export class Mailbox {
       }
     } finally {
       this.#processed();
-      leave();
+      this.#reading = false;
     }
   }
 
@@ -79,33 +83,28 @@ export class Mailbox {
    * Hands each message to `handle`, and waits until it has returned. If it throws, so does this, and the message
    * counts as not processed: it comes again, next time.
    */
-  async each(handle: (message: Message) => unknown, { signal }: Abortable = {}): Promise<void> {
-    const leave = this.#read();
-    try {
-      for (let next = await this.#next(signal); next; next = await this.#next(signal)) {
-        await handle(next);
-        this.#processed();
+  async each(handle: (message: Message) => unknown, options?: Abortable): Promise<void> {
+    for await (const message of this.messages(options)) {
+      try {
+        await handle(message);
+      } catch (error) {
+        if (this.#current) this.#arrivals.unshift(this.#current);
+        this.#current = undefined;
+        throw error;
       }
-    } finally {
-      if (this.#current) this.#arrivals.unshift(this.#current);
-      this.#current = undefined;
-      leave();
     }
   }
 
   /** Adds a message. Answers once it is on the server's disk. `id` is passed on, and nothing else is done with it. */
   async add(phase: string, body: string, { id, signal }: Abortable & { id?: string } = {}): Promise<Added> {
-    const draft = id === undefined ? { phase, body } : { phase, body, id };
-    const path = `${this.#path}/messages`;
-    const what = { kind: 'add', method: 'POST', path, body: JSON.stringify(draft), mailbox: this.id } as const;
-    return (await this.#host.do(what, signal)) as Added;
+    const draft = { phase, body, id };
+    return (await this.#host.do('add', 'POST', `${this.path}/messages`, signal, this.id, JSON.stringify(draft))) as Added;
   }
 
   /** The whole log as the server has it, after position `after`, what this side added included. */
   async *history({ after = 0, signal }: Abortable & { after?: number } = {}): AsyncGenerator<Message, void, undefined> {
     for (;;) {
-      const path = `${this.#path}/messages?after=${after}`;
-      const page = (await this.#host.do({ kind: 'look', method: 'GET', path }, signal)) as Messages;
+      const page = (await this.#host.do('look', 'GET', `${this.path}/messages?after=${after}`, signal)) as Messages;
       yield* page.messages;
       after = page.messages.at(-1)?.position ?? page.lastPosition;
       if (after >= page.lastPosition) return;
@@ -116,15 +115,13 @@ export class Mailbox {
   async release({ signal }: Abortable = {}): Promise<void> {
     const { nameplate } = this.#held;
     if (nameplate === undefined) return;
-    const path = `/v1/nameplates/${nameplate}`;
-    await this.#host.do({ kind: 'release', method: 'DELETE', path, mailbox: this.id }, signal);
+    await this.#host.do('release', 'DELETE', `/v1/nameplates/${nameplate}`, signal, this.id);
   }
 
   /** Leaves the mailbox. What came and was not read is dropped. */
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
     this.end();
-    const path = `${this.#path}?mood=${mood}`;
-    await this.#host.do({ kind: 'close', method: 'DELETE', path, mailbox: this.id }, signal);
+    await this.#host.do('close', 'DELETE', `${this.path}?mood=${mood}`, signal, this.id);
   }
 
   /** Takes in a frame. @internal */
@@ -133,10 +130,11 @@ export class Mailbox {
       this.#arrive(frame, done);
       return;
     }
-    if (frame.type === 'opened') this.occupied(this.#held.sides.filter(other(frame.side)).concat({ side: frame.side }));
-    else if (frame.type === 'closed') {
-      this.occupied(this.#held.sides.filter(other(frame.side)).concat({ side: frame.side, mood: frame.mood }));
-    } else if (frame.type === 'retired') this.retire(frame.reason);
+    if (frame.type === 'retired') this.retire(frame.reason);
+    else if (frame.type === 'opened' || frame.type === 'closed') {
+      const { side, mood } = frame as Occupant;
+      this.occupied([...this.#held.sides.filter((other) => other.side !== side), { side, mood }]);
+    }
     done();
   }
 
@@ -168,10 +166,6 @@ export class Mailbox {
     this.#arrivals = [];
   }
 
-  get #path(): string {
-    return `/v1/mailboxes/${encodeURIComponent(this.id)}`;
-  }
-
   #arrive({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
     const { position } = message;
     if (this.#ended || position <= this.#held.position) done();
@@ -180,14 +174,6 @@ export class Mailbox {
       this.#arrivals.push({ message, done: [done] });
       this.#bell.ring();
     }
-  }
-
-  #read(): () => void {
-    if (this.#reading) throw new TypeError('this mailbox is being read already; one loop reads for all');
-    this.#reading = true;
-    return () => {
-      this.#reading = false;
-    };
   }
 
   async #next(signal?: AbortSignal): Promise<Message | undefined> {
@@ -215,8 +201,4 @@ export class Mailbox {
 
 function settle(arrival: Arrival): void {
   for (const done of arrival.done) done();
-}
-
-function other(side: string): (occupant: Occupant) => boolean {
-  return (occupant) => occupant.side !== side;
 }

@@ -24,18 +24,17 @@ export class Subject<T> implements Observable<T> {
   }
 
   subscribe(see: (value: T) => void): () => void {
-    const watcher = (value: T) => see(value); // the same function may watch twice
-    this.#watchers.add(watcher);
+    this.#watchers.add(see);
     call(see, this.#value);
-    return () => this.#watchers.delete(watcher);
+    return () => this.#watchers.delete(see);
   }
 }
 
-/** A watcher's exception is the watcher's: the page hears of it, we go on. */
+/** A watcher's exception is the watcher's: it is told, we go on. */
 function call<T>(see: (value: T) => void, value: T): void {
   try {
     see(value);
   } catch (error) {
-    (globalThis.reportError ?? console.error)(error);
+    console.error(error);
   }
 }

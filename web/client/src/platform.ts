@@ -7,7 +7,9 @@ export interface Platform {
   /** Absent where there is none: then no socket is tried. */
   WebSocket?: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
   /** Keeps a session over a reload. Absent: it lives as long as the page. */
-  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem' | 'key' | 'length'> | undefined;
+  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | undefined;
+  /** The sessions of this page: two must not be kept in the same place. */
+  sessions: Set<string>;
   /** Tells two tabs of one session apart. Absent where the page is not served securely. */
   locks?: Pick<LockManager, 'request'> | undefined;
   /** Where `pagehide`, `pageshow`, `online` and `visibilitychange` are heard. */
@@ -23,18 +25,21 @@ export interface Platform {
   id(): string;
 }
 
+const sessions = new Set<string>();
+
 /** The platform of this page, with `parts` of it replaced. */
 export function platform(parts: Partial<Platform> = {}): Platform {
   return {
     fetch: (url, init) => fetch(url, init),
     WebSocket: globalThis.WebSocket,
     storage: sessionStorageIfAllowed(),
+    sessions,
     locks: globalThis.navigator?.locks,
-    page: 'addEventListener' in globalThis ? globalThis : undefined,
-    now: () => Date.now(),
+    page: (globalThis.addEventListener as unknown) ? globalThis : undefined,
+    now: Date.now,
     setTimeout: (run, ms) => setTimeout(run, ms),
     clearTimeout: (timer) => clearTimeout(timer as number),
-    random: () => Math.random(),
+    random: Math.random,
     id: mint,
     ...parts,
   };
@@ -51,5 +56,5 @@ function sessionStorageIfAllowed(): Storage | undefined {
 
 function mint(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(24));
-  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, '-').replace(/\//g, '_');
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

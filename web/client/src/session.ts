@@ -1,16 +1,17 @@
+import { Memory, receive, type Moved, type Transport } from './auto.js';
 import { Bell } from './bell.js';
 import { Budget } from './budget.js';
 import { Commands, type Command, type Entry } from './commands.js';
 import { Http, type Answer } from './http.js';
-import { Inbox } from './inbox.js';
-import { begin, Store, type Ledger } from './ledger.js';
+import { inbox, type Inbox } from './inbox.js';
+import { begin, store, type Ledger, type Store } from './ledger.js';
+import type { Ask } from './line.js';
 import { Mailbox, type Abortable, type Host } from './mailbox.js';
 import { Subject, type Observable } from './observable.js';
 import { platform, type Platform } from './platform.js';
-import { Holds, poll } from './poll.js';
-import { failure, Lost, RestanteError } from './problem.js';
+import { failure, Lost, LUCK, RestanteError } from './problem.js';
 import { Connected, NoConnection, type State } from './state.js';
-import { Tab } from './tab.js';
+import { tab, type Tab } from './tab.js';
 import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome } from './wire.js';
 
 /** How a session is begun, or resumed. */
@@ -21,13 +22,14 @@ export interface Options {
   appId: string;
   /** Who to be in every mailbox. By default the server picks a random one. */
   side?: string;
+  /** How frames are to arrive. By default (`auto`) by long-poll, and in a better way as soon as one has proven to work. */
+  transport?: Transport | 'auto';
   /** Tells sessions of one page apart, if it has several. */
   name?: string;
   /** How long the server is to wait for a client that went silent, if longer than it does by itself. */
   graceMs?: number;
-  /** `[implementation, version]` and anything else, for the server's operator. */
-  clientVersion?: [string, string];
-  metadata?: Record<string, unknown>;
+  /** For the server's operator: who says hello, and anything else. */
+  hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
   /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */
   signal?: AbortSignal;
   /** For tests. */
@@ -39,9 +41,6 @@ export const VERSION = '0.1.0';
 
 /** How long a handshake may take; the server says how long anything else may. */
 const HANDSHAKE_MS = 15_000;
-
-/** The sessions of this page: two must not keep their ledgers in the same place. */
-const kept = new WeakMap<object, Set<string>>();
 
 /**
  * Begins a session, or resumes the one that this tab had before it was reloaded. Rejects if the server refuses, or
@@ -56,8 +55,11 @@ export async function connect(options: Options): Promise<Session> {
 
 /** A conversation with the server that outlives its connections, its transports and the page. */
 export class Session {
+  readonly appId: string;
   /** What the session does at the moment. */
   readonly state: Observable<State>;
+  /** How frames arrive at the moment. */
+  readonly transport: Observable<Transport>;
   /** The mailboxes that are open, by their ids. After a reload, those that were. */
   readonly mailboxes: ReadonlyMap<string, Mailbox>;
   /** Settles when the session is over: with the reason, if it did not end as it should. */
@@ -68,35 +70,43 @@ export class Session {
   readonly #http: Http;
   readonly #store: Store;
   readonly #commands: Commands;
-  readonly #budget: Budget;
+  readonly #budget = new Budget();
   readonly #tab: Tab;
-  readonly #holds = new Holds();
+  readonly #transport = new Subject<Transport>('poll');
+  #memory = new Memory();
+  readonly #overHttp: Ask = (...request) => this.#http.ask(...request);
   readonly #wake = new Bell();
+  readonly #over = new AbortController();
   readonly #state: Subject<State> = new Subject<State>(new NoConnection());
   readonly #mailboxes = new Map<string, Mailbox>();
-  readonly #release: () => void;
+  readonly #key: string;
+  #via = this.#overHttp;
   #ledger: Ledger;
   #inbox: Inbox;
   #welcome: Welcome | undefined;
   #resumed = false;
   #suspended = false;
   #retryAfterMs = 0;
-  #ended!: (error: RestanteError | undefined) => void;
 
   /** @internal */
   constructor(options: Options) {
     const here = (this.#platform = platform(options.platform));
-    const base = new URL(options.url ?? '/', globalThis.location?.href).href.replace(/\/$/, '');
+    const base = String(options.url ?? location.origin).replace(/\/$/, '');
     const key = `restante ${base} ${options.appId} ${options.name ?? ''}`;
-    this.#release = reserve(here.storage, key);
+    if (here.sessions.has(key)) throw new TypeError('give this session another `name`');
+    here.sessions.add(key);
+    this.#key = key;
     this.#options = options;
+    this.appId = options.appId;
     this.#http = new Http(here, base);
-    this.#store = new Store(here.storage, key);
-    this.#budget = new Budget(() => here.random());
-    this.#tab = new Tab(here);
+    this.#store = store(here.storage, key);
+    this.#tab = tab(here);
     this.state = this.#state;
+    this.transport = this.#transport;
     this.mailboxes = this.#mailboxes;
-    this.closed = new Promise((resolve) => (this.#ended = resolve));
+    this.closed = new Promise((resolve) =>
+      this.#state.subscribe((state) => state.name === 'closed' && resolve(state.error)),
+    );
 
     const stored = this.#store.ledger();
     if (!stored) this.#store.clear();
@@ -107,34 +117,26 @@ export class Session {
     this.#inbox = this.#receiver();
     for (const id of Object.keys(this.#ledger.mailboxes)) this.#mailbox(id);
 
-    for (const name of pageEvents) here.page?.addEventListener(name, this.#onPage);
+    for (const name of pageEvents) here.page?.addEventListener(name, this.#onPage, { signal: this.#over.signal });
     void this.#live();
   }
 
   /** Connected, with the answers to what was under way before a reload. @internal */
   async ready(signal?: AbortSignal): Promise<void> {
-    const restored = this.#commands.all.map((entry) => entry.answered.catch(() => undefined));
-    const connected = new Bell();
-    let failed: RestanteError | undefined;
-    const stop = this.#state.subscribe((state) => {
-      if (state.name === 'closed') failed = state.error ?? left();
-      if (failed || state.name === 'connected') connected.ring();
+    const restored = this.#commands.all.map(({ command, answered }) => {
+      const claimed = command.kind === 'allocate' || command.kind === 'claim';
+      return (claimed ? this.#enter(answered) : answered).catch(() => {});
     });
-    try {
-      if (!failed && this.state.value.name !== 'connected') await connected.heard(signal);
-      await Promise.race([Promise.all(restored), this.closed]);
-      if (failed) throw failed;
-    } catch (error) {
-      this.leave();
-      throw error;
-    } finally {
-      stop();
-    }
+    const connected = new Promise<void>((resolve) => this.#state.subscribe(({ name }) => name === 'connected' && resolve()));
+    const stop = () => this.leave();
+    signal?.addEventListener('abort', stop);
+    await Promise.race([connected.then(() => Promise.all(restored)), this.closed]);
+    signal?.removeEventListener('abort', stop);
+    signal?.throwIfAborted();
+    const state = this.#state.value;
+    if (state.name === 'closed') throw state.error ?? left();
   }
 
-  get appId(): string {
-    return this.#ledger.appId;
-  }
   /** Who this session is in its mailboxes. */
   get side(): string {
     return this.#ledger.side ?? '';
@@ -150,33 +152,31 @@ export class Session {
 
   /** Takes a free number and opens the mailbox behind it. Tell the other side `mailbox.nameplate`. */
   async allocate({ ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
-    const body = lifetime(ttlMs);
-    return this.#enter(await this.#do({ kind: 'allocate', method: 'POST', path: '/v1/nameplates', body }, signal), signal);
+    return this.#enter(this.#do('allocate', 'POST', '/v1/nameplates', signal, undefined, JSON.stringify({ ttlMs })), signal);
   }
 
   /** Claims a number that the other side allocated, and opens the mailbox behind it. */
   async claim(nameplate: string, { ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
     const path = `/v1/nameplates/${encodeURIComponent(nameplate)}`;
-    return this.#enter(await this.#do({ kind: 'claim', method: 'PUT', path, body: lifetime(ttlMs) }, signal), signal);
+    return this.#enter(this.#do('claim', 'PUT', path, signal, undefined, JSON.stringify({ ttlMs })), signal);
   }
 
   /** Opens a mailbox by an id that both sides know, beginning after the message at position `after`. */
   async open(id: string, { after = 0, ttlMs, signal }: Abortable & { after?: number; ttlMs?: number } = {}): Promise<Mailbox> {
     const mailbox = this.#mailbox(id, after);
-    const command = this.#opening(mailbox, ttlMs);
-    await this.#do(command, signal);
+    await this.#do('open', 'PUT', this.#opening(mailbox), signal, id, JSON.stringify({ ttlMs }));
     return mailbox;
   }
 
   /** The numbers that wait for a partner. */
   async list({ signal }: Abortable = {}): Promise<string[]> {
-    const answer = (await this.#do({ kind: 'look', method: 'GET', path: '/v1/nameplates' }, signal)) as Nameplates;
+    const answer = (await this.#do('look', 'GET', '/v1/nameplates', signal)) as Nameplates;
     return answer.nameplates.map(({ id }) => id);
   }
 
   /** Ends the session, after all that was asked of it before, and leaves all mailboxes with this mood. */
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
-    await this.#do({ kind: 'end', method: 'DELETE', path: `/v1/session?mood=${mood}` }, signal);
+    await this.#do('end', 'DELETE', `/v1/session?mood=${mood}`, signal);
   }
 
   /** Stops at once, and tells nobody: the server waits for this tab to connect again. */
@@ -206,7 +206,7 @@ export class Session {
     const { now } = this.#platform;
     while (this.#suspended) await this.#wake.heard(idle.signal);
     const waiting = this.#move(idle.backOff(now() + delay));
-    if (delay > 0) await this.#wake.heard(waiting.signal, { platform: this.#platform, ms: delay });
+    if (delay > 0) await this.#wake.heard(waiting.signal, this.#platform, delay);
     const connecting = this.#move(waiting.connect());
     if (!(await this.#tab.hold(this.#ledger.tab, connecting.signal))) this.#restartAsCopy();
     const shaking = this.#move(connecting.handshake());
@@ -214,19 +214,21 @@ export class Session {
     const connected = this.#move(shaking.accept(reply));
     const line = {
       platform: this.#platform,
+      http: this.#http,
       inbox: this.#inbox,
+      sessionId: this.#ledger.sessionId,
       epoch: reply.epoch,
       signal: connected.signal,
-      ask: (path: string) => this.#ask(connected.signal, 'GET', path),
+      ask: this.#ask,
     };
-    return Promise.race([this.#send(connected), poll(line, this.#holds)]);
+    return Promise.race([this.#send(connected), receive(line, this.#options.transport ?? 'auto', this.#memory, this.#moved)]);
   }
 
   /** What follows from the end of an attempt. Answers how long to wait before the next one. */
   #lost(reason: unknown): number {
     const state = this.#state.value;
     if (state.name === 'closed' || state.name === 'noConnection') return 0; // the page has seen to it
-    const delay = Math.max(this.#budget.spend(), this.#retryAfterMs);
+    const delay = Math.max(this.#budget.spend(this.#platform.random()), this.#retryAfterMs);
     this.#retryAfterMs = 0;
     const fatal = this.#fatal(reason);
     if (fatal) {
@@ -242,19 +244,19 @@ export class Session {
   #fatal(reason: unknown): RestanteError | undefined {
     const hopeless = this.#budget.empty && !this.#welcome;
     if (reason instanceof Lost) {
-      return hopeless ? failure('UNREACHABLE', 'The server cannot be reached', reason.message, 'retry') : undefined;
+      return hopeless ? failure('UNREACHABLE', reason.message, 'retry') : undefined;
     }
-    if (!(reason instanceof RestanteError)) return failure('INTERNAL', 'The client made a mistake', String(reason));
+    if (!(reason instanceof RestanteError)) return failure('INTERNAL', String(reason));
     // If nobody else can have the session, it was a handshake of our own that we took for lost, and that came late.
     if (reason.code === 'SUPERSEDED' && this.#tab.sole) return undefined;
-    if (reason.action === 'restart') return reason.problem.reason === 'replaced' ? reason : undefined;
+    if (reason.action === 'restart') return reason.reason === 'replaced' ? reason : undefined;
     return reason.retriable && reason.action !== 'reauth' && !hopeless ? undefined : reason;
   }
 
   async #shake(signal: AbortSignal): Promise<HandshakeReply> {
     const ledger = this.#ledger;
-    const { clientVersion, metadata, graceMs } = this.#options;
-    const hello: Handshake = {
+    const { hello, graceMs } = this.#options;
+    const handshake: Handshake = {
       protocolVersion: '1',
       sessionId: ledger.sessionId,
       appId: ledger.appId,
@@ -262,18 +264,18 @@ export class Session {
       epoch: ledger.epoch || undefined,
       replaces: ledger.replaces,
       expectedSessionState: { nextExpectedSeq: ledger.frame, nextSentSeq: ledger.command },
-      clientVersion: clientVersion ?? ['restante-client', VERSION],
-      metadata,
+      clientVersion: ['restante-client', VERSION],
       graceMs,
+      ...hello,
     };
     this.#save(); // before it is sent: a session whose handshake was not answered must not be given up
     this.#http.identify(HANDSHAKE_MS);
-    const { problem, body, retryAfterMs } = await this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(hello));
+    const { error, body, retryAfterMs } = await this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(handshake));
     this.#retryAfterMs = retryAfterMs;
-    if (problem) throw new RestanteError(problem);
+    if (error) throw error;
     const reply = body as HandshakeReply;
     this.#http.identify(reply.clientTimeoutMs, ledger.sessionId);
-    this.#resumed = this.#resumed || (ledger.epoch > 0 && this.#welcome === undefined);
+    this.#resumed ||= ledger.epoch > 0 && !this.#welcome;
     this.#welcome = reply.welcome;
     ledger.epoch = reply.epoch;
     ledger.side = reply.side;
@@ -286,7 +288,7 @@ export class Session {
   /** The session is over on the server's side: another one takes its place, and goes on where it was. */
   #startOver(over: RestanteError): void {
     const { sessionId, side, tab, mailboxes, command } = this.#ledger;
-    const received = over.problem.nextExpectedSeq;
+    const received = over.nextExpectedSeq;
     this.#ledger = { ...begin(this.#platform, this.appId, side), tab, mailboxes, replaces: sessionId };
     this.#inbox = this.#receiver();
     const [first] = this.#commands.all;
@@ -299,7 +301,7 @@ export class Session {
     for (const mailbox of this.#mailboxes.values()) {
       if (mailbox.retired || opening.has(mailbox.id)) continue;
       mailbox.restart();
-      this.#commands.unshift({ ...this.#opening(mailbox), kind: 'reopen' });
+      this.#commands.unshift({ kind: 'reopen', method: 'PUT', path: this.#opening(mailbox), mailbox: mailbox.id });
     }
     this.#save();
   }
@@ -316,15 +318,14 @@ export class Session {
   #end(error: RestanteError | undefined, keep = false): void {
     const state = this.#state.value;
     if (state.name === 'closed') return;
-    for (const name of pageEvents) this.#platform.page?.removeEventListener(name, this.#onPage);
+    this.#over.abort();
     this.#tab.release();
-    this.#release();
+    this.#platform.sessions.delete(this.#key);
     if (!keep) this.#store.clear();
     const closed = state.close(error);
     for (const entry of this.#commands.all) entry.reject(error ?? left());
     for (const mailbox of this.#mailboxes.values()) mailbox.end(error);
     this.#move(closed);
-    this.#ended(error);
   }
 
   #move<Next extends State>(next: Next): Next {
@@ -347,7 +348,7 @@ export class Session {
     }
     if (event.type === 'pageshow') this.#resume();
     if (event.type === 'online') {
-      this.#holds.reset();
+      this.#memory = new Memory();
       this.#interrupt(); // it was another network that the connection was made over
     }
     const state = this.#state.value;
@@ -361,31 +362,29 @@ export class Session {
     else if (this.#suspended && state.name !== 'noConnection' && state.name !== 'closed') this.#move(state.lose());
   }
 
-  /** The page is back. Meanwhile another page of this tab may have gone on with the session. */
+  /** The page is back. If another page of this tab has gone on with the session meanwhile, it is that one's. */
   #resume(): void {
     if (!this.#suspended) return;
     this.#suspended = false;
-    const stored = this.#store.ledger();
-    if (!stored || (stored.sessionId === this.#ledger.sessionId && stored.epoch === this.#ledger.epoch)) return;
-    for (const entry of this.#commands.all) {
-      this.#commands.remove(entry);
-      entry.reject(failure('OUTCOME_UNKNOWN', 'Another page went on', 'another page of this tab has taken this command over'));
-    }
-    this.#ledger = { ...this.#ledger, sessionId: stored.sessionId };
-    this.#startOver(left());
+    const { sessionId, epoch } = this.#store.ledger() ?? this.#ledger;
+    if (sessionId === this.#ledger.sessionId && epoch === this.#ledger.epoch) return;
+    this.#end(failure('SUPERSEDED', 'another page has it'), true);
   }
 
   // ---------------------------------------------------------------- receiving
 
-  #receiver(): Inbox {
-    const ledger = this.#ledger;
-    return new Inbox(ledger, (frame, done) => this.#deliver(frame, done), () => this.#save());
-  }
+  readonly #moved: Moved = (to, ask) => {
+    this.#via = ask ?? this.#overHttp;
+    if (to !== this.#transport.value) this.#transport.set(to);
+  };
 
-  #deliver(frame: Frame, done: () => void): void {
-    const mailbox = this.#mailboxes.get(frame.mailbox);
-    if (mailbox) mailbox.take(frame, done);
-    else done(); // it was closed
+  #receiver(): Inbox {
+    const deliver = (frame: Frame, done: () => void) => {
+      const mailbox = this.#mailboxes.get(frame.mailbox);
+      if (mailbox) mailbox.take(frame, done);
+      else done(); // it was closed
+    };
+    return inbox(this.#ledger, deliver, () => this.#save());
   }
 
   /** The handle of a mailbox, which is made if there is none. */
@@ -393,7 +392,7 @@ export class Session {
     let mailbox = this.#mailboxes.get(id);
     if (!mailbox) {
       const held = (this.#ledger.mailboxes[id] ??= { position, added: 0, sides: [] });
-      const host: Host = { side: () => this.#ledger.side, do: (what, signal) => this.#do(what, signal), drop: (m) => this.drop(m) };
+      const host: Host = { side: () => this.#ledger.side, do: (...what) => this.#do(...what), drop: (m) => this.drop(m) };
       mailbox = new Mailbox(id, held, host);
       this.#mailboxes.set(id, mailbox);
     }
@@ -410,10 +409,17 @@ export class Session {
 
   // ---------------------------------------------------------------- sending
 
-  async #do(command: Omit<Command, 'n'>, signal?: AbortSignal): Promise<unknown> {
+  async #do(
+    kind: Command['kind'],
+    method: string,
+    path: string,
+    signal?: AbortSignal,
+    mailbox = '',
+    body?: string,
+  ): Promise<unknown> {
     const state = this.#state.value;
     if (state.name === 'closed') throw state.error ?? left();
-    return this.#commands.add(command, signal);
+    return this.#commands.add({ kind, method, path, body, mailbox }, signal);
   }
 
   /** Sends the commands, one after the other, each until it is answered. */
@@ -437,23 +443,23 @@ export class Session {
   }
 
   /** Asks, and once more if the answer was lost: a session does not notice connections, and one loss may be bad luck. */
-  async #ask(signal: AbortSignal, method: string, path: string, body?: string, seq?: number): Promise<Answer> {
+  readonly #ask: Ask = async (signal, ...request) => {
     for (;;) {
       try {
-        const answer = await this.#http.ask(signal, method, path, body, seq);
+        const answer = await this.#via(signal, ...request);
         this.#budget.restore();
         return answer;
       } catch (error) {
-        if (!(error instanceof Lost && error.luck && this.#budget.full)) throw error;
-        await this.#wake.heard(signal, { platform: this.#platform, ms: this.#budget.spend() });
+        if (!(error instanceof Lost && error.status === LUCK && this.#budget.full)) throw error;
+        await this.#wake.heard(signal, this.#platform, this.#budget.spend(this.#platform.random()));
       }
     }
-  }
+  };
 
   /** Looks before a mailbox is opened again, as to open one that is gone would make another. */
   async #look(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
     const answer = await this.#ask(signal, 'GET', entry.command.path.replace(/\?.*/, ''));
-    return answer.problem && { ...answer, ack: undefined };
+    return answer.error && answer;
   }
 
   /**
@@ -461,10 +467,10 @@ export class Session {
    * was answered, as commands are sent one at a time.
    */
   async #find(entry: Entry, signal: AbortSignal): Promise<Answer | undefined> {
-    const held = this.#ledger.mailboxes[entry.command.mailbox ?? ''];
+    const held = this.#ledger.mailboxes[entry.command.mailbox];
     for (let after = held?.added ?? 0; ; ) {
       const answer = await this.#ask(signal, 'GET', `${entry.command.path}?after=${after}`);
-      if (answer.problem) return answer;
+      if (answer.error) return answer;
       const { messages, lastPosition } = answer.body as Messages;
       const ours = messages.find(({ side }) => side === this.side);
       if (ours) return { ...answer, body: { position: ours.position, serverRx: ours.serverRx } };
@@ -476,40 +482,39 @@ export class Session {
   }
 
   async #answered(entry: Entry, answer: Answer, signal: AbortSignal): Promise<void> {
-    const { problem, body, ack, retryAfterMs } = answer;
-    const error = problem && new RestanteError(problem);
-    if (error?.code === 'SEQ_GAP') {
-      throw failure('SESSION_STATE_MISMATCH', 'The server forgot', 'it misses commands that it has answered', 'restart');
-    }
+    const { error, body, ack, retryAfterMs } = answer;
+    if (error?.code === 'SEQ_GAP') error.action = 'restart'; // we miss none: the server has forgotten what it answered
     if (error && (error.code === 'SEQ_REUSED' || !['retry', 'slow_down', 'stop'].includes(error.action))) throw error;
     if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
-      const ms = Math.max(this.#budget.spend(), retryAfterMs);
-      await this.#wake.heard(signal, { platform: this.#platform, ms });
+      await this.#wake.heard(signal, this.#platform, Math.max(this.#budget.spend(this.#platform.random()), retryAfterMs));
       return;
     }
     this.#commands.remove(entry);
     if (entry.sent) {
-      this.#ledger.command = ack ?? this.#ledger.command;
+      this.#ledger.command = ack || this.#ledger.command;
       this.#ledger.sent = false;
     }
-    if (error) this.#refused(entry.command, error);
-    else this.#applied(entry.command, body);
+    this.#apply(entry.command, body, error);
     this.#save();
     if (error) entry.reject(error);
     else entry.resolve(body);
   }
 
-  /** What the session makes of a success. */
-  #applied({ kind, mailbox: id }: Command, body: unknown): void {
-    const mailbox = this.#mailboxes.get(id ?? '');
-    const held = this.#ledger.mailboxes[id ?? ''];
+  /** What the session makes of an answer. */
+  #apply({ kind, mailbox: id }: Command, body: unknown, error?: RestanteError): void {
+    const mailbox = this.#mailboxes.get(id);
+    const held = this.#ledger.mailboxes[id];
+    if (error) {
+      if (kind === 'reopen' && error.code === 'NOT_FOUND') mailbox?.retire('pruned');
+      else if (mailbox && (kind === 'open' || kind === 'reopen')) this.drop(mailbox, error);
+      return;
+    }
     switch (kind) {
       case 'allocate':
       case 'claim': {
         const { mailbox, nameplate } = body as Claim;
-        const opened = this.#mailbox(mailbox);
+        this.#mailbox(mailbox);
         this.#ledger.mailboxes[mailbox]!.nameplate = nameplate;
-        void this.#commands.add(this.#opening(opened)).catch(() => {});
         break;
       }
       case 'open':
@@ -533,50 +538,19 @@ export class Session {
     }
   }
 
-  /** What it makes of a refusal: a mailbox that cannot be opened is none. */
-  #refused({ kind, mailbox: id }: Command, error: RestanteError): void {
-    const mailbox = this.#mailboxes.get(id ?? '');
-    if (mailbox && kind === 'reopen' && error.code === 'NOT_FOUND') mailbox.retire('pruned');
-    else if (mailbox && (kind === 'open' || kind === 'reopen')) this.drop(mailbox, error);
+  /** The path that opens a mailbox after what was processed of it. */
+  #opening({ id, path }: Mailbox): string {
+    return `${path}?after=${this.#ledger.mailboxes[id]?.position}`;
   }
 
-  #opening(mailbox: Mailbox, ttlMs?: number): Omit<Command, 'n'> {
-    const after = this.#ledger.mailboxes[mailbox.id]?.position ?? 0;
-    const path = `/v1/mailboxes/${encodeURIComponent(mailbox.id)}?after=${after}`;
-    return { kind: 'open', method: 'PUT', path, body: lifetime(ttlMs), mailbox: mailbox.id };
-  }
-
-  /** The mailbox that was claimed, once it is open. */
-  async #enter(claim: unknown, signal?: AbortSignal): Promise<Mailbox> {
-    const { mailbox: id } = claim as Claim;
-    const opening = this.#commands.all.find(({ command }) => command.kind === 'open' && command.mailbox === id);
-    const mailbox = this.#mailbox(id);
-    await abortable(opening?.answered, signal);
-    return mailbox;
+  /** Opens the mailbox behind a number. */
+  async #enter(claim: Promise<unknown>, signal?: AbortSignal): Promise<Mailbox> {
+    return this.open(((await claim) as Claim).mailbox, { signal });
   }
 }
 
 const pageEvents = ['pagehide', 'pageshow', 'online', 'visibilitychange'];
 
 function left(): RestanteError {
-  return failure('LEFT', 'The session was left', 'this page has closed it, or left it');
-}
-
-function lifetime(ttlMs: number | undefined): string | undefined {
-  return ttlMs === undefined ? undefined : JSON.stringify({ ttlMs });
-}
-
-/** Reserves a place in the storage for one session of this page. Answers how to give it up. */
-function reserve(storage: object | undefined, key: string): () => void {
-  if (!storage) return () => {};
-  const keys = kept.get(storage) ?? new Set();
-  if (keys.has(key)) throw new TypeError('this page has such a session already; give the other one another `name`');
-  kept.set(storage, keys.add(key));
-  return () => keys.delete(key);
-}
-
-async function abortable<T>(promise: Promise<T> | undefined, signal: AbortSignal | undefined): Promise<T | undefined> {
-  if (!signal) return promise;
-  const aborted = new Bell().heard(signal); // which nobody rings
-  return Promise.race([promise, aborted.then(() => undefined)]);
+  return failure('LEFT', 'the session is closed');
 }

@@ -11,16 +11,15 @@ import type { HandshakeReply } from './wire.js';
  */
 export type State = NoConnection | BackingOff | Connecting | Handshaking | Connected | Closed;
 
-/** A state that was left was used. */
-export class StaleState extends Error {
-  constructor(name: string) {
-    super(`the state ${name} was left before`);
-  }
-}
-
 abstract class Live {
   abstract readonly name: string;
+  /** Until when the server waits for us, as far as we know; null while we are connected, and before we ever were. */
+  readonly graceUntil: number | null;
   readonly #left = new AbortController();
+
+  constructor(graceUntil: number | null = null) {
+    this.graceUntil = graceUntil;
+  }
 
   /** Aborts when the state is left: what was begun in it ends with it. */
   get signal(): AbortSignal {
@@ -33,8 +32,8 @@ abstract class Live {
   }
 
   protected leave<Next>(next: Next): Next {
-    if (this.signal.aborted) throw new StaleState(this.name);
-    this.#left.abort(new StaleState(this.name));
+    this.signal.throwIfAborted();
+    this.#left.abort(new Error(`${this.name} was left`));
     return next;
   }
 }
@@ -42,13 +41,6 @@ abstract class Live {
 /** Nothing is under way. */
 export class NoConnection extends Live {
   readonly name = 'noConnection';
-  /** Until when the server waits for us, as far as we know; null before the first connection. */
-  readonly graceUntil: number | null;
-
-  constructor(graceUntil: number | null = null) {
-    super();
-    this.graceUntil = graceUntil;
-  }
 
   /** Waits until `until` before the next try. */
   backOff(until: number): BackingOff {
@@ -57,13 +49,6 @@ export class NoConnection extends Live {
 }
 
 abstract class Trying extends Live {
-  readonly graceUntil: number | null;
-
-  constructor(graceUntil: number | null) {
-    super();
-    this.graceUntil = graceUntil;
-  }
-
   /** The try failed. The grace goes on as it was. */
   lose(): NoConnection {
     return this.leave(new NoConnection(this.graceUntil));

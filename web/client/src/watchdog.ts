@@ -4,41 +4,30 @@ import type { Platform } from './platform.js';
  * Notices silence by the clock on the wall. Its timer only makes it look: fired late, or after a night's sleep, it
  * still judges by the time that has passed.
  */
-export class Watchdog {
-  readonly #platform: Platform;
-  readonly #limitMs: number;
-  readonly #bite: () => void;
-  #heard: number;
-  #timer: unknown;
-
-  constructor(platform: Platform, limitMs: number, bite: () => void) {
-    this.#platform = platform;
-    this.#limitMs = limitMs;
-    this.#bite = bite;
-    this.#heard = platform.now();
-    this.#arm(limitMs);
-  }
-
+export interface Watchdog {
   /** Something was heard. */
-  feed(): void {
-    this.#heard = this.#platform.now();
-  }
-
+  feed(): void;
   /** Compares now, and bites after a silence of `limitMs`. */
-  look(limitMs = this.#limitMs): void {
-    const now = this.#platform.now();
-    this.#heard = Math.min(this.#heard, now); // the clock was set back
-    const left = this.#heard + limitMs - now;
-    if (left <= 0) this.#bite();
-    else if (limitMs === this.#limitMs) this.#arm(left);
-  }
+  look(limitMs?: number): void;
+  stop(): void;
+}
 
-  stop(): void {
-    this.#platform.clearTimeout(this.#timer);
-  }
-
-  #arm(ms: number): void {
-    this.#platform.clearTimeout(this.#timer);
-    this.#timer = this.#platform.setTimeout(() => this.look(), ms);
-  }
+export function watchdog(platform: Platform, patienceMs: number, bite: () => void): Watchdog {
+  let heard: number;
+  let timer: unknown;
+  const dog: Watchdog = {
+    feed: () => (heard = platform.now()),
+    look: (limitMs = patienceMs) => {
+      dog.stop();
+      const silence = platform.now() - heard;
+      // Less than none: the clock was set back.
+      if (silence < 0) dog.feed();
+      if (silence >= limitMs) bite();
+      else timer = platform.setTimeout(dog.look, patienceMs - silence);
+    },
+    stop: () => platform.clearTimeout(timer),
+  };
+  dog.feed();
+  dog.look();
+  return dog;
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { connect, type Mailbox, type Session } from '../src/index.js';
+import { connect, type Mailbox, type Session, type Transport } from '../src/index.js';
 import { Clock } from './clock.js';
 import { Model } from './model.js';
 import { Locks, Network, Page, Tab, type Weather } from './page.js';
@@ -23,6 +23,7 @@ class Person {
     model: Model,
     seed: number,
     readonly locks: Locks,
+    readonly transport: Transport | 'auto',
   ) {
     this.network = new Network(clock, model, seed);
   }
@@ -33,7 +34,7 @@ class Person {
     this.session = this.mailbox = undefined;
     for (;;) {
       try {
-        const options = { url: 'http://model', appId: 'app', side: this.name, platform: page.platform };
+        const options = { url: 'http://model', appId: 'app', side: this.name, transport: this.transport, platform: page.platform };
         const session = await connect(options);
         if (this.page !== page) return;
         this.session = session;
@@ -96,14 +97,18 @@ const weather: fc.Arbitrary<Weather> = fc.record({
   swallow: fc.constantFrom(0, 0.02),
   repeat: fc.constantFrom(0, 0.1, 0.3),
   latencyMs: fc.constantFrom(0, 5, 200),
+  buffering: fc.boolean(),
+  noUpgrades: fc.boolean(),
 });
 
+const transport = fc.constantFrom<Transport | 'auto'>('auto', 'poll', 'sse', 'socket');
+
 test('every message arrives exactly once and in order, both ways, whatever network and pages do', async () => {
-  const history = fc.asyncProperty(fc.integer(), weather, fc.array(happening, { maxLength: 60 }), async (seed, weather, happenings) => {
+  const history = fc.asyncProperty(fc.integer(), transport, weather, fc.array(happening, { maxLength: 60 }), async (seed, transport, weather, happenings) => {
     const clock = new Clock();
     const model = new Model(clock);
     const locks = new Locks();
-    const people = [new Person('ada', clock, model, seed, locks), new Person('bob', clock, model, seed + 1, locks)] as const;
+    const people = [new Person('ada', clock, model, seed, locks, transport), new Person('bob', clock, model, seed + 1, locks, 'auto')] as const;
     for (const person of people) {
       person.network.weather = weather;
       void person.load().catch(() => {});

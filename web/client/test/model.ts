@@ -22,11 +22,16 @@ interface Frame {
   [more: string]: unknown;
 }
 
-interface Parked {
-  epoch: number;
-  ack: number;
+/** Whoever receives. */
+interface Seat {
+  /** Ends it, with a refusal. */
   answer: (reply: Reply) => void;
+  /** Where a live transport is: the next frame it was not sent, and how it is sent one. */
+  live?: { next: number; say: Said };
 }
+
+/** How a live transport is told something. */
+export type Said = (name: 'heartbeat' | 'frame' | 'error', data: unknown) => void;
 
 export interface Kept {
   id: string;
@@ -40,7 +45,7 @@ export interface Kept {
   open: Set<string>;
   ended?: string;
   seen: number;
-  parked?: Parked | undefined;
+  parked?: Seat | undefined;
 }
 
 export interface Log {
@@ -103,8 +108,35 @@ export class Model {
     session.seen = this.#clock.now;
     const url = new URL(call.path, 'http://model');
     if (url.pathname === '/v1/session/events') return this.#receive(session, url);
+    if (call.method === 'GET' && url.pathname === '/v1/session') {
+      return Promise.resolve(ok(200, { epoch: session.epoch, nextExpectedSeq: session.wanted }));
+    }
     const reply = call.method === 'GET' ? this.#look(session, url) : this.#command(session, call, url);
     return Promise.resolve({ ...reply, headers: { ...reply.headers, Ack: String(session.wanted) } });
+  }
+
+  /** Begins a stream, or a socket that has said who it is. Answers how to end it, or a refusal. */
+  live(session: Kept, epoch: number, ack: number, say: Said): Reply | (() => void) {
+    const refused = this.#enter(session, epoch, ack);
+    if (refused) return refused;
+    const stop = () => {
+      this.#clock.clearTimeout(timer);
+      if (session.parked === seat) session.parked = undefined;
+    };
+    const beat = () => {
+      say('heartbeat', { ack: session.wanted, nextWaitMs: this.heartbeatMs, serverTime: this.#clock.now });
+      timer = this.#clock.setTimeout(beat, this.heartbeatMs);
+    };
+    const answer = (reply: Reply) => {
+      stop();
+      say('error', reply.body);
+    };
+    const seat: Seat = { answer, live: { next: ack, say } };
+    let timer = 0;
+    session.parked = seat;
+    beat();
+    this.#wake(session);
+    return stop;
   }
 
   /** Ends a session. */
@@ -184,19 +216,14 @@ export class Model {
     const ack = Number(url.searchParams.get('ack'));
     const epoch = Number(url.searchParams.get('epoch'));
     const wait = Math.min(Number(url.searchParams.get('wait') ?? Infinity) * 1000, this.heartbeatMs);
-    const kept = session.frames[0]?.seq ?? session.next;
-    const superseded = (action: string) => problem('SUPERSEDED', { status: 409, action, retriable: action !== 'stop' });
-    if (epoch < session.epoch) return Promise.resolve(superseded('stop'));
-    if (ack > session.next) return Promise.resolve(problem('SESSION_STATE_MISMATCH'));
-    if (ack < kept) return Promise.resolve(superseded('slow_down'));
-    session.frames = session.frames.filter(({ seq }) => seq >= ack);
-    session.parked?.answer(superseded('slow_down'));
+    const refused = this.#enter(session, epoch, ack);
+    if (refused) return Promise.resolve(refused);
     return new Promise((resolve) => {
       const answer = (reply: Reply) => {
         this.#clock.clearTimeout(timer);
         resolve(reply);
       };
-      const parked: Parked = { epoch, ack, answer };
+      const parked: Seat = { answer };
       const timer = this.#clock.setTimeout(() => {
         if (session.parked === parked) session.parked = undefined;
         resolve(this.#received(session));
@@ -206,7 +233,24 @@ export class Model {
     });
   }
 
+  /** Whether someone may receive; if so, whoever did is told. */
+  #enter(session: Kept, epoch: number, ack: number): Reply | undefined {
+    const superseded = (action: string) => problem('SUPERSEDED', { status: 409, action, retriable: action !== 'stop' });
+    if (epoch < session.epoch) return superseded('stop');
+    if (ack > session.next) return problem('SESSION_STATE_MISMATCH');
+    if (ack < (session.frames[0]?.seq ?? session.next)) return superseded('slow_down');
+    session.frames = session.frames.filter(({ seq }) => seq >= ack);
+    session.parked?.answer(superseded('slow_down'));
+    return undefined;
+  }
+
   #wake(session: Kept): void {
+    const live = session.parked?.live;
+    if (live) {
+      for (const frame of session.frames.filter(({ seq }) => seq >= live.next)) live.say('frame', frame);
+      live.next = session.next;
+      return;
+    }
     if (!session.parked || session.frames.length === 0) return;
     const { answer } = session.parked;
     session.parked = undefined;

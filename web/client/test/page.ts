@@ -1,6 +1,6 @@
 import type { Platform } from '../src/platform.js';
 import { seeded, type Clock } from './clock.js';
-import type { Model, Reply } from './model.js';
+import type { Call, Kept, Model, Reply } from './model.js';
 
 /** What a network does to what is sent over it, each from 0 (never) to 1 (always). */
 export interface Weather {
@@ -16,6 +16,12 @@ export interface Weather {
   repeat?: number;
   /** How long a way takes, at most: what is sent later may arrive sooner. */
   latencyMs?: number;
+  /** A proxy holds back what is not complete. */
+  buffering?: boolean;
+  /** A proxy knows no upgrades. */
+  noUpgrades?: boolean;
+  /** A proxy ends what lasts longer than this. */
+  cutsLiveAfterMs?: number;
   /** What a proxy says instead of an answer that takes it longer than this. */
   proxy?: { status: number; afterMs: number };
 }
@@ -70,6 +76,10 @@ export class Network {
         const impatient = { status: proxy.status, headers: { 'Content-Type': 'text/html' }, body: '<h1>Bad gateway</h1>' };
         this.clock.setTimeout(() => finish(() => resolve(response(impatient, false))), proxy.afterMs);
       }
+      if (headers['Accept'] === 'text/event-stream') {
+        this.#later(() => this.#stream(call, (answer) => finish(() => resolve(answer)), fail, init.signal));
+        return undefined;
+      }
       this.#later(async () => {
         const reply = await this.model.handle(call);
         this.#later(() => {
@@ -78,6 +88,132 @@ export class Network {
         });
       });
       return undefined;
+    });
+  }
+
+  /** A WebSocket over this network. */
+  socket(gone: () => boolean): new (url: string) => WebSocket {
+    const network = this;
+    return class {
+      readyState = 0;
+      onopen?: () => void;
+      onmessage?: (event: { data: string }) => void;
+      onclose?: () => void;
+      readonly #up = new Wire(network);
+      readonly #down = new Wire(network);
+      #leave: (() => void) | undefined;
+
+      constructor(url: string) {
+        network.sent.push(`SOCKET ${new URL(url).pathname}`);
+        const { noUpgrades, loseRequest = 0, cutsLiveAfterMs } = network.weather;
+        network.#exchanges.add(this.#fail);
+        if (network.down || noUpgrades || network.#happens(loseRequest)) {
+          network.clock.setTimeout(this.#fail, 1);
+          return;
+        }
+        if (cutsLiveAfterMs) network.clock.setTimeout(this.#fail, cutsLiveAfterMs);
+        this.#down.say(() => {
+          this.readyState = 1;
+          if (!gone()) this.onopen?.();
+        });
+      }
+
+      send(text: string): void {
+        if (gone()) return;
+        this.#up.say(() => void this.#hear(text));
+      }
+
+      close(): void {
+        this.readyState = 3;
+        network.#exchanges.delete(this.#fail);
+        this.#up.say(() => this.#leave?.());
+      }
+
+      readonly #fail = () => {
+        if (this.readyState === 3) return;
+        this.readyState = 3;
+        network.#exchanges.delete(this.#fail);
+        this.#leave?.();
+        if (!gone()) this.onclose?.();
+      };
+
+      #tell(what: object): void {
+        if (network.#happens(network.weather.cutBody ?? 0)) this.#fail();
+        this.#down.say(() => this.readyState === 1 && !gone() && this.onmessage?.({ data: JSON.stringify(what) }));
+      }
+
+      #session: Kept | undefined;
+
+      async #hear(text: string): Promise<void> {
+        const said = JSON.parse(text) as { sessionId?: string; epoch?: number; ack?: number; method?: string; path?: string; body?: unknown; id?: string; seq?: number };
+        const { model } = network;
+        const headers: Record<string, string> = { Authorization: `Bearer ${said.sessionId ?? this.#session?.id}` };
+        if (said.seq !== undefined) headers['Seq'] = String(said.seq);
+        if (said.sessionId !== undefined) {
+          const first = await model.handle({ method: 'GET', path: '/v1/session', headers, body: undefined });
+          this.#session = model.sessions.get(said.sessionId);
+          const begun = first.status !== 200 ? first : model.live(this.#session!, said.epoch!, said.ack!, (name, data) => this.#tell({ [name]: data }));
+          if (typeof begun === 'function') this.#leave = begun;
+          else this.#tell({ error: begun.body });
+        } else if (said.method !== undefined) {
+          const body = /"body":(.*)}$/.exec(text)?.[1];
+          const reply = await model.handle({ method: said.method, path: said.path ?? '', headers, body });
+          this.#tell({ ack: this.#session?.wanted, id: said.id, seq: said.seq, reply: { status: reply.status, body: reply.body } });
+        } else await model.handle({ method: 'POST', path: '/v1/session/ack', headers, body: JSON.stringify({ ack: said.ack }) });
+      }
+    } as unknown as new (url: string) => WebSocket;
+  }
+
+  #stream(call: Call, answer: (response: Response) => void, fail: () => void, signal: AbortSignal | null | undefined): void {
+    const url = new URL(call.path, 'http://model');
+    const session = this.model.sessions.get(call.headers['Authorization']?.replace('Bearer ', '') ?? '');
+    const wire = new Wire(this);
+    const chunks: (Uint8Array | undefined | Error)[] = [];
+    let next: (() => void) | undefined;
+    const push = (chunk: Uint8Array | undefined | Error) => {
+      chunks.push(chunk);
+      next?.();
+    };
+    const broken = () => push(new TypeError('network error'));
+    const read = async (): Promise<{ done: boolean; value?: Uint8Array }> => {
+      while (chunks.length === 0) await new Promise<void>((resolve) => (next = resolve));
+      const chunk = chunks.shift();
+      if (chunk instanceof Error) throw chunk;
+      return chunk === undefined ? { done: true } : { done: false, value: chunk };
+    };
+    const head = { status: 200, headers: { 'Content-Type': 'text/event-stream' }, body: undefined };
+    const give = () => {
+      answer(Object.assign(response(head, false), { body: { getReader: () => ({ read }) } }));
+      this.#exchanges.add(broken);
+    };
+    const { buffering, cutsLiveAfterMs } = this.weather;
+    if (!session || session.ended !== undefined) {
+      void this.model.handle(call).then((reply) => wire.say(() => answer(response(reply, false))));
+      return;
+    }
+    const held: Uint8Array[] = [];
+    const begun = this.model.live(session, Number(url.searchParams.get('epoch')), Number(url.searchParams.get('ack')), (name, data) => {
+      const text = new TextEncoder().encode(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
+      if (this.#happens(this.weather.cutBody ?? 0)) wire.say(broken);
+      if (!buffering) wire.say(() => push(text));
+      else held.push(text);
+      if (name !== 'error') return;
+      if (buffering) {
+        give();
+        held.forEach(push);
+      }
+      wire.say(() => push(undefined));
+    });
+    if (typeof begun !== 'function') {
+      answer(response(begun, false));
+      return;
+    }
+    if (!buffering) give();
+    if (cutsLiveAfterMs) this.clock.setTimeout(buffering ? fail : broken, cutsLiveAfterMs);
+    signal?.addEventListener('abort', () => {
+      begun();
+      broken();
+      this.#exchanges.delete(broken);
     });
   }
 
@@ -92,6 +228,18 @@ export class Network {
   }
 }
 
+/** One direction of a connection: what is said arrives in order. */
+class Wire {
+  #free = 0;
+  constructor(readonly network: Network) {}
+
+  say(what: () => void): void {
+    const { clock, weather, random } = this.network;
+    this.#free = Math.max(this.#free, clock.now + random() * (weather.latencyMs ?? 0));
+    clock.setTimeout(what, this.#free - clock.now);
+  }
+}
+
 /** As much of a `Response` as the client uses. */
 function response({ status, headers, body }: Reply, cut: boolean): Response {
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
@@ -100,6 +248,7 @@ function response({ status, headers, body }: Reply, cut: boolean): Response {
     status,
     ok: status >= 200 && status < 300,
     headers: { get: (name: string) => wire.get(name.toLowerCase()) ?? null },
+    json: () => Promise.resolve(body),
     text: () => (cut ? Promise.reject(new TypeError('terminated')) : Promise.resolve(text)),
   } as unknown as Response;
 }
@@ -115,6 +264,19 @@ export class Tab {
   duplicate(): Tab {
     return new Tab(new Map(this.items));
   }
+}
+
+/** As much of a `Storage` as the client uses: its keys are its properties. */
+function storage(items: Map<string, string>, gone: () => boolean): Storage {
+  const methods = {
+    getItem: (key: string) => items.get(key) ?? null,
+    setItem: (key: string, value: string) => void (gone() || items.set(key, value)),
+    removeItem: (key: string) => void (gone() || items.delete(key)),
+  };
+  return new Proxy(methods, {
+    ownKeys: () => [...items.keys()],
+    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+  }) as unknown as Storage;
 }
 
 /** The locks of a browser: one holder each, the others wait. */
@@ -164,16 +326,9 @@ export class Page {
             (error: unknown) => this.#gone || reject(error),
           );
         }),
-      WebSocket: undefined,
-      storage: {
-        getItem: (key) => tab.items.get(key) ?? null,
-        setItem: (key, value) => void (this.#gone || tab.items.set(key, value)),
-        removeItem: (key) => void (this.#gone || tab.items.delete(key)),
-        key: (i) => [...tab.items.keys()][i] ?? null,
-        get length() {
-          return tab.items.size;
-        },
-      },
+      WebSocket: network.socket(() => this.#gone),
+      storage: storage(tab.items, () => this.#gone),
+      sessions: new Set(),
       locks: locks && ({ request: (name: string, options: object, held: () => Promise<void>) => locks.request(name, options, this.#letGo(held)) } as never),
       page: this.#events,
       now: () => clock.now,

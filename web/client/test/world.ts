@@ -33,7 +33,7 @@ export class Place {
   }
 
   connecting(options: Partial<Options> = {}): Promise<Session> {
-    return connect({ url: 'http://model', appId: 'app', platform: this.page.platform, ...options });
+    return connect({ url: 'http://model', appId: 'app', platform: this.page.platform, transport: 'poll', ...options });
   }
 
   /** Lets time pass until a promise is settled. */
