@@ -67,7 +67,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Receive frames, by long-poll
+         * Receive frames, by long-poll or as a stream
          * @description Answers as soon as there are frames from `ack` on: at most 100 of them, or 256 KiB. If none comes, it answers with an
          *     empty list, a heartbeat, after the hold that the previous answer (or the handshake) announced as `nextWaitMs`, or
          *     after `wait` seconds if that is sooner. `wait=0` only looks.
@@ -82,8 +82,65 @@ export interface paths {
          *
          *     A session that leaves too many frames unacknowledged is told `WINDOW_FULL` once, and then receives
          *     again, so that it can catch up; if it does not, it ends with reason `overflow`.
+         *
+         *     **As a stream.** If `Accept` names `text/event-stream`, the answer is one that goes on: server-sent events, each with one line of
+         *     JSON as `data`.
+         *
+         *     | event | data | |
+         *     |---|---|---|
+         *     | `frame` | a `Frame` | `id` is its `seq`. Each is sent once on a stream, from `ack` on. |
+         *     | `heartbeat` | a `Heartbeat` | At once, and then after each `nextWaitMs`, whether there were frames or not. |
+         *     | `error` | a `Problem` | Why the stream ends, and what to do next. Always the last. |
+         *
+         *     Answer each heartbeat with `POST /v1/session/ack`: on a stream only that is a sign of life. `Last-Event-ID` begins after a frame
+         *     without acknowledging it. A stream that ends without `error` was cut: begin another.
+         *     Ignore events of another name. `error` has `retryAfterMs` where an answer would have `Retry-After`.
          */
         get: operations["receive"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session/socket": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Receive frames and send commands over a WebSocket
+         * @description A WebSocket (RFC 6455) whose messages are JSON texts. The session id is in none of the headers: the client's first message, a
+         *     `SocketIdentify`, has it, and must come within five seconds. Then the client sends any number of `SocketCommand` and
+         *     `Acknowledgement`, and the server sends a `SocketHeartbeat`, at once and then after each `nextWaitMs`, a `SocketFrame` for each
+         *     frame, and a `SocketReply` for each command. Nothing is sent after a `SocketError` but the close.
+         *
+         *     ```
+         *     → {"sessionId": "5hQ2mVx8TzR1cKd7LwYb9A", "epoch": 2, "ack": 12}
+         *     ← {"heartbeat": {"ack": 5, "nextWaitMs": 24102, "serverTime": 1795222811400}}
+         *     → {"ack": 12}
+         *     ← {"frame": {"seq": 12, "type": "opened", "mailbox": "q7jzk3v5nhx2m4wfb6ty", "side": "b07e55"}}
+         *     → {"seq": 5, "ack": 13, "method": "POST", "path": "/v1/mailboxes/q7jzk3v5nhx2m4wfb6ty/messages", "body": {"phase": "pake", "body": "7b22"}}
+         *     ← {"ack": 6, "seq": 5, "reply": {"status": 201, "body": {"position": 1, "serverRx": 1795222811406}}}
+         *     ```
+         *
+         *     A command is the request of the same method, path and body, and is answered as that is: by the same rules, limits and problem
+         *     documents. What receives, and the handshake, are no commands (`NOT_FOUND`). Commands are done one after the other,
+         *     in the order in which they came. A command sent again over another transport is the same one if the bytes of its body are.
+         *
+         *     Receiving follows the rules of `GET /v1/session/events`. Answer each heartbeat with an `Acknowledgement`. Whatever the client
+         *     sends, and each pong, is a sign of life.
+         *
+         *     The close code is 1001 when the server shuts down (`DRAINING`), 1008 if the client did not identify itself in time, 1009 if a message
+         *     was larger than a request body may be, and otherwise 4000 + the status of the problem; the reason is its code and action, as in `SUPERSEDED stop`.
+         *
+         *     A page of another origin is refused unless the operator allows that origin.
+         */
+        get: operations["socket"];
         put?: never;
         post?: never;
         delete?: never;
@@ -601,6 +658,21 @@ export interface components {
             nextWaitMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
         };
+        /**
+         * @description Sent on a stream and on a socket. Answer it with an acknowledgement.
+         * @example {
+         *       "ack": 5,
+         *       "nextWaitMs": 24102,
+         *       "serverTime": 1795222854211
+         *     }
+         */
+        Heartbeat: {
+            /** @description The next command the server wants. */
+            ack: components["schemas"]["Sequence"];
+            /** @description When the next heartbeat comes. */
+            nextWaitMs: components["schemas"]["Millis"];
+            serverTime: components["schemas"]["Timestamp"];
+        };
         /** @description Something that happened in a mailbox this session has open. More types may come; ignore one you do not know, and acknowledge it. */
         Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"];
         /** @description Another session added a message. */
@@ -655,6 +727,139 @@ export interface components {
             /** @enum {string} */
             reason: "closed" | "pruned";
             lastPosition: components["schemas"]["LastPosition"];
+        };
+        /**
+         * @description The client's first message.
+         * @example {
+         *       "sessionId": "5hQ2mVx8TzR1cKd7LwYb9A",
+         *       "epoch": 2,
+         *       "ack": 12
+         *     }
+         */
+        SocketIdentify: {
+            /** @description The `sessionId` of an accepted handshake. */
+            sessionId: string;
+            /** @description The `epoch` of the handshake this socket goes with. By default, the session's current one. */
+            epoch?: components["schemas"]["Epoch"];
+            /** @description The next frame wanted. Every frame below it is processed. */
+            ack?: components["schemas"]["Sequence"];
+        };
+        /**
+         * @description A request, from the client.
+         * @example {
+         *       "id": "x1",
+         *       "seq": 5,
+         *       "ack": 13,
+         *       "method": "POST",
+         *       "path": "/v1/mailboxes/q7jzk3v5nhx2m4wfb6ty/messages",
+         *       "body": {
+         *         "phase": "pake",
+         *         "body": "7b22"
+         *       }
+         *     }
+         * @example {
+         *       "method": "GET",
+         *       "path": "/v1/session"
+         *     }
+         */
+        SocketCommand: {
+            /** @description Given again with the reply. */
+            id?: string;
+            /** @description As the header `Seq`. */
+            seq?: components["schemas"]["Sequence"];
+            /** @description As the header `Ack`. */
+            ack?: components["schemas"]["Sequence"];
+            /** @enum {string} */
+            method: "GET" | "POST" | "PUT" | "DELETE";
+            /** @description With its query, if it has one. */
+            path: string;
+            /** @description The request body, if it has one. */
+            body?: unknown;
+        };
+        /**
+         * @example {
+         *       "heartbeat": {
+         *         "ack": 5,
+         *         "nextWaitMs": 24102,
+         *         "serverTime": 1795222854211
+         *       }
+         *     }
+         */
+        SocketHeartbeat: {
+            heartbeat: components["schemas"]["Heartbeat"];
+        };
+        /**
+         * @example {
+         *       "frame": {
+         *         "seq": 12,
+         *         "type": "opened",
+         *         "mailbox": "q7jzk3v5nhx2m4wfb6ty",
+         *         "side": "b07e55"
+         *       }
+         *     }
+         */
+        SocketFrame: {
+            frame: components["schemas"]["Frame"];
+        };
+        /**
+         * @description The answer to a command.
+         * @example {
+         *       "ack": 6,
+         *       "id": "x1",
+         *       "seq": 5,
+         *       "reply": {
+         *         "status": 201,
+         *         "body": {
+         *           "position": 1,
+         *           "serverRx": 1795222811406
+         *         }
+         *       }
+         *     }
+         * @example {
+         *       "ack": 6,
+         *       "reply": {
+         *         "status": 204,
+         *         "headers": {
+         *           "Replayed": "true"
+         *         }
+         *       }
+         *     }
+         */
+        SocketReply: {
+            /** @description The next command the server wants, as the header `Ack`. */
+            ack?: components["schemas"]["Sequence"];
+            /** @description The command's. */
+            id?: string;
+            /** @description The command's. */
+            seq?: components["schemas"]["Sequence"];
+            reply: components["schemas"]["Reply"];
+        };
+        Reply: {
+            /** Format: int64 */
+            status: number;
+            /** @description `Replayed` and `Retry-After`, if the answer has them. */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description What the operation answers, or a `Problem`; absent with 204. */
+            body?: unknown;
+        };
+        /**
+         * @description Why the socket is about to be closed.
+         * @example {
+         *       "error": {
+         *         "type": "urn:restante:problem:superseded",
+         *         "title": "Another receiver took over",
+         *         "status": 409,
+         *         "detail": "A newer handshake took over.",
+         *         "code": "SUPERSEDED",
+         *         "retriable": false,
+         *         "action": "stop"
+         *       }
+         *     }
+         */
+        SocketError: {
+            error: components["schemas"]["Problem"];
         };
         Lifetime: {
             /** @description How long the mailbox is to be kept when nothing happens in it, if longer than the server's own. The server sets a limit, by default 24 hours. */
@@ -798,12 +1003,14 @@ export interface components {
             permissionRequired?: components["schemas"]["PermissionRequired"];
             /** @description When the session has ended: the first command it had not received. */
             nextExpectedSeq?: components["schemas"]["Sequence"];
+            /** @description On a stream or a socket: wait this long, as `Retry-After` says elsewhere. */
+            retryAfterMs?: components["schemas"]["Millis"];
         };
         /**
          * @description What happened, for programs. More may come; go by `action` for one you do not know.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
@@ -941,6 +1148,27 @@ export interface components {
                  *       "status": 403,
                  *       "detail": "Version 1.4 of example-chat is no longer supported. Upgrade it.",
                  *       "code": "REJECTED_UNSUPPORTED_CLIENT",
+                 *       "retriable": false,
+                 *       "action": "stop"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `REJECTED_BY_CUSTOM_HANDLER`: pages of this origin are not admitted; the operator can allow it. */
+        OriginRejected: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:rejected-by-custom-handler",
+                 *       "title": "The client is not admitted",
+                 *       "status": 403,
+                 *       "detail": "Pages of this origin are not admitted.",
+                 *       "code": "REJECTED_BY_CUSTOM_HANDLER",
                  *       "retriable": false,
                  *       "action": "stop"
                  *     }
@@ -1263,6 +1491,32 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
+        /** @description `UPGRADE_REQUIRED`: this path speaks only WebSocket, version 13. */
+        UpgradeRequired: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                /**
+                 * @description What to upgrade to.
+                 * @example websocket
+                 */
+                Upgrade: "websocket";
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:upgrade-required",
+                 *       "title": "An upgrade is required",
+                 *       "status": 426,
+                 *       "detail": "This path speaks only WebSocket.",
+                 *       "code": "UPGRADE_REQUIRED",
+                 *       "retriable": false,
+                 *       "action": "stop"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
         /** @description `RATE_LIMITED`: too many requests from this address. */
         RateLimited: {
             headers: {
@@ -1389,7 +1643,7 @@ export interface components {
         };
         /**
          * @description `WINDOW_FULL`: too many frames wait to be acknowledged. Receive and acknowledge them; at twice as many, the session ends.
-         *     `RATE_LIMITED`: too many requests from this address.
+         *     `QUOTA_EXCEEDED`: too many streams and sockets from this address. `RATE_LIMITED`: too many requests from it.
          */
         ReceiveLimited: {
             headers: {
@@ -1771,7 +2025,7 @@ export interface operations {
                 ack?: components["schemas"]["Sequence"];
                 /** @description The `epoch` of the handshake this request goes with. By default, the session's current one. */
                 epoch?: components["schemas"]["Epoch"];
-                /** @description How long to wait for a frame, in seconds, if that is less than the announced hold. */
+                /** @description How long to wait for a frame, in seconds, if that is less than the announced hold. On a stream, the time between heartbeats, at least 1. */
                 wait?: number;
             };
             header?: {
@@ -1780,6 +2034,11 @@ export interface operations {
                  * @example wait=5
                  */
                 Prefer?: string;
+                /**
+                 * @description The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. Only for a stream.
+                 * @example 11
+                 */
+                "Last-Event-ID"?: components["schemas"]["Sequence"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
@@ -1791,14 +2050,37 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Frames, or a heartbeat. */
+            /** @description Frames, or a heartbeat; or a stream of them. */
             200: {
                 headers: {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     Ack: components["headers"]["Ack"];
+                    /**
+                     * @description Frames come as JSON or as a stream.
+                     * @example Accept
+                     */
+                    Vary: string;
+                    /**
+                     * @description On a stream: proxies are not to hold it back.
+                     * @example no
+                     */
+                    "X-Accel-Buffering"?: "no";
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example event: heartbeat
+                     *     data: {"ack":5,"nextWaitMs":24102,"serverTime":1795222811400}
+                     *
+                     *     event: frame
+                     *     id: 12
+                     *     data: {"seq":12,"type":"opened","mailbox":"q7jzk3v5nhx2m4wfb6ty","side":"b07e55"}
+                     *
+                     *     event: error
+                     *     retry: 1000
+                     *     data: {"type":"urn:restante:problem:draining","title":"The server is stopping","status":503,"detail":"this server is stopping; try again","code":"DRAINING","retriable":true,"action":"retry","retryAfterMs":1000}
+                     */
+                    "text/event-stream": string;
                     "application/json": components["schemas"]["Received"];
                 };
             };
@@ -1808,6 +2090,33 @@ export interface operations {
             409: components["responses"]["ReceiveConflict"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["ReceiveLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    socket: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `websocket` (RFC 6455). With `Connection`, `Sec-WebSocket-Key` and `Sec-WebSocket-Version: 13`, as any WebSocket client sends them. */
+                Upgrade?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The protocol is switched. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["OriginRejected"];
+            426: components["responses"]["UpgradeRequired"];
+            429: components["responses"]["QuotaExceeded"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };

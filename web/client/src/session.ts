@@ -93,7 +93,7 @@ export class Session {
     const here = (this.#platform = platform(options.platform));
     const base = String(options.url ?? location.origin).replace(/\/$/, '');
     const key = `restante ${base} ${options.appId} ${options.name ?? ''}`;
-    if (here.sessions.has(key)) throw new TypeError('give this session another `name`');
+    if (here.storage && here.sessions.has(key)) throw new TypeError('give this session another `name`');
     here.sessions.add(key);
     this.#key = key;
     this.#options = options;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { connect, type Mailbox, type Session } from '../src/index.js';
+import { connect, type Mailbox, type Options, type Session } from '../src/index.js';
 import type { Platform } from '../src/platform.js';
 import { seeded } from './clock.js';
 import { Server } from './server.js';
@@ -15,14 +15,21 @@ after(() => server.remove());
 type Fetch = Platform['fetch'];
 
 let sessions: Session[] = [];
+let Socket = WebSocket;
 afterEach(() => {
+  Socket = WebSocket;
   for (const session of sessions) session.leave();
   sessions = [];
 });
 
 /** Two who have met, over networks of their own. */
-async function meet(ofAda: Fetch = fetch, ofBob: Fetch = fetch): Promise<{ a: Session; b: Session; ours: Mailbox; theirs: Mailbox }> {
-  const join = (via: Fetch) => connect({ url: server.url, appId: 'example.org/real', platform: { fetch: via } });
+async function meet(
+  transport: Options['transport'],
+  ofAda: Fetch = fetch,
+  ofBob: Fetch = fetch,
+): Promise<{ a: Session; b: Session; ours: Mailbox; theirs: Mailbox }> {
+  const join = (via: Fetch) =>
+    connect({ url: server.url, appId: 'example.org/real', transport, platform: { fetch: via, WebSocket: Socket } });
   const [a, b] = await Promise.all([join(ofAda), join(ofBob)]);
   sessions.push(a, b);
   const ours = await a.allocate();
@@ -46,9 +53,9 @@ async function talk(count: number, ours: Mailbox, theirs: Mailbox): Promise<void
   assert.deepEqual(ofAda, all('ada'));
 }
 
-describe('against the real server', () => {
+for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`against the real server, by ${transport}`, () => {
   test('two talk, release their number and close', { timeout: 60_000 }, async () => {
-    const { a, b, ours, theirs } = await meet();
+    const { a, b, ours, theirs } = await meet(transport);
     assert.deepEqual(await a.list(), []);
     await talk(100, ours, theirs);
     const log: string[] = [];
@@ -61,7 +68,7 @@ describe('against the real server', () => {
   });
 
   test('killed and started again and again, it loses and repeats nothing', { timeout: 60_000 }, async () => {
-    const { ours, theirs } = await meet();
+    const { ours, theirs } = await meet(transport);
     let done = false;
     const talking = talk(400, ours, theirs).finally(() => (done = true));
     let kills = 0;
@@ -74,7 +81,21 @@ describe('against the real server', () => {
     assert.ok(kills >= 1, 'it was not killed while they talked');
   });
 
-  test('every third answer lost, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
+  if (transport === 'socket' || transport === 'auto') test('sockets cut again and again, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
+    let cuts = 0;
+    Socket = class extends WebSocket {
+      constructor(url: string | URL) {
+        super(url);
+        let heard = 0;
+        this.addEventListener('message', () => ++heard % 20 === 0 && (cuts++, this.close()));
+      }
+    };
+    const { ours, theirs } = await meet(transport);
+    await talk(50, ours, theirs);
+    assert.ok(cuts >= (transport === 'socket' ? 3 : 1), `only ${cuts} cuts`);
+  });
+
+  if (transport === 'poll' || transport === 'sse') test('every third answer lost, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
     let lost = 0;
     const lossy = (): Fetch => {
       let answers = 0;
@@ -86,12 +107,12 @@ describe('against the real server', () => {
         throw new TypeError('terminated');
       };
     };
-    const { ours, theirs } = await meet(lossy(), lossy());
-    await talk(50, ours, theirs);
-    assert.ok(lost > 50, `only ${lost} were lost`);
+    const { ours, theirs } = await meet(transport, lossy(), lossy());
+    await talk(30, ours, theirs);
+    assert.ok(lost > 30, `only ${lost} were lost`);
   });
 
-  test('lost, late and repeated requests are each done once', { timeout: 60_000 }, async () => {
+  if (transport === 'poll' || transport === 'sse') test('lost, late and repeated requests are each done once', { timeout: 60_000 }, async () => {
     const random = seeded(7);
     const unruly: Fetch = async (url, init) => {
       const again = init.method === 'POST' && !url.endsWith('/sessions') && random() < 0.3;
@@ -102,8 +123,8 @@ describe('against the real server', () => {
       if (random() < 0.1) throw new TypeError('lost');
       return response;
     };
-    const { ours, theirs } = await meet(unruly, unruly);
-    await talk(100, ours, theirs);
+    const { ours, theirs } = await meet(transport, unruly, unruly);
+    await talk(30, ours, theirs);
   });
 
   test('a session that was ended is followed by another, with nothing missed', { timeout: 60_000 }, async () => {
@@ -112,7 +133,7 @@ describe('against the real server', () => {
       credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;
       return fetch(url, init);
     };
-    const { a, ours, theirs } = await meet(noting);
+    const { a, ours, theirs } = await meet(transport, noting);
     await talk(5, ours, theirs);
     const { side } = a;
     const ended = await fetch(`${server.url}/v1/session`, { method: 'DELETE', headers: { Authorization: credential } });
