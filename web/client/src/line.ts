@@ -14,4 +14,6 @@ export interface Line {
   epoch: number;
   signal: AbortSignal;
   ask: Ask;
+  /** Something was heard of the server that is no answer to `ask`. */
+  heard(): void;
 }

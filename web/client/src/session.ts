@@ -220,6 +220,7 @@ export class Session {
       epoch: reply.epoch,
       signal: connected.signal,
       ask: this.#ask,
+      heard: () => this.#budget.restore(),
     };
     return Promise.race([this.#send(connected), receive(line, this.#options.transport ?? 'auto', this.#memory, this.#moved)]);
   }

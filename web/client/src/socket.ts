@@ -39,10 +39,11 @@ export async function socket(line: Line, proven: (ask: Ask) => void): Promise<ne
     });
 
   wire.onopen = () => say({ sessionId, epoch, ack: inbox.ack });
-  wire.onclose = () => end(new Lost('lost', LUCK));
+  wire.onerror = wire.onclose = () => end(new Lost('lost', LUCK));
   wire.onmessage = ({ data }) => {
     try {
       dog.feed();
+      if (asked > 0) line.heard(); // the first heartbeat alone is no success
       hear(JSON.parse(String(data)) as Said);
     } catch (error) {
       end(error);
@@ -70,7 +71,7 @@ export async function socket(line: Line, proven: (ask: Ask) => void): Promise<ne
   } finally {
     for (const { reject } of waiting.values()) reject(over.signal.reason);
     http.unwatch(dog);
-    wire.onclose = wire.onmessage = null;
+    wire.onerror = wire.onclose = wire.onmessage = null;
     wire.close();
   }
 }

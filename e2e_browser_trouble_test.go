@@ -1,0 +1,215 @@
+package main
+
+import (
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
+)
+
+// wire is a network between a browser and a site, that can be cut, or swallow what is sent over it.
+type wire struct {
+	net.Listener
+	to string
+
+	mu    sync.Mutex
+	state string // "", "cut" or "silent"
+	all   map[net.Conn]bool
+	moved *sync.Cond
+}
+
+func newWire(t *testing.T, w *site) *wire {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &wire{Listener: l, to: w.Listener.Addr().String(), all: map[net.Conn]bool{}}
+	n.moved = sync.NewCond(&n.mu)
+	w.URL = "http://" + l.Addr().String()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go n.carry(c)
+		}
+	}()
+	t.Cleanup(func() {
+		n.set("cut")
+		_ = l.Close()
+	})
+	return n
+}
+
+// set changes what it does: "cut" ends what is under way and refuses what comes, "silent" neither carries nor ends anything.
+func (n *wire) set(state string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.state = state
+	if state == "cut" {
+		for c := range n.all {
+			_ = c.Close()
+		}
+	}
+	n.moved.Broadcast()
+}
+
+func (n *wire) carry(from net.Conn) {
+	defer from.Close()
+	to, err := net.Dial("tcp", n.to)
+	if err != nil {
+		return
+	}
+	defer to.Close()
+	n.mu.Lock()
+	if n.state == "cut" {
+		n.mu.Unlock()
+		return
+	}
+	n.all[from], n.all[to] = true, true
+	n.mu.Unlock()
+	done := make(chan struct{}, 2)
+	go n.copy(to, from, done)
+	go n.copy(from, to, done)
+	<-done
+	_, _ = from.Close(), to.Close()
+	<-done
+	n.mu.Lock()
+	delete(n.all, from)
+	delete(n.all, to)
+	n.mu.Unlock()
+}
+
+// copy carries one direction. What came while it was silent is lost, with the connection.
+func (n *wire) copy(to io.Writer, from io.Reader, done chan struct{}) {
+	defer func() { done <- struct{}{} }()
+	buffer := make([]byte, 32<<10)
+	for {
+		size, err := from.Read(buffer)
+		if err != nil {
+			return
+		}
+		n.mu.Lock()
+		silent := n.state == "silent"
+		for n.state == "silent" {
+			n.moved.Wait()
+		}
+		n.mu.Unlock()
+		if silent {
+			return
+		}
+		if _, err := to.Write(buffer[:size]); err != nil {
+			return
+		}
+	}
+}
+
+// TestBrowserTrouble has a page by each transport go through what happens to pages.
+// In each, it hears everything once and in order, in one session.
+func TestBrowserTrouble(t *testing.T) {
+	t.Parallel()
+	for _, transport := range []string{"poll", "sse", "socket", "auto"} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			s := serve(t, "--heartbeat-interval=1s", "--drain=100ms")
+			w := newSite(t, s, map[string]string{"/page": browserPage, "/elsewhere": "<!doctype html><title>elsewhere</title>"})
+			n := newWire(t, w)
+			b := newBrowser(t, "")
+			p := b.listen(w, transport, "box")
+			k := newSpeaker(t, s, "box")
+			if locks := look[int](p, "navigator.locks.query().then(({ held }) => held.length)"); locks != 1 {
+				t.Errorf("the page holds %d locks", locks)
+			}
+			side := look[string](p, "page.session.side")
+			heard := func(what string, within time.Duration) {
+				t.Helper()
+				began := time.Now()
+				p.until(within, "page.heard.length >= "+itoa(k.said))
+				p.heardAll(k.said)
+				t.Logf("%s: all is heard after %v, by %s, with handshake %d", what, time.Since(began).Round(10*time.Millisecond), look[string](p, "page.via()"), look[int](p, "page.session.state.value.reply?.epoch ?? 0"))
+			}
+
+			k.say(50)
+			heard("nothing special", 5*time.Second)
+
+			w.breaking.Store(true)
+			k.say(60)
+			heard("every third answer broke off", 20*time.Second)
+			w.breaking.Store(false)
+			if transport == "poll" && w.broken.Load() < 3 {
+				t.Errorf("only %d answers broke off", w.broken.Load())
+			}
+
+			n.set("cut")
+			k.say(20)
+			p.until(5*time.Second, "page.state() !== 'connected'")
+			if err := pause(t.Context(), time.Second); err != nil {
+				t.Fatal(err)
+			}
+			k.say(20)
+			n.set("")
+			heard("offline for a while", 20*time.Second)
+
+			n.set("silent")
+			k.say(20)
+			// It is noticed within clientTimeoutMs, which is 2.4 s here.
+			p.until(5*time.Second, "page.state() !== 'connected'")
+			n.set("")
+			heard("a server that went silent", 30*time.Second)
+
+			lifecycle(p, "frozen")
+			k.say(20)
+			if err := pause(t.Context(), 2*time.Second); err != nil {
+				t.Fatal(err)
+			}
+			lifecycle(p, "active")
+			heard("the page frozen", 20*time.Second)
+
+			s.kill()
+			s.start()
+			s.ready()
+			k.say(20)
+			heard("the server killed", 20*time.Second)
+
+			if err := chromedp.Do(p.ctx, chromedp.Reload()); err != nil {
+				t.Fatal(err)
+			}
+			k.say(20)
+			p.until(10*time.Second, "page.ready")
+			heard("the page loaded again", 10*time.Second)
+			if !look[bool](p, "page.session.resumed") || look[string](p, "page.session.side") != side {
+				t.Error("another session after a reload")
+			}
+
+			p.navigate(w.URL + "/elsewhere")
+			k.say(20)
+			look[bool](p, "history.back() === undefined") // not NavigateBack: it waits for a load, and a page from the cache is not loaded
+			p.until(10*time.Second, "window.page?.ready")
+			heard("back from another page", 10*time.Second)
+			if look[int](p, "page.restored") != 1 {
+				t.Error("the page was not restored from the back/forward cache, but loaded again")
+			}
+			if look[string](p, "page.session.side") != side {
+				t.Error("another session after the back/forward cache")
+			}
+
+			if transport == "auto" && look[string](p, "page.via()") == "poll" {
+				p.until(20*time.Second, "page.via() !== 'poll'")
+			}
+		})
+	}
+}
+
+// lifecycle has a page be "frozen", or "active" again.
+func lifecycle(p *tab, state string) {
+	p.b.t.Helper()
+	if _, err := chromedp.Call(p.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateState(state)}); err != nil {
+		p.b.t.Fatal(err)
+	}
+}
