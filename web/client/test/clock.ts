@@ -39,9 +39,10 @@ export class Clock {
     return this.now - began;
   }
 
-  /** The clock on the wall jumps while no timer runs: the computer slept. */
+  /** The clock on the wall goes on, and the timers do not: the computer sleeps. */
   sleep(ms: number): void {
     this.now += ms;
+    for (const timer of this.#timers.values()) timer.at += ms;
   }
 
   #next(end: number): [number, { at: number; run: () => void }] | undefined {

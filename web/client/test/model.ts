@@ -85,6 +85,8 @@ export class Model {
   heartbeatMs = 25_000;
   /** What handshakes are refused with, if they are. */
   refuses: Reply | undefined;
+  /** What commands are refused with, if they are. */
+  refusesCommands: Reply | undefined;
   readonly sessions = new Map<string, Kept>();
   readonly mailboxes = new Map<string, Log>();
   readonly nameplates = new Map<string, string>();
@@ -279,7 +281,7 @@ export class Model {
       if (before.request !== request) return problem('SEQ_REUSED');
       return { ...before.reply, headers: { ...before.reply.headers, Replayed: 'true' } };
     }
-    const reply = this.#do(session, call, url);
+    const reply = this.refusesCommands ?? this.#do(session, call, url);
     if (![400, 429, 503].includes(reply.status)) {
       session.wanted++;
       session.replies[seq] = { request, reply };

@@ -166,6 +166,26 @@ describe('receiving', () => {
     void ours.messages().next(); // and another may read
   });
 
+  test('takes a gap for a broken connection', async () => {
+    const { world, bob, ours, theirs, ada, a } = await met();
+    const heard = read(ours);
+    await world.clock.pass(10);
+    const kept = ada.kept(a);
+    const answer = kept.parked?.answer;
+    await bob.done(theirs.add('talk', 'one'));
+    await world.clock.pass(1000);
+    assert.ok(answer);
+    const { frames } = kept;
+    kept.frames = [];
+    kept.parked?.answer({ status: 200, headers: {}, body: { frames: [{ seq: kept.next + 1, type: 'message', mailbox: ours.id }] } });
+    kept.parked = undefined;
+    kept.frames = frames;
+    await bob.done(theirs.add('talk', 'two'));
+    await world.clock.pass(1000);
+    assert.deepEqual(heard, ['one', 'two']);
+    assert.equal(kept.epoch, 2);
+  });
+
   test('skips what it does not know', async () => {
     const { world, bob, ours, theirs, ada, a } = await met();
     const kept = ada.kept(a);
@@ -327,6 +347,18 @@ describe('a refusal', () => {
     assert.equal(c.mailboxes.size, 1);
   });
 
+  test('that only the application can do something about is its to handle, though it may pass', async () => {
+    const { world, ada, a } = await met();
+    world.model.refusesCommands = problem('QUOTA_EXCEEDED');
+    const error = (await refused(ada.done(a.allocate()))) as RestanteError;
+    assert.deepEqual([error.code, error.retriable], ['QUOTA_EXCEEDED', true]);
+    world.model.refusesCommands = problem('STORAGE_UNAVAILABLE');
+    const waiting = a.allocate();
+    await world.clock.pass(5000);
+    world.model.refusesCommands = undefined;
+    assert.equal((await ada.done(waiting)).nameplate, '2');
+  });
+
   test('of a side that someone else has is fatal', async () => {
     const { world, a } = await met();
     assert.equal((await refused(world.place(3).connect({ side: a.side }))).code, 'SIDE_TAKEN');
@@ -355,6 +387,36 @@ describe('a session that ended on the server', () => {
       assert.notEqual(ada.kept(a).id, old.id);
     });
   }
+
+  for (const handlingMs of [10, 5000]) {
+    test(`hands over once what is being handled for ${handlingMs} ms, and what waits behind it`, async () => {
+      const { world, ada, bob, a, ours, theirs } = await met();
+      const heard: string[] = [];
+      void ours.each(async ({ body }) => {
+        heard.push(body);
+        await new Promise<void>((resolve) => world.clock.setTimeout(resolve, handlingMs));
+      });
+      ada.network.weather = { latencyMs: 20 };
+      for (const text of ['one', 'two', 'three']) await bob.done(theirs.add('talk', text));
+      await world.clock.until('one is being handled', () => heard.length === 1);
+      world.model.end(ada.kept(a), 'expired');
+      await world.clock.until('another session has begun', () => ada.kept(a).ended === undefined);
+      await bob.done(theirs.add('talk', 'four'));
+      await world.clock.pass(100_000);
+      assert.deepEqual(heard, ['one', 'two', 'three', 'four']);
+      assert.equal(ada.kept(a).frames.length, 0, 'all is acknowledged');
+    });
+  }
+
+  test('keeps what is being handled until it is processed, also as the next session', async () => {
+    const { world, ada, bob, a, ours, theirs } = await met();
+    await bob.done(theirs.add('talk', 'one'));
+    void ours.each(() => new Promise(() => {}));
+    await world.clock.pass(10);
+    world.model.end(ada.kept(a), 'expired');
+    await world.clock.pass(5000);
+    assert.deepEqual(ada.kept(a).frames.map(({ type }) => type), ['message']);
+  });
 
   for (const done of [true, false]) {
     test(`a command that was under way is done once: ${done ? 'it was done' : 'it never arrived'}`, async () => {
