@@ -13,8 +13,6 @@ export interface Ledger {
   epoch: number;
   /** The next frame wanted: all below it are processed. */
   frame: number;
-  /** Frames above `frame` that are processed already, as another mailbox's reader was faster. */
-  done: number[];
   /** The number of the next command. */
   command: number;
   /** Whether that one may have reached the server. */
@@ -40,7 +38,7 @@ export interface Held {
 
 /** A ledger that begins a session. */
 export function begin(platform: Platform, appId: string, side?: string): Ledger {
-  const blank = { epoch: 0, frame: 0, done: [], command: 0, sent: false, mailboxes: {} };
+  const blank = { epoch: 0, frame: 0, command: 0, sent: false, mailboxes: {} };
   return { appId, sessionId: platform.id(), side, tab: platform.id(), ...blank };
 }
 

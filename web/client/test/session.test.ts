@@ -399,6 +399,7 @@ describe('a session that ended on the server', () => {
       ada.network.weather = { latencyMs: 20 };
       for (const text of ['one', 'two', 'three']) await bob.done(theirs.add('talk', text));
       await world.clock.until('one is being handled', () => heard.length === 1);
+      await world.clock.pass(handlingMs / 2);
       world.model.end(ada.kept(a), 'expired');
       await world.clock.until('another session has begun', () => ada.kept(a).ended === undefined);
       await bob.done(theirs.add('talk', 'four'));
@@ -540,6 +541,21 @@ describe('a page', () => {
       assert.deepEqual([before, after, heard], [['one'], ['two'], ['sent before']]);
     });
   }
+
+  test('that is loaded again does not hear again what it had processed, also if another mailbox was not read', async () => {
+    const { world, ada, bob, a, b, ours, theirs } = await met();
+    await ada.done(a.open('other'));
+    const theirOther = await bob.done(b.open('other'));
+    const before = read(ours);
+    await bob.done(theirOther.add('talk', 'unread'));
+    await bob.done(theirs.add('talk', 'read'));
+    await world.clock.pass(5000);
+    ada.reload();
+    const again = await ada.connect();
+    const [after, other] = [read(again.mailboxes.get(ours.id)!), read(again.mailboxes.get('other')!)];
+    await world.clock.pass(5000);
+    assert.deepEqual([before, after, other], [['read'], [], ['unread']]);
+  });
 
   test('that was left resumes, too', async () => {
     const { ada, a } = await met();
