@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/page"
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -203,6 +204,36 @@ func TestBrowserTrouble(t *testing.T) {
 				p.until(20*time.Second, "page.via() !== 'poll'")
 			}
 		})
+	}
+}
+
+// TestBrowserDuplicate opens a window from a page, which copies its sessionStorage as
+// duplicating the tab does. The copy begins a session of its own, and the original notices nothing.
+func TestBrowserDuplicate(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "--heartbeat-interval=1s")
+	w := newSite(t, s, map[string]string{"/page": browserPage})
+	b := newBrowser(t, "")
+	p, k := b.listen(w, "auto", "box"), newSpeaker(t, s, "box")
+	k.say(3)
+	p.until(5*time.Second, "page.heard.length >= 3")
+	opening := chromedp.Evaluate[bool]("(window.copy = open('/page?transport=auto&mailbox=another')) !== null",
+		func(e *runtime.EvaluateParams) { yes := true; e.UserGesture = &yes })
+	if opened, err := chromedp.Run(p.ctx, opening); err != nil || !opened {
+		t.Fatalf("no window opens: %v", err)
+	}
+	p.until(10*time.Second, "copy.page?.ready")
+	if !look[bool](p, "copy.sessionStorage.getItem('heard') === '[0,1,2]'") {
+		t.Fatal("nothing was copied, so this shows nothing")
+	}
+	if look[bool](p, "copy.page.session.resumed || copy.page.session.side === page.session.side || copy.page.session.mailboxes.has('box')") {
+		t.Error("the copy has the original's session")
+	}
+	k.say(3)
+	p.until(5*time.Second, "page.heard.length >= 6")
+	p.heardAll(6)
+	if epoch := look[int](p, "page.session.state.value.reply.epoch"); epoch != 1 || look[string](p, "copy.page.state()") != "connected" {
+		t.Errorf("the two disturb each other: the original has shaken hands %d times, the copy is %s", epoch, look[string](p, "copy.page.state()"))
 	}
 }
 
