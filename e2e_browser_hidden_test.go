@@ -54,9 +54,10 @@ func TestBrowserHidden(t *testing.T) {
 	for _, k := range speakers {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			for range messages {
+			began := time.Now()
+			for i := range messages {
 				k.say(1)
-				if pause(t.Context(), last/time.Duration(messages)) != nil {
+				if pause(t.Context(), time.Until(began.Add(last*time.Duration(i)/time.Duration(messages)))) != nil {
 					return
 				}
 			}
