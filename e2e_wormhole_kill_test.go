@@ -33,12 +33,12 @@ type killer struct {
 	strikes chan chan struct{} // whoever kills closes what is sent
 
 	mu      sync.Mutex
-	struck  []string // steps, in the order in which they were made
-	partner *wire    // the other side's connection
+	struck  []string    // steps, in the order in which they were made
+	partner *tappedLine // the other side's connection
 }
 
 // hear is a command on its way to the server.
-func (k *killer) hear(w *wire, c command) {
+func (k *killer) hear(w *tappedLine, c command) {
 	if !k.strikesAt(c.step()) {
 		w.pass(c)
 		return
@@ -75,7 +75,7 @@ func (k *killer) strikesAt(step string) bool {
 }
 
 // accompany is a command of the other side.
-func (k *killer) accompany(w *wire, c command) {
+func (k *killer) accompany(w *tappedLine, c command) {
 	k.mu.Lock()
 	k.partner = w
 	k.mu.Unlock()
@@ -114,7 +114,7 @@ func transferUnderAttack(t *testing.T, when moment, on string) {
 	s := serve(t)
 	s.secret("mail-of-the-sender")
 	k := &killer{on: on, when: when, strikes: make(chan chan struct{})}
-	hears := map[string]func(*wire, command){"sender": k.accompany, "receiver": k.accompany}
+	hears := map[string]func(*tappedLine, command){"sender": k.accompany, "receiver": k.accompany}
 	hears[on] = k.hear
 	from := runs(t, tap(t, s, hears["sender"]).address, python, "send", "--text", "mail-of-the-sender")
 	var to *person

@@ -25,15 +25,15 @@ func (c command) step() string {
 	return strings.TrimSpace(c.kind + " " + said.Phase)
 }
 
-// wire is one connection of a client to a server, tapped.
-type wire struct {
+// tappedLine is one connection of a client to a server, tapped.
+type tappedLine struct {
 	client, server *websocket.Conn
 	cut            atomic.Bool   // nothing goes to the client any more
 	answered       chan struct{} // a fence came back
 }
 
 // fenced has the server answer everything that was sent to it. It ends also when the connection does.
-func (w *wire) fenced() {
+func (w *tappedLine) fenced() {
 	if err := w.server.WriteMessage(websocket.TextMessage, []byte(`{"type":"ping","ping":"fence","id":"fence"}`)); err != nil {
 		return
 	}
@@ -41,17 +41,17 @@ func (w *wire) fenced() {
 }
 
 // pass sends a command on to the server.
-func (w *wire) pass(c command) { _ = w.server.WriteMessage(websocket.TextMessage, c.raw) } // if that fails, the other direction ends too
+func (w *tappedLine) pass(c command) { _ = w.server.WriteMessage(websocket.TextMessage, c.raw) } // if that fails, the other direction ends too
 
 // tapped is an address that leads to a server by way of us.
 type tapped struct {
 	address string
 	server  *server
-	hear    func(*wire, command)
+	hear    func(*tappedLine, command)
 }
 
 // tap listens for clients. Each command that they send is heard, and whoever hears it passes it on.
-func tap(t *testing.T, s *server, hear func(*wire, command)) *tapped {
+func tap(t *testing.T, s *server, hear func(*tappedLine, command)) *tapped {
 	t.Helper()
 	a := &tapped{server: s, hear: hear}
 	door := httptest.NewServer(a)
@@ -83,7 +83,7 @@ func (a *tapped) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer client.Close()
-	w := &wire{client: client, server: server, answered: make(chan struct{})}
+	w := &tappedLine{client: client, server: server, answered: make(chan struct{})}
 	go w.answer()
 	for {
 		_, raw, err := client.ReadMessage()
@@ -99,7 +99,7 @@ func (a *tapped) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 }
 
 // answer passes on what the server says, but for answers to fences.
-func (w *wire) answer() {
+func (w *tappedLine) answer() {
 	defer close(w.answered)
 	defer w.client.Close()
 	for {
