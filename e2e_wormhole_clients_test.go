@@ -204,7 +204,7 @@ func TestWormholeThirdClient(t *testing.T) {
 	// The receiver's claim goes through, and nothing that it says after that until there was a third.
 	held, third := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	receiver := tap(t, s, func(w *wire, c command) {
+	receiver := tap(t, s, func(w *tappedLine, c command) {
 		lost := false
 		if c.kind == "open" {
 			once.Do(func() {
