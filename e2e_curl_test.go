@@ -322,6 +322,12 @@ func TestTwoCurls(t *testing.T) {
 // TestCurlStreams has curl read an event stream of the real program.
 func TestCurlStreams(t *testing.T) {
 	t.Parallel()
+	for name, flag := range map[string]string{"HTTP/1.1": "--http1.1", "HTTP/2": "--http2-prior-knowledge"} {
+		t.Run(name, func(t *testing.T) { curlStreams(t, flag) })
+	}
+}
+
+func curlStreams(t *testing.T, flag string) {
 	s := serve(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -331,14 +337,14 @@ id=0123456789abcdef0123456789abcdef
 curl -sS --fail-with-body -o /dev/null $S/v1/sessions --json '{"protocolVersion":"1","sessionId":"'$id'","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}'
 peer=$(curl -sS $S/v1/sessions --json '{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}' | sed 's/.*"sessionId":"\([^"]*\)".*/\1/')
 curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $id"
-curl -sSN -m 20 $S/v1/session/events -H "Authorization: Bearer $id" -H 'Accept: text/event-stream' &
+curl -sSN FLAG -m 20 $S/v1/session/events -H "Authorization: Bearer $id" -H 'Accept: text/event-stream' &
 curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $peer"
 curl -sS -o /dev/null $S/v1/mailboxes/m/messages -H "Authorization: Bearer $peer" --json '{"phase":"p","body":"streamed"}'
 sleep 1
 curl -sS -o /dev/null -X DELETE $S/v1/session -H "Authorization: Bearer $id"
 wait $!
 `
-	bash := exec.CommandContext(ctx, "bash", "-e", "-c", strings.ReplaceAll(script, "localhost:4000", s.address))
+	bash := exec.CommandContext(ctx, "bash", "-e", "-c", strings.NewReplacer("localhost:4000", s.address, "FLAG", flag).Replace(script))
 	bash.SysProcAttr = childOf()
 	out, err := bash.CombinedOutput()
 	if err != nil {
