@@ -13,6 +13,7 @@
 // [SummarizeMailbox], and [session.Decide] next door). A use case is a method of
 // [Service]: it loads such a value, applies the rule, saves what comes out, all
 // in one transaction of a [Store], and wakes whoever waits once that is committed.
+// Processes that share a storage tell each other what they woke for ([Service.Announce], [Service.Wake]).
 // What must be kept is a value; an error undoes everything.
 //
 // The package must not know of HTTP, JSON requests or SQL.
