@@ -13,8 +13,7 @@ import (
 // TestKillNine kills the server again and again while fifty clients talk, and
 // holds it to what it promises: nothing acknowledged is lost, everything happens exactly
 // once and in order, and no session ends.
-func TestKillNine(t *testing.T) {
-	t.Parallel()
+func TestKillNine(t *testing.T) { // alone: it is about time
 	const pairs, kills = 25, 10
 	s := newServer(t, "--drain=0s")
 	s.start()

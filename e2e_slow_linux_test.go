@@ -85,8 +85,7 @@ func (c *client) ask(t *testing.T, over net.Conn) {
 // TestSlowClients has clients that ask and do not read, and others that do not
 // come to the end of asking, for as long as the server has patience with them. Nobody else may wait for
 // them; and who is slow, but does read, is served to the end.
-func TestSlowClients(t *testing.T) {
-	t.Parallel()
+func TestSlowClients(t *testing.T) { // alone: it is about time
 	const each, patience = 12, 2 * time.Second
 	s := serve(t, "--slow-reader="+patience.String(), "--max-body=1000000")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
