@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -150,7 +151,7 @@ func TestBrowserTrouble(t *testing.T) {
 			n.set("cut")
 			k.say(20)
 			p.until(5*time.Second, "page.state() !== 'connected'")
-			if err := pause(t.Context(), time.Second); err != nil {
+			if err := pause(t.Context(), offlineFor()); err != nil {
 				t.Fatal(err)
 			}
 			k.say(20)
@@ -243,4 +244,12 @@ func lifecycle(p *tab, state string) {
 	if _, err := chromedp.Call(p.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: page.SetWebLifecycleStateState(state)}); err != nil {
 		p.b.t.Fatal(err)
 	}
+}
+
+// offlineFor is how long a page is offline: half a minute in the nightly form.
+func offlineFor() time.Duration {
+	if os.Getenv("RESTANTE_NIGHTLY") != "" {
+		return 30 * time.Second
+	}
+	return time.Second
 }
