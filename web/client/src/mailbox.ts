@@ -161,18 +161,17 @@ export class Mailbox {
     this.#bell.ring();
   }
 
-  /** Forgets what was not read: another session will be sent it again. @internal */
-  restart(): void {
-    this.#arrivals = [];
-  }
-
   #arrive({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
     const { position } = message;
+    const last = this.#arrivals.at(-1) ?? this.#current;
     if (this.#ended || position <= this.#held.position) done();
-    else if (position === this.#current?.message.position) this.#current.done.push(done);
-    else {
+    else if (!last || position > last.message.position) {
       this.#arrivals.push({ message, done: [done] });
       this.#bell.ring();
+    } else {
+      // A session that took the place of another is sent again what was not processed.
+      const known = [this.#current, ...this.#arrivals].find((arrival) => arrival?.message.position === position);
+      known?.done.push(done);
     }
   }
 

@@ -301,7 +301,6 @@ export class Session {
     const opening = new Set(this.#commands.all.map((entry) => entry.command.kind === 'open' && entry.command.mailbox));
     for (const mailbox of this.#mailboxes.values()) {
       if (mailbox.retired || opening.has(mailbox.id)) continue;
-      mailbox.restart();
       this.#commands.unshift({ kind: 'reopen', method: 'PUT', path: this.#opening(mailbox), mailbox: mailbox.id });
     }
     this.#save();

@@ -103,6 +103,17 @@ const weather: fc.Arbitrary<Weather> = fc.record({
 
 const transport = fc.constantFrom<Transport | 'auto'>('auto', 'poll', 'sse', 'socket');
 
+/** What it found before, by luck: each is tried every time. */
+const found: [number, Transport | 'auto', Weather, Happening[]][] = [
+  [
+    // Open was done, its answer lost, and its frames were there: then the session expired, and another opened again.
+    347206689,
+    'auto',
+    { loseRequest: 0.2, loseAnswer: 0.2, cutBody: 0.33, swallow: 0.02, repeat: 0.1, latencyMs: 200, buffering: false, noUpgrades: false },
+    [{ what: 'say', who: 1 }, { what: 'pass', ms: 1122 }, { what: 'expire', who: 0 }],
+  ],
+];
+
 test('every message arrives exactly once and in order, both ways, whatever network and pages do', async () => {
   const history = fc.asyncProperty(fc.integer(), transport, weather, fc.array(happening, { maxLength: 60 }), async (seed, transport, weather, happenings) => {
     const clock = new Clock();
@@ -137,7 +148,7 @@ test('every message arrives exactly once and in order, both ways, whatever netwo
   });
   const runs = Number(process.env['RUNS'] ?? 150);
   const seed = process.env['SEED'] === undefined ? {} : { seed: Number(process.env['SEED']) };
-  await fc.assert(history, { numRuns: runs, includeErrorInReport: true, ...seed });
+  await fc.assert(history, { numRuns: runs, includeErrorInReport: true, examples: found, ...seed });
 });
 
 async function happen(happening: Happening, people: readonly [Person, Person], model: Model, clock: Clock): Promise<void> {
