@@ -32,14 +32,15 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► handlers ─► api, openapi, rendezvous, session
+//	main ─► bench
+//	     ─► handlers ─► api, openapi, rendezvous, session
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, hub
 //
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/handlers", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/bench", "restante/handlers", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"database/sql":     "they look at what the program has stored",
@@ -49,6 +50,9 @@ var layers = map[string]layer{
 
 			"restante/repo/pgtest": "the program is tested on PostgreSQL",
 		},
+	},
+	"restante/bench": {
+		bans: map[string]string{"database/sql": noSQL},
 	},
 	"restante/handlers": {
 		uses: []string{"restante/api", "restante/openapi", "restante/rendezvous", "restante/session"},

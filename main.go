@@ -27,6 +27,7 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/go-json-experiment/json"
 
+	"restante/bench"
 	"restante/handlers"
 	"restante/rendezvous"
 	"restante/repo"
@@ -40,6 +41,7 @@ var version = ""
 type commands struct {
 	Serve   Config  `cmd:"" default:"withargs" help:"Run the server (the default)."`
 	Health  health  `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
+	Bench   measure `cmd:"" help:"Put load on a running server, and measure it."`
 	Version showing `cmd:"" help:"Print the version."`
 }
 
@@ -438,6 +440,16 @@ type showing struct{}
 func (showing) Run() error {
 	_, err := fmt.Println("restante", buildVersion())
 	return err
+}
+
+// measure is `restante bench`.
+type measure struct{ bench.Command }
+
+// Run measures until it is done, or stopped.
+func (m *measure) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return m.Measure(ctx, os.Stdout, os.Stderr)
 }
 
 // health is `restante health`, for machines without curl such as our container.

@@ -1,0 +1,102 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// perSide is how many nameplates a session takes beforehand: what a server lets a side hold.
+const perSide = 16
+
+// allocate has clients allocate nameplates and give them back, while others are taken.
+func (l *load) allocate(ctx context.Context) error {
+	l.shown.say("taking")
+	if err := l.take(ctx); err != nil {
+		return err
+	}
+	var ready sync.WaitGroup
+	ready.Add(l.Pairs)
+	var once sync.Once
+	return l.together(ctx, func(ctx context.Context, client int) error {
+		var t tally
+		defer l.all.merge(&t)
+		p, err := l.join(ctx, fmt.Sprintf("c%d", client))
+		ready.Done()
+		if err != nil {
+			return err
+		}
+		defer func() { p.hangUp() }()
+		ready.Wait()
+		once.Do(func() {
+			l.start()
+			l.shown.say("allocating")
+		})
+		for n := 0; !l.over(); n++ {
+			began := time.Now()
+			if _, err := p.allocate(); err != nil {
+				return err
+			}
+			l.done(&t, began)
+			if err := p.release(); err != nil {
+				return err
+			}
+			if l.Protocol != "wormhole" {
+				continue
+			}
+			// A wormhole client allocates once in its life.
+			if err := p.leave(); err != nil {
+				return err
+			}
+			p.hangUp()
+			if p, err = l.join(ctx, fmt.Sprintf("c%d-%d", client, n)); err != nil {
+				return err
+			}
+		}
+		return p.leave()
+	})
+}
+
+// take takes the nameplates that are to be taken beforehand, and keeps them.
+func (l *load) take(ctx context.Context) error {
+	each := 1
+	if l.Protocol != "wormhole" {
+		each = perSide
+	}
+	holders := make(chan int)
+	go func() {
+		defer close(holders)
+		for first := 0; first < l.Taken; first += each {
+			select {
+			case holders <- first:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return l.together(ctx, func(ctx context.Context, _ int) error {
+		for first := range holders {
+			if err := l.hold(ctx, first, min(each, l.Taken-first)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// hold has a client take nameplates and go without a word.
+func (l *load) hold(ctx context.Context, first, nameplates int) error {
+	p, err := l.join(ctx, fmt.Sprintf("t%d", first))
+	if err != nil {
+		return err
+	}
+	defer p.hangUp()
+	for range nameplates {
+		if _, err := p.allocate(); err != nil {
+			return err
+		}
+		l.shown.add(1)
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+)
+
+// wormhole is a party that speaks the magic-wormhole mailbox protocol.
+type wormhole struct {
+	*wire
+	mailbox   string
+	nameplate string
+}
+
+// said is what the server says, as far as it matters here.
+type said struct {
+	Type      string `json:"type"`
+	Side      string `json:"side"`
+	Body      string `json:"body"`
+	Nameplate string `json:"nameplate"`
+	Mailbox   string `json:"mailbox"`
+	Error     string `json:"error"`
+}
+
+func dialWormhole(ctx context.Context, target *url.URL, app, side string) (*wormhole, error) {
+	hear := func(w *wire, text []byte) error {
+		var m said
+		if err := json.Unmarshal(text, &m); err != nil {
+			return err
+		}
+		switch m.Type {
+		case "ack":
+			return nil
+		case "message":
+			if m.Side == side {
+				return nil
+			}
+			return pass(w, w.messages, m.Body)
+		case "error":
+			return errors.New(m.Error)
+		}
+		return pass(w, w.answers, text)
+	}
+	wire, err := dialWire(ctx, target, "/v1", hear)
+	if err != nil {
+		return nil, err
+	}
+	w := &wormhole{wire: wire}
+	if _, err = w.expect("welcome"); err == nil {
+		err = w.say(fmt.Appendf(nil, `{"type":"bind","id":"b","appid":%q,"side":%q}`, app, side))
+	}
+	if err != nil {
+		w.hangUp()
+		return nil, err
+	}
+	return w, nil
+}
+
+// expect waits for an answer of this type.
+func (w *wormhole) expect(kind string) (said, error) {
+	var m said
+	text, err := w.answer()
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err == nil && m.Type != kind {
+		err = fmt.Errorf("%q was to come, and %q came", kind, m.Type)
+	}
+	return m, err
+}
+
+// ask says something and waits for the answer.
+func (w *wormhole) ask(kind, format string, args ...any) (said, error) {
+	if err := w.say(fmt.Appendf(nil, format, args...)); err != nil {
+		return said{}, err
+	}
+	return w.expect(kind)
+}
+
+func (w *wormhole) allocate() (string, error) {
+	m, err := w.ask("allocated", `{"type":"allocate","id":"a"}`)
+	if err != nil {
+		return "", err
+	}
+	return m.Nameplate, w.claim(m.Nameplate)
+}
+
+func (w *wormhole) claim(nameplate string) error {
+	m, err := w.ask("claimed", `{"type":"claim","id":"c","nameplate":%q}`, nameplate)
+	w.nameplate, w.mailbox = nameplate, m.Mailbox
+	return err
+}
+
+func (w *wormhole) open(mailbox string) error {
+	if mailbox != "" {
+		w.mailbox = mailbox
+	}
+	// There is no answer to open; what is added before it is done is replayed.
+	return w.say(fmt.Appendf(nil, `{"type":"open","id":"o","mailbox":%q}`, w.mailbox))
+}
+
+func (w *wormhole) add(phase, body string) error {
+	return w.say(fmt.Appendf(nil, `{"type":"add","id":"m","phase":%q,"body":%q}`, phase, body))
+}
+
+func (w *wormhole) release() error {
+	_, err := w.ask("released", `{"type":"release","id":"r"}`)
+	return err
+}
+
+func (w *wormhole) leave() error {
+	_, err := w.ask("closed", `{"type":"close","id":"x","mailbox":%q,"mood":"happy"}`, w.mailbox)
+	return err
+}
