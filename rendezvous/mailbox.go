@@ -40,6 +40,13 @@ type Opening struct {
 	Closed  *Closing   // nil while it is in
 }
 
+// Equal tells whether two openings say the same.
+func (o Opening) Equal(other Opening) bool {
+	return o.Side == other.Side && o.Entered.Equal(other.Entered) &&
+		(o.Opened == nil) == (other.Opened == nil) && (o.Opened == nil || o.Opened.Equal(*other.Opened)) &&
+		(o.Closed == nil) == (other.Closed == nil) && (o.Closed == nil || o.Closed.At.Equal(other.Closed.At) && o.Closed.Mood == other.Closed.Mood)
+}
+
 // Closing is a side's leaving: a mood cannot exist without one.
 type Closing struct {
 	At   time.Time

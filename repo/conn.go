@@ -190,6 +190,15 @@ func (c *conn) rollback() {
 	c.open = false
 }
 
+// again undoes the transaction and begins another.
+func (c *conn) again(statement string) error {
+	c.rollback()
+	if c.broken {
+		return errEnded
+	}
+	return c.begin(statement)
+}
+
 // discard closes the connection instead of giving it back, which also undoes
 // what is open on it. database/sql leaves the statements of a connection to whoever
 // prepared them, and SQLite keeps a connection, locks and all, until its last statement is closed.

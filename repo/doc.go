@@ -10,8 +10,9 @@
 // connection, and writers that arrive together share a commit and its fsync:
 //
 //	BEGIN IMMEDIATE
-//	  SAVEPOINT member    the first that waits; then all that have come meanwhile,
-//	  …                   at most 128 and for at most 10 ms
+//	  …                   the first that waits; then all that have come meanwhile,
+//	  SAVEPOINT member    at most 128 and for at most 10 ms
+//	  …
 //	  RELEASE member      or ROLLBACK TO: one that fails is undone alone
 //	  UPDATE modified     once, if any of them changed something
 //	COMMIT

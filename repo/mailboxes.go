@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"slices"
 	"time"
 
 	"restante/rendezvous"
@@ -102,7 +103,18 @@ func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err err
 // withSides adds a mailbox's sides, oldest first.
 func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
 	sides, err := all[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
-	return row.mailbox(sides), err
+	m := row.mailbox(sides)
+	t.stored(m)
+	return m, err
+}
+
+// stored remembers the sides of a mailbox as they are stored, so that only what changes of
+// them is written.
+func (t *tx) stored(m rendezvous.Mailbox) {
+	if t.sides == nil {
+		t.sides = map[rendezvous.MailboxKey][]rendezvous.Opening{}
+	}
+	t.sides[m.Key] = m.Sides
 }
 
 // CreateMailbox stores a new mailbox with its sides.
@@ -137,6 +149,9 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 // putSides adds and changes sides; it removes none.
 func (t *tx) putSides(m rendezvous.Mailbox) error {
 	for _, o := range m.Sides {
+		if slices.ContainsFunc(t.sides[m.Key], o.Equal) {
+			continue
+		}
 		var closed *millis
 		var mood *rendezvous.Mood
 		if o.Closed != nil {
@@ -151,6 +166,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 			return err
 		}
 	}
+	t.stored(m)
 	return nil
 }
 

@@ -49,20 +49,20 @@ type backlogRow struct{ Frames, Bytes int64 }
 // Send appends a frame to a session's outbox.
 func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
 	defer doing(&err, "sending a frame to session %s", k)
-	// The number is taken first: whoever holds the row is the only one to number frames.
-	seq, err := returning[session.Seq](t, `UPDATE outboxes SET next = next + 1 WHERE session = ? RETURNING next - 1`, digest(k))
+	// The number is taken first: whoever holds the row is the only one to number frames. It
+	// stands in the frame once, in as many bytes as it has digits.
+	b, err := returning[struct {
+		Seq session.Seq
+		backlogRow
+	}](t, `
+		UPDATE outboxes SET next = next + 1, bytes = bytes + ? + LENGTH(CAST(next AS TEXT))
+		WHERE session = ?
+		RETURNING next - 1 AS seq, next - kept AS frames, bytes`, len(encode(0))-len("0"), digest(k))
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
-	payload := encode(seq)
-	if _, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), seq, blob(payload)); err != nil {
-		return rendezvous.Backlog{}, err
-	}
-	b, err := returning[backlogRow](t, `
-		UPDATE outboxes SET bytes = bytes + ?
-		WHERE session = ?
-		RETURNING next - kept AS frames, bytes`, len(payload), digest(k))
-	return rendezvous.Backlog(b), err
+	_, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), b.Seq, blob(encode(b.Seq)))
+	return rendezvous.Backlog(b.backlogRow), err
 }
 
 // Frames are the frames from from on.

@@ -228,7 +228,7 @@ func TestDamageThatShowsLater(t *testing.T) {
 func TestNothingRunsOutsideOfATransaction(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	for _, where := range []string{"SAVEPOINT member", insertMailbox, "RELEASE member", "COMMIT"} {
+	for _, where := range []string{insertMailbox, "COMMIT"} {
 		before := repo.Dump(t, db)
 		repo.SetHook(db, func(query string) error {
 			if oneLine(query) == where {
@@ -250,6 +250,31 @@ func TestNothingRunsOutsideOfATransaction(t *testing.T) {
 		}
 	}
 	works(t, db)
+}
+
+func TestABatchThatEndsByItselfIsRunAgainOneByOne(t *testing.T) {
+	t.Parallel()
+	for _, where := range []string{"SAVEPOINT member", "RELEASE member"} {
+		db := open(t, repo.Options{})
+		release := busy(db) // it is the first of the batch
+		repo.SetHook(db, func(query string) error {
+			if oneLine(query) == where {
+				_ = repo.End(db)
+			}
+			return nil
+		})
+		outcome := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+		release()
+		if err := <-outcome; err != nil {
+			t.Errorf("ended at %s: %v", where, err)
+		}
+		repo.SetHook(db, nil)
+		must(db.View(t.Context(), func(tx rendezvous.Tx) error {
+			_, err := tx.Mailbox("app", "x")
+			return err
+		}))
+		works(t, db)
+	}
 }
 
 func TestAConnectionThatCannotRollBackIsReplaced(t *testing.T) {

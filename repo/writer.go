@@ -32,6 +32,7 @@ type writer struct {
 	stopped chan struct{} // closed: nothing runs any more
 
 	conn *conn // the writer's goroutine's own; nil until it is needed
+	hand *hand // likewise
 }
 
 // newWriter starts the writer.
@@ -53,6 +54,9 @@ func newWriter(db *DB, open func(context.Context, *hook) (*conn, error)) *writer
 // stop waits for the writer to end, and empties the log of the file.
 func (w *writer) stop() error {
 	<-w.stopped
+	if w.hand != nil {
+		close(w.hand.work)
+	}
 	if w.conn == nil {
 		return nil
 	}
@@ -180,12 +184,13 @@ func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
 		return nil, err
 	}
 	defer c.rollback() // unless it is committed
-	changed := false
+	kept, changed := false, false
 	for o := range ops {
 		members = append(members, o)
-		if err := w.member(c, o); err != nil {
+		if err := w.member(c, o, kept); err != nil {
 			return members, err
 		}
+		kept = kept || o.err == nil
 		changed = changed || o.err == nil && o.tx.changed
 	}
 	if len(members) == 0 {
@@ -224,17 +229,25 @@ func (w *writer) begin() (*conn, error) {
 	return w.conn, w.conn.begin(w.dialect.beginWrite)
 }
 
-// member runs one op in a savepoint. An error means that the transaction is void.
-func (w *writer) member(c *conn, o *op) error {
-	if err := c.savepoint(); err != nil {
-		return err
+// member runs one op. While there is something of others to keep, that is in a savepoint;
+// before, one that fails is undone with the whole transaction, and another is begun. An error
+// means that the transaction is void.
+func (w *writer) member(c *conn, o *op, kept bool) error {
+	if kept {
+		if err := c.savepoint(); err != nil {
+			return err
+		}
 	}
 	o.tx = &tx{conn: c, now: w.now(c)}
-	o.err = apart(func() error { return o.tx.run(o.f) })
-	if !c.open {
+	o.err = w.apart(func() error { return o.tx.run(o.f) })
+	switch {
+	case !c.open:
 		return cmp.Or(o.err, errEnded)
-	}
-	if o.err != nil {
+	case !kept && o.err != nil:
+		return c.again(w.dialect.beginWrite)
+	case !kept:
+		return nil
+	case o.err != nil:
 		if err := c.restore(); err != nil {
 			return err
 		}
@@ -242,16 +255,17 @@ func (w *writer) member(c *conn, o *op) error {
 	return c.release()
 }
 
-// apart runs f on a goroutine of its own: one that ends its goroutine, as a
-// test's FailNow does, must not end the writer.
-func apart(f func() error) error {
-	outcome := make(chan error, 1)
-	go func() {
-		err := errExited
-		defer func() { outcome <- err }()
-		err = f()
-	}()
-	return <-outcome
+// apart runs f on another goroutine: one that ends its goroutine, as a test's FailNow does,
+// must not end the writer.
+func (w *writer) apart(f func() error) error {
+	if w.hand == nil {
+		w.hand = newHand()
+	}
+	err := w.hand.run(f)
+	if errors.Is(err, errExited) {
+		w.hand = nil
+	}
+	return err
 }
 
 // answer tells an op's caller, after what was to be done once it is committed.

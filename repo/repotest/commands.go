@@ -2,6 +2,7 @@ package repotest
 
 import (
 	"bytes"
+	"fmt"
 
 	"restante/rendezvous"
 	"restante/session"
@@ -71,15 +72,30 @@ var outboxes = []test{
 		w.update(func(tx rendezvous.Tx) {
 			w.session(tx, key(1))
 			for n := range int64(5) {
+				var number session.Seq
 				b := ok(tx.Send(key(1), func(seq session.Seq) []byte {
-					equal(w, "number", seq, session.Seq(n))
+					number = seq
 					return frame(seq)
 				}))
+				equal(w, "number", number, session.Seq(n))
 				equal(w, "backlog told", b, rendezvous.Backlog{Frames: n + 1, Bytes: 10 * (n + 1)})
 			}
 			equal(w, "ledger", ok(tx.Session(key(1))).Ledger, session.Ledger{Next: 5})
 			equal(w, "frames", ok(tx.Frames(key(1), 3, 9, 99)), [][]byte{frame(3), frame(4)})
 			equal(w, "none beyond", ok(tx.Frames(key(1), 5, 9, 99)), nil)
+		})
+	}},
+	{"the backlog is as large as its frames, also when their numbers have more digits", func(w *world) {
+		w.update(func(tx rendezvous.Tx) {
+			w.session(tx, key(1))
+			size := int64(0)
+			for n := range int64(120) {
+				b := ok(tx.Send(key(1), func(seq session.Seq) []byte { return fmt.Appendf(nil, `{"seq":%d}`, seq) }))
+				size += int64(len(fmt.Sprintf(`{"seq":%d}`, n)))
+				equal(w, "backlog told", b, rendezvous.Backlog{Frames: n + 1, Bytes: size})
+			}
+			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 1, UpTo: 120}))
+			equal(w, "backlog", ok(tx.Backlog(key(1))), rendezvous.Backlog{})
 		})
 	}},
 	{"an answer is bounded in frames and in bytes, and has one at least", func(w *world) {
