@@ -32,6 +32,7 @@ type Server struct {
 	notices    atomic.Pointer[Notices]
 	limiters   *limiters // nil: no limit
 	challenges *challenges
+	keeper     keeper
 	sockets    sockets
 	origins    *cors.Cors   // nil: only our own
 	routes     http.Handler // everything that is served, for the commands of a socket

@@ -33,13 +33,15 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	if conn == nil {
 		return
 	}
-	defer leave()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
 	config := s.Service.Config
 	silence := config.HeartbeatInterval * time.Duration(config.HeartbeatsUntilDead)
 	c := &sessionSocket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(ctx), patience: silence + s.Limits.WriteTime}, upgrade: r}
-	c.serve(ctx)
+	s.detach(func() {
+		defer leave()
+		defer cancel()
+		c.serve(ctx)
+	})
 }
 
 // sessionSocket is one session's WebSocket. One goroutine reads and answers

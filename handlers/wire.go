@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ func (s *Server) upgrader() *websocket.Upgrader {
 
 // accept switches a request over to a WebSocket. If there is no place for one, or
 // the request is no handshake, it is answered and conn is nil.
-func (s *Server) accept(w http.ResponseWriter, r *http.Request, header http.Header) (conn *websocket.Conn, leave func()) {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, header http.Header) (conn *socketConn, leave func()) {
 	select {
 	case <-s.Service.Stopping():
 		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.Draining, Detail: "this server is stopping; try again"})
@@ -48,12 +49,32 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, header http.Head
 		s.fail(w, r, tooMany())
 		return nil, nil
 	}
-	conn, err := s.upgrader().Upgrade(w, r, header)
+	h := &hijacker{ResponseWriter: w}
+	upgraded, err := s.upgrader().Upgrade(h, r, header)
 	if err != nil {
 		leave()
 		return nil, nil // it has been answered
 	}
-	return conn, leave
+	return &socketConn{upgraded, h.taken}, leave
+}
+
+// socketConn is a WebSocket and the connection below it.
+type socketConn struct {
+	*websocket.Conn
+	below *gatherer
+}
+
+// detach serves a connection that was taken over on a goroutine of its own: that of the request
+// keeps all that it was answered with, which is more than a socket that waits needs.
+func (s *Server) detach(serve func()) {
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				s.Log.Error("panic on a socket", "panic", v, "stack", string(debug.Stack()))
+			}
+		}()
+		serve()
+	}()
 }
 
 // sockets counts those that are open, and the event streams, by address.
@@ -109,13 +130,14 @@ func (g *goodbye) Error() string { return g.reason }
 // wire is a WebSocket, whatever is spoken on it. One goroutine reads; any may send.
 type wire struct {
 	server   *Server
-	conn     *websocket.Conn
+	conn     *socketConn
 	cancel   context.CancelFunc // ends everything
 	address  string
 	patience time.Duration // without a sign of life, after which the peer counts as dead
 
-	writing sync.Mutex // guards writing to conn, and gone
+	writing sync.Mutex // guards writing to conn, and what follows
 	gone    bool       // the peer hears nothing any more
+	held    [][]byte   // messages that go with the next
 
 	reading sync.Mutex // guards the deadline for reading from conn, and parting
 	parting bool       // the deadline is the last one
@@ -176,17 +198,25 @@ func (c *wire) bye(g *goodbye) {
 // errSlow ends a socket whose peer does not read.
 var errSlow = errors.New("the peer does not read")
 
-// send writes one message. A peer that does not read is cut: its mailbox keeps
-// what it missed. One that has left may have said something before, its close above all, so
-// what it sent is still read, and answered to nobody.
-func (c *wire) send(message []byte) error {
+// hold has a message go with the next one that is sent.
+func (c *wire) hold(message []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if c.gone {
+	c.held = append(c.held, message)
+}
+
+// send writes messages, and those that were held before them. A peer that does not read is cut: its mailbox keeps
+// what it missed. One that has left may have said something before, its close above all, so
+// what it sent is still read, and answered to nobody.
+func (c *wire) send(messages ...[]byte) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	held := c.held
+	c.held = nil
+	if c.gone || len(held)+len(messages) == 0 {
 		return nil
 	}
-	_ = c.conn.SetWriteDeadline(time.Now().Add(c.server.Limits.WriteTime)) // cannot fail
-	err := c.conn.WriteMessage(websocket.TextMessage, message)
+	err := c.write(held, messages)
 	var network net.Error
 	switch {
 	case err == nil:
@@ -202,4 +232,16 @@ func (c *wire) send(message []byte) error {
 	c.gone = true
 	c.part(closingTime)
 	return nil
+}
+
+// write writes messages in one go; writing is held.
+func (c *wire) write(several ...[][]byte) error {
+	c.conn.below.gather()
+	var err error
+	for _, messages := range several {
+		for _, message := range messages {
+			err = errors.Join(err, c.conn.WriteMessage(websocket.TextMessage, message))
+		}
+	}
+	return errors.Join(err, c.conn.below.release(c.server.Limits.WriteTime))
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -23,7 +22,7 @@ const (
 )
 
 // wormhole is GET /v1.
-func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) {
+func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) { //nolint:contextcheck // the socket outlives the request
 	w.Header().Set("Server", "Magic Wormhole Mailbox (Restante "+s.Version+")")
 	if !websocket.IsWebSocketUpgrade(r) {
 		s.page(w)
@@ -33,11 +32,14 @@ func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) {
 	if conn == nil {
 		return
 	}
-	defer leave()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
-	c := &socket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(ctx), patience: deadAfter}, notices: s.told()}
-	c.serve(ctx, yourAddress(r))
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &socket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(r.Context()), patience: deadAfter}, notices: s.told()}
+	address := yourAddress(r)
+	s.detach(func() {
+		defer leave()
+		defer cancel()
+		c.serve(ctx, address)
+	})
 }
 
 // socket is one wormhole client's connection. One goroutine reads and answers;
@@ -53,7 +55,7 @@ func (c *socket) serve(ctx context.Context, address map[string]any) {
 	defer c.conn.Close() //nolint:errcheck // whatever could be said has been said
 	defer c.stopFollowing()
 	defer c.cancel()
-	go c.keepAlive(ctx)
+	defer c.server.keep(&c.wire)()
 	c.listen(func() {})
 	identify := time.AfterFunc(c.server.Limits.Identify, func() { c.bye(&goodbye{websocket.ClosePolicyViolation, "did not bind in time"}) })
 	defer identify.Stop()
@@ -64,6 +66,7 @@ func (c *socket) serve(ctx context.Context, address map[string]any) {
 			identify.Stop()
 		}
 	}
+	_ = c.settle(ctx) // what was read is added, also if the client is gone
 	if bye, is := errors.AsType[*goodbye](err); is {
 		c.bye(bye)
 	}
@@ -86,30 +89,6 @@ func (c *socket) turn(ctx context.Context) error {
 		return err
 	}
 	return c.command(ctx, raw)
-}
-
-// keepAlive pings, and says goodbye when the server stops.
-func (c *socket) keepAlive(ctx context.Context) {
-	tick := time.NewTicker(pingEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-c.server.Service.Stopping():
-			// Not all at once: they will all come back.
-			pause := time.NewTimer(rand.N(max(c.server.Service.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-			defer pause.Stop()
-			select {
-			case <-ctx.Done():
-			case <-pause.C:
-				c.bye(&goodbye{websocket.CloseGoingAway, "the server is stopping"})
-			}
-			return
-		case <-tick.C:
-			c.ping()
-		}
-	}
 }
 
 // object is a command as it came: every member unread.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type conversation struct {
 	nameplate *rendezvous.NameplateID // claimed, or released by name
 	mailbox   *rendezvous.MailboxID   // opened, or closed by name
 	following *following              // while a mailbox is open
+	adding    adding
 }
 
 // following is a mailbox that is being followed.
@@ -86,26 +88,29 @@ func (c *socket) command(ctx context.Context, raw []byte) error {
 	if id == nil || long {
 		id = json.RawMessage("null")
 	}
-	if err := c.send(told("ack", fields{"id": id})); err != nil {
-		return err
-	}
+	c.hold(told("ack", fields{"id": id}))
 	if long {
 		return c.complain(tooLong("id"), raw)
 	}
 	if !isObject {
 		return c.complain("a command must be a JSON object", []byte("{}"))
 	}
-	reply, err := c.answer(ctx, o)
+	reply, err := c.answer(ctx, o, raw)
 	var complained complaint
 	switch {
 	case errors.As(err, &complained):
+		if err := c.settle(ctx); err != nil {
+			return err
+		}
 		return c.complain(complained, raw)
 	case err != nil:
 		return err
-	case reply == nil:
-		return nil
+	case reply != nil:
+		return c.send(reply)
+	case c.adding.busy():
+		return nil // the ack goes with the echo
 	}
-	return c.send(reply)
+	return c.send()
 }
 
 // maxOrig is the largest command that is repeated whole in an error: what is
@@ -150,8 +155,13 @@ func shortened(raw []byte) []byte {
 }
 
 // answer does what a command asks for. The order of the checks is the reference server's.
-func (c *socket) answer(ctx context.Context, o object) ([]byte, error) {
+func (c *socket) answer(ctx context.Context, o object, raw []byte) ([]byte, error) {
 	kind, _ := o.text("type")
+	if kind != "add" {
+		if err := c.settle(ctx); err != nil { // the echoes, before any later answer
+			return nil, err
+		}
+	}
 	switch kind {
 	case "ping":
 		if !o.has("ping") {
@@ -181,7 +191,7 @@ func (c *socket) answer(ctx context.Context, o object) ([]byte, error) {
 	case "open":
 		return nil, c.open(ctx, o)
 	case "add":
-		return nil, c.add(ctx, o)
+		return nil, c.add(ctx, o, raw)
 	case "close":
 		return c.close(ctx, o)
 	}
@@ -351,7 +361,7 @@ func (c *socket) open(ctx context.Context, o object) error {
 	return nil
 }
 
-func (c *socket) add(ctx context.Context, o object) error {
+func (c *socket) add(ctx context.Context, o object, raw []byte) error {
 	if c.following == nil {
 		return mustOpenFirst
 	}
@@ -370,10 +380,7 @@ func (c *socket) add(ctx context.Context, o object) error {
 	if id, is := o.text("id"); is && len(id) <= maxName && rendezvous.Storable(id) {
 		draft.ID = &id // anything but a string would break the other side's client
 	}
-	if err := c.server.Service.AddFor(ctx, c.peer, *c.mailbox, draft); err != nil {
-		return c.failed(err)
-	}
-	return c.deliver(ctx, c.following) // the echo, before any later answer
+	return c.enqueue(ctx, addition{draft, raw})
 }
 
 func (c *socket) close(ctx context.Context, o object) ([]byte, error) {
@@ -473,11 +480,12 @@ func (c *socket) deliver(ctx context.Context, f *following) error {
 			return err
 		}
 		for _, m := range messages {
-			if err := c.send(told("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)})); err != nil {
-				return err
-			}
-			f.after = m.Position
+			c.hold(told("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
 		}
+		if err := c.send(); err != nil {
+			return err
+		}
+		f.after = messages[len(messages)-1].Position
 	}
 }
 
@@ -486,15 +494,30 @@ type fields map[string]any
 
 // told is a message to the client.
 func told(kind string, says fields) []byte {
-	message := map[string]any{"type": kind, "server_tx": seconds(time.Now())}
-	maps.Copy(message, says)
+	message := append([]byte(`{"type":"`), kind...)
+	message = append(message, `","server_tx":`...)
+	message = seconds(time.Now()).append(message)
+	for _, name := range slices.Sorted(maps.Keys(says)) {
+		message = append(message, `,"`...)
+		message = append(message, name...)
+		message = append(message, `":`...)
+		message = appendJSON(message, says[name])
+	}
+	return append(message, '}')
+}
+
+// appendJSON appends a value's JSON.
+func appendJSON(to []byte, value any) []byte {
+	if raw, is := value.(json.RawMessage); is && len(raw) > 0 {
+		return append(to, bytes.TrimSpace(raw)...)
+	}
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
 	encoder.SetEscapeHTML(false) // what is repeated must not grow
-	if err := encoder.Encode(message); err != nil {
+	if err := encoder.Encode(value); err != nil {
 		panic("unreachable: what is told is made of strings, numbers and JSON that was read: " + err.Error())
 	}
-	return bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))
+	return append(to, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
 }
 
 // seconds is a time in seconds since the epoch, always with a fraction: some
@@ -504,6 +527,8 @@ type fraction time.Time
 func seconds(t time.Time) fraction { return fraction(t) }
 
 // MarshalJSON implements json.Marshaler.
-func (f fraction) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, float64(time.Time(f).UnixMicro())/1e6, 'f', 6, 64), nil
+func (f fraction) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
+
+func (f fraction) append(to []byte) []byte {
+	return strconv.AppendFloat(to, float64(time.Time(f).UnixMicro())/1e6, 'f', 6, 64)
 }

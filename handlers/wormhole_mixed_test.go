@@ -22,7 +22,7 @@ func TestWormholeAndHTTP(t *testing.T) {
 	if got := peer.ask("claimed", "claim", "nameplate", nameplate).text("mailbox"); got != mailbox {
 		t.Fatalf("it is led to %s, and the session to %s", got, mailbox)
 	}
-	peer.opens(mailbox)
+	peer.say("open", "mailbox", mailbox)
 	peer.hears("7b7d")
 	peer.add("pake", "2a2a")
 	session.add(mailbox, "0", "over HTTP").want(http.StatusCreated)

@@ -248,6 +248,8 @@ func (s *Service) recordLoop(ctx context.Context) {
 		case <-holding.C:
 			s.survive("record which mailboxes are held", func() error { return s.recordHolds(writing) })
 		case <-tick.C:
+			s.logs.sweep()
+			s.outboxes.sweep()
 			s.survive("record signs of life", func() error { return s.recordSightings(writing, s.takeSightings(sightingSlack-sightingTick)) })
 		}
 	}

@@ -83,6 +83,9 @@ func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, 
 				return err
 			}
 			answer.Wanted = receipt.Attached.Wanted
+			t.AfterCommit(func() {
+				s.outboxes.note(c.Session, func(me *Session) { me.Wanted, me.Used = receipt.Attached.Wanted, true })
+			})
 			return record(t, c, answer.Result, refusal)
 		}
 		panic("unreachable: Receipt is sealed")

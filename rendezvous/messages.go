@@ -22,8 +22,14 @@ type Page struct {
 // every session subscribed to it but this one. It refuses with NOT_OPEN or QUOTA_EXCEEDED.
 func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (Answer[Added], error) {
 	return do(ctx, s, c, func(t *turn) (Added, error) {
-		message, err := t.add(t.me.App, t.me.Side, id, d)
-		return Added{message.Position, message.Received}, err
+		positions, err := t.add(t.me.App, t.me.Side, id, d)
+		if err == nil && positions[0] == 0 {
+			err = t.s.mailboxFull()
+		}
+		if err != nil {
+			return Added{}, err
+		}
+		return Added{positions[0], t.now}, nil
 	})
 }
 
@@ -40,22 +46,41 @@ func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Positio
 	})
 }
 
-func (t *turn) add(app AppID, side Side, id MailboxID, d Draft) (Message, error) {
+// add appends messages to a mailbox, in their order. It answers where each went: 0 for one that
+// the mailbox has no room for.
+func (t *turn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Position, error) {
 	m, err := t.Mailbox(app, id)
 	if errors.Is(err, ErrNotFound) || err == nil && !m.HasOpen(side) {
-		return Message{}, refuse(NotOpen, "this side has not opened that mailbox; open it with PUT first")
+		return nil, refuse(NotOpen, "this side has not opened that mailbox; open it with PUT first")
 	}
 	if err != nil {
-		return Message{}, err
+		return nil, err
 	}
-	limits := t.s.Config.Limits
-	m = m.Appended(d.Body, t.now)
-	if int64(m.Last) > limits.MailboxMessages || m.Bytes > limits.MailboxBytes {
-		return Message{}, refuse(QuotaExceeded, "a mailbox holds %d messages of %d bytes together; close this one and use another", limits.MailboxMessages, limits.MailboxBytes)
+	positions := make([]Position, len(drafts))
+	var added []Message
+	for i, d := range drafts {
+		next := m.Appended(d.Body, t.now)
+		if int64(next.Last) > t.s.Config.Limits.MailboxMessages || next.Bytes > t.s.Config.Limits.MailboxBytes {
+			continue
+		}
+		m, positions[i] = next, next.Last
+		added = append(added, Message{Position: m.Last, Side: side, Draft: d, Received: t.now})
 	}
-	message := Message{Position: m.Last, Side: side, Draft: d, Received: t.now}
-	if err := t.Append(m, message); err != nil {
-		return message, err
+	if len(added) == 0 {
+		return positions, nil
 	}
-	return message, t.publish(m, MessageFrame{message})
+	if err := t.Append(m, added...); err != nil {
+		return nil, err
+	}
+	t.AfterCommit(func() { t.s.logs.put(m.Key, added...) })
+	frames := make([]Frame, len(added))
+	for i, message := range added {
+		frames[i] = MessageFrame{message}
+	}
+	return positions, t.publish(m, frames...)
+}
+
+func (s *Service) mailboxFull() error {
+	limits := s.Config.Limits
+	return refuse(QuotaExceeded, "a mailbox holds %d messages of %d bytes together; close this one and use another", limits.MailboxMessages, limits.MailboxBytes)
 }

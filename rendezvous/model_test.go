@@ -99,9 +99,10 @@ func (s mistaken) Update(ctx context.Context, f func(rendezvous.Tx) error) error
 	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(mistakenTx{tx, s.makes}) })
 }
 
-func (t mistakenTx) Append(b rendezvous.Mailbox, m rendezvous.Message) error {
-	err := t.Tx.Append(b, m)
+func (t mistakenTx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) error {
+	err := t.Tx.Append(b, messages...)
 	if t.makes == addsTwice && err == nil {
+		m := messages[len(messages)-1]
 		b = b.Appended(m.Body, t.Now())
 		m.Position = b.Last
 		err = t.Tx.Append(b, m)

@@ -81,10 +81,20 @@ func (s *Service) OpenFor(ctx context.Context, p Peer, id MailboxID) (MailboxKey
 	return m.Key, err
 }
 
-// AddFor is [Service.Add] for a peer.
-func (s *Service) AddFor(ctx context.Context, p Peer, id MailboxID, d Draft) error {
-	_, err := as(ctx, s, func(t *turn) (Message, error) { return t.add(p.App, p.Side, id, d) })
-	return err
+// AddFor is [Service.Add] for a peer, of several messages in one transaction. Those that there
+// is no room for are not added, which it tells of each by a refusal.
+func (s *Service) AddFor(ctx context.Context, p Peer, id MailboxID, drafts []Draft) (refused []error, err error) {
+	positions, err := as(ctx, s, func(t *turn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
+	if err != nil {
+		return nil, err
+	}
+	refused = make([]error, len(drafts))
+	for i, position := range positions {
+		if position == 0 {
+			refused[i] = s.mailboxFull()
+		}
+	}
+	return refused, nil
 }
 
 // CloseFor is [Service.Close] for a peer.
@@ -100,8 +110,14 @@ var ErrRetired = errors.New("the mailbox is retired")
 var ErrStopping = errors.New("the server is stopping")
 
 // Tail is the messages of a mailbox after a position, whoever added them, as many
-// as go into one answer. It ends with [ErrRetired].
+// as go into one answer. It ends with [ErrRetired]. While the mailbox is held, what was added
+// here last is known without asking the storage.
 func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messages []Message, err error) {
+	if messages, known := s.logs.after(k, after); known {
+		return messages, nil
+	}
+	version := s.logs.version(k)
+	last := Position(-1)
 	retired := false
 	err = s.read(ctx, func(t *turn) error {
 		m, err := t.MailboxByKey(k)
@@ -109,16 +125,20 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 			retired = true
 			return nil
 		}
-		if err != nil || m.Last <= after {
+		if last = m.Last; err != nil || last <= after {
 			return err
 		}
 		messages, err = t.Messages(k, after, s.Config.Limits.AnswerFrames, s.Config.Limits.AnswerBytes)
 		return err
 	})
-	if retired && err == nil {
-		err = ErrRetired
+	switch {
+	case err != nil:
+		return nil, err
+	case retired:
+		return nil, ErrRetired
 	}
-	return messages, err
+	s.logs.know(k, version, last, struct{}{})
+	return messages, nil
 }
 
 // Follow calls look whenever there may be news of a mailbox, first at once and
@@ -131,6 +151,9 @@ func (s *Service) Follow(ctx context.Context, k MailboxKey, look func() error) e
 			return err
 		}
 		err := s.waitAwhile(ctx, watch)
+		if err != nil {
+			s.logs.forget(k) // nothing told of it, but another process may have added something
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -166,7 +189,9 @@ func (s *Service) Hold(k MailboxKey) (letGo func()) {
 		h.open = map[MailboxKey]int{}
 	}
 	h.open[k]++
+	forget := s.logs.follow(k)
 	return sync.OnceFunc(func() {
+		forget()
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.open[k]--; h.open[k] == 0 {

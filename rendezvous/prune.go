@@ -292,7 +292,7 @@ func (t *turn) pruneSession(c SweepCursor) (retired bool, err error) {
 		return true, t.forget(c.Key)
 	}
 	if closed, is := t.s.state(stored, t.now).(session.Closed); is {
-		t.wake(Topic{Session: c.Key})
+		t.stir(c.Key)
 		return true, t.bury(stored, closed)
 	}
 	until := t.s.clients.seen(c.Key, stored.Seen, t.now)

@@ -56,13 +56,10 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 		return Received{}, draining()
 	}
 	topic := Topic{Session: r.Session}
+	defer s.outboxes.follow(r.Session)()
 	watch := s.hub.Watch(topic)
 	defer func() { watch.Stop() }()
-	first := s.idle
-	if s.news(r) {
-		first = s.batch
-	}
-	got, err := first(ctx, r)
+	got, err := s.look(ctx, r)
 	if err != nil {
 		if got.authentic {
 			s.clients.saw(r.Session, s.now(), got.grace)
@@ -72,7 +69,7 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 	leave := s.clients.park(r.Session, s.now, got.grace)
 	defer leave()
 	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
-		return Received{}, s.superseded(true)
+		return Received{}, s.counted(superseded(true))
 	}
 	seated, stand := s.seats.Take(ctx, r.Session)
 	defer stand()
@@ -93,7 +90,7 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 		case ctx.Err() != nil:
 			return Received{}, ctx.Err()
 		case seated.Err() != nil:
-			return Received{}, s.superseded(true)
+			return Received{}, s.counted(superseded(true))
 		case errors.Is(err, hub.ErrClosed):
 			sleep(patience, rand.N(max(s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
 		}
@@ -101,7 +98,7 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 		over = err != nil
 		watch.Stop()
 		watch = s.hub.Watch(topic)
-		look := s.batch
+		look := s.look
 		if over {
 			look = s.idle
 		}
@@ -116,15 +113,57 @@ func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
 	return got.Received, nil
 }
 
+// look looks at the outbox once, or knows what is there.
+func (s *Service) look(ctx context.Context, r Receive) (batch, error) {
+	if got, known := s.remember(r); known {
+		return got, nil
+	}
+	if s.news(r) {
+		return s.batch(ctx, r)
+	}
+	return s.idle(ctx, r)
+}
+
+// remember is batch without asking the storage. Whatever is out of the ordinary is not
+// known for certain.
+func (s *Service) remember(r Receive) (got batch, known bool) {
+	last, stored, known := s.outboxes.knows(r.Session)
+	if !known {
+		return batch{}, false
+	}
+	stored.Next = last + 1
+	now := s.now()
+	attached, _, err := s.attached(stored, now)
+	if err != nil {
+		return batch{}, false
+	}
+	limits := s.Config.Limits
+	if got, err = s.receiving(r, attached, now); err != nil || int64(attached.Next-got.from) > limits.WindowFrames {
+		return batch{}, false
+	}
+	frames, known := s.outboxes.after(r.Session, got.start-1)
+	size := limits.AnswerBytes
+	for _, f := range frames[:min(len(frames), limits.AnswerFrames)] {
+		if size -= int64(len(f.payload)); size < 0 && len(got.Frames) > 0 {
+			break
+		}
+		got.Frames = append(got.Frames, f.payload)
+	}
+	return got, known
+}
+
 // batch looks at the outbox once. Looking is what finds out that the session
 // ended, or that a handshake began a newer epoch, whoever did that and wherever.
 func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 	var got batch
+	var stored Session
+	version := s.outboxes.version(r.Session)
 	err := s.read(ctx, func(t *turn) error {
 		attached, err := t.attach(r.Session)
 		if err != nil {
 			return err
 		}
+		stored = t.loaded
 		if got, err = s.receiving(r, attached, t.now); err != nil || got.from == attached.Next {
 			return err
 		}
@@ -142,7 +181,10 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 		got.Frames, err = t.Frames(r.Session, got.start, limits.AnswerFrames, limits.AnswerBytes)
 		return err
 	})
-	return got, err
+	if err == nil && !got.full {
+		s.outboxes.know(r.Session, version, stored.Next-1, stored)
+	}
+	return got, s.counted(err)
 }
 
 // idle is batch for a receiver that is not expected to find anything, which is most of
@@ -151,6 +193,7 @@ func (s *Service) idle(ctx context.Context, r Receive) (batch, error) {
 	if s.Config.GlanceSpan == 0 {
 		return s.batch(ctx, r)
 	}
+	version := s.outboxes.version(r.Session)
 	seen, err := s.glance(ctx, r.Session)
 	if err != nil {
 		return batch{}, err
@@ -161,7 +204,10 @@ func (s *Service) idle(ctx context.Context, r Receive) (batch, error) {
 	}
 	got, err := s.receiving(r, attached, seen.at)
 	if err != nil || got.from == attached.Next {
-		return got, err
+		if err == nil {
+			s.outboxes.know(r.Session, version, attached.Next-1, seen.session)
+		}
+		return got, s.counted(err)
 	}
 	return s.batch(ctx, r)
 }
@@ -178,7 +224,7 @@ func (s *Service) receiving(r Receive, attached session.Attached, now time.Time)
 	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
 	switch {
 	case r.Epoch != nil && *r.Epoch < attached.Epoch:
-		return got, s.superseded(false)
+		return got, superseded(false)
 	case r.Epoch != nil && *r.Epoch > attached.Epoch:
 		return got, refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
 	}
@@ -188,7 +234,7 @@ func (s *Service) receiving(r Receive, attached session.Attached, now time.Time)
 			return got, refuse(SessionStateMismatch, "%v", err)
 		}
 		if *r.Ack < got.from {
-			return got, s.superseded(true)
+			return got, superseded(true)
 		}
 		got.from = *r.Ack
 	}
@@ -202,8 +248,15 @@ func (s *Service) receiving(r Receive, attached session.Attached, now time.Time)
 	return got, nil
 }
 
-func (s *Service) superseded(again bool) *Failure {
-	s.stats.Superseded.Add(1)
+// counted counts a receive that makes way for another.
+func (s *Service) counted(err error) error {
+	if f, is := errors.AsType[*Failure](err); is && f.Code == Superseded {
+		s.stats.Superseded.Add(1)
+	}
+	return err
+}
+
+func superseded(again bool) *Failure {
 	f := refuse(Superseded, "a newer handshake of this session took over; this receiver is to stop")
 	if again {
 		f = refuse(Superseded, "another receive of this session came later, or had acknowledged more; ask again in a moment if this is the one that goes on")

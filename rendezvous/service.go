@@ -105,11 +105,14 @@ type Service struct {
 	clients clients
 	glances glances
 	holds   holds
-	arrived arrivals
-	health  health
-	pruner  pruner
-	census  census
-	stats   Stats
+
+	logs     logs
+	outboxes outboxes
+	arrived  arrivals
+	health   health
+	pruner   pruner
+	census   census
+	stats    Stats
 
 	draining   atomic.Bool
 	spareUntil atomic.Int64 // unix milliseconds: see session.Timing

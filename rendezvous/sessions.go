@@ -136,7 +136,7 @@ func (t *turn) shake(h Handshake, minted Side) (Welcome, error) {
 		if err := t.bury(old, t.closing(old, session.Replaced)); err != nil {
 			return Welcome{}, err
 		}
-		t.wake(Topic{Session: old.Key})
+		t.stir(old.Key)
 		return t.start(h, fresh)
 	case session.Start:
 		fresh.Used = d.TakesOver
@@ -217,7 +217,7 @@ func (t *turn) resume(h Handshake, stored Session, from session.Seq) (Welcome, e
 	if err := t.Acknowledge(Ack{stored.Key, stored.Epoch, from}); err != nil {
 		return Welcome{}, err
 	}
-	t.wake(Topic{Session: stored.Key})
+	t.stir(stored.Key)
 	return t.welcome(h, stored, true), nil
 }
 
@@ -249,6 +249,7 @@ func (t *turn) start(h Handshake, fresh Session) (Welcome, error) {
 		if err := t.bury(expired, t.closing(expired, session.Expired)); err != nil {
 			return Welcome{}, err
 		}
+		t.stir(expired.Key)
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return Welcome{}, err

@@ -99,7 +99,8 @@ type OutboxTx interface {
 	Unsubscribe(session.Key, MailboxKey) error
 	// Subscribers are the sessions subscribed to a mailbox, in the order of their keys.
 	Subscribers(MailboxKey) ([]Subscriber, error)
-	// Send appends a frame to a session's outbox: encode gives its bytes once its number is known.
+	// Send appends a frame to a session's outbox. encode gives its bytes for a number, and may be
+	// asked for more than one; the number stands in them once, in decimal digits.
 	Send(k session.Key, encode func(session.Seq) []byte) (Backlog, error)
 	// Frames are the frames from from on, at most count, and at most size bytes but at least one.
 	Frames(k session.Key, from session.Seq, count int, size int64) ([][]byte, error)
@@ -123,8 +124,8 @@ type MailboxTx interface {
 	MailboxesOf(AppID, Side) ([]Mailbox, error)
 	// CountMailboxesOf counts those mailboxes.
 	CountMailboxesOf(AppID, Side) (int, error)
-	// Append stores a message and what it changed of its mailbox, as [Mailbox.Appended] gave it.
-	Append(Mailbox, Message) error
+	// Append stores messages, at least one, and what they changed of their mailbox, as [Mailbox.Appended] gave it.
+	Append(Mailbox, ...Message) error
 	// Messages are those after a position, oldest first, at most count, and at most
 	// size bytes of bodies but at least one.
 	Messages(k MailboxKey, after Position, count int, size int64) ([]Message, error)

@@ -18,6 +18,7 @@ type Stream struct {
 	ctx   context.Context // the caller's
 	seat  context.Context // ends with ctx, or when another receive takes the seat
 	stand func()
+	letGo func() // of what is remembered
 	ask   Receive
 	every time.Duration // between two heartbeats
 	beat  time.Time     // when the next one is due
@@ -34,6 +35,17 @@ func (s *Service) Stream(ctx context.Context, r Receive) (*Stream, Received, err
 	if s.draining.Load() {
 		return nil, Received{}, draining()
 	}
+	letGo := s.outboxes.follow(r.Session)
+	st, got, err := s.begin(ctx, r)
+	if err != nil {
+		letGo()
+		return nil, Received{}, err
+	}
+	st.letGo = letGo
+	return st, got, nil
+}
+
+func (s *Service) begin(ctx context.Context, r Receive) (*Stream, Received, error) {
 	got, err := s.batch(ctx, r)
 	if err != nil {
 		if got.authentic {
@@ -43,7 +55,7 @@ func (s *Service) Stream(ctx context.Context, r Receive) (*Stream, Received, err
 	}
 	s.clients.saw(r.Session, s.now(), got.grace)
 	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
-		return nil, Received{}, s.superseded(true)
+		return nil, Received{}, s.counted(superseded(true))
 	}
 	if s.clients.full(r.Session, got.full) {
 		return nil, Received{}, s.windowFull()
@@ -64,6 +76,7 @@ func (s *Service) Stream(ctx context.Context, r Receive) (*Stream, Received, err
 // Close gives the seat back.
 func (st *Stream) Close() {
 	st.stand()
+	st.letGo()
 	st.s.stats.Streams.Add(-1)
 }
 
@@ -97,7 +110,12 @@ func (st *Stream) Next() (got Received, beat bool, err error) {
 
 // look reads once, and moves on behind what it hands out.
 func (st *Stream) look() (Received, bool, error) {
-	got, err := st.s.batch(st.seat, st.ask)
+	beat := !time.Now().Before(st.beat)
+	look := st.s.look
+	if beat {
+		look = st.s.batch
+	}
+	got, err := look(st.seat, st.ask)
 	if err != nil {
 		return Received{}, false, st.why(err)
 	}
@@ -105,7 +123,6 @@ func (st *Stream) look() (Received, bool, error) {
 		return Received{}, false, st.s.windowFull()
 	}
 	got.NextWait = st.every
-	beat := !time.Now().Before(st.beat)
 	if beat {
 		st.beat = time.Now().Add(st.every)
 		st.s.stats.Heartbeats.Add(1)
@@ -128,5 +145,5 @@ func (st *Stream) why(err error) error {
 	if _, refused := errors.AsType[*Failure](err); refused {
 		return err
 	}
-	return st.s.superseded(true)
+	return st.s.counted(superseded(true))
 }

@@ -16,6 +16,7 @@ type turn struct {
 	s           *Service
 	now         time.Time
 	me          *Session // who acts; nil when it is no session
+	loaded      Session  // the same, as it is stored
 	wasDetached bool     // before it acted
 	posts       []post
 	endings     []ending
@@ -50,6 +51,7 @@ func (t *turn) attach(k session.Key) (session.Attached, error) {
 	if err != nil {
 		return attached, err
 	}
+	t.loaded = stored
 	stored.Record = attached.Record()
 	t.me, t.wasDetached = &stored, wasDetached
 	return attached, nil
@@ -82,20 +84,29 @@ func ended(c session.Closed) *Failure {
 	return f
 }
 
-// publish sends a frame to every session subscribed to the mailbox, except the
+// publish sends frames to every session subscribed to the mailbox, except the
 // one that acts: its reply tells it. Who follows the mailbox's log is woken.
-func (t *turn) publish(m Mailbox, f Frame) error {
+func (t *turn) publish(m Mailbox, frames ...Frame) error {
 	subscribers, err := t.Subscribers(m.Key)
 	if err != nil {
 		return err
 	}
 	for _, sub := range subscribers {
-		if t.me == nil || sub.Key != t.me.Key {
+		if t.me != nil && sub.Key == t.me.Key {
+			continue
+		}
+		for _, f := range frames {
 			t.posts = append(t.posts, post{sub.Key, m.ID, f})
 		}
 	}
 	t.wake(Topic{Mailbox: m.Key})
 	return nil
+}
+
+// stir wakes who receives for a session of which something else has changed than its frames.
+func (t *turn) stir(k session.Key) {
+	t.AfterCommit(func() { t.s.outboxes.forget(k) })
+	t.wake(Topic{Session: k})
 }
 
 func (t *turn) wake(topic Topic) {
@@ -116,14 +127,23 @@ func (t *turn) end(of session.Key, why session.Reason) {
 func (t *turn) deliver() error {
 	slices.SortStableFunc(t.posts, func(a, b post) int { return bytes.Compare(a.to[:], b.to[:]) })
 	for _, p := range t.posts {
-		backlog, err := t.Send(p.to, func(n session.Seq) []byte { return Encode(p.frame, p.of, n) })
+		var one sent
+		backlog, err := t.Send(p.to, func(n session.Seq) []byte {
+			one = sent{n, Encode(p.frame, p.of, n)}
+			return one.payload
+		})
 		if errors.Is(err, ErrNotFound) {
 			continue // it was removed since its subscription was read
 		}
 		if err != nil {
 			return err
 		}
-		t.wake(Topic{Session: p.to})
+		if over(backlog, t.s.Config.Limits, 1) {
+			t.stir(p.to) // its receiver is to find out
+		} else {
+			t.AfterCommit(func() { t.s.outboxes.put(p.to, one) })
+			t.wake(Topic{Session: p.to})
+		}
 		if over(backlog, t.s.Config.Limits, 2) {
 			t.end(p.to, session.Overflow)
 		}
@@ -139,7 +159,7 @@ func (t *turn) deliver() error {
 		if err := t.bury(stored, t.closing(stored, e.why)); err != nil {
 			return err
 		}
-		t.wake(Topic{Session: e.of})
+		t.stir(e.of)
 	}
 	if len(t.topics) > 0 {
 		t.AfterCommit(func() { t.s.announce(t.topics) })

@@ -20,9 +20,17 @@ func (s *Service) announce(topics []Topic) {
 // Wake has those look again who wait here for topics of which another process had news.
 func (s *Service) Wake(topics []Topic) {
 	s.stats.Heard.Add(int64(len(topics)))
+	for _, topic := range topics {
+		s.logs.forget(topic.Mailbox)
+		s.outboxes.forget(topic.Session)
+	}
 	s.hub.Wake(topics...)
 }
 
 // WakeIf is [Service.Wake] for whatever topics news is true of: all of them, when
 // news from other processes may have been missed.
-func (s *Service) WakeIf(news func(Topic) bool) { s.hub.WakeIf(news) }
+func (s *Service) WakeIf(news func(Topic) bool) {
+	s.logs.forgetAll()
+	s.outboxes.forgetAll()
+	s.hub.WakeIf(news)
+}

@@ -6,25 +6,30 @@ import (
 	"restante/rendezvous"
 )
 
-// Append stores a message and what it changed of its mailbox. Positions are dense: only the
-// next one is taken.
-func (t *tx) Append(b rendezvous.Mailbox, m rendezvous.Message) (err error) {
-	defer doing(&err, "adding message %d to mailbox %d", m.Position, b.Key)
+// Append stores messages and what they changed of their mailbox. Positions are dense: only the
+// next ones are taken.
+func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
+	first, last := messages[0].Position, messages[len(messages)-1].Position
+	defer doing(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
 	n, err := t.exec(`
 		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?
 		WHERE key = ? AND last_position + 1 = ?`,
-		toMillis(b.Updated), toMillis(b.StaleAt), m.Position, b.Bytes, b.Key, m.Position)
+		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
 	if err == nil && n == 0 {
 		err = errors.New("it is not the next position")
 	}
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`
-		INSERT INTO messages (mailbox, position, side, phase, body, id, received)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		b.Key, m.Position, m.Side, m.Phase, blob(m.Body), m.ID, toMillis(m.Received))
-	return err
+	for _, m := range messages {
+		if _, err = t.exec(`
+			INSERT INTO messages (mailbox, position, side, phase, body, id, received)
+			VALUES (?, ?, ?, ?, ?, ?, ?)`,
+			b.Key, m.Position, m.Side, m.Phase, blob(m.Body), m.ID, toMillis(m.Received)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Messages are those after a position, oldest first.

@@ -44,7 +44,7 @@ func TestReplicasPruneTogether(t *testing.T) {
 	adds := func(until func() bool) (took []time.Duration) {
 		for i := 0; !until(); i++ {
 			began := time.Now()
-			if err := replicas[i%2].AddFor(t.Context(), peer, "alive", rendezvous.Draft{Phase: "p", Body: strings.Repeat("ab", 128)}); err != nil {
+			if _, err := replicas[i%2].AddFor(t.Context(), peer, "alive", []rendezvous.Draft{{Phase: "p", Body: strings.Repeat("ab", 128)}}); err != nil {
 				t.Error(err)
 				return took
 			}
