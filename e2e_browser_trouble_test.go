@@ -1,13 +1,16 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -148,22 +151,38 @@ func TestBrowserTrouble(t *testing.T) {
 				t.Errorf("only %d answers broke off", w.broken.Load())
 			}
 
-			n.set("cut")
-			k.say(20)
-			p.until(5*time.Second, "page.state() !== 'connected'")
-			if err := pause(t.Context(), offlineFor()); err != nil {
-				t.Fatal(err)
+			away := func() {
+				t.Helper()
+				n.set("cut")
+				k.say(20)
+				p.until(5*time.Second, "page.state() !== 'connected'")
+				if err := pause(t.Context(), offlineFor()); err != nil {
+					t.Fatal(err)
+				}
+				k.say(20)
 			}
-			k.say(20)
+			away()
 			n.set("")
-			heard("offline for a while", 20*time.Second)
+			// Nobody tells the page that the network is back, so it finds out when it next tries.
+			heard("the network away for a while", longestDelay+10*time.Second)
+
+			online(p, false)
+			look[bool](p, "(page.random = Math.random, Math.random = () => 0.99, true)") // it waits as long as it ever does
+			away()
+			const left = "page.session.state.value.until - Date.now()"
+			p.until(2*longestDelay, left+" > "+itoa(int(offlineFor().Milliseconds()/3)))
+			would := look[float64](p, left)
+			n.set("")
+			online(p, true)
+			heard(fmt.Sprintf("offline for a while, and it would have waited for another %.0f ms", would), 5*time.Second)
+			look[bool](p, "(Math.random = page.random, true)")
 
 			n.set("silent")
 			k.say(20)
 			// It is noticed within clientTimeoutMs, which is 2.4 s here.
 			p.until(5*time.Second, "page.state() !== 'connected'")
 			n.set("")
-			heard("a server that went silent", 30*time.Second)
+			heard("a server that went silent", longestDelay+10*time.Second)
 
 			lifecycle(p, "frozen")
 			k.say(20)
@@ -171,13 +190,13 @@ func TestBrowserTrouble(t *testing.T) {
 				t.Fatal(err)
 			}
 			lifecycle(p, "active")
-			heard("the page frozen", 20*time.Second)
+			heard("the page frozen", longestDelay+10*time.Second)
 
 			s.kill()
 			s.start()
 			s.ready()
 			k.say(20)
-			heard("the server killed", 20*time.Second)
+			heard("the server killed", longestDelay+10*time.Second)
 
 			if err := chromedp.Do(p.ctx, chromedp.Reload()); err != nil {
 				t.Fatal(err)
@@ -245,6 +264,19 @@ func lifecycle(p *tab, state string) {
 		p.b.t.Fatal(err)
 	}
 }
+
+// online has the browser believe that it is, and tell its page. What it sends and is sent it leaves alone.
+func online(p *tab, is bool) {
+	p.b.t.Helper()
+	state := network.OverrideNetworkStateParams{Offline: !is, DownloadThroughput: -1, UploadThroughput: -1}
+	if _, err := chromedp.Call(p.ctx, network.OverrideNetworkState, state); err != nil {
+		p.b.t.Fatal(err)
+	}
+	p.until(5*time.Second, "navigator.onLine === "+strconv.FormatBool(is))
+}
+
+// longestDelay is what the client waits at most before it tries again.
+const longestDelay = 32 * time.Second
 
 // offlineFor is how long a page is offline: half a minute in the nightly form.
 func offlineFor() time.Duration {

@@ -70,7 +70,7 @@ export class Session {
   readonly #http: Http;
   readonly #store: Store;
   readonly #commands: Commands;
-  readonly #budget = new Budget();
+  #budget = new Budget();
   readonly #tab: Tab;
   readonly #transport = new Subject<Transport>('poll');
   #memory = new Memory();
@@ -349,6 +349,7 @@ export class Session {
     if (event.type === 'pageshow') this.#resume();
     if (event.type === 'online') {
       this.#memory = new Memory();
+      this.#budget = new Budget(); // what failed says nothing of this network
       this.#interrupt(); // it was another network that the connection was made over
     }
     const state = this.#state.value;

@@ -517,6 +517,18 @@ describe('a page', () => {
     assert.equal(await world.clock.until('it is back', () => a.state.value.name === 'connected'), 0);
   });
 
+  test('that comes online before its network does tries again soon', async () => {
+    const { world, ada, a } = await met();
+    ada.network.down = true;
+    ada.network.cut();
+    await world.clock.pass(120_000);
+    ada.page.tell('online');
+    await world.clock.pass(100);
+    ada.network.down = false;
+    const took = await world.clock.until('it is back', () => a.state.value.name === 'connected');
+    assert.ok(took <= 600, `it took ${took} ms`); // 150 + 300 ms, and what is on its way
+  });
+
   for (const crash of [false, true]) {
     test(`that is loaded again${crash ? ' after a crash' : ''} resumes its session, and its mailboxes`, async () => {
       const { world, ada, bob, a, ours, theirs } = await met();
