@@ -140,7 +140,9 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 			if err := c.send(message("heartbeat", heartbeat(got))); err != nil {
 				return err
 			}
-			c.ping()
+			if err := c.ping(); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -150,8 +150,7 @@ func (c *wire) listen(heard func()) {
 	c.conn.SetPingHandler(func(payload string) error {
 		c.alive()
 		heard()
-		_ = c.conn.WriteControl(websocket.PongMessage, []byte(payload), time.Now().Add(closingTime)) // a peer that is gone is noticed by reading
-		return nil
+		return c.control(websocket.PongMessage, []byte(payload))
 	})
 }
 
@@ -169,9 +168,7 @@ func (c *wire) read() ([]byte, error) {
 }
 
 // ping asks the peer for a sign of life.
-func (c *wire) ping() {
-	_ = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(closingTime)) // see alive
-}
+func (c *wire) ping() error { return c.control(websocket.PingMessage, nil) }
 
 // alive puts off the moment at which the peer counts as dead.
 func (c *wire) alive() { c.readUntil(time.Now().Add(c.patience), false) }
@@ -205,18 +202,38 @@ func (c *wire) hold(message []byte) {
 	c.held = append(c.held, message)
 }
 
-// send writes messages, and those that were held before them. A peer that does not read is cut: its mailbox keeps
+// send writes messages in one go, and before them those that were held.
+func (c *wire) send(messages ...[]byte) error {
+	return c.write(func(time.Time) error {
+		messages := append(c.held, messages...)
+		c.held = nil
+		if len(messages) == 0 {
+			return nil
+		}
+		var err error
+		c.conn.below.gather()
+		for _, message := range messages {
+			err = errors.Join(err, c.conn.WriteMessage(websocket.TextMessage, message))
+		}
+		return errors.Join(err, c.conn.below.release(c.server.Limits.WriteTime))
+	})
+}
+
+// control writes a control frame. It may take as long as any other: one that does not go breaks the socket.
+func (c *wire) control(kind int, payload []byte) error {
+	return c.write(func(deadline time.Time) error { return c.conn.WriteControl(kind, payload, deadline) })
+}
+
+// write has its turn at writing. A peer that does not read is cut: its mailbox keeps
 // what it missed. One that has left may have said something before, its close above all, so
 // what it sent is still read, and answered to nobody.
-func (c *wire) send(messages ...[]byte) error {
+func (c *wire) write(one func(deadline time.Time) error) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	held := c.held
-	c.held = nil
-	if c.gone || len(held)+len(messages) == 0 {
+	if c.gone {
 		return nil
 	}
-	err := c.write(held, messages)
+	err := one(time.Now().Add(c.server.Limits.WriteTime))
 	var network net.Error
 	switch {
 	case err == nil:
@@ -232,16 +249,4 @@ func (c *wire) send(messages ...[]byte) error {
 	c.gone = true
 	c.part(closingTime)
 	return nil
-}
-
-// write writes messages in one go; writing is held.
-func (c *wire) write(several ...[][]byte) error {
-	c.conn.below.gather()
-	var err error
-	for _, messages := range several {
-		for _, message := range messages {
-			err = errors.Join(err, c.conn.WriteMessage(websocket.TextMessage, message))
-		}
-	}
-	return errors.Join(err, c.conn.below.release(c.server.Limits.WriteTime))
 }

@@ -1,0 +1,190 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/handlers"
+	"restante/rendezvous"
+)
+
+// A session's socket is cut as soon as a write has not moved for as long as it may: not
+// before, so that who reads slowly is served, and not after, whatever else happens on it.
+func TestSlowReaderOfASocketIsCut(t *testing.T) {
+	for what, tt := range map[string]struct {
+		happens func(a *wsline, b *client)
+		beats   bool // it begins with the next heartbeat
+	}{
+		"when a frame does not go":     {func(_ *wsline, b *client) { b.add("m", "p", "x").want(http.StatusCreated) }, false},
+		"when a reply does not go":     {func(a *wsline, _ *client) { a.say(`{"method": "GET", "path": "/v1/nameplates"}`) }, false},
+		"when a pong does not go":      {func(a *wsline, _ *client) { a.ping() }, false},
+		"when a heartbeat does not go": {func(*wsline, *client) {}, true},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, setup{piped: true})
+				a, b := talk(t, w)
+				limit := 10 * time.Second
+				if every := a.shake(1, 0).want(http.StatusOK).number("nextWaitMs"); tt.beats {
+					limit += time.Duration(every) * time.Millisecond
+				}
+				l, c := a.connects(""), b.connects("")
+				l.hear("heartbeat")
+				c.hear("heartbeat")
+				go func() { // b reads, and is to notice nothing
+					for {
+						if _, _, err := c.conn.ReadMessage(); err != nil {
+							return
+						}
+					}
+				}()
+				began := time.Now()
+				tt.happens(l, b)
+				pass(limit - time.Millisecond)
+				if n := w.service.Stats().Streams.Load(); n != 2 {
+					t.Fatalf("after %v, %d sockets are open", time.Since(began), n)
+				}
+				pass(2 * time.Millisecond)
+				if n := w.service.Stats().Streams.Load(); n != 1 {
+					t.Fatalf("after %v, %d sockets are open", time.Since(began), n)
+				}
+				if logged := w.logs.String(); strings.Count(logged, `"cut a socket"`) != 1 || !strings.Contains(logged, "the peer does not read") {
+					t.Errorf("the log does not say why:\n%s", logged)
+				}
+				b.add("m", "p", "y").want(http.StatusCreated)
+				_ = l.conn.Close()
+				_ = c.conn.Close()
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// ping asks the server for a pong.
+func (l *wsline) ping() {
+	l.Helper()
+	if err := l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience)); err != nil {
+		l.Fatal(err)
+	}
+}
+
+func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true, config: func(c *rendezvous.Config) { c.HeartbeatInterval = 15 * time.Second }})
+		a, b := talk(t, w)
+		l := a.connects("")
+		for range 100 {
+			b.add("m", "p", "x").want(http.StatusCreated)
+		}
+		for seq, beats := 0, 0; seq <= 100 || beats < 10; pass(9 * time.Second) { // between what it reads: less than the ten that it may take
+			_, raw, err := l.conn.ReadMessage()
+			if err != nil {
+				t.Fatalf("it is cut after %d frames and %d heartbeats: %v", seq, beats, err)
+			}
+			switch {
+			case strings.HasPrefix(string(raw), fmt.Sprintf(`{"frame":{"seq":%d,`, seq)):
+				seq++
+				l.say(fmt.Sprintf(`{"ack": %d}`, seq)) // which shows that it is there: there is no ping among so many frames
+			case strings.HasPrefix(string(raw), `{"heartbeat":`):
+				beats++
+			default:
+				t.Fatalf("after %d frames comes %s", seq, raw)
+			}
+		}
+		_ = l.conn.Close()
+		synctest.Wait()
+	})
+}
+
+// TestSocketThatStopsReading is one over TCP, for which systems keep some of what it does not read.
+// It costs the server no memory and its peer no time, and when it comes back it finds all that it missed.
+func TestSocketThatStopsReading(t *testing.T) {
+	const messages = 900
+	w := start(t, setup{limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
+	a, b := talk(t, w)
+	slow := a.connects(`, "epoch": 1`)
+	if err := slow.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+		t.Fatal(err)
+	}
+	slow.hear("heartbeat") // and from now on it reads nothing
+	fast, publisher := b.connects(""), w.begin(t, "app", "c").connects("")
+	fast.hear("heartbeat")
+	publisher.hear("heartbeat")
+
+	body := strings.Repeat("ab", 8000)
+	before, most := heap(), uint64(0)
+	var worst time.Duration
+	for i := range messages {
+		began := time.Now()
+		fast.say(fmt.Sprintf(`{"method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "%d", "body": %q}}`, i, body))
+		if got := fast.hear("reply"); !strings.Contains(got, `"status":201`) {
+			t.Fatal(got)
+		}
+		worst = max(worst, time.Since(began))
+		if i%100 == 0 {
+			most = max(most, heap())
+			publisher.say(`{"method": "GET", "path": "/v1/nameplates"}`)
+			publisher.hear("reply")
+		}
+	}
+	if !eventually(t, func() bool { return strings.Contains(w.logs.String(), "the peer does not read") }) {
+		t.Error("it was not cut, or the log does not say why")
+	}
+	if grown := int64(most) - int64(before); grown > 8<<20 {
+		t.Errorf("the heap grew by %d bytes", grown)
+	}
+	if worst > 5*time.Second {
+		t.Errorf("its peer waited for %v", worst)
+	}
+	a.shake(0, 0).want(http.StatusOK)
+	back := a.connects(`, "epoch": 2, "ack": 1`)
+	back.hear("heartbeat")
+	for i := range messages {
+		_, raw, err := back.conn.ReadMessage()
+		if want := fmt.Sprintf(`{"frame":{"seq":%d,"type":"message","mailbox":"m","position":%d,`, i+1, i+1); err != nil || !strings.HasPrefix(string(raw), want) {
+			t.Fatalf("message %d is %.200s (%v)", i, raw, err)
+		}
+	}
+	t.Logf("the heap grew by %d KiB at most, the peer waited %v at most", (int64(most)-int64(before))>>10, worst.Round(time.Millisecond))
+}
+
+// A socket is of the handshake that it names. One of an older one ends, and for good.
+func TestSocketOfAnOlderEpochIsSuperseded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, setup{piped: true})
+		a, b := talk(t, w)
+		first := a.connects(`, "epoch": 1`)
+		first.hear("heartbeat")
+		first.frame(0)
+		unnamed := a.connects("") // of the current one, within which the later wins
+		unnamed.hear("heartbeat")
+		first.ends("SUPERSEDED", "slow_down", 4409)
+		unnamed.frame(0)
+
+		a.shake(1, 0).want(http.StatusOK)
+		unnamed.ends("SUPERSEDED", "stop", 4409)
+		second := a.connects(`, "epoch": 2`)
+		second.hear("heartbeat")
+		late := a.connects(`, "epoch": 1, "ack": 1`)
+		late.ends("SUPERSEDED", "stop", 4409) // and it does not get in the way
+		b.add("m", "p", "x").want(http.StatusCreated)
+		second.frame(1)
+		second.say(`{"method": "GET", "path": "/v1/session"}`)
+		second.hear("reply")
+
+		// A long-poll of a newer handshake ends it just the same.
+		a.shake(2, 0).want(http.StatusOK)
+		second.ends("SUPERSEDED", "stop", 4409)
+		for _, l := range []*wsline{first, unnamed, second, late} {
+			_ = l.conn.Close()
+		}
+		synctest.Wait()
+	})
+}
