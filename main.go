@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"os"
 	"os/signal"
 	"path"
@@ -182,8 +181,8 @@ func (c *Config) validate() error {
 		return errors.New("--database-connections must be at least 1")
 	}
 	for _, origin := range c.CORSOrigins {
-		if !isOrigin(origin) {
-			return fmt.Errorf("--cors-origins %q is not an origin; give a scheme and a host, such as https://app.example, or *", origin)
+		if err := checkOrigin(origin); err != nil {
+			return fmt.Errorf("--cors-origins %q: %w", origin, err)
 		}
 	}
 	for _, pattern := range c.RejectClient {
@@ -192,16 +191,6 @@ func (c *Config) validate() error {
 		}
 	}
 	return nil
-}
-
-// isOrigin tells whether a browser may come from there: a scheme, a host, maybe a
-// port, and nothing else; or from a pattern of such, with one *.
-func isOrigin(origin string) bool {
-	if origin == "*" {
-		return true
-	}
-	u, err := url.Parse(strings.Replace(origin, "*", "any", 1))
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && !strings.Contains(u.Host, "*") && u.Scheme+"://"+u.Host == strings.Replace(origin, "*", "any", 1)
 }
 
 func (c *Config) logger(to *os.File) *slog.Logger {

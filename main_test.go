@@ -154,6 +154,7 @@ func TestValidate(t *testing.T) {
 		"a rate without a burst": {func(c *Config) { c.RequestBurst = 0 }, "--request-burst"},
 		"no messages at all":     {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
 		"another database":       {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
+		"an origin with a path":  {func(c *Config) { c.CORSOrigins = []string{"*", "https://app.example/"} }, `--cors-origins "https://app.example/": an origin has no path`},
 		"a pattern that is none": {func(c *Config) { c.RejectClient = []string{"[", "x"} }, `"["`},
 	}
 	for name, tt := range tests {

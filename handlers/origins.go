@@ -34,9 +34,12 @@ func (s *Server) sameOrigin(r *http.Request) bool {
 	if len(origins) == 0 {
 		return true
 	}
+	if len(origins) > 1 {
+		return false // no browser says so
+	}
 	if s.origins != nil && s.origins.OriginAllowed(r) {
 		return true
 	}
 	origin, err := url.Parse(origins[0])
-	return err == nil && len(origins) == 1 && strings.EqualFold(origin.Host, r.Host)
+	return err == nil && strings.EqualFold(origin.Host, r.Host)
 }

@@ -326,3 +326,39 @@ func TestCrossOrigin(t *testing.T) {
 		t.Errorf("%v", h)
 	}
 }
+
+// A socket obeys the same list of origins: browsers ask nobody before they open one.
+func TestSocketsOfOtherOrigins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		allowed []string
+		status  map[string]int // by the Origin that a page sends
+	}{
+		"none are allowed": {nil, map[string]int{"https://app.example": 403, "http://restante.test": 101}},
+		"some are": {[]string{"https://app.example", "https://*.many.example", "http://localhost:*"}, map[string]int{
+			"https://app.example": 101, "https://one.many.example": 101, "https://a.b.many.example": 101, "http://restante.test": 101, "http://localhost:5173": 101,
+			"http://app.example": 403, "https://app.example:444": 403, "https://app.example.evil.example": 403, "https://evilmany.example": 403, "https://many.example": 403,
+			"https://localhost:5173": 403, "null": 403, "": 403, "https://restante.test.evil.example": 403,
+		}},
+		"all are": {[]string{"*"}, map[string]int{"https://app.example": 101, "null": 101}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, setup{origins: tt.allowed})
+			for origin, status := range tt.status {
+				l, got := w.upgrade(t, http.Header{"Origin": {origin}})
+				if got != status {
+					t.Errorf("Origin %q: %d, want %d", origin, got, status)
+				}
+				if l != nil {
+					_ = l.conn.Close()
+					continue
+				}
+				w.nobody(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket", "Origin: "+origin).
+					refused(http.StatusForbidden, "REJECTED_BY_CUSTOM_HANDLER")
+			}
+		})
+	}
+	w := start(t, setup{origins: []string{"https://app.example"}})
+	if l, got := w.upgrade(t, http.Header{"Origin": {"https://app.example", "https://evil.example"}}); l != nil || got != http.StatusForbidden {
+		t.Errorf("of two origins, one of which is not allowed: %d", got)
+	}
+}
