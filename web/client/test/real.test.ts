@@ -81,6 +81,24 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
     assert.ok(kills >= 1, 'it was not killed while they talked');
   });
 
+  test('stopped and started again, it loses and repeats nothing, and they are back at once', { timeout: 60_000 }, async () => {
+    const { a, b, ours, theirs } = await meet(transport);
+    await talk(5, ours, theirs);
+    const talking = talk(200, ours, theirs);
+    await pause(50);
+    assert.equal(await server.stop(), 0);
+    const gone = Date.now();
+    await server.restart();
+    const up = Date.now();
+    const back = (session: Session) =>
+      new Promise<void>((resolve) => session.state.subscribe(({ name }) => name === 'connected' && resolve()));
+    await Promise.all([back(a), back(b)]);
+    const waited = Date.now() - up;
+    await talking;
+    // A server that is stopping asks to be left alone for a second. Apart from that, who has waited for a while waits that long again at most.
+    assert.ok(waited < 2 * (up - gone) + 3000, `they were back ${waited} ms after the server, which was away for ${up - gone} ms`);
+  });
+
   if (transport === 'socket' || transport === 'auto') test('sockets cut again and again, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
     let cuts = 0;
     Socket = class extends WebSocket {

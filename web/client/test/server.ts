@@ -34,9 +34,18 @@ export class Server {
 
   /** kill -9. */
   async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** As an operator stops it: it tells all its clients, and answers what is under way. Answers its exit code. */
+  async stop(): Promise<unknown> {
+    return this.#end('SIGTERM');
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<unknown> {
     const dead = new Promise((resolve) => this.#process?.once('exit', resolve));
-    this.#process?.kill('SIGKILL');
-    await dead;
+    this.#process?.kill(signal);
+    return dead;
   }
 
   async restart(): Promise<void> {
