@@ -282,8 +282,10 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	silent := newStrangers()
 	server := &http.Server{
 		Handler:           door.Handler(),
+		ConnState:         silent.watch,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    limits.HeaderSize,
@@ -324,6 +326,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		time.Sleep(c.Drain) // while it answers that it is not ready, so that a load balancer sends everyone elsewhere
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain+10*time.Second)
 		defer cancel()
+		silent.leave()
 		err = server.Shutdown(patience)
 		door.Wait(patience) // for the sockets, which are not the server's any more
 		if err != nil {
