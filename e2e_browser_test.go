@@ -26,6 +26,7 @@ const heard = JSON.parse(sessionStorage.getItem('heard') ?? '[]');
 const page = window.page = { heard, ticks: [], late: [], loaded: performance.now(), shown: 0, restored: 0, wrong: '' };
 setInterval(() => page.ticks.push(performance.now()), 100);
 addEventListener('pageshow', (event) => { page.shown++; if (event.persisted) page.restored++; });
+for (const name of asked.getAll('deaf')) addEventListener(name, (event) => event.stopImmediatePropagation()); // the client does not hear it
 try {
   const session = page.session = await connect({ appId: 'example.org/browser', transport: asked.get('transport') });
   page.state = () => session.state.value.name;
