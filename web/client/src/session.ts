@@ -12,7 +12,7 @@ import { platform, type Platform } from './platform.js';
 import { failure, Lost, LUCK, RestanteError } from './problem.js';
 import { Connected, NoConnection, type State } from './state.js';
 import { tab, type Tab } from './tab.js';
-import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome } from './wire.js';
+import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome, Work } from './wire.js';
 
 /** How a session is begun, or resumed. */
 export interface Options {
@@ -28,6 +28,11 @@ export interface Options {
   name?: string;
   /** How long the server is to wait for a client that went silent, if longer than it does by itself. */
   graceMs?: number;
+  /**
+   * Does the work that a server may ask for before each handshake, and answers with a hashcash stamp. Without it, or
+   * with a wrong one, `PERMISSION_REQUIRED` is the end of the session.
+   */
+  permit?: (work: Work, signal: AbortSignal) => string | Promise<string>;
   /** For the server's operator: who says hello, and anything else. */
   hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
   /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */
@@ -256,7 +261,7 @@ export class Session {
 
   async #shake(signal: AbortSignal): Promise<HandshakeReply> {
     const ledger = this.#ledger;
-    const { hello, graceMs } = this.#options;
+    const { hello, graceMs, permit } = this.#options;
     const handshake: Handshake = {
       protocolVersion: '1',
       sessionId: ledger.sessionId,
@@ -271,9 +276,19 @@ export class Session {
     };
     this.#save(); // before it is sent: a session whose handshake was not answered must not be given up
     this.#http.identify(HANDSHAKE_MS);
-    const { error, body, retryAfterMs } = await this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(handshake));
+    const ask = () => this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(handshake));
+    let answer = await ask();
+    const work = answer.error?.permissionRequired?.hashcash;
+    if (work && permit) {
+      handshake.permission = { method: 'hashcash', stamp: await permit(work, signal) };
+      answer = await ask();
+    }
+    const { error, body, retryAfterMs } = answer;
     this.#retryAfterMs = retryAfterMs;
-    if (error) throw error;
+    if (error) {
+      if (error.permissionRequired) Object.assign(error, { action: 'stop', retriable: false }); // to try again would not help
+      throw error;
+    }
     const reply = body as HandshakeReply;
     this.#http.identify(reply.clientTimeoutMs, ledger.sessionId);
     this.#resumed ||= ledger.epoch > 0 && !this.#welcome;

@@ -267,7 +267,7 @@ export class Tab {
 }
 
 /** As much of a `Storage` as the client uses: its keys are its properties. */
-function storage(items: Map<string, string>, gone: () => boolean): Storage {
+export function storage(items: Map<string, string>, gone = () => false): Storage {
   const methods = {
     getItem: (key: string) => items.get(key) ?? null,
     setItem: (key: string, value: string) => void (gone() || items.set(key, value)),
