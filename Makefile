@@ -93,12 +93,18 @@ contract: .ci/node_modules/.package-lock.json
 	@touch $@
 
 .PHONY: client
-client: web/client/node_modules/.package-lock.json
+client: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json
 	$(STAGE) 'Browser client: types' npm --prefix web/client --silent run check
 	$(STAGE) 'Browser client: tests' npm --prefix web/client --silent test
+	$(STAGE) 'Page: types' npm --prefix web/page --silent run check
+	$(STAGE) 'Page: tests' npm --prefix web/page --silent test
 
 web/client/node_modules/.package-lock.json: web/client/package-lock.json
 	$(STAGE) 'Tools of the browser client' npm --prefix web/client ci --no-audit --no-fund
+	@touch $@
+
+web/page/node_modules/.package-lock.json: web/page/package-lock.json
+	$(STAGE) 'Tools of the page' npm --prefix web/page ci --no-audit --no-fund
 	@touch $@
 
 .PHONY: race
