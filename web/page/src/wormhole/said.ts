@@ -1,0 +1,32 @@
+import { utf8ToBytes } from '@noble/hashes/utils.js';
+
+/** What is said in a numbered phase. Files are announced with `transit`, and offered; we take only messages. */
+export interface Said {
+  offer?: { message?: unknown };
+  answer?: { message_ack?: unknown };
+  error?: unknown;
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function encode(what: object): Uint8Array {
+  return utf8ToBytes(JSON.stringify(what));
+}
+
+/** What was said. What nobody of us says is as if nothing was said. */
+export function decode(bytes: Uint8Array): Said {
+  try {
+    const { offer, answer, error } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>;
+    return {
+      ...(isObject(offer) && { offer }),
+      ...(isObject(answer) && { answer }),
+      ...(error !== undefined && { error }),
+    };
+  } catch {
+    return {};
+  }
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null;
+}

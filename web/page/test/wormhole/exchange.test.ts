@@ -1,0 +1,381 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
+import fc from 'fast-check';
+import { Exchange, type Letter } from '../../src/wormhole/exchange.js';
+import { begin, type Kept } from '../../src/wormhole/keeper.js';
+import { Key } from '../../src/wormhole/key.js';
+import { encode } from '../../src/wormhole/said.js';
+import { Spake2 } from '../../src/wormhole/spake2.js';
+
+const APP = 'example.org/tea';
+
+/** One side, whose page may be loaded again at any time. */
+class Side {
+  kept: Kept;
+  exchange: Exchange;
+  #read = 0;
+
+  constructor(
+    readonly log: Letter[],
+    side: string,
+    code = '7-crossover-clockwork',
+  ) {
+    this.kept = begin(side, { code });
+    this.exchange = new Exchange(APP, this.kept);
+  }
+
+  /** Says what is due, if `most` allows, and hears what is new. Answers whether anything happened. */
+  step(): boolean {
+    const due = this.exchange.post();
+    for (const letter of due) {
+      this.log.push(letter);
+      this.exchange.posted(letter.phase);
+    }
+    const fresh = this.log.slice(this.#read).filter(({ side }) => side !== this.kept.side);
+    this.#read = this.log.length;
+    for (const letter of fresh) this.exchange.hear(letter);
+    return due.length + fresh.length > 0;
+  }
+
+  /** Loads what is kept, and hears the log from its beginning. */
+  reload(kept = JSON.stringify(this.kept)): void {
+    this.kept = JSON.parse(kept) as Kept;
+    this.exchange = new Exchange(APP, this.kept);
+    for (const letter of this.log) this.exchange.hear(letter);
+    this.#read = this.log.length;
+  }
+
+  get standing(): string {
+    return this.exchange.standing.name;
+  }
+
+  heard(): string[] {
+    return this.kept.notes.filter(({ mine }) => !mine).map(({ text }) => text);
+  }
+
+  said(): string[] {
+    return this.kept.notes.filter(({ mine }) => mine).map(({ text, state }) => `${text}: ${state}`);
+  }
+}
+
+function meet(...codes: string[]): [Side, Side] {
+  const log: Letter[] = [];
+  return [new Side(log, 'ada', codes[0]), new Side(log, 'bob', codes[1])];
+}
+
+/** Both go on until nothing happens. */
+function settle(...sides: Side[]): void {
+  while (sides.map((side) => side.step()).some(Boolean));
+}
+
+/** A peer who says what no peer of ours would. */
+function stranger(ada: Side): { say: (phase: string, what: object) => void; raw: (phase: string, body: string) => void } {
+  const spake = new Spake2('7-crossover-clockwork', APP, begin('x', {}).secret);
+  const raw = (phase: string, body: string) => {
+    ada.log.push({ side: 'bob', phase, body });
+    settle(ada);
+  };
+  raw('pake', bytesToHex(encode({ pake_v1: bytesToHex(spake.message), and: 'more' })));
+  const { pake_v1 } = JSON.parse(Buffer.from(ada.log.find(({ side }) => side === 'ada')!.body, 'hex').toString()) as { pake_v1: string };
+  const key = new Key(spake.finish(hexToBytes(pake_v1))!);
+  return { raw, say: (phase, what) => raw(phase, key.seal('bob', phase, encode(what))) };
+}
+
+describe('two sides', () => {
+  test('meet, compare keys, and tell each other notes', () => {
+    const [ada, bob] = meet();
+    ada.exchange.say('before anybody is there');
+    assert.deepEqual(ada.said(), ['before anybody is there: kept']);
+    assert.equal(ada.standing, 'waiting');
+    ada.step();
+    bob.step();
+    assert.equal(bob.standing, 'verifying');
+    settle(ada, bob);
+    assert.deepEqual(ada.exchange.standing, bob.exchange.standing);
+    assert.equal(ada.standing, 'connected');
+    bob.exchange.say('one');
+    bob.exchange.say('two');
+    settle(ada, bob);
+    assert.deepEqual(ada.heard(), ['one', 'two']);
+    assert.deepEqual(bob.heard(), ['before anybody is there']);
+    assert.deepEqual(ada.said(), ['before anybody is there: read']);
+    assert.deepEqual(bob.said(), ['one: read', 'two: read']);
+    assert.deepEqual(
+      ada.log.filter(({ side }) => side === 'ada').map(({ phase }) => phase),
+      ['pake', 'version', '0', '1', '2'],
+    );
+  });
+
+  test('are connected if their codes are equal, and scared if not', () => {
+    const code = fc.constantFrom('7-crossover-clockwork', '7-crossover-timepiece', '8-crossover-clockwork', '7-a\u0308', '7-\u00e4', '7-', '7-A');
+    fc.assert(
+      fc.property(code, code, (one, other) => {
+        const [ada, bob] = meet(one, other);
+        settle(ada, bob);
+        const wanted = one.normalize('NFC') === other.normalize('NFC') ? 'connected' : 'scary';
+        assert.deepEqual([ada.standing, bob.standing], [wanted, wanted]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('lose and repeat nothing, whenever either is loaded again, with what was kept then or before', () => {
+    const step = fc.record({
+      who: fc.boolean(),
+      does: fc.constantFrom('say', 'step', 'step', 'reload', 'reload older'),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const sides = meet();
+        const wanted: [string[], string[]] = [[], []];
+        const older = sides.map(({ kept }) => JSON.stringify(kept));
+        steps.forEach(({ who, does }, n) => {
+          const side = sides[who ? 0 : 1];
+          if (does === 'say') {
+            side.exchange.say(`note ${n}`);
+            wanted[who ? 0 : 1].push(`note ${n}`);
+            // What was kept before it was said does not have it: only what was sent can be found again.
+            older[who ? 0 : 1] = JSON.stringify(side.kept);
+          } else if (does === 'step') side.step();
+          else side.reload(does === 'reload' ? undefined : older[who ? 0 : 1]);
+        });
+        settle(...sides);
+        assert.deepEqual(sides[1].heard(), wanted[0]);
+        assert.deepEqual(sides[0].heard(), wanted[1]);
+        for (const [n, side] of sides.entries()) {
+          assert.deepEqual(side.said(), wanted[n]!.map((text) => `${text}: read`));
+          assert.equal(new Set(side.kept.notes.map(({ id }) => id)).size, side.kept.notes.length);
+          const phases = side.log.filter((letter) => letter.side === side.kept.side).map(({ phase }) => phase);
+          assert.deepEqual(phases, ['pake', 'version', ...phases.slice(2).map((_, n) => String(n))]);
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
+  test('are scared by anything that was tampered with', () => {
+    const change = fc.record({ at: fc.nat(), by: fc.integer({ min: 1, max: 15 }), which: fc.constantFrom('pake', 'version', '0', '1') });
+    fc.assert(
+      fc.property(change, ({ at, by, which }) => {
+        const [ada, bob] = meet();
+        ada.exchange.say('one');
+        ada.exchange.say('two');
+        const tampered = { count: 0 };
+        const push = ada.log.push.bind(ada.log);
+        ada.log.push = (letter) => {
+          if (letter.side === 'ada' && letter.phase === which) {
+            tampered.count++;
+            letter = { ...letter, body: which === 'pake' ? element(letter.body, at, by) : nibble(letter.body, at, by) };
+          }
+          return push(letter);
+        };
+        settle(ada, bob);
+        assert.equal(tampered.count, 1);
+        assert.equal(bob.standing, 'scary');
+        if (which === 'pake' || which === 'version') assert.deepEqual(bob.heard(), []);
+        for (const note of bob.heard()) assert.equal(note, 'one'); // what came before
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('are scared by letters that change places', () => {
+    const [ada, bob] = meet();
+    settle(ada, bob);
+    ada.exchange.say('one');
+    ada.exchange.say('two');
+    const [one, two] = ada.exchange.post();
+    bob.exchange.hear({ ...one!, phase: two!.phase });
+    assert.equal(bob.standing, 'scary');
+  });
+});
+
+/** Changes a hex digit. */
+function nibble(hex: string, at: number, by: number): string {
+  const place = at % hex.length;
+  return hex.slice(0, place) + (parseInt(hex[place]!, 16) ^ by).toString(16) + hex.slice(place + 1);
+}
+
+/** Changes a hex digit of the element in a `pake`. */
+function element(body: string, at: number, by: number): string {
+  const { pake_v1 } = JSON.parse(Buffer.from(body, 'hex').toString()) as { pake_v1: string };
+  return bytesToHex(encode({ pake_v1: nibble(pake_v1, at, by) }));
+}
+
+describe('a side', () => {
+  const met = (): { ada: Side } & ReturnType<typeof stranger> => {
+    const ada = new Side([], 'ada');
+    settle(ada);
+    return { ada, ...stranger(ada) };
+  };
+
+  test('answers a note, and knows which of its own was read', () => {
+    const { ada, say } = met();
+    ada.exchange.say('one');
+    ada.exchange.say('two');
+    say('version', { app_versions: {}, 'can-dilate': ['1'] });
+    assert.deepEqual(ada.said(), ['one: sent', 'two: sent']);
+    say('0', { answer: { message_ack: 'ok' } });
+    say('1', { answer: { message_ack: 'no' } });
+    say('2', { offer: { message: 'three' } });
+    assert.deepEqual(ada.said(), ['one: read', 'two: refused']);
+    assert.deepEqual(ada.heard(), ['three']);
+    assert.deepEqual(ada.kept.said.at(-1), { answer: { message_ack: 'ok' } });
+    assert.equal(ada.log.at(-1)!.phase, '2');
+  });
+
+  test('puts phases in order, and hears each once', () => {
+    const { ada, say, raw } = met();
+    say('1', { offer: { message: 'two' } });
+    assert.equal(ada.standing, 'connected');
+    assert.deepEqual(ada.heard(), []);
+    say('0', { offer: { message: 'one' } });
+    say('0', { offer: { message: 'another' } });
+    raw('1', 'not even hex');
+    assert.deepEqual(ada.heard(), ['one', 'two']);
+    assert.equal(ada.standing, 'connected');
+  });
+
+  test('does not mind what newer clients say', () => {
+    const { ada, say, raw } = met();
+    say('version', {});
+    raw('dilate-0', 'not even hex');
+    raw('00', 'not even hex');
+    raw('1e3', 'not even hex');
+    say('0', { transit: { 'hints-v1': [] } });
+    say('1', [1, 2]);
+    say('2', { offer: 'a text' });
+    say('3', { answer: null, offer: null });
+    say('4', { offer: { message: 'one' }, more: true });
+    assert.equal(ada.standing, 'connected');
+    assert.deepEqual(ada.heard(), ['one']);
+  });
+
+  for (const what of [{ file: { filename: 'holiday.bin', filesize: 1 } }, { directory: { mode: 'zipfile/deflated' } }, { message: 7 }, {}]) {
+    test(`refuses to be offered ${JSON.stringify(what)}`, () => {
+      const { ada, say } = met();
+      ada.exchange.say('one');
+      say('version', {});
+      say('0', { offer: what });
+      assert.equal(ada.standing, 'failed');
+      assert.equal(ada.kept.end?.name === 'failed' && ada.kept.end.problem.code, 'UNSUPPORTED');
+      assert.deepEqual(ada.kept.said.at(-1), { error: 'only text can be received here' });
+      assert.equal(ada.log.at(-1)!.phase, '1');
+      assert.deepEqual(ada.said(), ['one: refused']);
+    });
+  }
+
+  for (const error of ['no space left', '', 7, null]) {
+    test(`ends with the error ${JSON.stringify(error)} of the other side`, () => {
+      const { ada, say } = met();
+      ada.exchange.say('one');
+      say('version', {});
+      say('0', { error });
+      const { end } = ada.kept;
+      assert.ok(end?.name === 'failed' && end.problem.code === 'PEER');
+      assert.equal(end.problem.detail.includes('no space left'), error === 'no space left');
+      assert.deepEqual(ada.said(), ['one: refused']);
+    });
+  }
+
+  test('tells the other side that the codes differ, before it leaves', () => {
+    const [ada, bob] = meet('7-a', '7-b');
+    ada.step();
+    bob.step();
+    bob.step();
+    ada.step(); // hears bob's version, and is scared
+    assert.equal(ada.standing, 'scary');
+    settle(ada, bob);
+    assert.deepEqual(
+      ada.log.filter(({ side }) => side === 'ada').map(({ phase }) => phase),
+      ['pake', 'version'],
+    );
+    assert.equal(bob.standing, 'scary');
+  });
+
+  for (const body of ['', 'zz', '7b7d', bytesToHex(encode({ pake_v1: 7 })), bytesToHex(encode({ pake_v1: '53' })), bytesToHex(encode([]))]) {
+    test(`is scared by the pake ${JSON.stringify(body)}`, () => {
+      const ada = new Side([], 'ada');
+      ada.log.push({ side: 'bob', phase: 'pake', body });
+      settle(ada);
+      assert.equal(ada.standing, 'scary');
+    });
+  }
+
+  test('is scared by its own pake, reflected', () => {
+    const ada = new Side([], 'ada');
+    settle(ada);
+    ada.log.push({ ...ada.log[0]!, side: 'bob' });
+    settle(ada);
+    assert.equal(ada.standing, 'scary');
+  });
+
+  test('is scared by a later phase that cannot be opened, and tells nothing more', () => {
+    const { ada, say, raw } = met();
+    say('version', {});
+    raw('0', '00'.repeat(50));
+    assert.equal(ada.standing, 'scary');
+    ada.exchange.say('too late');
+    say('1', { offer: { message: 'too late' } });
+    assert.deepEqual(ada.said(), ['too late: refused']);
+    assert.deepEqual(ada.heard(), []);
+    assert.ok(!ada.log.some(({ side, phase }) => side === 'ada' && phase === '0'));
+  });
+
+  test('ends if there is a third', () => {
+    const { ada, say } = met();
+    say('version', {});
+    ada.log.push({ side: 'eve', phase: 'pake', body: ada.log[0]!.body });
+    settle(ada);
+    assert.ok(ada.kept.end?.name === 'failed' && ada.kept.end.problem.code === 'CROWDED');
+  });
+
+  test('ends when the other side leaves, and knows what it did not read', () => {
+    const { ada, say } = met();
+    ada.exchange.say('one');
+    ada.exchange.say('two');
+    say('version', {});
+    say('0', { answer: { message_ack: 'ok' } });
+    ada.exchange.left('happy');
+    assert.deepEqual(ada.exchange.standing, { name: 'left', code: '7-crossover-clockwork', mood: 'happy' });
+    assert.deepEqual(ada.said(), ['one: read', 'two: refused']);
+  });
+
+  test('is scared when the other side leaves scared', () => {
+    const { ada } = met();
+    ada.exchange.left('scary');
+    assert.equal(ada.standing, 'scary');
+  });
+
+  test('does not send what the server would not take', () => {
+    const { ada, say } = met();
+    say('version', {});
+    for (const text of ['a'.repeat(32_704), 'a'.repeat(32_705), 'ü'.repeat(16_353), 'one \ud800 half']) ada.exchange.say(text);
+    settle(ada);
+    assert.deepEqual(
+      ada.kept.notes.map(({ state }) => state),
+      ['sent', 'refused', 'refused', 'sent'],
+    );
+    assert.equal(ada.log.at(-2)!.body.length, 64 << 10);
+    assert.equal(ada.log.at(-1)!.phase, '1');
+    assert.equal(ada.kept.notes.at(-1)!.text, 'one \ufffd half');
+  });
+
+  test('finds again in the log what was not kept', () => {
+    const [ada, bob] = meet();
+    settle(ada, bob);
+    const before = JSON.stringify(ada.kept);
+    ada.exchange.say('one');
+    bob.exchange.say('two');
+    settle(ada, bob);
+    ada.reload(before);
+    settle(ada, bob);
+    assert.deepEqual(ada.said(), ['one: read']);
+    assert.deepEqual(ada.heard(), ['two']);
+    assert.equal(ada.log.length, 8);
+    ada.log.push({ side: 'ada', phase: '2', body: '00' }); // by somebody who uses our side
+    ada.reload();
+    assert.equal(ada.kept.said.length, 2);
+  });
+});
