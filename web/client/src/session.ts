@@ -323,7 +323,10 @@ export class Session {
 
   /** Another tab has this session: this one is its copy, and begins one of its own. */
   #restartAsCopy(): void {
-    for (const entry of this.#commands.all) this.#commands.remove(entry);
+    for (const entry of this.#commands.all) {
+      this.#commands.remove(entry);
+      entry.reject(left()); // the other tab does it
+    }
     for (const mailbox of [...this.#mailboxes.values()]) this.drop(mailbox);
     this.#store.clear();
     this.#ledger = begin(this.#platform, this.appId, this.#options.side);

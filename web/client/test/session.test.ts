@@ -616,6 +616,20 @@ describe('a tab that was duplicated', () => {
     assert.equal((await copy.connect()).side, other.side, 'and keeps that one over a reload');
   });
 
+  test('does not wait for what the other one had under way', async () => {
+    const { ada, ours } = await met();
+    ada.network.down = true;
+    const adding = ours.add('talk', 'once');
+    const copy = ada.duplicate();
+    ada.network.down = false;
+    const other = await copy.connect();
+    assert.equal(other.resumed, false);
+    assert.equal((await ada.done(adding)).position, 1);
+    const log = ours.history();
+    assert.equal((await ada.done(log.next())).value?.body, 'once');
+    assert.equal((await ada.done(log.next())).done, true);
+  });
+
   test('takes the session over, where there are none: the other one stops, and does not fight', async () => {
     const world = new World();
     const place = world.place(1, undefined, undefined);
