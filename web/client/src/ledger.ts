@@ -15,8 +15,8 @@ export interface Ledger {
   frame: number;
   /** The number of the next command. */
   command: number;
-  /** Whether that one may have reached the server. */
-  sent: boolean;
+  /** The command that may have reached the server with that number, by its place in the queue. */
+  sent?: number | undefined;
   /** The session that this one is to end and whose side it takes, until its handshake is answered. */
   replaces?: string | undefined;
   /** The name of the lock that tells this tab from a copy of it. */
@@ -38,7 +38,7 @@ export interface Held {
 
 /** A ledger that begins a session. */
 export function begin(platform: Platform, appId: string, side?: string): Ledger {
-  const blank = { epoch: 0, frame: 0, command: 0, sent: false, mailboxes: {} };
+  const blank = { epoch: 0, frame: 0, command: 0, mailboxes: {} };
   return { appId, sessionId: platform.id(), side, tab: platform.id(), ...blank };
 }
 

@@ -118,7 +118,8 @@ export class Session {
     this.#ledger = stored ?? begin(here, options.appId, options.side);
     this.#commands = new Commands(this.#store, this.#store.commands());
     const first = this.#commands.all[0];
-    if (first) first.sent = this.#ledger.sent;
+    if (first && first.command.n === this.#ledger.sent) first.sent = true;
+    else this.#ledger.sent = undefined; // its answer was taken in, and then the page crashed
     this.#inbox = this.#receiver();
     for (const id of Object.keys(this.#ledger.mailboxes)) this.#mailbox(id);
 
@@ -453,7 +454,8 @@ export class Session {
       }
       const seq = kind === 'look' ? undefined : this.#ledger.command;
       if (seq !== undefined && !entry.sent) {
-        this.#ledger.sent = entry.sent = true;
+        entry.sent = true;
+        this.#ledger.sent = entry.command.n;
         this.#save();
       }
       const answer = await this.#ask(signal, method, path, body, seq);
@@ -511,7 +513,7 @@ export class Session {
     this.#commands.remove(entry);
     if (entry.sent) {
       this.#ledger.command = ack || this.#ledger.command;
-      this.#ledger.sent = false;
+      this.#ledger.sent = undefined;
     }
     this.#apply(entry.command, body, error);
     this.#save();

@@ -600,6 +600,28 @@ describe('a page', () => {
   });
 });
 
+describe('a page that crashes', () => {
+  test('between two writes of one answer does what is left, each once', async () => {
+    const { ada, bob, ours, theirs } = await met();
+    const heard = read(theirs);
+    const { items } = ada.tab;
+    const forget = items.delete.bind(items);
+    items.delete = (key) => {
+      items.delete = forget;
+      const done = forget(key);
+      ada.reload({ crash: true });
+      return done;
+    };
+    for (const body of ['one', 'two', 'three']) void ours.add('talk', body).catch(() => {});
+    await ada.world.clock.pass(1000);
+    const a = await ada.connect();
+    await ada.world.clock.pass(1000);
+    assert.deepEqual(heard, ['one', 'two', 'three']);
+    assert.equal((await ada.done([...a.mailboxes.values()][0]!.add('talk', 'four'))).position, 4);
+    assert.equal((await bob.done(theirs.add('talk', 'five'))).position, 5);
+  });
+});
+
 describe('a tab that was duplicated', () => {
   test('begins a session of its own, where there are locks', async () => {
     const { world, ada, a, ours } = await met();
