@@ -1,0 +1,255 @@
+import { RestanteError, type Mailbox, type Mood, type Observable, type Session } from '../../../client/src/index.js';
+import { Subject } from '../../../client/src/observable.js';
+import { check, choose, nameplate, normal, WORDS } from './code.js';
+import { Exchange, type Letter } from './exchange.js';
+import { begin, load, type Keeper, type Kept } from './keeper.js';
+import type { Note } from './note.js';
+import { problem, type Problem } from './problem.js';
+import type { Standing } from './standing.js';
+
+/** What two sides who share a code tell each other. */
+export interface Conversation {
+  readonly standing: Observable<Standing>;
+  /** Of both sides, in order. */
+  readonly notes: Observable<readonly Note[]>;
+  /** Says something as soon as both are there. */
+  say(text: string): void;
+  /** Leaves, and forgets. Settles when the server knows. */
+  close(): Promise<void>;
+}
+
+/** Begins: takes a nameplate, and picks words. */
+export function offer(session: Session, keeper: Keeper, { words = WORDS }: { words?: number } = {}): Conversation {
+  return new Talk(session, keeper, begin(session.side, { words: choose(words) })).begin();
+}
+
+/** Joins with a code, as a person typed it. */
+export function join(session: Session, keeper: Keeper, code: string): Conversation {
+  const talk = new Talk(session, keeper, begin(session.side, { code: normal(code) }));
+  const checked = check(code);
+  return checked.ok ? talk.begin() : talk.refuse(problem('MALFORMED_CODE', checked.detail));
+}
+
+/** Goes on after a reload; undefined if nothing was kept. */
+export function resume(session: Session, keeper: Keeper): Conversation | undefined {
+  const kept = load(keeper);
+  if (!kept) {
+    keeper.forget();
+    return undefined;
+  }
+  const talk = new Talk(session, keeper, kept);
+  if (kept.end) return talk;
+  return kept.side === session.side ? talk.resume() : talk.refuse(problem('LOST'));
+}
+
+class Talk implements Conversation {
+  readonly standing: Subject<Standing>;
+  readonly notes: Subject<readonly Note[]>;
+  readonly #session: Session;
+  readonly #keeper: Keeper;
+  readonly #kept: Kept;
+  readonly #exchange: Exchange;
+  #running: Promise<void> = Promise.resolve();
+  /** Once it is known what is ours in its log. */
+  #mailbox: Mailbox | undefined;
+  #released = false;
+  /** We left, or cannot go on here. */
+  #over = false;
+  #leaving: Promise<void> | undefined;
+
+  constructor(session: Session, keeper: Keeper, kept: Kept) {
+    this.#session = session;
+    this.#keeper = keeper;
+    this.#kept = kept;
+    this.#exchange = new Exchange(session.appId, kept);
+    this.standing = new Subject(this.#exchange.standing);
+    this.notes = new Subject<readonly Note[]>(kept.notes.map(show));
+  }
+
+  begin(): this {
+    this.#move();
+    this.#running = this.#run(() => this.#enter());
+    return this;
+  }
+
+  resume(): this {
+    this.#running = this.#run(() => this.#enterAgain());
+    return this;
+  }
+
+  /** It never begins. */
+  refuse(why: Problem): this {
+    this.#keeper.forget();
+    this.#exchange.end({ name: 'failed', problem: why });
+    this.#show();
+    return this;
+  }
+
+  say(text: string): void {
+    if (this.#over) return;
+    this.#exchange.say(text);
+    this.#move();
+  }
+
+  async close(): Promise<void> {
+    this.#keeper.forget();
+    if (!this.#over) {
+      this.#over = true;
+      if (!this.#kept.end) this.standing.set({ name: 'closed' });
+      this.#leave();
+    }
+    await this.#running;
+    await this.#leaving;
+  }
+
+  /** From entering the mailbox to its end. */
+  async #run(enter: () => Promise<Mailbox | undefined>): Promise<void> {
+    try {
+      const mailbox = (this.#mailbox = await enter());
+      if (this.#over) this.#leave();
+      else if (mailbox) await this.#read(mailbox);
+      else this.#fail(problem('RETIRED'));
+    } catch (error) {
+      this.#lost(error);
+    }
+  }
+
+  async #enter(): Promise<Mailbox> {
+    const { code } = this.#kept;
+    return code === undefined ? this.#session.allocate() : this.#session.claim(nameplate(code));
+  }
+
+  /** After a reload, the session has the mailbox, or its number but may not have opened it, or neither; or it is gone. */
+  async #enterAgain(): Promise<Mailbox | undefined> {
+    const { code, mailbox: id } = this.#kept;
+    if (id === undefined) {
+      const number = code === undefined ? undefined : nameplate(code);
+      const claimed = [...this.#session.mailboxes.values()].find(
+        ({ nameplate, retired }) => nameplate !== undefined && !retired && (number === undefined || nameplate === number),
+      );
+      return claimed ? this.#session.open(claimed.id) : this.#enter();
+    }
+    const mailbox = this.#session.mailboxes.get(id);
+    if (!mailbox || mailbox.retired) return undefined;
+    await this.#hearAll(mailbox);
+    return mailbox;
+  }
+
+  async #read(mailbox: Mailbox): Promise<void> {
+    this.#kept.code ??= `${mailbox.nameplate}-${this.#kept.words}`;
+    this.#kept.mailbox = mailbox.id;
+    this.#move();
+    const unwatch = mailbox.sides.subscribe((sides) => {
+      if (this.#over || this.#kept.end) return;
+      const gone = sides.find(({ side, mood }) => side !== this.#kept.side && mood !== undefined);
+      if (gone) void this.#part(mailbox, gone.mood!);
+    });
+    try {
+      for await (const message of mailbox.messages()) {
+        this.#exchange.hear(message);
+        this.#move();
+      }
+    } finally {
+      unwatch();
+    }
+    if (this.#over || this.#kept.end) return;
+    if (mailbox.retired) this.#fail(problem('RETIRED'));
+    else this.#stop(problem('LOST'));
+  }
+
+  /** Hears what is in the log, what was heard before and what is ours included. */
+  async #hearAll(mailbox: Mailbox): Promise<void> {
+    for await (const message of mailbox.history()) this.#exchange.hear(message);
+  }
+
+  /** The other side left. What it said before may not have been heard yet. */
+  async #part(mailbox: Mailbox, mood: string): Promise<void> {
+    try {
+      await this.#hearAll(mailbox);
+      this.#exchange.left(mood);
+      this.#move();
+    } catch (error) {
+      this.#lost(error);
+    }
+  }
+
+  /** Shows and keeps what has changed, and does what follows from it. */
+  #move(): void {
+    const mailbox = this.#over ? undefined : this.#mailbox;
+    const letters = mailbox ? this.#exchange.post() : [];
+    if (!this.#over) this.#keeper.save(JSON.stringify(this.#kept)); // before anything is sent
+    for (const letter of letters) void this.#add(mailbox!, letter);
+    if (mailbox && this.#exchange.met && !this.#released) {
+      this.#released = true;
+      mailbox.release().catch((error: unknown) => this.#lost(error));
+    }
+    this.#show();
+    if (this.#kept.end) this.#leave();
+  }
+
+  async #add(mailbox: Mailbox, { phase, body }: Letter): Promise<void> {
+    try {
+      await mailbox.add(phase, body);
+      this.#exchange.posted(phase);
+      this.#move();
+    } catch (error) {
+      this.#lost(error);
+    }
+  }
+
+  #show(): void {
+    if (!this.#over) tell(this.standing, this.#exchange.standing);
+    tell(this.notes, this.#kept.notes.map(show));
+  }
+
+  /** Leaves the mailbox, with what was said before. */
+  #leave(): void {
+    const mailbox = this.#mailbox;
+    if (!mailbox || mailbox.retired || this.#leaving) return;
+    const done = [mailbox.close({ mood: this.#mood })];
+    if (!this.#released) done.unshift(mailbox.release());
+    this.#leaving = Promise.all(done).then(
+      () => {},
+      () => {}, // the session is over: the server sees to it
+    );
+  }
+
+  get #mood(): Mood {
+    const { end } = this.#kept;
+    if (end?.name === 'scary') return 'scary';
+    if (end?.name === 'failed') return 'errory';
+    return this.#exchange.verified ? 'happy' : 'lonely';
+  }
+
+  #fail(why: Problem): void {
+    this.#exchange.end({ name: 'failed', problem: why });
+    this.#move();
+  }
+
+  /** It ends here; after a reload it may go on. */
+  #stop(why: Problem): void {
+    if (this.#over || this.#kept.end) return;
+    const { state } = this.#session;
+    if (state.value.name === 'closed' && !state.value.error) this.standing.set({ name: 'closed' });
+    else this.standing.set({ name: 'failed', problem: why });
+    this.#over = true;
+  }
+
+  #lost(error: unknown): void {
+    if (this.#over || this.#kept.end) return;
+    if (!(error instanceof RestanteError)) throw error;
+    const { code, detail, action } = error;
+    if (code === 'LEFT') return; // as when the page is loaded again
+    if (code === 'NOT_FOUND') this.#fail(problem('RETIRED'));
+    else if (this.#mailbox && this.#session.state.value.name !== 'closed') this.#fail({ code, detail, action });
+    else this.#stop(code === 'CROWDED' || code === 'RECLAIMED' ? problem(code) : { code, detail, action });
+  }
+}
+
+function show({ id, mine, text, state }: Note): Note {
+  return { id, mine, text, state };
+}
+
+function tell<T>(subject: Subject<T>, value: T): void {
+  if (JSON.stringify(value) !== JSON.stringify(subject.value)) subject.set(value);
+}

@@ -1,0 +1,18 @@
+/**
+ * The wormhole protocol for text: two who share a code tell each other notes, encrypted from end to end, through any
+ * server that speaks it, and with any client that does: a page like this one, or `wormhole` in a terminal.
+ *
+ *     const session = await connect({ appId: APP_ID });
+ *     const conversation = resume(session, keeper) ?? offer(session, keeper);
+ *     conversation.standing.subscribe((standing) => …);
+ *     conversation.say('Tea at four?');
+ */
+export { check, complete } from './code.js';
+export { join, offer, resume, type Conversation } from './conversation.js';
+export type { Keeper } from './keeper.js';
+export type { Note } from './note.js';
+export type { Problem } from './problem.js';
+export type { End, Standing } from './standing.js';
+
+/** The application of all wormhole clients that send texts and files. */
+export const APP_ID = 'lothar.com/wormhole/text-or-file-xfer';

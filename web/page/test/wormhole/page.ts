@@ -1,0 +1,143 @@
+import { connect, type Session } from '../../../client/src/index.js';
+import type { Platform } from '../../../client/src/platform.js';
+import { APP_ID, resume, type Conversation, type Keeper, type Standing } from '../../src/wormhole/index.js';
+
+export type Begin = (session: Session, keeper: Keeper) => Conversation;
+type Parts = Partial<Platform>;
+
+/** A tab of a browser, with a page in it that can be loaded again. */
+export class Tab {
+  /** Every standing that was shown. */
+  readonly seen: Standing[] = [];
+  readonly items: Map<string, string>;
+  readonly #url: string;
+  readonly #begin: Begin;
+  readonly #parts: Parts;
+  /** How often it has written, and at which of these its page goes, before it has. */
+  writes = 0;
+  fatal = -1;
+  /** The standing at which its page goes, once. */
+  goesAt: Standing['name'] | undefined;
+  conversation!: Conversation;
+  session!: Session;
+  #page = begin();
+
+  constructor(url: string, begin: Begin, parts: Parts = {}, items = new Map<string, string>()) {
+    this.#url = url;
+    this.#begin = begin;
+    this.#parts = parts;
+    this.items = items;
+  }
+
+  duplicate(): Tab {
+    return new Tab(this.#url, this.#begin, this.#parts, new Map(this.items));
+  }
+
+  /** The page is gone, as in a crash, and loaded again. */
+  async reload(): Promise<void> {
+    this.crash();
+    await this.load();
+  }
+
+  /** The page is gone: it writes and sends no more. */
+  crash(): void {
+    const page = this.#page;
+    page.gone = true;
+    queueMicrotask(() => page.over.abort());
+  }
+
+  /** Loads the page, again if it goes meanwhile. */
+  async load(): Promise<void> {
+    for (;;) {
+      const page = (this.#page = begin());
+      try {
+        await this.#load(page);
+        return;
+      } catch (error) {
+        if (!page.gone) throw error;
+      }
+    }
+  }
+
+  async #load(page: ReturnType<typeof begin>): Promise<void> {
+    const write = (change: () => void) => {
+      if (page.gone) return;
+      if (this.writes++ !== this.fatal) change();
+      else this.crash();
+    };
+    const methods = {
+      getItem: (key: string) => this.items.get(key) ?? null,
+      setItem: (key: string, value: string) => write(() => this.items.set(key, value)),
+      removeItem: (key: string) => write(() => this.items.delete(key)),
+    };
+    const storage = new Proxy(methods, {
+      ownKeys: () => [...this.items.keys()],
+      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+    }) as unknown as Storage;
+    const via = this.#parts.fetch ?? fetch;
+    const sending: Platform['fetch'] = async (url, init) => {
+      if (page.gone) throw new TypeError('the page is gone');
+      return via(url, init);
+    };
+    const platform = { sessions: new Set<string>(), ...this.#parts, storage, fetch: sending };
+    const session = await connect({ url: this.#url, appId: APP_ID, platform, signal: page.over.signal });
+    page.over.signal.addEventListener('abort', () => session.leave());
+    this.session = session;
+    const keeper: Keeper = {
+      load: () => storage.getItem('note') ?? undefined,
+      save: (state) => storage.setItem('note', state),
+      forget: () => storage.removeItem('note'),
+    };
+    this.conversation = resume(session, keeper) ?? this.#begin(session, keeper);
+    this.conversation.standing.subscribe((standing) => {
+      if (page.gone) return;
+      this.seen.push(standing);
+      if (standing.name !== this.goesAt) return;
+      this.goesAt = undefined;
+      this.crash();
+    });
+  }
+
+  get gone(): boolean {
+    return this.#page.gone;
+  }
+
+  /** Waits until the conversation has stood so, if only for a moment. */
+  async stands<Name extends Standing['name']>(name: Name): Promise<Standing & { name: Name }> {
+    const found = () => this.seen.find((standing) => standing.name === name);
+    await eventually(() => `it stands ${name}: ${JSON.stringify(this.seen)}`, () => found() !== undefined, [this]);
+    return found() as Standing & { name: Name };
+  }
+
+  names(): string[] {
+    return this.seen.map(({ name }) => name);
+  }
+
+  async code(): Promise<string> {
+    await eventually(() => 'there is a code', () => this.conversation.standing.value.name !== 'allocating', [this]);
+    return (this.conversation.standing.value as { code: string }).code;
+  }
+
+  heard(): string[] {
+    return this.conversation.notes.value.filter(({ mine }) => !mine).map(({ text }) => text);
+  }
+
+  said(): string[] {
+    return this.conversation.notes.value.filter(({ mine }) => mine).map(({ text, state }) => `${text}: ${state}`);
+  }
+}
+
+function begin(): { gone: boolean; over: AbortController } {
+  return { gone: false, over: new AbortController() };
+}
+
+const PATIENCE_MS = 30_000;
+
+/** Waits until something is so, and loads pages that are gone meanwhile. */
+export async function eventually(what: () => string, so: () => boolean, tabs: readonly Tab[] = []): Promise<void> {
+  for (const began = Date.now(); tabs.some(({ gone }) => gone) || !so(); ) {
+    if (Date.now() - began > PATIENCE_MS) throw new Error(`in vain it was waited until ${what()}`);
+    for (const tab of tabs) if (tab.gone) await tab.load();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,344 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import type { Platform } from '../../../client/src/platform.js';
+import { Locks } from '../../../client/test/page.js';
+import { Server } from '../../../client/test/server.js';
+import { join, offer } from '../../src/wormhole/index.js';
+import { eventually, Tab, type Begin } from './page.js';
+import { python, Terminal, william } from './terminal.js';
+
+let server: Server;
+before(async () => {
+  server = await Server.start('--drain=100ms');
+});
+after(() => server.remove());
+
+let tabs: Tab[] = [];
+let terminals: Terminal[] = [];
+afterEach(async () => {
+  for (const tab of tabs) tab.crash();
+  for (const terminal of terminals) await terminal.givesUp();
+  tabs = [];
+  terminals = [];
+});
+
+const offering: Begin = (session, keeper) => offer(session, keeper);
+const joining =
+  (code: string): Begin =>
+  (session, keeper) =>
+    join(session, keeper, code);
+
+async function open(begin: Begin, parts: Partial<Platform> = {}): Promise<Tab> {
+  const tab = new Tab(server.url, begin, parts);
+  tabs.push(tab);
+  await tab.load();
+  return tab;
+}
+
+function run(client: string, ...words: string[]): Terminal {
+  const terminal = new Terminal(server.url, client, ...words);
+  terminals.push(terminal);
+  return terminal;
+}
+
+/** Two pages that are connected. */
+async function meet(): Promise<[Tab, Tab]> {
+  const ada = await open(offering);
+  const bob = await open(joining(await ada.code()));
+  await Promise.all([ada.stands('connected'), bob.stands('connected')]);
+  return [ada, bob];
+}
+
+/** What the server still holds. */
+async function held(): Promise<{ nameplates: number; mailboxes: number }> {
+  const { counts } = (await (await fetch(`${server.url}/v1/status`)).json()) as { counts: { nameplates: number; mailboxes: number } };
+  return counts;
+}
+
+/** The server holds no more than it did. */
+async function nothing(before: { nameplates: number; mailboxes: number }): Promise<void> {
+  let now = await held();
+  for (let tries = 0; tries < 100 && (now.nameplates > before.nameplates || now.mailboxes > before.mailboxes); tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    now = await held();
+  }
+  assert.ok(now.nameplates <= before.nameplates && now.mailboxes <= before.mailboxes, JSON.stringify({ before, now }));
+}
+
+describe('page and page', () => {
+  test('tell each other notes, until one leaves', async () => {
+    const before = await held();
+    const ada = await open(offering);
+    ada.conversation.say('before anybody is there');
+    assert.match(await ada.code(), /^\d+-[a-z]+-[a-z]+$/);
+    const bob = await open(joining(` ${(await ada.code()).replaceAll('-', ' ').toUpperCase()}\n`));
+    const [one, other] = await Promise.all([ada.stands('connected'), bob.stands('connected')]);
+    assert.deepEqual(one, other);
+    assert.match(one.verifier, /^[0-9a-f]{64}$/);
+    bob.conversation.say('Tee um vier? 🫖');
+    bob.conversation.say('two\nlines');
+    await eventually(() => 'all is read', () => [ada, bob].every((tab) => tab.said().length > 0 && tab.said().every((note) => note.endsWith(': read'))));
+    assert.deepEqual(bob.heard(), ['before anybody is there']);
+    assert.deepEqual(ada.heard(), ['Tee um vier? 🫖', 'two\nlines']);
+    await ada.conversation.close();
+    assert.deepEqual(await bob.stands('left'), { name: 'left', code: one.code, mood: 'happy' });
+    bob.conversation.say('too late');
+    assert.equal(bob.said().at(-1), 'too late: refused');
+    assert.deepEqual(ada.names(), ['allocating', 'waiting', 'verifying', 'connected', 'closed']);
+    assert.deepEqual(bob.names().filter((name) => name !== 'verifying'), ['waiting', 'connected', 'left']);
+    await bob.reload();
+    assert.equal(bob.conversation.standing.value.name, 'left');
+    assert.equal(bob.heard().length, 1);
+    await bob.conversation.close();
+    assert.equal(bob.conversation.standing.value.name, 'left');
+    assert.ok(!bob.items.has('note'));
+    await nothing(before);
+  });
+
+  test('are scared if the codes differ, also after a reload', async () => {
+    const before = await held();
+    const ada = await open(offering);
+    ada.conversation.say('secret');
+    const bob = await open(joining(`${(await ada.code()).split('-')[0]}-wrong-guess`));
+    await Promise.all([ada.stands('scary'), bob.stands('scary')]);
+    assert.deepEqual(ada.said(), ['secret: refused']);
+    assert.deepEqual(bob.heard(), []);
+    await ada.reload();
+    assert.equal(ada.conversation.standing.value.name, 'scary');
+    await nothing(before);
+  });
+
+  test('leave a number to others when nobody came', async () => {
+    const before = await held();
+    const ada = await open(offering);
+    await ada.code();
+    await ada.conversation.close();
+    await ada.conversation.close();
+    assert.deepEqual(ada.names(), ['allocating', 'waiting', 'closed']);
+    const bob = await open(offering);
+    await bob.conversation.close(); // before there is a code
+    assert.deepEqual(bob.names(), ['allocating', 'closed']);
+    await nothing(before);
+  });
+
+  test('are not disturbed by a third who comes later', async () => {
+    const [ada, bob] = await meet();
+    const code = await ada.code();
+    const eve = await open(joining(code));
+    ada.conversation.say('one');
+    await eventually(() => 'it is read', () => ada.said()[0] === 'one: read');
+    assert.deepEqual(bob.heard(), ['one']);
+    assert.equal(eve.conversation.standing.value.name, 'waiting'); // alone, as both have given the number up
+  });
+
+  test('tell a third that the code is taken', async () => {
+    const ada = await open(offering);
+    const number = (await ada.code()).split('-')[0]!;
+    const bob = await open(offering);
+    await bob.session.claim(number); // and says nothing
+    const third = await open(joining(`${number}-a-b`));
+    const { problem } = await third.stands('failed');
+    assert.equal(problem.code, 'CROWDED');
+  });
+
+  test('know a code that is none', async () => {
+    const ada = await open(joining('crossover'));
+    const { problem } = await ada.stands('failed');
+    assert.equal(problem.code, 'MALFORMED_CODE');
+    assert.ok(!ada.items.has('note'));
+  });
+
+  test('are told that a code has expired', async () => {
+    let credential = '';
+    const fetch: Platform['fetch'] = (url, init) => {
+      credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;
+      return globalThis.fetch(url, init);
+    };
+    const expire = () => globalThis.fetch(`${server.url}/v1/session?mood=lonely`, { method: 'DELETE', headers: { Authorization: credential } });
+    const ada = await open(offering, { fetch, WebSocket: undefined });
+    await ada.code();
+    ada.conversation.say('one');
+    await expire();
+    assert.equal((await ada.stands('failed')).problem.code, 'RETIRED');
+    assert.deepEqual(ada.said(), ['one: refused']);
+    const bob = await open(offering, { fetch, WebSocket: undefined });
+    await bob.code();
+    bob.crash();
+    await expire();
+    await bob.load();
+    assert.equal((await bob.stands('failed')).problem.code, 'RETIRED');
+  });
+
+  test('are two, though a tab is duplicated', async () => {
+    const locks = new Locks() as never;
+    const ada = await open(offering, { locks });
+    await ada.code();
+    const copy = ada.duplicate();
+    tabs.push(copy);
+    await copy.load();
+    assert.equal((await copy.stands('failed')).problem.code, 'LOST');
+    const bob = await open(joining(await ada.code()));
+    await Promise.all([ada.stands('connected'), bob.stands('connected')]);
+  });
+
+  test('stop where they are when the session is left, and end with it when it is closed', async () => {
+    const [ada, bob] = await meet();
+    ada.session.leave();
+    await bob.session.close();
+    await bob.stands('closed');
+    assert.equal(ada.conversation.standing.value.name, 'connected');
+    await ada.load();
+    await ada.stands('left');
+  });
+
+  test('find each other again when the server was killed', async () => {
+    const [ada, bob] = await meet();
+    await server.kill();
+    ada.conversation.say('one');
+    await server.restart();
+    await eventually(() => 'it is read', () => ada.said()[0] === 'one: read');
+    assert.deepEqual(bob.heard(), ['one']);
+  });
+});
+
+for (const [client, refusal] of [
+  [python, 'Key confirmation failed'],
+  [william, 'decrypt message failed'],
+] as const) describe(`page and ${client}`, () => {
+  test('page sends', async () => {
+    const ada = await open(offering);
+    ada.conversation.say('Tee um vier? 🫖');
+    const bob = run(client, 'receive', await ada.code());
+    await bob.ends(0, 'Tee um vier? 🫖');
+    await eventually(() => 'it is read', () => ada.said()[0] === 'Tee um vier? 🫖: read');
+    if (client === python) assert.equal((await ada.stands('left')).mood, 'happy'); // the other may exit before it says so
+  });
+
+  for (const code of ['', '4321-夜汽車-🚂']) {
+    test(`page receives, ${code ? 'code given' : 'code allocated'}`, async () => {
+      const bob = run(client, 'send', '--text', 'Tee um vier? 🫖', ...(code ? ['--code', code] : []));
+      const ada = await open(joining(await bob.code()));
+      await bob.ends(0, 'text message sent');
+      assert.deepEqual(ada.heard(), ['Tee um vier? 🫖']);
+      if (client === python) await ada.stands('left');
+    });
+  }
+
+  test('the receiver has a wrong code', async () => {
+    const ada = await open(offering);
+    ada.conversation.say('secret');
+    const bob = run(client, 'receive', `${(await ada.code()).split('-')[0]}-wrong-guess`);
+    await bob.ends(1, refusal);
+    await ada.stands('scary');
+  });
+
+  test('the page has a wrong code', async () => {
+    const bob = run(client, 'send', '--text', 'secret', '--code', client === python ? '5001-a-b' : '5002-a-b');
+    const ada = await open(joining((await bob.code()).replace('a-b', 'b-a')));
+    await bob.ends(1, refusal);
+    await ada.stands('scary');
+    assert.deepEqual(ada.heard(), []);
+  });
+});
+
+/** What is said once in all, on a page that may go meanwhile. */
+async function say(tab: Tab, text: string): Promise<void> {
+  while (!tab.said().some((note) => note.startsWith(`${text}:`))) {
+    tab.conversation.say(text);
+    if (tab.gone) await tab.load();
+  }
+}
+
+for (const who of ['who offers', 'who joins'] as const) describe(`the page of the one ${who} is loaded again`, () => {
+  /** Runs a conversation in which one page goes at a write. Answers how many there were. */
+  async function talk(fatal: number): Promise<number> {
+    const page = async (begin: Begin, goes: boolean) => {
+      const tab = new Tab(server.url, begin, { WebSocket: undefined });
+      tabs.push(tab);
+      if (goes) tab.fatal = fatal;
+      await tab.load();
+      return tab;
+    };
+    const ada = await page(offering, who === 'who offers');
+    const all: Tab[] = [ada];
+    const go = (what: string, so: () => boolean) => eventually(() => `${what}: ${JSON.stringify(all.map((tab) => [tab.conversation.standing.value, tab.conversation.notes.value]))}`, so, all);
+    await say(ada, 'one');
+    await go('there is a code', () => ada.conversation.standing.value.name !== 'allocating');
+    const bob = await page(joining(await ada.code()), who === 'who joins');
+    all.push(bob);
+    await say(bob, 'two');
+    await go('both are connected', () => all.every(({ conversation }) => conversation.standing.value.name === 'connected'));
+    await say(ada, 'three');
+    await say(bob, 'four');
+    await go('all is read', () => all.every((tab) => tab.said().length === 2 && tab.said().every((note) => note.endsWith(': read'))));
+    assert.deepEqual(bob.heard(), ['one', 'three']);
+    assert.deepEqual(ada.heard(), ['two', 'four']);
+    const mailbox = [...ada.session.mailboxes.values()][0]!;
+    const phases: string[] = [];
+    for await (const { side, phase } of mailbox.history()) phases.push(`${side === ada.session.side ? 'ada' : 'bob'} ${phase}`);
+    const wanted = ['ada', 'bob'].flatMap((side) => ['pake', 'version', '0', '1', '2', '3'].map((phase) => `${side} ${phase}`));
+    assert.deepEqual(phases.sort(), wanted.sort());
+    const gone = who === 'who offers' ? ada : bob;
+    const { writes } = gone;
+    for (const tab of all) tab.crash();
+    return writes;
+  }
+
+  test('at each of its writes', { timeout: 100_000 }, async (t) => {
+    const before = await talk(-1);
+    t.diagnostic(`${before} writes`);
+    for (let fatal = 0; fatal < before; fatal++) await talk(fatal);
+  });
+});
+
+describe('page and the Python client', () => {
+  for (const standing of ['allocating', 'waiting', 'verifying', 'connected'] as const) {
+    test(`the page sends, and is loaded again when it stands ${standing}`, async () => {
+      const ada = await open(offering);
+      ada.goesAt = standing;
+      await ada.reload();
+      await say(ada, 'one');
+      const bob = run(python, 'receive', await ada.code());
+      assert.equal((await ada.stands('left')).mood, 'happy');
+      await bob.ends(0, 'one\n');
+      assert.deepEqual(ada.said(), ['one: read']);
+      assert.equal(ada.goesAt, undefined);
+    });
+
+    if (standing !== 'allocating') test(`the page receives, and is loaded again when it stands ${standing}`, async () => {
+      const bob = run(python, 'send', '--text', 'one');
+      const ada = new Tab(server.url, joining(await bob.code()));
+      tabs.push(ada);
+      ada.goesAt = standing;
+      await ada.load();
+      await ada.stands('left');
+      await bob.ends(0, 'text message sent');
+      assert.deepEqual(ada.heard(), ['one']);
+      assert.equal(ada.goesAt, undefined);
+    });
+  }
+
+  test('a file is refused, and its sender is told', async () => {
+    const bob = run(python, 'send', '--hide-progress', '--code', '5003-a-b', '/etc/hostname');
+    const ada = await open(joining('5003-a-b'));
+    assert.equal((await ada.stands('failed')).problem.code, 'UNSUPPORTED');
+    await bob.ends(1, 'only text can be received here');
+  });
+
+  test('the verifier is the same', async () => {
+    const ada = await open(offering);
+    ada.conversation.say('one');
+    const bob = run(python, 'receive', '--verify', await ada.code());
+    const { verifier } = await ada.stands('connected');
+    await bob.ends(0, `Verifier ${verifier}.`);
+  });
+
+  test('one who takes a single note leaves the others unread', async () => {
+    const ada = await open(offering);
+    for (const text of ['one', 'two']) ada.conversation.say(text);
+    const bob = run(python, 'receive', await ada.code());
+    await bob.ends(0, 'one');
+    await ada.stands('left');
+    assert.deepEqual(ada.said(), ['one: read', 'two: refused']);
+  });
+});
