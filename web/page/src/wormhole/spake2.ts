@@ -7,6 +7,9 @@ import { bytesToHex, concatBytes, hexToBytes, utf8ToBytes } from '@noble/hashes/
 const { Point } = ed25519;
 const ORDER = Point.Fn.ORDER;
 
+/** The base point, but without the table that noble would make for it: a page multiplies it once. */
+const BASE = Point.fromAffine(Point.BASE.toAffine());
+
 /** A point whose logarithm nobody knows: python-spake2 derives it from the seed "symmetric". */
 const S = Point.fromHex('6f00dae87c1be1a73b5922ef431cd8f57879569c222d22b1cd71e8546ab8e6f1');
 
@@ -39,7 +42,7 @@ export class Spake2 {
     // 16 bytes more than the order has, so that no scalar is likelier than another.
     const wide = hkdf(sha256, this.#password, undefined, utf8ToBytes('SPAKE2 pw'), 48);
     this.#blinding = S.multiply(bytesToNumberBE(wide) % ORDER);
-    const point = Point.BASE.multiply(this.#secret).add(this.#blinding);
+    const point = BASE.multiply(this.#secret).add(this.#blinding);
     this.message = concatBytes(Uint8Array.of(SYMMETRIC), point.toBytes());
   }
 
