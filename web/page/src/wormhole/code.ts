@@ -13,7 +13,7 @@ export function choose(count: number): string {
 
 /** A code as it was meant: people put spaces around it and between its words, and telephones begin words with a capital. */
 export function normal(code: string): string {
-  const joined = code.trim().replace(/\s+/g, '-').normalize('NFC');
+  const joined = code.trim().replace(/\s+/g, '-');
   const small = joined.toLowerCase();
   const ours = small.split('-').slice(1).every((word, place) => list(place).includes(word));
   return ours ? small : joined; // somebody's own words may have capitals
@@ -42,7 +42,7 @@ export function complete(prefix: string): readonly string[] {
   const parts = prefix.split('-');
   const place = parts.length - 2;
   const begun = parts.pop()!.toLowerCase();
-  if (place < 0 || !/^[0-9]+$/.test(parts[0]!)) return [];
+  if (!/^[0-9]+$/.test(parts[0] ?? '')) return [];
   const before = parts.join('-');
   const more = place + 1 < WORDS ? '-' : '';
   return list(place)

@@ -137,8 +137,8 @@ export class Exchange {
   #take(letter: Letter): void {
     if (letter.phase === 'pake') {
       this.#heard.add(letter.phase);
-      this.#kept.peer!.pake ??= letter.body;
-      if (!this.#key) this.#meet(this.#kept.peer!.pake);
+      this.#kept.peer!.pake = letter.body;
+      if (!this.#key) this.#meet(letter.body);
       for (const sealed of this.#sealed.splice(0)) this.hear(sealed);
     } else if (this.#key) {
       this.#heard.add(letter.phase);
@@ -162,7 +162,7 @@ export class Exchange {
       return;
     }
     this.#kept.peer!.verified = true;
-    if (!number || Number(phase) < this.#kept.heard) return;
+    if (!number) return;
     this.#ahead.set(Number(phase), decode(plain));
     for (let next; (next = this.#ahead.get(this.#kept.heard)); ) {
       this.#ahead.delete(this.#kept.heard);
@@ -182,7 +182,7 @@ export class Exchange {
       this.end({ name: 'failed', problem: problem('UNSUPPORTED') });
     }
     if (answer) {
-      const note = notes.find(({ mine, state, phase }) => mine && phase !== undefined && state !== 'read' && state !== 'refused');
+      const note = notes.find(({ mine, state }) => mine && state !== 'read' && state !== 'refused');
       if (note) note.state = answer.message_ack === 'ok' ? 'read' : 'refused';
     }
     if (error !== undefined) {

@@ -7,8 +7,6 @@ export interface Said {
   error?: unknown;
 }
 
-const decoder = new TextDecoder('utf-8', { fatal: true });
-
 export function encode(what: object): Uint8Array {
   return utf8ToBytes(JSON.stringify(what));
 }
@@ -16,7 +14,7 @@ export function encode(what: object): Uint8Array {
 /** What was said. What nobody of us says is as if nothing was said. */
 export function decode(bytes: Uint8Array): Said {
   try {
-    const { offer, answer, error } = JSON.parse(decoder.decode(bytes)) as Record<string, unknown>;
+    const { offer, answer, error } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
     return {
       ...(isObject(offer) && { offer }),
       ...(isObject(answer) && { answer }),

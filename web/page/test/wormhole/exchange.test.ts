@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
 import fc from 'fast-check';
 import { Exchange, type Letter } from '../../src/wormhole/exchange.js';
-import { begin, type Kept } from '../../src/wormhole/keeper.js';
+import { begin, load, type Keeper, type Kept } from '../../src/wormhole/keeper.js';
 import { Key } from '../../src/wormhole/key.js';
 import { encode } from '../../src/wormhole/said.js';
 import { Spake2 } from '../../src/wormhole/spake2.js';
@@ -246,8 +246,11 @@ describe('a side', () => {
     say('0', { transit: { 'hints-v1': [] } });
     say('1', [1, 2]);
     say('2', { offer: 'a text' });
+    ada.exchange.say('two');
     say('3', { answer: null, offer: null });
-    say('4', { offer: { message: 'one' }, more: true });
+    say('4', { answer: 7 });
+    say('5', { offer: { message: 'one' }, more: true });
+    assert.deepEqual(ada.said(), ['two: sent']);
     assert.equal(ada.standing, 'connected');
     assert.deepEqual(ada.heard(), ['one']);
   });
@@ -281,6 +284,7 @@ describe('a side', () => {
 
   test('tells the other side that the codes differ, before it leaves', () => {
     const [ada, bob] = meet('7-a', '7-b');
+    ada.exchange.say('secret');
     ada.step();
     bob.step();
     bob.step();
@@ -321,6 +325,56 @@ describe('a side', () => {
     assert.deepEqual(ada.said(), ['too late: refused']);
     assert.deepEqual(ada.heard(), []);
     assert.ok(!ada.log.some(({ side, phase }) => side === 'ada' && phase === '0'));
+  });
+
+  test('that is scared does not send what it was about to', () => {
+    const { ada, say } = met();
+    say('version', {});
+    ada.exchange.say('secret');
+    ada.exchange.hear({ side: 'bob', phase: '0', body: '00' });
+    assert.deepEqual(ada.exchange.post(), []);
+  });
+
+  test('hears what came before the key, and the key that came first', () => {
+    const [ada, bob] = meet();
+    settle(ada, bob);
+    ada.exchange.say('one');
+    ada.step();
+    const late = new Side(ada.log, 'bob');
+    late.kept = JSON.parse(JSON.stringify({ ...begin('bob', { code: '7-crossover-clockwork' }), secret: bob.kept.secret })) as Kept;
+    late.exchange = new Exchange(APP, late.kept);
+    const [pake, version, one] = ada.log.filter(({ side }) => side === 'ada');
+    for (const letter of [one!, version!, { ...one!, body: '00' }]) late.exchange.hear(letter);
+    assert.equal(late.standing, 'waiting');
+    for (const letter of [pake!, { ...pake!, body: '00' }]) late.exchange.hear(letter);
+    assert.equal(late.standing, 'connected');
+    assert.deepEqual(late.heard(), ['one']);
+  });
+
+  test('that has ended hears nothing, and has ended for one reason', () => {
+    const { ada, say } = met();
+    ada.exchange.left('lonely');
+    say('version', {});
+    ada.exchange.left('scary');
+    assert.deepEqual([ada.standing, ada.exchange.verified], ['left', false]);
+    const { ada: eve, say: tell } = met();
+    tell('version', {});
+    tell('1', { offer: { message: 'too late' } });
+    tell('0', { offer: { file: {} } });
+    assert.deepEqual([eve.standing, eve.heard()], ['failed', []]);
+  });
+
+  test('knows where it stands before it has heard the log again', () => {
+    const [ada, bob] = meet();
+    settle(ada, bob);
+    assert.deepEqual(new Exchange(APP, JSON.parse(JSON.stringify(ada.kept)) as Kept).standing, bob.exchange.standing);
+  });
+
+  test('is not loaded from what is not its own', () => {
+    const keeper = (state?: string): Keeper => ({ load: () => state, save: () => {}, forget: () => {} });
+    const kept = begin('ada', { words: 'a-b' });
+    assert.deepEqual(load(keeper(JSON.stringify(kept))), kept);
+    for (const state of [undefined, '', 'null', '[]', '{', JSON.stringify({ ...kept, version: 2 })]) assert.equal(load(keeper(state)), undefined);
   });
 
   test('ends if there is a third', () => {
