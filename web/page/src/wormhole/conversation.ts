@@ -130,7 +130,7 @@ class Talk implements Conversation {
       return claimed ? this.#session.open(claimed.id) : this.#enter();
     }
     const mailbox = this.#session.mailboxes.get(id);
-    if (!mailbox || mailbox.retired) return undefined;
+    if (!mailbox) return undefined;
     await this.#hearAll(mailbox);
     return mailbox;
   }

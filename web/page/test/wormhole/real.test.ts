@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import type { Mailbox } from '../../../client/src/index.js';
 import type { Platform } from '../../../client/src/platform.js';
 import { Locks } from '../../../client/test/page.js';
 import { Server } from '../../../client/test/server.js';
-import { join, offer } from '../../src/wormhole/index.js';
+import { nameplate } from '../../src/wormhole/code.js';
+import { Exchange } from '../../src/wormhole/exchange.js';
+import { APP_ID, join, offer } from '../../src/wormhole/index.js';
+import { begin } from '../../src/wormhole/keeper.js';
 import { eventually, Tab, type Begin } from './page.js';
 import { python, Terminal, william } from './terminal.js';
 
@@ -65,6 +69,19 @@ async function nothing(before: { nameplates: number; mailboxes: number }): Promi
   assert.ok(now.nameplates <= before.nameplates && now.mailboxes <= before.mailboxes, JSON.stringify({ before, now }));
 }
 
+/** Does as a wormhole client that has a file. */
+async function offerFile(ada: Tab, mailbox: Mailbox, side: string): Promise<void> {
+  const kept = begin(side, { code: await ada.code() });
+  kept.said.push({ offer: { file: { filename: 'holiday.bin', filesize: 1 } } as object });
+  const exchange = new Exchange(APP_ID, kept);
+  const post = () => exchange.post().map(({ phase, body }) => mailbox.add(phase, body));
+  post();
+  for await (const message of mailbox.messages()) {
+    exchange.hear(message);
+    post();
+  }
+}
+
 describe('page and page', () => {
   test('tell each other notes, until one leaves', async () => {
     const before = await held();
@@ -88,7 +105,11 @@ describe('page and page', () => {
     assert.deepEqual(bob.names().filter((name) => name !== 'verifying'), ['waiting', 'connected', 'left']);
     await bob.reload();
     assert.equal(bob.conversation.standing.value.name, 'left');
+    for (const key of bob.items.keys()) if (key !== 'note') bob.items.delete(key); // the session is lost
+    await bob.reload();
+    assert.equal(bob.conversation.standing.value.name, 'left');
     assert.equal(bob.heard().length, 1);
+    assert.ok(bob.items.has('note'));
     await bob.conversation.close();
     assert.equal(bob.conversation.standing.value.name, 'left');
     assert.ok(!bob.items.has('note'));
@@ -141,6 +162,22 @@ describe('page and page', () => {
     assert.equal(problem.code, 'CROWDED');
   });
 
+  for (const [mood, does] of [
+    ['lonely', (ada) => void ada.conversation.close()],
+    ['scary', (_, mailbox) => void mailbox.add('pake', '00')],
+    ['errory', (ada, mailbox, side) => void offerFile(ada, mailbox, side).catch(() => {})], // until the page is gone
+  ] as [string, (ada: Tab, mailbox: Mailbox, side: string) => void][]) {
+    test(`leave ${mood}, as wormhole clients do`, async () => {
+      const ada = await open(offering);
+      const bob = await open(offering);
+      const mailbox = await bob.session.claim(nameplate(await ada.code()));
+      does(ada, mailbox, bob.session.side);
+      const moodOfAda = () => mailbox.sides.value.find(({ side }) => side === ada.session.side)?.mood;
+      await eventually(() => `it is left ${mood}: ${moodOfAda()}`, () => moodOfAda() !== undefined);
+      assert.equal(moodOfAda(), mood);
+    });
+  }
+
   test('know a code that is none', async () => {
     const ada = await open(joining('crossover'));
     const { problem } = await ada.stands('failed');
@@ -167,6 +204,12 @@ describe('page and page', () => {
     await expire();
     await bob.load();
     assert.equal((await bob.stands('failed')).problem.code, 'RETIRED');
+    const eve = await open(offering);
+    await eve.code();
+    eve.crash();
+    for (const [key, value] of eve.items) if (key !== 'note') eve.items.set(key, value.replace(/"mailboxes":\{.*\}\}/, '"mailboxes":{}')); // it was dropped
+    await eve.load();
+    assert.equal((await eve.stands('failed')).problem.code, 'RETIRED');
   });
 
   test('are two, though a tab is duplicated', async () => {
@@ -284,7 +327,7 @@ for (const who of ['who offers', 'who joins'] as const) describe(`the page of th
     return writes;
   }
 
-  test('at each of its writes', { timeout: 100_000 }, async (t) => {
+  test('at each of its writes', { timeout: 300_000 }, async (t) => {
     const before = await talk(-1);
     t.diagnostic(`${before} writes`);
     for (let fatal = 0; fatal < before; fatal++) await talk(fatal);
