@@ -177,7 +177,7 @@ class Talk implements Conversation {
   #move(): void {
     const mailbox = this.#over ? undefined : this.#mailbox;
     const letters = mailbox ? this.#exchange.post() : [];
-    if (!this.#over) this.#keeper.save(JSON.stringify(this.#kept)); // before anything is sent
+    if (!this.#over) this.#save(); // before anything is sent
     for (const letter of letters) void this.#add(mailbox!, letter);
     if (mailbox && this.#exchange.met && !this.#released) {
       this.#released = true;
@@ -185,6 +185,14 @@ class Talk implements Conversation {
     }
     this.#show();
     if (this.#kept.end) this.#leave();
+  }
+
+  #save(): void {
+    try {
+      this.#keeper.save(JSON.stringify(this.#kept));
+    } catch {
+      // It is full. What is kept there may be old; the log has what was said since.
+    }
   }
 
   async #add(mailbox: Mailbox, { phase, body }: Letter): Promise<void> {

@@ -3,7 +3,7 @@ import type { Said } from './said.js';
 import { secret } from './spake2.js';
 import type { End } from './standing.js';
 
-/** Where a conversation is kept over a reload. */
+/** Where a conversation is kept over a reload. If it cannot save, it may throw. */
 export interface Keeper {
   load(): string | undefined;
   save(state: string): void;

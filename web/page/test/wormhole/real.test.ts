@@ -178,6 +178,27 @@ describe('page and page', () => {
     });
   }
 
+  test('go on when there is no more place to keep what they say', async () => {
+    let full = false;
+    const ada = await open((session, keeper) => {
+      const save = (state: string) => {
+        if (full) throw new DOMException('full', 'QuotaExceededError');
+        keeper.save(state);
+      };
+      return offer(session, { ...keeper, save });
+    });
+    await ada.code();
+    full = true;
+    const bob = await open(joining(await ada.code()));
+    ada.conversation.say('one');
+    bob.conversation.say('two');
+    await eventually(() => 'all is read', () => [ada, bob].every((tab) => tab.said()[0]?.endsWith(': read')));
+    full = false;
+    await ada.reload();
+    await ada.stands('connected');
+    await eventually(() => 'it is found again', () => ada.said()[0] === 'one: read' && ada.heard()[0] === 'two');
+  });
+
   test('know a code that is none', async () => {
     const ada = await open(joining('crossover'));
     const { problem } = await ada.stands('failed');
