@@ -14,7 +14,7 @@ const outdir = mkdtempSync(join(here, '.built-'));
 try {
   await build({ entryPoints, outdir, outbase: here, bundle: true, platform: 'node', format: 'esm', target: 'node20', packages: 'external', sourcemap: 'inline', outExtension: { '.js': '.mjs' } });
   const tests = readdirSync(outdir, { recursive: true }).filter((file) => file.endsWith('.mjs')).map((file) => join(outdir, file));
-  const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--experimental-websocket', '--test', '--test-reporter=spec', ...tests], { stdio: 'inherit' });
+  const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--experimental-websocket', '--test', '--test-reporter=spec', '--test-timeout=120000', ...tests], { stdio: 'inherit' });
   process.exitCode = status ?? 1;
 } finally {
   rmSync(outdir, { recursive: true });
