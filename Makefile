@@ -28,10 +28,11 @@ build: ## Build ./restante, with the version from git
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o restante .
 
 .PHONY: generate
-generate: web/client/node_modules/.package-lock.json ## Generate api/ and the client's types from openapi/openapi.yaml, and the client's bundle
+generate: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json ## Generate api/ and the client's types from openapi/openapi.yaml, the client's bundle and the pages
 	go generate ./...
 	npm --prefix web/client --silent run generate
 	npm --prefix web/client --silent run bundle
+	npm --prefix web/page --silent run build
 
 .PHONY: bench
 bench: ## Run the benchmarks
@@ -77,7 +78,7 @@ tidy:
 	$(STAGE) 'go.mod is tidy' go mod tidy -diff
 
 .PHONY: fresh
-fresh: web/client/node_modules/.package-lock.json
+fresh: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json
 	$(STAGE) 'Generated code is fresh' .ci/fresh
 
 .PHONY: vet
@@ -108,5 +109,5 @@ web/page/node_modules/.package-lock.json: web/page/package-lock.json
 	@touch $@
 
 .PHONY: race
-race:
+race: web/page/node_modules/.package-lock.json
 	$(STAGE) 'Tests, with the race detector' .ci/test

@@ -269,7 +269,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
-	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Home: web.Home, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
+	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
 
 	notices, err := c.notices()
 	if err != nil {

@@ -1,11 +1,8 @@
 package handlers
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"mime"
 	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -71,40 +68,4 @@ func said(accept []string, name string) (q float64, is bool) {
 		return 1, true
 	}
 	return 0, false
-}
-
-// getHome is GET /: the page for people, and for the health checks of the
-// reference wormhole server, which do not ask for one, what that answers.
-func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
-	w.Header().Add("Vary", "Accept")
-	if !names(r.Header.Values("Accept"), "text/html") {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = w.Write([]byte("Wormhole Relay\n")) // a client that left does not read it
-		return
-	}
-	s.page(w)
-}
-
-// page writes the page.
-func (s *Server) page(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src"+hashes(s.Home)+"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	_, _ = w.Write(s.Home) // a client that left does not read it
-}
-
-var styles = regexp.MustCompile(`(?s)<style>(.*?)</style>`)
-
-// hashes names the styles in a page, which may be applied, and no others.
-func hashes(page []byte) string {
-	var list strings.Builder
-	for _, style := range styles.FindAllSubmatch(page, -1) {
-		sum := sha256.Sum256(style[1])
-		list.WriteString(" 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
-	}
-	if list.Len() == 0 {
-		return " 'none'"
-	}
-	return list.String()
 }

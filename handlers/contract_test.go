@@ -54,30 +54,6 @@ func TestTheContractIsServed(t *testing.T) {
 	}
 }
 
-func TestHome(t *testing.T) {
-	w := start(t, setup{home: "<!doctype html>\n<title>Restante</title>\n"})
-	got := w.nobody(t).get("/").with("Accept: text/html,*/*;q=0.8").want(http.StatusOK).says("Content-Type", "text/html; charset=utf-8").says("Referrer-Policy", "no-referrer")
-	if !strings.Contains(string(got.body), "<title>Restante") {
-		t.Errorf("the page is %s", got.body)
-	}
-	policy := got.header.Get("Content-Security-Policy")
-	for _, rule := range []string{"default-src 'none'", "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"} {
-		if !strings.Contains(policy, rule) {
-			t.Errorf("Content-Security-Policy is %q, without %q", policy, rule)
-		}
-	}
-	if strings.Contains(policy, "unsafe") || strings.Contains(policy, "script-src") {
-		t.Errorf("too much may be in the page: %q", policy)
-	}
-	// printf 'p { margin: 0 }' | openssl dgst -sha256 -binary | base64
-	const styled, hash = "<!doctype html>\n<style>p { margin: 0 }</style>\n", "style-src 'sha256-7IWhgxoOGTB5NQzjGk9OPt0FwhVeBvZGoWgF9xLLh8c=';"
-	if got := start(t, setup{home: styled}).nobody(t).get("/").with("Accept: text/html").want(http.StatusOK).header.Get("Content-Security-Policy"); !strings.Contains(got, hash) {
-		t.Errorf("Content-Security-Policy is %q, without %q", got, hash)
-	}
-	w.nobody(t).get("/?utm_source=mail").want(http.StatusOK)
-	w.nobody(t).get("/v1").want(http.StatusOK)
-}
-
 func TestMetrics(t *testing.T) {
 	w := start(t, setup{})
 	a := w.begin(t, "app-in-question", "side-in-question")

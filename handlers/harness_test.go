@@ -75,7 +75,7 @@ type setup struct {
 	limits  func(*handlers.Limits)
 	admit   func(context.Context, rendezvous.Newcomer) error
 	proxies []string
-	home    string
+	pages   map[string]string // their files, by name
 	origins []string
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
@@ -111,7 +111,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Home: []byte(s.home), Origins: s.origins, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

@@ -36,6 +36,8 @@ func (s *Server) Handler() http.Handler {
 		s.fail(w, req, &rendezvous.Failure{Code: methodNotAllowed, Detail: "this path takes " + allowed})
 	})
 	r.Get("/", s.getHome)
+	r.Get("/docs", s.getReference)
+	r.Get("/assets/{name}", s.getAsset)
 	r.Get("/v1", s.wormhole)
 	r.Get("/v1/", s.wormhole)
 	r.With(uncached).Get("/v1/session/socket", s.socket)

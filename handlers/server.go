@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -21,8 +22,9 @@ type Server struct {
 	Version string
 	// Started is when the process did.
 	Started time.Time
-	// Home is the page at /.
-	Home []byte
+	// Pages are the files of the pages for people, each compressed with gzip: index.html.gz is the page
+	// at /, docs.html.gz that at /docs, and in assets is what they refer to.
+	Pages fs.FS
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
 	TrustedProxies []netip.Prefix
 	// Origins are those whose pages may ask, besides our own; "*" is all.

@@ -25,7 +25,7 @@ const (
 func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) { //nolint:contextcheck // the socket outlives the request
 	w.Header().Set("Server", "Magic Wormhole Mailbox (Restante "+s.Version+")")
 	if !websocket.IsWebSocketUpgrade(r) {
-		s.page(w)
+		s.page(w, r)
 		return
 	}
 	conn, leave := s.accept(w, r, http.Header{"Server": w.Header()["Server"]})

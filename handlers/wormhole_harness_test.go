@@ -78,7 +78,7 @@ func serve(t testing.TB, s relaySetup) *relay {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	r := &relay{world: w, door: &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Home: []byte("<!doctype html>\n"), Limits: limits}}
+	r := &relay{world: w, door: &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, nil), Limits: limits}}
 	for _, p := range s.proxies {
 		r.door.TrustedProxies = append(r.door.TrustedProxies, netip.MustParsePrefix(p))
 	}

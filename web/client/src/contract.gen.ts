@@ -409,7 +409,7 @@ export interface paths {
          * @description A WebSocket that speaks the mailbox protocol of magic-wormhole, on the same nameplates and mailboxes as everything
          *     above: point a wormhole client at it with `--relay-url ws://host:4000/v1`. The server begins with a `welcome`; each
          *     message of the client is answered by one `ack`, and then by what it asked for or by an `error`. Also served at `/v1/`.
-         *     A GET that asks for no WebSocket gets the page of `/`.
+         *     A GET that asks for no WebSocket gets the page of `/`, whatever it accepts.
          *
          *     It has no session: anyone may use any side, as that protocol has it.
          */
@@ -431,10 +431,50 @@ export interface paths {
         };
         /**
          * A page to use the server with
-         * @description A web page for people. To a request whose `Accept` does not name `text/html` it says `Wormhole Relay`, for health checks
-         *     made for the reference server of magic-wormhole.
+         * @description A web page for people, which sends notes with a code and reads them. To a request whose `Accept` does not name `text/html` it
+         *     says `Wormhole Relay`, for health checks made for the reference server of magic-wormhole.
          */
         get: operations["getHome"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * This document, for people
+         * @description The contract as a web page to read and to try. It needs nothing from anywhere else.
+         */
+        get: operations["getReference"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/assets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the pages are made of
+         * @description A script, a style or a picture that `/` or `/docs` refers to. Which there are is the pages' business, and changes with the version.
+         */
+        get: operations["getAsset"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1041,6 +1081,14 @@ export interface components {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 Ack: components["headers"]["Ack"];
                 Replayed: components["headers"]["Replayed"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The version that `If-None-Match` names is the one there is. */
+        NotModified: {
+            headers: {
+                ETag: components["headers"]["ETag"];
                 [name: string]: unknown;
             };
             content?: never;
@@ -1832,6 +1880,11 @@ export interface components {
          * @example GET, POST
          */
         Allow: string;
+        /**
+         * @description Which version of the file it is. Sent back as `If-None-Match`, it is answered `304` as long as that is the one.
+         * @example W/"mZq3nTzvVbQe0u1x"
+         */
+        ETag: string;
     };
     pathItems: never;
 }
@@ -2859,6 +2912,7 @@ export interface operations {
                     "text/html": string;
                 };
             };
+            304: components["responses"]["NotModified"];
             400: components["responses"]["InvalidRequest"];
             429: components["responses"]["QuotaExceeded"];
             500: components["responses"]["Internal"];
@@ -2877,6 +2931,7 @@ export interface operations {
             /** @description The page. */
             200: {
                 headers: {
+                    ETag: components["headers"]["ETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2890,6 +2945,74 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            304: components["responses"]["NotModified"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getReference: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example <!doctype html>
+                     *     <title>Restante: the interface</title>
+                     *     …
+                     */
+                    "text/html": string;
+                };
+            };
+            304: components["responses"]["NotModified"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getAsset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The file's name.
+                 * @example page.js
+                 */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["ETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /** @example document.title */
+                    "text/javascript": string;
+                    /** @example p { margin: 0 } */
+                    "text/css": string;
+                    /** @example <svg xmlns='http://www.w3.org/2000/svg'/> */
+                    "image/svg+xml": string;
+                    /** @example The licence of what is not ours. */
+                    "text/plain": string;
+                };
+            };
+            304: components["responses"]["NotModified"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
         };

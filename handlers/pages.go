@@ -1,0 +1,100 @@
+package handlers
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// policy is what a page may do: run and show what is ours, talk to us, and nothing else.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// mediaTypes are those of the files that pages are made of.
+var mediaTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".svg":  "image/svg+xml",
+	".txt":  "text/plain; charset=utf-8",
+}
+
+// getHome is GET /: the page for people, and for the health checks of the
+// reference wormhole server, which do not ask for one, what that answers.
+func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Accept")
+	if !names(r.Header.Values("Accept"), "text/html") {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = w.Write([]byte("Wormhole Relay\n")) // a client that left does not read it
+		return
+	}
+	s.page(w, r)
+}
+
+// page answers with the page of /.
+func (s *Server) page(w http.ResponseWriter, r *http.Request) { s.file(w, r, "index.html") }
+
+// getReference is GET /docs.
+func (s *Server) getReference(w http.ResponseWriter, r *http.Request) { s.file(w, r, "docs.html") }
+
+// getAsset is GET /assets/{name}.
+func (s *Server) getAsset(w http.ResponseWriter, r *http.Request) {
+	s.file(w, r, "assets/"+chi.URLParam(r, "name"))
+}
+
+// file answers with a file of the pages, compressed if the client takes that. Browsers
+// ask each time whether theirs is the latest, so that a page and its script are of one version.
+func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
+	packed, err := fs.ReadFile(s.Pages, name+".gz")
+	if errors.Is(err, fs.ErrNotExist) {
+		s.notFound(w, r)
+		return
+	}
+	var body io.Reader = bytes.NewReader(packed)
+	squeezed := takesGzip(r)
+	if err == nil && !squeezed {
+		body, err = gzip.NewReader(body)
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	sum := sha256.Sum256(packed)
+	tag := `W/"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"` // weak, as it stands for both encodings
+	h := w.Header()
+	h.Set("ETag", tag)
+	h.Set("Cache-Control", "no-cache")
+	h.Add("Vary", "Accept-Encoding")
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	h.Set("Content-Type", mediaTypes[path.Ext(name)])
+	if path.Ext(name) == ".html" {
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Referrer-Policy", "no-referrer")
+	}
+	if squeezed {
+		h.Set("Content-Encoding", "gzip")
+	}
+	_, _ = io.Copy(w, body) //nolint:gosec // the files are our own, and a client that left does not read them
+}
+
+// takesGzip tells whether Accept-Encoding (RFC 9110, §12.5.3) allows gzip.
+func takesGzip(r *http.Request) bool {
+	encodings := r.Header.Values("Accept-Encoding")
+	q, named := said(encodings, "gzip")
+	if !named {
+		q, _ = said(encodings, "*")
+	}
+	return q > 0
+}
