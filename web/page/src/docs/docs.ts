@@ -33,7 +33,7 @@ const samples = {
 /** A command as it is to be typed for this server. */
 function here(command: string): string {
   const { origin } = location;
-  return command.replaceAll('$SERVER', origin).replaceAll('ws://localhost:4000', origin.replace(/^http/, 'ws'));
+  return command.replaceAll('$SERVER', origin).replace(/wss?:\/\/(localhost:4000|mail\.example)/g, origin.replace(/^http/, 'ws'));
 }
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
