@@ -24,6 +24,7 @@ const files = {
   'index.html': file('index.html'),
   'docs.html': file('docs.html'),
   'assets/icon.svg': file('icon.svg'),
+  'assets/page.js': await bundle('src/page/page.ts'),
   'assets/page.css': await bundle('src/page/page.css'),
   'assets/docs.css': await bundle('src/docs/docs.css'),
   'assets/docs.js': await bundle('src/docs/docs.ts'),

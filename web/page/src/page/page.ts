@@ -1,0 +1,122 @@
+import type { RestanteError, Session } from '../../../client/src/index.js';
+import { check, join, offer, resume, type Conversation } from '../wormhole/index.js';
+import { element } from './element.js';
+import { keeper } from './keeper.js';
+import { Line } from './line.js';
+import { panel } from './panel.js';
+import { Start } from './start.js';
+import { Talk } from './talk.js';
+
+/** The page at /: a start, where one writes a note or gives a code, and one conversation after another. */
+class Page {
+  readonly #line = new Line();
+  readonly #start = new Start({ write: (text) => this.#write(text), read: (code) => this.#read(code) });
+  readonly #talk = new Talk({ leave: () => this.#leave(), again: () => this.#again(), retry: () => void this.#retry?.() });
+  readonly #other = element('other');
+  #conversation: Conversation | undefined;
+  #retry: (() => Promise<void>) | undefined;
+  /** What the page is about to show, as soon as it is connected. */
+  #turn: object | undefined;
+  /** A note that is in no conversation yet. */
+  #note = '';
+
+  constructor() {
+    addEventListener('hashchange', () => this.#follow());
+    this.#line.session.subscribe((session) => panel(session, this.#line));
+    const code = this.#linked();
+    if (keeper.load() !== undefined) void this.#converse((session) => resume(session, keeper), code);
+    else if (code !== undefined) this.#read(code);
+    else this.#start.show();
+  }
+
+  #write(text: string): void {
+    this.#note = text;
+    void this.#converse((session) => {
+      const conversation = offer(session, keeper);
+      conversation.say(text);
+      this.#note = '';
+      return conversation;
+    });
+  }
+
+  #read(code: string): void {
+    const checked = check(code);
+    if (checked.ok) void this.#converse((session) => join(session, keeper, code));
+    else this.#start.refuse(code, checked.detail);
+  }
+
+  /** Shows a conversation, as soon as there is a session for it. */
+  async #converse(begin: (session: Session) => Conversation | undefined, other?: string): Promise<void> {
+    const turn = (this.#turn = {});
+    this.#start.hide();
+    this.#talk.connecting();
+    try {
+      const session = await this.#line.connect();
+      if (turn !== this.#turn) return; // it was cancelled
+      this.#conversation = begin(session);
+      if (!this.#conversation) this.#again();
+      else this.#talk.show(this.#conversation, session);
+      if (other !== undefined) this.#offerOther(other);
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#retry = () => this.#converse(begin, other);
+      this.#talk.unreachable(error as RestanteError);
+    }
+  }
+
+  /** Leaves the conversation. What was written is not lost to who wrote it. */
+  #leave(): void {
+    void this.#conversation?.close();
+    keeper.forget();
+    this.#again();
+  }
+
+  #again(): void {
+    const unread = this.#note || this.#talk.unread;
+    this.#note = '';
+    this.#turn = undefined;
+    if (this.#conversation) void this.#conversation.close(); // it is over: it is forgotten
+    this.#conversation = undefined;
+    this.#other.hidden = true;
+    this.#talk.hide();
+    this.#start.again(unread);
+  }
+
+  /** The code in the address, which is not kept there: the browser's history is no place for it. */
+  #linked(): string | undefined {
+    const { hash, pathname } = location;
+    if (hash.length < 2) return undefined;
+    history.replaceState(null, '', pathname);
+    try {
+      return decodeURIComponent(hash.slice(1));
+    } catch {
+      return hash.slice(1);
+    }
+  }
+
+  /** A link was followed to where the page is open already. */
+  #follow(): void {
+    const code = this.#linked();
+    if (code === undefined) return;
+    if (this.#conversation) this.#offerOther(code);
+    else this.#read(code);
+  }
+
+  #offerOther(code: string): void {
+    const standing = this.#conversation?.standing.value;
+    if (standing && 'code' in standing && standing.code === code) return;
+    if (standing && ['scary', 'left', 'failed', 'closed'].includes(standing.name)) {
+      this.#leave();
+      this.#read(code);
+      return;
+    }
+    this.#other.hidden = false;
+    this.#other.querySelector('span')!.textContent = `You followed a link with the code ${code}. This is another conversation.`;
+    this.#other.querySelector('button')!.onclick = () => {
+      this.#leave();
+      this.#read(code);
+    };
+  }
+}
+
+new Page();

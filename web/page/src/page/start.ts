@@ -1,0 +1,69 @@
+import { Combobox } from './combobox.js';
+import { element, say } from './element.js';
+
+/** As much as every client can read at once. */
+const LONGEST = 16_000;
+
+/** Where one writes a note, or gives a code. */
+export class Start {
+  readonly #section = element('start');
+  readonly #note = element<HTMLTextAreaElement>('note');
+  readonly #noteProblem = element('note-problem');
+  readonly #code = new Combobox(element<HTMLInputElement>('code'), element('words'));
+  readonly #codeProblem = element('code-problem');
+
+  constructor({ write, read }: { write: (text: string) => void; read: (code: string) => void }) {
+    element('write').addEventListener('submit', (event) => {
+      event.preventDefault();
+      const problem = tooMuch(this.#note.value);
+      complain(this.#note, this.#noteProblem, problem);
+      if (problem === '') write(this.#note.value);
+    });
+    element('read').addEventListener('submit', (event) => {
+      event.preventDefault();
+      read(this.#code.value);
+    });
+    this.#note.addEventListener('input', () => complain(this.#note, this.#noteProblem, ''));
+    this.#code.input.addEventListener('input', () => complain(this.#code.input, this.#codeProblem, ''));
+  }
+
+  /** Shows it, with a text that was not read, for one who was elsewhere on the page before. */
+  again(unread: string): void {
+    this.show(unread);
+    this.#note.focus();
+  }
+
+  show(unread = ''): void {
+    document.title = 'Restante';
+    this.#note.value = unread;
+    this.#code.value = '';
+    complain(this.#note, this.#noteProblem, '');
+    complain(this.#code.input, this.#codeProblem, '');
+    this.#section.hidden = false;
+  }
+
+  /** Shows it, with what is wrong with a code. */
+  refuse(code: string, problem: string): void {
+    this.#section.hidden = false;
+    this.#code.value = code;
+    complain(this.#code.input, this.#codeProblem, problem);
+  }
+
+  hide(): void {
+    this.#section.hidden = true;
+  }
+}
+
+/** What is wrong with a note; nothing if it may be sent. */
+export function tooMuch(text: string): string {
+  if (text.trim() === '') return 'Write something first.';
+  const bytes = new TextEncoder().encode(JSON.stringify(text)).length;
+  return bytes > LONGEST ? `This is too long for one note, by ${bytes - LONGEST} bytes. Send it in parts.` : '';
+}
+
+/** Says what is wrong with a field, and goes there; or that nothing is. */
+export function complain(field: HTMLElement, where: HTMLElement, problem: string): void {
+  say(where, problem);
+  field.setAttribute('aria-invalid', String(problem !== ''));
+  if (problem !== '') field.focus();
+}

@@ -1,0 +1,142 @@
+import type { RestanteError, Session } from '../../../client/src/index.js';
+import type { Conversation, Note, Standing } from '../wormhole/index.js';
+import { element, say } from './element.js';
+import { Invitation } from './invitation.js';
+import { Notes } from './notes.js';
+import { connecting, connection, phrase, unreachable, type Phrase } from './phrase.js';
+import { complain, tooMuch } from './start.js';
+
+const FINAL = ['scary', 'left', 'failed', 'closed'];
+const BUSY = ['allocating', 'waiting', 'verifying'];
+
+/** A conversation, as it is shown. */
+export class Talk {
+  readonly #section = element('talk');
+  readonly #invitation = new Invitation();
+  readonly #notes = new Notes();
+  readonly #form = element<HTMLFormElement>('say');
+  readonly #text = element<HTMLTextAreaElement>('line');
+  readonly #leave = element('leave');
+  readonly #again = element('again');
+  #conversation: Conversation | undefined;
+  #stop: (() => void)[] = [];
+  /** When the connection was lost. */
+  #lostAt = 0;
+  #unreachable = false;
+
+  constructor({ leave, again, retry }: { leave: () => void; again: () => void; retry: () => void }) {
+    this.#leave.addEventListener('click', leave);
+    this.#again.addEventListener('click', () => (this.#unreachable ? retry() : again()));
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      const problem = tooMuch(this.#text.value);
+      complain(this.#text, element('line-problem'), problem);
+      if (problem !== '') return;
+      this.#conversation?.say(this.#text.value);
+      this.#form.reset();
+    });
+    this.#text.addEventListener('keydown', (event) => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
+    });
+  }
+
+  /** What was written last and not read, once the conversation is over: worth keeping. */
+  get unread(): string {
+    const notes = this.#conversation?.notes.value.filter(({ mine, state }) => mine && state !== 'read') ?? [];
+    return notes.map(({ text }) => text).join('\n\n');
+  }
+
+  /** There is no session yet. */
+  connecting(): void {
+    this.#reset();
+    this.#say(connecting);
+    element('busy').hidden = false;
+    say(this.#leave, 'Cancel');
+    element('headline').focus();
+  }
+
+  /** There is none to be had. */
+  unreachable(error: RestanteError): void {
+    this.#reset();
+    this.#unreachable = true;
+    this.#say(unreachable(error));
+    say(this.#again, 'Try again');
+    say(this.#leave, 'Go back');
+    this.#again.hidden = false;
+  }
+
+  show(conversation: Conversation, session: Session): void {
+    this.#reset();
+    this.#conversation = conversation;
+    const motd = element('motd');
+    say(motd, session.welcome?.error ?? session.welcome?.motd ?? '');
+    motd.hidden = motd.textContent === '';
+    const timer = setInterval(() => this.#connection(session), 1000);
+    this.#stop = [
+      conversation.standing.subscribe(() => this.#show(conversation)),
+      conversation.notes.subscribe(() => this.#show(conversation)),
+      session.state.subscribe(({ name }) => {
+        if (name === 'connected') this.#lostAt = 0;
+        else this.#lostAt ||= Date.now();
+        this.#connection(session);
+      }),
+      () => clearInterval(timer),
+    ];
+  }
+
+  hide(): void {
+    this.#reset();
+    this.#section.hidden = true;
+  }
+
+  #reset(): void {
+    for (const stop of this.#stop.splice(0)) stop();
+    this.#conversation = undefined;
+    this.#unreachable = false;
+    this.#lostAt = 0;
+    this.#form.reset();
+    this.#notes.show([]);
+    for (const id of ['busy', 'invitation', 'say', 'verify', 'again', 'motd']) element(id).hidden = true;
+    element<HTMLDetailsElement>('verify').open = false;
+    say(element('connection'), '');
+    this.#section.hidden = false;
+    this.#leave.hidden = false;
+  }
+
+  #show({ standing: { value: standing }, notes: { value: notes } }: Conversation): void {
+    this.#say(phrase(standing, notes));
+    this.#notes.show(notes);
+    this.#invitation.show(standing.name === 'waiting' && ours(notes) ? standing.code : undefined);
+    element('busy').hidden = !BUSY.includes(standing.name);
+    this.#form.hidden = standing.name !== 'connected';
+    this.#verifier(standing);
+    const over = FINAL.includes(standing.name);
+    say(this.#leave, standing.name === 'connected' ? 'Leave' : 'Take it back');
+    if (!ours(notes) && standing.name !== 'connected') say(this.#leave, 'Cancel');
+    this.#leave.hidden = over;
+    this.#again.hidden = !over;
+    say(this.#again, this.unread !== '' || standing.name === 'scary' || standing.name === 'failed' ? 'Begin again' : 'Write another note');
+  }
+
+  #verifier(standing: Standing): void {
+    const verify = element('verify');
+    verify.hidden = standing.name !== 'connected';
+    if (standing.name === 'connected') say(element('verifier'), standing.verifier.replace(/(.{4})(?=.)/g, '$1 '));
+  }
+
+  #say({ headline, explanation, alarm = false }: Phrase): void {
+    element('status').hidden = alarm;
+    element('alarm').hidden = !alarm;
+    say(element(alarm ? 'alarm-headline' : 'headline'), headline);
+    say(element(alarm ? 'alarm-explanation' : 'explanation'), explanation);
+    document.title = `${headline} – Restante`;
+  }
+
+  #connection(session: Session): void {
+    say(element('connection'), connection(session.state.value, Date.now() - (this.#lostAt || Date.now())));
+  }
+}
+
+function ours(notes: readonly Note[]): boolean {
+  return notes.some(({ mine }) => mine);
+}
