@@ -1,8 +1,6 @@
 import { Combobox } from './combobox.js';
-import { element, say } from './element.js';
-
-/** As much as every client can read at once. */
-const LONGEST = 16_000;
+import { complain, submitting, tooMuch } from './draft.js';
+import { element } from './element.js';
 
 /** Where one writes a note, or gives a code. */
 export class Start {
@@ -23,6 +21,7 @@ export class Start {
       event.preventDefault();
       read(this.#code.value);
     });
+    submitting(this.#note);
     this.#note.addEventListener('input', () => complain(this.#note, this.#noteProblem, ''));
     this.#code.input.addEventListener('input', () => complain(this.#code.input, this.#codeProblem, ''));
   }
@@ -52,18 +51,4 @@ export class Start {
   hide(): void {
     this.#section.hidden = true;
   }
-}
-
-/** What is wrong with a note; nothing if it may be sent. */
-export function tooMuch(text: string): string {
-  if (text.trim() === '') return 'Write something first.';
-  const bytes = new TextEncoder().encode(JSON.stringify(text)).length;
-  return bytes > LONGEST ? `This is too long for one note, by ${bytes - LONGEST} bytes. Send it in parts.` : '';
-}
-
-/** Says what is wrong with a field, and goes there; or that nothing is. */
-export function complain(field: HTMLElement, where: HTMLElement, problem: string): void {
-  say(where, problem);
-  field.setAttribute('aria-invalid', String(problem !== ''));
-  if (problem !== '') field.focus();
 }

@@ -1,10 +1,10 @@
 import type { RestanteError, Session } from '../../../client/src/index.js';
 import type { Conversation, Note, Standing } from '../wormhole/index.js';
+import { complain, submitting, tooMuch } from './draft.js';
 import { element, say } from './element.js';
 import { Invitation } from './invitation.js';
 import { Notes } from './notes.js';
 import { connecting, connection, phrase, unreachable, type Phrase } from './phrase.js';
-import { complain, tooMuch } from './start.js';
 
 const FINAL = ['scary', 'left', 'failed', 'closed'];
 const BUSY = ['allocating', 'waiting', 'verifying'];
@@ -35,9 +35,7 @@ export class Talk {
       this.#conversation?.say(this.#text.value);
       this.#form.reset();
     });
-    this.#text.addEventListener('keydown', (event) => {
-      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) this.#form.requestSubmit();
-    });
+    submitting(this.#text);
   }
 
   /** What was written last and not read, once the conversation is over: worth keeping. */
