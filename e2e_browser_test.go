@@ -110,6 +110,7 @@ func newBrowser(t *testing.T, features string) *browser {
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.NoSandbox,
 		chromedp.Flag("headless", "new"), chromedp.Flag("disable-gpu", true), chromedp.Flag("mute-audio", true),
 		chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1"), // which, unlike 127.0.0.1, has to be https to be trusted
 	}
 	if features != "" {
 		options = append(options, chromedp.Flag("enable-features", features))

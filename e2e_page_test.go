@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -44,6 +46,9 @@ func (b *browser) visits(site, path string) *guest {
 	b.t.Cleanup(g.check)
 	return g
 }
+
+// of is the same browser, in a test of its own.
+func (b *browser) of(t *testing.T) *browser { return &browser{t, b.ctx} }
 
 func (g *guest) hear(event any) {
 	wrong := ""
@@ -264,14 +269,54 @@ func TestPageLink(t *testing.T) {
 	bob.until(10*time.Second, "document.getElementById('code-problem').textContent !== ''")
 }
 
+// TestPageCopies has the code and the link copied, with the browser's clipboard and, where there is none as there
+// is no TLS, without. Nor are there locks then, and the page works nevertheless.
+func TestPageCopies(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := newBrowser(t, "")
+	paste := cdpbrowser.SetPermissionParams{Permission: &cdpbrowser.PermissionDescriptor{Name: "clipboard-read"}, Setting: cdpbrowser.PermissionSettingGranted}
+	if _, err := chromedp.CallBrowser(b.ctx, cdpbrowser.SetPermission, paste); err != nil {
+		t.Fatal(err)
+	}
+	ada := b.visits(s.url(), "/")
+	code := ada.writes("mail")
+	copies := func(g *guest, label, what string) {
+		t.Helper()
+		g.front()
+		g.presses(label)
+		g.until(10*time.Second, "document.getElementById('said').textContent === 'Copied'")
+		ada.front()
+		ada.until(10*time.Second, "navigator.clipboard.readText().then((text) => text === "+quoted(what)+")")
+	}
+	copies(ada, "Copy the code", code)
+	copies(ada, "Copy a link", s.url()+"/#"+code)
+	copies(ada, "Copy the command", "wormhole --relay-url ws://"+s.address+"/v1 receive "+code)
+
+	plain := strings.Replace(s.url(), "127.0.0.1", "page.test", 1)
+	bob := b.visits(plain, "/#"+code)
+	bob.has("mail")
+	if look[bool](bob.tab, "isSecureContext || navigator.clipboard !== undefined || navigator.locks !== undefined") {
+		t.Error("this shows nothing: the page is trusted")
+	}
+	copies(bob, "Copy the note", "mail")
+	if err := chromedp.Do(bob.ctx, chromedp.Reload()); err != nil {
+		t.Fatal(err)
+	}
+	bob.has("mail")
+	bob.says("Thank you.")
+	ada.has("mail", "Thank you.")
+}
+
 // TestPageTerminal has the page and the clients that people use in terminals send each other notes.
 func TestPageTerminal(t *testing.T) {
 	t.Parallel()
+	b := newBrowser(t, "")
 	for _, client := range []string{python, william} {
 		t.Run("to "+client, func(t *testing.T) {
 			t.Parallel()
 			s := serve(t)
-			ada := newBrowser(t, "").visits(s.url(), "/")
+			ada := b.of(t).visits(s.url(), "/")
 			code := ada.writes("mail-of-the-page")
 			to := runs(t, s.address, client, "receive", "--verify", code)
 			to.succeeds("mail-of-the-page")
@@ -287,7 +332,7 @@ func TestPageTerminal(t *testing.T) {
 			s := serve(t)
 			from := runs(t, s.address, client, "send", "--text", "mail-of-the-terminal")
 			code := from.code()
-			ada := newBrowser(t, "").visits(s.url(), "/")
+			ada := b.of(t).visits(s.url(), "/")
 			ada.reads(code)
 			ada.has("mail-of-the-terminal")
 			from.succeeds("text message sent")
@@ -298,30 +343,43 @@ func TestPageTerminal(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestPageLongNote is as long as all clients can read, and not longer: one of them is deaf to more.
-func TestPageLongNote(t *testing.T) {
-	t.Parallel()
-	s := serve(t)
-	ada := newBrowser(t, "").visits(s.url(), "/")
-	ada.puts("note", strings.Repeat("a", 15_999))
-	ada.presses("Get a code")
-	ada.until(10*time.Second, "document.getElementById('note-problem').textContent.includes('too long for one note, by 1 bytes')")
-	note := strings.Repeat("a", 15_998)
-	runs(t, s.address, william, "receive", ada.writes(note)).succeeds(note)
-	ada.sees("The note was read")
+	t.Run("as much as the deafest of them hears", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		ada := b.of(t).visits(s.url(), "/")
+		ada.puts("note", strings.Repeat("a", 15_999))
+		ada.presses("Get a code")
+		ada.until(10*time.Second, "document.getElementById('note-problem').textContent.includes('too long for one note, by 1 bytes')")
+		note := strings.Repeat("a", 15_998)
+		runs(t, s.address, william, "receive", ada.writes(note)).succeeds(note)
+		ada.sees("The note was read")
+	})
+	t.Run("a file is not taken", func(t *testing.T) {
+		t.Parallel()
+		s := serve(t)
+		path := filepath.Join(t.TempDir(), "holiday.txt")
+		if err := os.WriteFile(path, []byte("sun"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		from := runs(t, s.address, python, "send", "--hide-progress", path)
+		ada := b.of(t).visits(s.url(), "/")
+		ada.reads(from.code())
+		ada.sees("This did not work")
+		from.fails("text")
+		ada.until(10*time.Second, "document.getElementById('alarm-explanation').textContent.includes('Only text')")
+	})
 }
 
 // TestPageWrongCode is a code that was mistyped, or guessed: both sides say so, and the note stays where it is.
 func TestPageWrongCode(t *testing.T) {
 	t.Parallel()
+	b := newBrowser(t, "")
 	const alarm = "Wrong code: someone may have guessed"
 	wrong := func(code string) string { return strings.Split(code, "-")[0] + "-drunken-zulu" }
 	t.Run("page", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		b := newBrowser(t, "")
+		b := b.of(t)
 		ada := b.visits(s.url(), "/")
 		code := ada.writes("mail")
 		bob := b.visits(s.url(), "/#"+wrong(code))
@@ -339,7 +397,7 @@ func TestPageWrongCode(t *testing.T) {
 	t.Run("terminal receives", func(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
-		ada := newBrowser(t, "").visits(s.url(), "/")
+		ada := b.of(t).visits(s.url(), "/")
 		to := runs(t, s.address, python, "receive", wrong(ada.writes("mail")))
 		to.fails("Key confirmation failed")
 		ada.sees(alarm)
@@ -349,7 +407,7 @@ func TestPageWrongCode(t *testing.T) {
 		t.Parallel()
 		s := serve(t)
 		from := runs(t, s.address, python, "send", "--text", "mail")
-		ada := newBrowser(t, "").visits(s.url(), "/")
+		ada := b.of(t).visits(s.url(), "/")
 		ada.reads(wrong(from.code()))
 		ada.sees(alarm)
 		from.fails("Key confirmation failed")
