@@ -14,7 +14,7 @@ func TestPageTrouble(t *testing.T) {
 	s := serve(t, "--heartbeat-interval=1s")
 	w := newSite(t, s, nil)
 	n := newWire(t, w)
-	b := newBrowser(t, "IntensiveWakeUpThrottling:grace_period_seconds/5")
+	b := newBrowser(t, "IntensiveWakeUpThrottling:grace_period_seconds/2")
 	restart := func() {
 		t.Helper()
 		s.kill()
@@ -54,12 +54,12 @@ func TestPageTrouble(t *testing.T) {
 			reload(bob)
 			say("two")
 		}},
-		{"hidden, with timers that fire once a minute", func() {
+		{"hidden, with timers that are throttled", func() {
 			b.open("about:blank")
 			if seen := look[string](bob.tab, "document.visibilityState"); seen != "hidden" {
 				t.Fatalf("the tab is %s", seen)
 			}
-			if err := pause(t.Context(), 6*time.Second); err != nil {
+			if err := pause(t.Context(), 3*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			say("three")
