@@ -231,9 +231,13 @@ func TestPage(t *testing.T) {
 	}
 	s.told(append(words(code), "Tea at four", "blue cups", "With pleasure")...)
 
+	ada.types("line", "And")
 	bob.presses("Leave")
 	bob.sees("Leave a note")
 	ada.sees("The notes were read, and the other side left")
+	if focused := look[string](ada.tab, "document.activeElement.id"); focused != "again" {
+		t.Errorf("the field is gone, and the focus at %q", focused)
+	}
 	s.left("happy")
 
 	// And once more, in the same session.

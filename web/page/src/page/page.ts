@@ -5,13 +5,13 @@ import { keeper } from './keeper.js';
 import { Line } from './line.js';
 import { panel } from './panel.js';
 import { Start } from './start.js';
-import { Talk } from './talk.js';
+import { over, Talk } from './talk.js';
 
 /** The page at /: a start, where one writes a note or gives a code, and one conversation after another. */
 class Page {
   readonly #line = new Line();
   readonly #start = new Start({ write: (text) => this.#write(text), read: (code) => this.#read(code) });
-  readonly #talk = new Talk({ leave: () => this.#leave(), again: () => this.#again(), retry: () => void this.#retry?.() });
+  readonly #talk = new Talk({ leave: () => this.#leave(), retry: () => void this.#retry?.() });
   readonly #other = element('other');
   #conversation: Conversation | undefined;
   #retry: (() => Promise<void>) | undefined;
@@ -21,7 +21,7 @@ class Page {
   #note = '';
 
   constructor() {
-    addEventListener('hashchange', () => this.#follow());
+    addEventListener('hashchange', () => this.#follow(this.#linked()));
     this.#line.session.subscribe((session) => panel(session, this.#line));
     const code = this.#linked();
     if (keeper.load() !== undefined) void this.#converse((session) => resume(session, keeper), code);
@@ -54,9 +54,9 @@ class Page {
       const session = await this.#line.connect();
       if (turn !== this.#turn) return; // it was cancelled
       this.#conversation = begin(session);
-      if (!this.#conversation) this.#again();
+      if (!this.#conversation) this.#leave();
       else this.#talk.show(this.#conversation, session);
-      if (other !== undefined) this.#offerOther(other);
+      if (other !== undefined) this.#follow(other);
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#retry = () => this.#converse(begin, other);
@@ -64,19 +64,14 @@ class Page {
     }
   }
 
-  /** Leaves the conversation. What was written is not lost to who wrote it. */
+  /** Leaves the conversation, and forgets it. What was written and not read is there to be sent again. */
   #leave(): void {
-    void this.#conversation?.close();
-    keeper.forget();
-    this.#again();
-  }
-
-  #again(): void {
     const unread = this.#note || this.#talk.unread;
     this.#note = '';
     this.#turn = undefined;
-    if (this.#conversation) void this.#conversation.close(); // it is over: it is forgotten
+    void this.#conversation?.close();
     this.#conversation = undefined;
+    keeper.forget();
     this.#other.hidden = true;
     this.#talk.hide();
     this.#start.again(unread);
@@ -94,28 +89,21 @@ class Page {
     }
   }
 
-  /** A link was followed to where the page is open already. */
-  #follow(): void {
-    const code = this.#linked();
-    if (code === undefined) return;
-    if (this.#conversation) this.#offerOther(code);
-    else this.#read(code);
-  }
-
-  #offerOther(code: string): void {
+  /** Another link was followed than the one that the page was opened with. */
+  #follow(code: string | undefined): void {
     const standing = this.#conversation?.standing.value;
-    if (standing && 'code' in standing && standing.code === code) return;
-    if (standing && ['scary', 'left', 'failed', 'closed'].includes(standing.name)) {
-      this.#leave();
-      this.#read(code);
-      return;
-    }
-    this.#other.hidden = false;
-    this.#other.querySelector('span')!.textContent = `You followed a link with the code ${code}. This is another conversation.`;
-    this.#other.querySelector('button')!.onclick = () => {
-      this.#leave();
+    if (code === undefined || (standing && 'code' in standing && standing.code === code)) return;
+    const join = () => {
+      if (standing) this.#leave();
       this.#read(code);
     };
+    if (!standing || over(standing)) {
+      join();
+      return;
+    }
+    this.#other.querySelector('span')!.textContent = `You followed a link with the code ${code}. This is another conversation.`;
+    this.#other.querySelector('button')!.onclick = join;
+    this.#other.hidden = false;
   }
 }
 

@@ -6,7 +6,6 @@ import { Invitation } from './invitation.js';
 import { Notes } from './notes.js';
 import { connecting, connection, phrase, unreachable, type Phrase } from './phrase.js';
 
-const FINAL = ['scary', 'left', 'failed', 'closed'];
 const BUSY = ['allocating', 'waiting', 'verifying'];
 
 /** A conversation, as it is shown. */
@@ -24,9 +23,9 @@ export class Talk {
   #lostAt = 0;
   #unreachable = false;
 
-  constructor({ leave, again, retry }: { leave: () => void; again: () => void; retry: () => void }) {
+  constructor({ leave, retry }: { leave: () => void; retry: () => void }) {
     this.#leave.addEventListener('click', leave);
-    this.#again.addEventListener('click', () => (this.#unreachable ? retry() : again()));
+    this.#again.addEventListener('click', () => (this.#unreachable ? retry() : leave()));
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
       const problem = tooMuch(this.#text.value);
@@ -102,18 +101,18 @@ export class Talk {
   }
 
   #show({ standing: { value: standing }, notes: { value: notes } }: Conversation): void {
+    const focused = document.activeElement;
     this.#say(phrase(standing, notes));
     this.#notes.show(notes);
     this.#invitation.show(standing.name === 'waiting' && ours(notes) ? standing.code : undefined);
     element('busy').hidden = !BUSY.includes(standing.name);
     this.#form.hidden = standing.name !== 'connected';
     this.#verifier(standing);
-    const over = FINAL.includes(standing.name);
-    say(this.#leave, standing.name === 'connected' ? 'Leave' : 'Take it back');
-    if (!ours(notes) && standing.name !== 'connected') say(this.#leave, 'Cancel');
-    this.#leave.hidden = over;
-    this.#again.hidden = !over;
-    say(this.#again, this.unread !== '' || standing.name === 'scary' || standing.name === 'failed' ? 'Begin again' : 'Write another note');
+    this.#leave.hidden = over(standing);
+    this.#again.hidden = !over(standing);
+    say(this.#leave, standing.name === 'connected' ? 'Leave' : ours(notes) ? 'Take it back' : 'Cancel');
+    say(this.#again, this.unread !== '' || ['scary', 'failed'].includes(standing.name) ? 'Begin again' : 'Write another note');
+    if (focused?.closest('[hidden]')) (over(standing) ? this.#again : element('headline')).focus();
   }
 
   #verifier(standing: Standing): void {
@@ -133,6 +132,11 @@ export class Talk {
   #connection(session: Session): void {
     say(element('connection'), connection(session.state.value, Date.now() - (this.#lostAt || Date.now())));
   }
+}
+
+/** Whether nothing more comes of a conversation. */
+export function over({ name }: Standing): boolean {
+  return ['scary', 'left', 'failed', 'closed'].includes(name);
 }
 
 function ours(notes: readonly Note[]): boolean {
