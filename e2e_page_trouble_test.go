@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
 
@@ -99,4 +100,29 @@ func TestPageTrouble(t *testing.T) {
 	bob.presses("Leave")
 	ada.sees("the other side left")
 	s.left("happy")
+}
+
+// TestPageDuplicate is a tab that is duplicated, with all that it keeps. The copy says that the conversation is the other
+// tab's, and whatever is done in it, that one notices nothing.
+func TestPageDuplicate(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	b := newBrowser(t, "")
+	ada := b.visits(s.url(), "/")
+	code := ada.writes("mail")
+	opening := chromedp.Evaluate[bool]("(window.copy = open('/')) !== null", func(e *runtime.EvaluateParams) { yes := true; e.UserGesture = &yes })
+	if opened, err := chromedp.Run(ada.ctx, opening); err != nil || !opened {
+		t.Fatalf("no window opens: %v", err)
+	}
+	ada.until(10*time.Second, "copy.document.getElementById('alarm-explanation')?.textContent.includes('another tab has it')")
+	look[bool](ada.tab, "copy.document.getElementById('again').click() === undefined")
+	ada.until(10*time.Second, "!copy.document.getElementById('start').hidden")
+	if kept := look[string](ada.tab, "copy.document.getElementById('note').value"); kept != "mail" {
+		t.Errorf("the copy offers %q to be sent again", kept)
+	}
+	bob := b.visits(s.url(), "/#"+code)
+	bob.has("mail")
+	ada.sees("The note was read")
+	bob.says("Thank you.")
+	ada.has("mail", "Thank you.")
 }
