@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -95,6 +96,9 @@ func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (C
 			return Claimed{}, err
 		}
 	}
+	if inside && len(claimed.Claims) == len(n.Claims) && ttl <= m.TTL && m.StaleAt.Equal(n.StaleAt) {
+		return Claimed{id, m.ID}, nil // it has what it asks for
+	}
 	m = m.Extend(ttl)
 	claimed.StaleAt = m.StaleAt
 	if err := t.UpdateMailbox(m); err != nil {
@@ -171,6 +175,7 @@ func (t *turn) release(app AppID, side Side, id NameplateID) error {
 }
 
 func (t *turn) retireNameplate(n Nameplate, pruned bool) error {
+	t.AfterCommit(func() { t.s.shortest.freed(n.App, n.ID) })
 	return t.RetireNameplate(n, SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur))
 }
 
@@ -182,38 +187,45 @@ func (t *turn) mayHoldNameplate(app AppID, side Side) error {
 	return err
 }
 
+// drawn is how many numbers are drawn before all that are taken are listed.
+const drawn = 32
+
 // freeNameplate finds the shortest nameplate that is free, any of them as likely as another.
 func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
-	last := len(Digits) - 1
-	for _, r := range Digits[:last] {
-		taken, err := t.TakenNumbers(app, r.Low, r.High)
-		if err != nil {
-			return "", err
+	for i := t.s.shortest.of(app, t.now); i < len(Digits); i++ {
+		number, err := t.freeNumber(app, Digits[i].Low, Digits[i].High)
+		if errors.Is(err, ErrNoFreeNameplate) {
+			t.s.shortest.full(app, i, t.now)
+			continue
 		}
-		if number, err := PickFree(r.Low, r.High, taken, draw); err == nil {
-			return NameplateID(strconv.Itoa(number)), nil
-		}
+		return NameplateID(strconv.Itoa(number)), err
 	}
-	low, high := Digits[last].Low, Digits[last].High
-	for range 100 { // blindly, since there are so many: with half of them taken, all fail once in 10^30
-		number := low + draw(high-low+1)
-		taken, err := t.TakenNumbers(app, number, number)
-		if err != nil {
-			return "", err
+	return "", refuse(Overloaded, "%v: all of them are taken; try again later, or claim a longer one", ErrNoFreeNameplate)
+}
+
+// freeNumber draws one of the free numbers low…high, or fails with [ErrNoFreeNameplate]. It
+// draws blindly first: unless nearly all are taken, that finds one.
+func (t *turn) freeNumber(app AppID, low, high int) (int, error) {
+	if high-low >= drawn {
+		numbers := make([]int, drawn)
+		for i := range numbers {
+			numbers[i] = low + draw(high-low+1)
 		}
-		if len(taken) == 0 {
-			return NameplateID(strconv.Itoa(number)), nil
+		taken, err := t.TakenOf(app, numbers)
+		if err != nil {
+			return 0, err
+		}
+		for _, number := range numbers {
+			if !slices.Contains(taken, number) {
+				return number, nil
+			}
 		}
 	}
 	taken, err := t.TakenNumbers(app, low, high)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	number, err := PickFree(low, high, taken, draw)
-	if err != nil {
-		return "", refuse(Overloaded, "%v: all of them are taken; try again later, or claim a longer one", err)
-	}
-	return NameplateID(strconv.Itoa(number)), nil
+	return PickFree(low, high, taken, draw)
 }
 
 // draw is a random number of 0…n−1 that nobody can foresee.

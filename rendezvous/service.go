@@ -112,6 +112,7 @@ type Service struct {
 	health   health
 	pruner   pruner
 	census   census
+	shortest shortest
 	stats    Stats
 
 	draining   atomic.Bool

@@ -157,6 +157,8 @@ type NameplateTx interface {
 	WaitingNameplates(app AppID, limit int) ([]NameplateID, error)
 	// TakenNumbers are the numbers from low to high that are nameplates of the app, sorted.
 	TakenNumbers(app AppID, low, high int) ([]int, error)
+	// TakenOf are those of some numbers that are nameplates of the app.
+	TakenOf(app AppID, numbers []int) ([]int, error)
 	// RetireNameplate removes it with its claims, and records its usage.
 	RetireNameplate(n Nameplate, u Usage) error
 	// StaleNameplates are up to limit nameplates whose StaleAt is at or before now, in

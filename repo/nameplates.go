@@ -3,6 +3,8 @@ package repo
 import (
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"restante/rendezvous"
 )
 
@@ -156,6 +158,16 @@ func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err err
 		SELECT number FROM nameplates
 		WHERE app = ? AND number BETWEEN ? AND ?
 		ORDER BY number`, app, low, high)
+}
+
+// TakenOf are those of some numbers that are nameplates.
+func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
+	defer doing(&err, "looking whether %d nameplates are taken", len(numbers))
+	query, args, err := sqlx.In(`SELECT number FROM nameplates WHERE app = ? AND number IN (?)`, app, numbers)
+	if err != nil {
+		return nil, err
+	}
+	return all[int](t, query, args...)
 }
 
 // RetireNameplate removes it with its claims, which go with it, and records its usage.

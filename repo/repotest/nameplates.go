@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -90,6 +91,8 @@ var nameplates = []test{
 			equal(w, "two digits", ok(tx.TakenNumbers(app, 10, 99)), []int{10, 99})
 			equal(w, "all", ok(tx.TakenNumbers(app, 1, 999_999)), []int{5, 9, 10, 99, 100, 999_999})
 			equal(w, "elsewhere", ok(tx.TakenNumbers("other", 1, 9)), nil)
+			equal(w, "of some", slices.Sorted(slices.Values(ok(tx.TakenOf(app, []int{5, 6, 100, 5, 999_999, 9_999})))), []int{5, 100, 999_999})
+			equal(w, "of none", ok(tx.TakenOf(app, []int{6})), nil)
 		})
 	}},
 	{"to retire it takes its claims", func(w *world) {
