@@ -121,7 +121,7 @@ func (t *turn) subscribe(m Mailbox, after Position) error {
 	}
 	limits := t.s.Config.Limits
 	if backlog.Frames += int64(m.Last - after); backlog.Frames > limits.WindowFrames {
-		return windowFull(m.Last - after)
+		return windowFull(m.Last-after, m.Last)
 	}
 	for after < m.Last {
 		page, err := t.Messages(m.Key, after, limits.AnswerFrames, limits.AnswerBytes)
@@ -130,7 +130,7 @@ func (t *turn) subscribe(m Mailbox, after Position) error {
 		}
 		for _, message := range page {
 			if backlog.Bytes += int64(len(message.Body)); backlog.Bytes > limits.WindowBytes {
-				return windowFull(m.Last - after)
+				return windowFull(m.Last-after, m.Last)
 			}
 			t.posts = append(t.posts, post{t.me.Key, m.ID, MessageFrame{message}})
 			after = message.Position
@@ -139,8 +139,8 @@ func (t *turn) subscribe(m Mailbox, after Position) error {
 	return nil
 }
 
-func windowFull(messages Position) error {
-	return refuse(WindowFull, "%d messages are more than this session may leave unacknowledged; acknowledge what was received, or read them with GET /v1/mailboxes/{mailbox}/messages and open with after=", messages)
+func windowFull(messages, last Position) error {
+	return refuse(WindowFull, "%d messages are more than this session may leave unacknowledged; acknowledge what was received, or open with after=%d and read those before that with GET /v1/mailboxes/{mailbox}/messages", messages, last)
 }
 
 func (t *turn) close(app AppID, side Side, id MailboxID, mood Mood) error {

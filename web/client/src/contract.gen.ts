@@ -1680,7 +1680,7 @@ export interface components {
                  *       "type": "urn:restante:problem:window-full",
                  *       "title": "Too many frames wait",
                  *       "status": 429,
-                 *       "detail": "The log has more messages than this session can take. Read them with GET …/messages, then open with after=.",
+                 *       "detail": "12000 messages are more than this session may leave unacknowledged; open with after=12000 and read those before that with GET …/messages.",
                  *       "code": "WINDOW_FULL",
                  *       "retriable": true,
                  *       "action": "slow_down"

@@ -13,4 +13,4 @@ export type { Observable } from './observable.js';
 export type { Platform } from './platform.js';
 export { RestanteError } from './problem.js';
 export type { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, State } from './state.js';
-export type { Added, Code, Message, Mood, Occupant, Problem, Welcome, Work } from './wire.js';
+export type { Added, Code, Message, Mood, Occupant, Problem, Welcome } from './wire.js';

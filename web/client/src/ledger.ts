@@ -32,6 +32,8 @@ export interface Held {
   added: number;
   sides: Occupant[];
   nameplate?: string | undefined;
+  /** Up to here the log was too long to be sent, and is read page by page. */
+  behind?: number;
   /** Why it is gone, if it is. */
   retired?: 'closed' | 'pruned' | undefined;
 }

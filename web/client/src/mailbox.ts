@@ -17,11 +17,12 @@ export interface Host {
   do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, mailbox?: string, body?: string): Promise<unknown>;
   /** The mailbox is gone, and all of it was read. */
   drop(mailbox: Mailbox): void;
+  save(): void;
 }
 
 interface Arrival {
   message: Message;
-  done: (() => void)[];
+  done(): void;
 }
 
 /** A mailbox that is open. */
@@ -142,6 +143,7 @@ export class Mailbox {
   occupied(sides: Occupant[]): void {
     this.#held.sides = sides;
     this.#sides.set(sides);
+    this.#bell.ring(); // there may be a log to read, too
   }
 
   /** The server says it is gone. What came before is still to be read. @internal */
@@ -157,47 +159,50 @@ export class Mailbox {
     this.#error = error;
     const dropped = this.#arrivals;
     this.#arrivals = [];
-    if (!error) for (const arrival of dropped) settle(arrival);
+    if (!error) for (const arrival of dropped) arrival.done();
     this.#bell.ring();
   }
 
   #arrive({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
     const { position } = message;
-    const last = this.#arrivals.at(-1) ?? this.#current;
-    if (this.#ended || position <= this.#held.position) done();
-    else if (!last || position > last.message.position) {
-      this.#arrivals.push({ message, done: [done] });
-      this.#bell.ring();
-    } else {
-      // A session that took the place of another is sent again what was not processed.
-      const known = [this.#current, ...this.#arrivals].find((arrival) => arrival?.message.position === position);
-      known?.done.push(done);
-    }
+    if (this.#ended || position <= this.#held.position) return done();
+    // A session that took the place of another is sent again what was not processed: what comes twice stands side by side.
+    this.#arrivals.push({ message, done });
+    this.#arrivals.sort((a, b) => a.message.position - b.message.position);
+    this.#bell.ring();
   }
 
   async #next(signal?: AbortSignal): Promise<Message | undefined> {
     for (;;) {
       signal?.throwIfAborted();
+      await this.#catchUp(signal);
       this.#current = this.#arrivals.shift();
       if (!this.#current) {
         if (this.#error) throw this.#error;
         if (this.retired) this.#host.drop(this);
         if (this.#ended || this.retired) return undefined;
         await this.#bell.heard(signal);
+      } else if (this.#current.message.position <= this.#held.position) {
+        this.#current.done(); // it came twice
       } else if (this.#current.message.side === this.#host.side()) {
         this.#processed(); // replayed: the application knows what it added
       } else return this.#current.message;
     }
   }
 
+  /** Of a log that was too long to be sent, takes in the next page, before all that was sent. */
+  async #catchUp(signal?: AbortSignal): Promise<void> {
+    const { behind = 0, position } = this.#held;
+    if (this.#ended || position >= behind || this.#arrivals[0]?.message.position! <= behind) return;
+    const { messages } = (await this.#host.do('look', 'GET', `${this.path}/messages?after=${position}`, signal)) as Messages;
+    for (const message of messages) this.#arrive(message as MessageFrame, this.#host.save);
+  }
+
   #processed(): void {
     if (!this.#current) return;
     this.#held.position = this.#current.message.position;
-    settle(this.#current);
+    this.#current.done();
     this.#current = undefined;
   }
 }
 
-function settle(arrival: Arrival): void {
-  for (const done of arrival.done) done();
-}

@@ -12,7 +12,7 @@ import { platform, type Platform } from './platform.js';
 import { failure, Lost, LUCK, RestanteError } from './problem.js';
 import { Connected, NoConnection, type State } from './state.js';
 import { tab, type Tab } from './tab.js';
-import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome, Work } from './wire.js';
+import type { Added, Claim, Frame, Handshake, HandshakeReply, Messages, Mood, Nameplates, Opened, Welcome } from './wire.js';
 
 /** How a session is begun, or resumed. */
 export interface Options {
@@ -28,11 +28,6 @@ export interface Options {
   name?: string;
   /** How long the server is to wait for a client that went silent, if longer than it does by itself. */
   graceMs?: number;
-  /**
-   * Does the work that a server may ask for before each handshake, and answers with a hashcash stamp. Without it, or
-   * with a wrong one, `PERMISSION_REQUIRED` is the end of the session.
-   */
-  permit?: (work: Work, signal: AbortSignal) => string | Promise<string>;
   /** For the server's operator: who says hello, and anything else. */
   hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
   /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */
@@ -257,12 +252,12 @@ export class Session {
     // If nobody else can have the session, it was a handshake of our own that we took for lost, and that came late.
     if (reason.code === 'SUPERSEDED' && this.#tab.sole) return undefined;
     if (reason.action === 'restart') return reason.reason === 'replaced' ? reason : undefined;
-    return reason.retriable && reason.action !== 'reauth' && !hopeless ? undefined : reason;
+    return reason.retriable && !hopeless ? undefined : reason;
   }
 
   async #shake(signal: AbortSignal): Promise<HandshakeReply> {
     const ledger = this.#ledger;
-    const { hello, graceMs, permit } = this.#options;
+    const { hello, graceMs } = this.#options;
     const handshake: Handshake = {
       protocolVersion: '1',
       sessionId: ledger.sessionId,
@@ -277,19 +272,10 @@ export class Session {
     };
     this.#save(); // before it is sent: a session whose handshake was not answered must not be given up
     this.#http.identify(HANDSHAKE_MS);
-    const ask = () => this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(handshake));
-    let answer = await ask();
-    const work = answer.error?.permissionRequired?.hashcash;
-    if (work && permit) {
-      handshake.permission = { method: 'hashcash', stamp: await permit(work, signal) };
-      answer = await ask();
-    }
-    const { error, body, retryAfterMs } = answer;
+    const { error, body, retryAfterMs } = await this.#http.ask(signal, 'POST', '/v1/sessions', JSON.stringify(handshake));
     this.#retryAfterMs = retryAfterMs;
-    if (error) {
-      if (error.permissionRequired) Object.assign(error, { action: 'stop', retriable: false }); // to try again would not help
-      throw error;
-    }
+    if (error?.action === 'reauth') Object.assign(error, { action: 'stop', retriable: false }); // we do no work
+    if (error) throw error;
     const reply = body as HandshakeReply;
     this.#http.identify(reply.clientTimeoutMs, ledger.sessionId);
     this.#resumed ||= ledger.epoch > 0 && !this.#welcome;
@@ -412,7 +398,7 @@ export class Session {
     let mailbox = this.#mailboxes.get(id);
     if (!mailbox) {
       const held = (this.#ledger.mailboxes[id] ??= { position, added: 0, sides: [] });
-      const host: Host = { side: () => this.#ledger.side, do: (...what) => this.#do(...what), drop: (m) => this.drop(m) };
+      const host: Host = { side: () => this.#ledger.side, do: (...what) => this.#do(...what), drop: (m) => this.drop(m), save: () => this.#save() };
       mailbox = new Mailbox(id, held, host);
       this.#mailboxes.set(id, mailbox);
     }
@@ -509,6 +495,18 @@ export class Session {
     if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
       await this.#wake.heard(signal, this.#platform, Math.max(this.#budget.spend(this.#platform.random()), retryAfterMs));
       return;
+    }
+    const held = this.#ledger.mailboxes[entry.command.mailbox];
+    if (error?.code === 'WINDOW_FULL' && held) {
+      const path = entry.command.path.replace(/\?.*/, '');
+      const seen = await this.#ask(signal, 'GET', path);
+      if (!seen.error) {
+        held.behind = (seen.body as Opened).lastPosition;
+        entry.command.path = `${path}?after=${held.behind}`;
+        this.#save();
+        this.#commands.doubt(entry, false); // which keeps it as it is now
+        return; // and it is sent again
+      }
     }
     this.#commands.remove(entry);
     if (entry.sent) {

@@ -9,8 +9,6 @@ export type Code = Schemas['Code'] | 'UNREACHABLE' | 'LEFT';
 export type Mood = Schemas['Mood'];
 export type Occupant = Schemas['Occupant'];
 export type Welcome = Schemas['Welcome'];
-/** How many bits of a stamp's SHA-1 must be 0, and what the stamp must be for. */
-export type Work = Schemas['HashcashChallenge'];
 export type Message = Schemas['Message'];
 export type Added = Schemas['Added'];
 

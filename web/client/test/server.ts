@@ -48,9 +48,9 @@ export class Server {
     return dead;
   }
 
-  async restart(): Promise<void> {
+  async restart(...more: string[]): Promise<void> {
     const flags = [`--listen=127.0.0.1:${this.#port}`, `--database=${join(this.#directory, 'restante.db')}`, '--request-rate=0'];
-    this.#process = spawn(join(this.#directory, 'restante'), [...flags, ...this.#flags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.#process = spawn(join(this.#directory, 'restante'), [...flags, ...this.#flags, ...more], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process.stderr?.on('data', (text: Buffer) => (this.#said += String(text)));
     for (let tries = 0; tries < 200; tries++) {
       const ready = await fetch(`${this.url}/readyz`).then(({ ok }) => ok, () => false);
