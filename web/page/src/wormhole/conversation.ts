@@ -159,7 +159,9 @@ class Talk implements Conversation {
 
   /** Hears what is in the log, what was heard before and what is ours included. */
   async #hearAll(mailbox: Mailbox): Promise<void> {
-    for await (const message of mailbox.history()) this.#exchange.hear(message);
+    const log: Letter[] = [];
+    for await (const message of mailbox.history()) log.push(message);
+    this.#exchange.hearAgain(log);
   }
 
   /** The other side left. What it said before may not have been heard yet. */
@@ -214,12 +216,7 @@ class Talk implements Conversation {
   #leave(): void {
     const mailbox = this.#mailbox;
     if (!mailbox || mailbox.retired || this.#leaving) return;
-    const done = [mailbox.close({ mood: this.#mood })];
-    if (!this.#released) done.unshift(mailbox.release());
-    this.#leaving = Promise.all(done).then(
-      () => {},
-      () => {}, // the session is over: the server sees to it
-    );
+    this.#leaving = mailbox.close({ mood: this.#mood }).catch(() => {}); // the session is over: the server sees to it
   }
 
   get #mood(): Mood {

@@ -17,8 +17,8 @@ export interface Letter {
 const BODY = 64 << 10;
 
 /**
- * The wormhole protocol as one side sees it: it hears what is in the log, and tells what is to be added. It may hear the
- * log again from the beginning; what it heard before changes nothing. All of it but that is in what is kept.
+ * The wormhole protocol as one side sees it: it hears what is in the log, and tells what is to be added. After a reload it
+ * hears the whole log again; what it heard before changes nothing, and what is kept may be older than the log.
  */
 export class Exchange {
   readonly #kept: Kept;
@@ -74,12 +74,19 @@ export class Exchange {
   hear(letter: Letter): void {
     const { end, side } = this.#kept;
     if (end) return;
-    if (letter.side === side) this.#recall(letter);
+    if (letter.side === side) this.posted(letter.phase);
     else {
       const peer = (this.#kept.peer ??= { side: letter.side, verified: false });
       if (peer.side !== letter.side) this.end({ name: 'failed', problem: problem('CROWDED') });
       else if (!this.#heard.has(letter.phase)) this.#take(letter);
     }
+  }
+
+  /** Takes in the whole log. What we said comes first: what we say next follows it. */
+  hearAgain(log: readonly Letter[]): void {
+    for (const letter of log) if (letter.phase === 'pake') this.hear(letter);
+    for (const letter of log) if (letter.side === this.#kept.side) this.#recall(letter);
+    for (const letter of log) this.hear(letter);
   }
 
   /** The other side closed the mailbox. */
@@ -116,22 +123,23 @@ export class Exchange {
 
   /** Something of ours is in the log. */
   posted(phase: string): void {
+    const { notes, said } = this.#kept;
     this.#put.add(phase);
-    const note = this.#kept.notes.find((note) => String(note.phase) === phase);
+    const number = numbered(phase);
+    if (number === undefined) return;
+    const text = said[number]?.offer?.message;
+    const note = notes.find((note) => note.phase === number);
     if (note?.state === 'kept' || note?.state === 'sending') note.state = 'sent';
+    if (note || typeof text !== 'string') return;
+    notes.push({ id: String(notes.length), mine: true, text, state: 'sent', phase: number });
   }
 
   /** What we said, as the log has it: what is kept may be older. */
   #recall({ side, phase, body }: Letter): void {
-    const { said, notes } = this.#kept;
-    this.posted(phase);
-    if (Number(phase) !== said.length || !this.#key) return;
+    const { said } = this.#kept;
+    if (numbered(phase) !== said.length || !this.#key) return;
     const plain = this.#key.open(side, phase, body);
-    if (!plain) return; // not ours: a socket may say anything in our name
-    const what = decode(plain);
-    said.push(what);
-    const text = what.offer?.message;
-    if (typeof text === 'string') notes.push({ id: String(notes.length), mine: true, text, state: 'sent', phase: Number(phase) });
+    if (plain) said.push(decode(plain)); // or it is not ours: a socket may say anything in our name
   }
 
   #take(letter: Letter): void {
@@ -154,16 +162,16 @@ export class Exchange {
   }
 
   #open({ side, phase, body }: Letter): void {
-    const number = /^(0|[1-9]\d{0,8})$/.test(phase);
-    if (!number && phase !== 'version') return; // of newer clients
+    const number = numbered(phase);
+    if (number === undefined && phase !== 'version') return; // of newer clients
     const plain = this.#key!.open(side, phase, body);
     if (!plain) {
       this.#scare();
       return;
     }
     this.#kept.peer!.verified = true;
-    if (!number) return;
-    this.#ahead.set(Number(phase), decode(plain));
+    if (number === undefined) return;
+    this.#ahead.set(number, decode(plain));
     for (let next; (next = this.#ahead.get(this.#kept.heard)); ) {
       this.#ahead.delete(this.#kept.heard);
       this.#kept.heard++;
@@ -176,7 +184,8 @@ export class Exchange {
     if (end) return;
     if (typeof offer?.message === 'string') {
       notes.push({ id: String(notes.length), mine: false, text: offer.message, state: 'read' });
-      said.push({ answer: { message_ack: 'ok' } });
+      const answered = said.filter(({ answer }) => answer).length;
+      if (answered < notes.filter(({ mine }) => !mine).length) said.push({ answer: { message_ack: 'ok' } });
     } else if (offer) {
       said.push({ error: 'only text can be received here' });
       this.end({ name: 'failed', problem: problem('UNSUPPORTED') });
@@ -198,6 +207,11 @@ export class Exchange {
   #ours(code: string): Spake2 {
     return (this.#spake ??= new Spake2(code, this.#appId, this.#kept.secret));
   }
+}
+
+/** The number of a phase, if it is one of a number. */
+function numbered(phase: string): number | undefined {
+  return /^(0|[1-9]\d{0,8})$/.test(phase) ? Number(phase) : undefined;
 }
 
 /** The message of SPAKE2 in the body of a `pake`; empty if there is none. */

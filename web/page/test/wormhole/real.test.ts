@@ -53,20 +53,12 @@ async function meet(): Promise<[Tab, Tab]> {
   return [ada, bob];
 }
 
-/** What the server still holds. */
-async function held(): Promise<{ nameplates: number; mailboxes: number }> {
-  const { counts } = (await (await fetch(`${server.url}/v1/status`)).json()) as { counts: { nameplates: number; mailboxes: number } };
-  return counts;
-}
-
-/** The server holds no more than it did. */
-async function nothing(before: { nameplates: number; mailboxes: number }): Promise<void> {
-  let now = await held();
-  for (let tries = 0; tries < 100 && (now.nameplates > before.nameplates || now.mailboxes > before.mailboxes); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    now = await held();
-  }
-  assert.ok(now.nameplates <= before.nameplates && now.mailboxes <= before.mailboxes, JSON.stringify({ before, now }));
+/** Whether the server has nothing left of a nameplate: whoever takes it is alone. */
+async function nothing(code: string): Promise<void> {
+  const { session } = await open(joining('nothing'));
+  const mailbox = await session.claim(nameplate(code));
+  assert.deepEqual(mailbox.sides.value.map(({ side }) => side), [session.side]);
+  for await (const { phase } of mailbox.history()) assert.fail(`there is a ${phase}`);
 }
 
 /** Does as a wormhole client that has a file. */
@@ -84,7 +76,6 @@ async function offerFile(ada: Tab, mailbox: Mailbox, side: string): Promise<void
 
 describe('page and page', () => {
   test('tell each other notes, until one leaves', async () => {
-    const before = await held();
     const ada = await open(offering);
     ada.conversation.say('before anybody is there');
     assert.match(await ada.code(), /^\d+-[a-z]+-[a-z]+$/);
@@ -113,11 +104,10 @@ describe('page and page', () => {
     await bob.conversation.close();
     assert.equal(bob.conversation.standing.value.name, 'left');
     assert.ok(!bob.items.has('note'));
-    await nothing(before);
+    await nothing(one.code);
   });
 
   test('are scared if the codes differ, also after a reload', async () => {
-    const before = await held();
     const ada = await open(offering);
     ada.conversation.say('secret');
     const bob = await open(joining(`${(await ada.code()).split('-')[0]}-wrong-guess`));
@@ -126,20 +116,21 @@ describe('page and page', () => {
     assert.deepEqual(bob.heard(), []);
     await ada.reload();
     assert.equal(ada.conversation.standing.value.name, 'scary');
-    await nothing(before);
+    await bob.conversation.close();
+    await nothing((await ada.stands('scary')).code);
   });
 
   test('leave a number to others when nobody came', async () => {
-    const before = await held();
     const ada = await open(offering);
-    await ada.code();
+    const code = await ada.code();
     await ada.conversation.close();
     await ada.conversation.close();
     assert.deepEqual(ada.names(), ['allocating', 'waiting', 'closed']);
     const bob = await open(offering);
     await bob.conversation.close(); // before there is a code
     assert.deepEqual(bob.names(), ['allocating', 'closed']);
-    await nothing(before);
+    assert.equal(bob.session.mailboxes.size, 0);
+    await nothing(code);
   });
 
   test('are not disturbed by a third who comes later', async () => {
@@ -160,6 +151,7 @@ describe('page and page', () => {
     const third = await open(joining(`${number}-a-b`));
     const { problem } = await third.stands('failed');
     assert.equal(problem.code, 'CROWDED');
+    assert.match(problem.detail, /Ask for a new one/);
   });
 
   for (const [mood, does] of [
@@ -228,7 +220,10 @@ describe('page and page', () => {
     const eve = await open(offering);
     await eve.code();
     eve.crash();
-    for (const [key, value] of eve.items) if (key !== 'note') eve.items.set(key, value.replace(/"mailboxes":\{.*\}\}/, '"mailboxes":{}')); // it was dropped
+    for (const [key, value] of eve.items) {
+      const ledger = JSON.parse(value) as { mailboxes?: object };
+      if (ledger.mailboxes) eve.items.set(key, JSON.stringify({ ...ledger, mailboxes: {} })); // it was dropped
+    }
     await eve.load();
     assert.equal((await eve.stands('failed')).problem.code, 'RETIRED');
   });
@@ -253,6 +248,54 @@ describe('page and page', () => {
     assert.equal(ada.conversation.standing.value.name, 'connected');
     await ada.load();
     await ada.stands('left');
+  });
+
+  test('keep a note for one who is away', async () => {
+    const [ada, bob] = await meet();
+    bob.crash();
+    ada.conversation.say('one');
+    await eventually(() => 'it is sent', () => ada.said()[0] === 'one: sent');
+    await bob.load();
+    await eventually(() => 'it is read', () => ada.said()[0] === 'one: read');
+  });
+
+  test('hear what was said last before the other one left', async () => {
+    let gate = Promise.resolve();
+    const slow: Platform['fetch'] = async (url, init) => {
+      if (url.includes('/events')) await gate;
+      return fetch(url, init);
+    };
+    const ada = await open(offering, { fetch: slow, WebSocket: undefined });
+    const bob = await open(joining(await ada.code()));
+    await Promise.all([ada.stands('connected'), bob.stands('connected')]);
+    let pass = () => {};
+    gate = new Promise((resolve) => (pass = resolve));
+    bob.conversation.say('one'); // answers the receive that is under way
+    await eventually(() => 'it is read', () => bob.said()[0] === 'one: read');
+    bob.conversation.say('two');
+    await bob.conversation.close();
+    pass();
+    await ada.stands('left');
+    assert.deepEqual(ada.heard(), ['one', 'two']);
+  });
+
+  test('fail when the server takes no more', async () => {
+    const small = await Server.start('--max-messages=4');
+    try {
+      const ada = new Tab(small.url, offering);
+      tabs.push(ada);
+      await ada.load();
+      const bob = new Tab(small.url, joining(await ada.code()));
+      tabs.push(bob);
+      await bob.load();
+      await Promise.all([ada.stands('connected'), bob.stands('connected')]);
+      ada.conversation.say('one');
+      assert.equal((await ada.stands('failed')).problem.code, 'QUOTA_EXCEEDED');
+      assert.deepEqual(ada.said(), ['one: refused']);
+      assert.equal((await bob.stands('left')).mood, 'errory');
+    } finally {
+      await small.remove();
+    }
   });
 
   test('find each other again when the server was killed', async () => {
