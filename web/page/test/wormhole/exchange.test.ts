@@ -283,6 +283,15 @@ describe('a side', () => {
     });
   }
 
+  test('says nothing before the other side has proven to have the same key', () => {
+    const { ada, say } = met();
+    ada.exchange.say('secret');
+    settle(ada);
+    assert.deepEqual([ada.standing, ada.log.at(-1)!.phase], ['verifying', 'version']);
+    say('version', {});
+    assert.equal(ada.log.at(-1)!.phase, '0');
+  });
+
   test('tells the other side that the codes differ, before it leaves', () => {
     const [ada, bob] = meet('7-a', '7-b');
     ada.exchange.say('secret');
@@ -417,12 +426,14 @@ describe('a side', () => {
     assert.equal(ada.kept.notes.at(-1)!.text, 'one \ufffd half');
   });
 
-  test('finds again in the log what was not kept', () => {
+  for (const when of ['it began', 'they met']) test(`finds again in the log what was not kept since ${when}`, () => {
     const [ada, bob] = meet();
-    settle(ada, bob);
+    if (when === 'they met') settle(ada, bob);
     const before = JSON.stringify(ada.kept);
-    ada.exchange.say('one');
+    settle(ada, bob);
     bob.exchange.say('two');
+    bob.step();
+    ada.exchange.say('one');
     settle(ada, bob);
     ada.reload(before);
     settle(ada, bob);
