@@ -262,6 +262,7 @@ describe('page and page', () => {
   test('hear what was said last before the other one left', async () => {
     let gate = Promise.resolve();
     const slow: Platform['fetch'] = async (url, init) => {
+      if (new Headers(init.headers).get('Accept') === 'text/event-stream') throw new TypeError('only long-poll, which gathers');
       if (url.includes('/events')) await gate;
       return fetch(url, init);
     };
