@@ -35,8 +35,8 @@ generate: web/client/node_modules/.package-lock.json web/page/node_modules/.pack
 	npm --prefix web/page --silent run build
 
 .PHONY: bench
-bench: ## Run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./...
+bench: ## Compare the micro-benchmarks with the last commit; BENCH=pattern for some, REF=commit for another
+	.ci/bench
 
 .PHONY: docker
 docker: ## Build the container image restante
