@@ -146,10 +146,11 @@ func TestBrowserTrouble(t *testing.T) {
 			w.breaking.Store(true)
 			k.say(60)
 			heard("every third answer broke off", 20*time.Second)
-			w.breaking.Store(false)
-			if transport == "poll" && w.broken.Load() < 3 {
-				t.Errorf("only %d answers broke off", w.broken.Load())
+			for transport == "poll" && w.broken.Load() < 3 { // a fast server answers many messages at once
+				k.say(1)
+				heard("and another", 20*time.Second)
 			}
+			w.breaking.Store(false)
 
 			away := func() {
 				t.Helper()

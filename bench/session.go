@@ -184,7 +184,11 @@ func (s *session) heard(name string, data []byte) error {
 	return err
 }
 
+// idle waits on the one connection that a client has which only polls.
 func (s *session) idle() error {
+	if !s.streams {
+		s.receives = s.commands
+	}
 	for {
 		if err := s.more(); err != nil {
 			return err

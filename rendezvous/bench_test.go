@@ -2,14 +2,13 @@ package rendezvous_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"restante/rendezvous"
 	"restante/repo"
@@ -145,7 +144,7 @@ func crowd(b *testing.B, path string, many int) {
 	if err := store.Close(); err != nil {
 		b.Fatal(err)
 	}
-	db, err := sqlx.Open("sqlite", path)
+	db, err := sql.Open("sqlite", path)
 	if err != nil {
 		b.Fatal(err)
 	}
