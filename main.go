@@ -243,6 +243,7 @@ func (c *Config) admit(_ context.Context, n rendezvous.Newcomer) error {
 // the parked receives, over a short span; what is under way is finished; what must be
 // written down is; and only then the database is closed.
 func run(ctx context.Context, c Config, log *slog.Logger) error {
+	collectLessOften()
 	started := time.Now()
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
 	store, err := repo.Open(ctx, repo.Options{

@@ -33,7 +33,23 @@ type sideRow struct {
 	Mood    *rendezvous.Mood
 }
 
+// occupiedRow is a mailbox with one of its sides, if it has any.
+type occupiedRow struct {
+	mailboxRow
+	Side    *rendezvous.Side
+	Entered *millis
+	Opened  *millis
+	Closed  *millis
+	Mood    *rendezvous.Mood
+}
+
 const (
+	// selectOccupied finds mailboxes with their sides.
+	selectOccupied = `
+	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
+	       m.crowded, m.last_position, m.bytes, m.held, s.side, s.entered, s.opened, s.closed, s.mood
+	FROM mailboxes AS m
+	LEFT JOIN mailbox_sides AS s ON s.mailbox = m.key`
 	// selectMailbox finds mailboxes; what follows says which.
 	selectMailbox = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
@@ -73,39 +89,46 @@ func (r sideRow) opening() rendezvous.Opening {
 // Mailbox loads a mailbox by its id.
 func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
 	defer doing(&err, "loading a mailbox by its id")
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ?`+t.lock("m"), app, id)
-	if err != nil {
-		return rendezvous.Mailbox{}, err
+	if t.locks() {
+		return t.lockedMailbox(app, id)
 	}
-	return t.withSides(row)
+	return t.occupied(selectOccupied+` WHERE m.app = ? AND m.id = ? ORDER BY s.entered, s.side`, app, id)
 }
 
 // MailboxByKey loads a mailbox by its key.
 func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
 	defer doing(&err, "loading mailbox %d", k)
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`+t.lock("m"), k)
-	if err != nil {
-		return rendezvous.Mailbox{}, err
+	if t.locks() {
+		return t.lockedMailboxByKey(k)
 	}
-	return t.withSides(row)
+	return t.occupied(selectOccupied+` WHERE m.key = ? ORDER BY s.entered, s.side`, k)
 }
 
 // IdleMailbox loads a mailbox by its key, unless another transaction has it.
-func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "loading mailbox %d if it is idle", k)
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ?`+t.lockIdle("m"), k)
+func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
+	if t.locks() {
+		return t.lockedMailboxIfIdle(k)
+	}
+	return t.MailboxByKey(k)
+}
+
+// occupied is a mailbox of which each row has one of the sides, if there are any.
+func (t *tx) occupied(query string, args ...any) (rendezvous.Mailbox, error) {
+	rows, err := all[occupiedRow](t, query, args...)
+	if err == nil && len(rows) == 0 {
+		err = rendezvous.ErrNotFound
+	}
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
-	return t.withSides(row)
-}
-
-// withSides adds a mailbox's sides, oldest first.
-func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
-	sides, err := all[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
-	m := row.mailbox(sides)
+	m := rows[0].mailbox(nil)
+	for _, r := range rows {
+		if r.Side != nil {
+			m.Sides = append(m.Sides, sideRow{m.Key, *r.Side, *r.Entered, r.Opened, r.Closed, r.Mood}.opening())
+		}
+	}
 	t.stored(m)
-	return m, err
+	return m, nil
 }
 
 // stored remembers the sides of a mailbox as they are stored, so that only what changes of

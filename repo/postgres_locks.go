@@ -56,3 +56,42 @@ func (t *tx) lockOutbox(k session.Key) error {
 	_, err := all[int](t, `SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
 	return err
 }
+
+// A mailbox is locked before its sides are read: another transaction may have changed them while
+// this one waited, and a query that waits does not see that of other tables.
+
+// lockedMailbox loads a mailbox by its id, and locks it.
+func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rendezvous.Mailbox, error) {
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// lockedMailboxByKey loads a mailbox by its key, and locks it.
+func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// lockedMailboxIfIdle loads a mailbox by its key, and locks it, unless another transaction has it.
+func (t *tx) lockedMailboxIfIdle(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
+	defer doing(&err, "loading mailbox %d if it is idle", k)
+	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k)
+	if err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(row)
+}
+
+// withSides adds a mailbox's sides, oldest first.
+func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
+	sides, err := all[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
+	m := row.mailbox(sides)
+	t.stored(m)
+	return m, err
+}

@@ -257,7 +257,11 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 		Fingerprint digest
 		Outcome     []byte
 	}
-	r, err := one[row](t, `SELECT fingerprint, outcome FROM replies WHERE session = ? AND seq = ?`, digest(k), n)
+	r, err := one[row](t, `
+		SELECT r.fingerprint, r.outcome
+		FROM replies AS r
+		JOIN sessions AS s ON s.key = r.session
+		WHERE r.session = ? AND r.seq = ? AND r.seq >= s.wanted - ?`, digest(k), n, session.Window)
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
 }
 
@@ -278,6 +282,12 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 		digest(k), n, digest(r.Fingerprint), blob(r.Outcome)); err != nil {
 		return err
 	}
+	if n%forgetEvery != 0 {
+		return nil
+	}
 	_, err = t.exec(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
 	return err
 }
+
+// forgetEvery is after how many commands replies that are too old are deleted. Until then they are not found.
+const forgetEvery = 16
