@@ -125,11 +125,16 @@ func (m Mailbox) Extend(ttl time.Duration) Mailbox {
 	return m
 }
 
-// Appended is the mailbox after one more message.
+// Appended is the mailbox after one more message. StaleAt, by which mailboxes are sorted, stays as it
+// is while it is far enough away: pruning that looks too early finds that out.
 func (m Mailbox) Appended(body string, now time.Time) Mailbox {
 	m.Last++
 	m.Bytes += int64(len(body))
-	return m.touch(now)
+	if m.StaleAt.Before(now.Add(m.TTL / 2)) {
+		return m.touch(now)
+	}
+	m.Updated = now
+	return m
 }
 
 // Stale is when its life ends, given the last sign of life of whoever holds it.

@@ -309,9 +309,14 @@ func TestMailboxAppended(t *testing.T) {
 			before := copyBox(r.from)
 			want := copyBox(r.from)
 			want.Last, want.Bytes = rendezvous.Position(r.last), r.bytes
-			want.Updated, want.StaleAt = second(9), second(9).Add(boxTTL)
+			want.Updated = second(9)
 			if diff := cmp.Diff(want, r.from.Appended(r.body, second(9))); diff != "" {
 				t.Errorf("(-want +got)\n%s", diff)
+			}
+			late := r.from.StaleAt.Add(-boxTTL / 3)
+			want.Updated, want.StaleAt = late, late.Add(boxTTL)
+			if diff := cmp.Diff(want, r.from.Appended(r.body, late)); diff != "" {
+				t.Errorf("when it would soon be looked at (-want +got)\n%s", diff)
 			}
 			if diff := cmp.Diff(before, r.from); diff != "" {
 				t.Errorf("the original changed (-before +after)\n%s", diff)

@@ -131,13 +131,12 @@ func (t *tx) occupied(query string, args ...any) (rendezvous.Mailbox, error) {
 	return m, nil
 }
 
-// stored remembers the sides of a mailbox as they are stored, so that only what changes of
-// them is written.
+// stored remembers a mailbox as it is stored, so that only what changes of it is written.
 func (t *tx) stored(m rendezvous.Mailbox) {
-	if t.sides == nil {
-		t.sides = map[rendezvous.MailboxKey][]rendezvous.Opening{}
+	if t.mailboxes == nil {
+		t.mailboxes = map[rendezvous.MailboxKey]rendezvous.Mailbox{}
 	}
-	t.sides[m.Key] = m.Sides
+	t.mailboxes[m.Key] = m
 }
 
 // CreateMailbox stores a new mailbox with its sides.
@@ -172,7 +171,7 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 // putSides adds and changes sides; it removes none.
 func (t *tx) putSides(m rendezvous.Mailbox) error {
 	for _, o := range m.Sides {
-		if slices.ContainsFunc(t.sides[m.Key], o.Equal) {
+		if slices.ContainsFunc(t.mailboxes[m.Key].Sides, o.Equal) {
 			continue
 		}
 		var closed *millis

@@ -11,10 +11,7 @@ import (
 func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
 	first, last := messages[0].Position, messages[len(messages)-1].Position
 	defer doing(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
-	n, err := t.exec(`
-		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?
-		WHERE key = ? AND last_position + 1 = ?`,
-		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
+	n, err := t.lengthen(b, first, last)
 	if err == nil && n == 0 {
 		err = errors.New("it is not the next position")
 	}
@@ -30,6 +27,20 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 		}
 	}
 	return nil
+}
+
+// lengthen stores what a mailbox is with more messages. What mailboxes are sorted by is written only if it changed.
+func (t *tx) lengthen(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
+	if before, known := t.mailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
+		return t.exec(`
+			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?
+			WHERE key = ? AND last_position + 1 = ?`,
+			toMillis(b.Updated), last, b.Bytes, b.Key, first)
+	}
+	return t.exec(`
+		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?
+		WHERE key = ? AND last_position + 1 = ?`,
+		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
 }
 
 // Messages are those after a position, oldest first.

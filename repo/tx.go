@@ -21,7 +21,9 @@ type tx struct {
 
 	after   []func()
 	changed bool
-	sides   map[rendezvous.MailboxKey][]rendezvous.Opening // see stored
+
+	mailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see stored
+
 	// failed is the first statement's error. It fails the transaction whatever the function
 	// makes of it: what follows an error would be done on PostgreSQL in no transaction at all.
 	failed error
