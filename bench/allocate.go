@@ -42,19 +42,18 @@ func (l *load) allocate(ctx context.Context) error {
 			if err := p.release(); err != nil {
 				return err
 			}
-			if l.Protocol != "wormhole" {
-				continue
-			}
-			// A wormhole client allocates once in its life.
 			if err := p.leave(); err != nil {
 				return err
 			}
-			p.hangUp()
+			if l.Protocol != "wormhole" {
+				continue
+			}
+			p.hangUp() // a wormhole client allocates once in its life
 			if p, err = l.join(ctx, fmt.Sprintf("c%d-%d", client, n)); err != nil {
 				return err
 			}
 		}
-		return p.leave()
+		return nil
 	})
 }
 

@@ -78,8 +78,12 @@ func (m *member) release() error {
 	return err
 }
 
-// leave ends the session, and with it all that its side holds.
 func (m *member) leave() error {
+	_, err := m.ask("DELETE", "/v1/mailboxes/"+m.mailbox+"?mood=happy", nil)
+	return err
+}
+
+func (m *member) end() error {
 	_, err := m.ask("DELETE", "/v1/session?mood=happy", nil)
 	return err
 }

@@ -24,8 +24,10 @@ type party interface {
 	idle() error
 	// release gives the nameplate back.
 	release() error
-	// leave closes the mailbox, if one is open, and ends what there is to end.
+	// leave closes the mailbox.
 	leave() error
+	// end ends the session, if there is one, and closes all that it holds.
+	end() error
 	// hangUp drops the connections.
 	hangUp()
 }

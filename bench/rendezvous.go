@@ -44,7 +44,7 @@ func (l *load) meet(ctx context.Context, name string) error {
 		func() error { return b.claim(nameplate) },
 		func() error { return b.open("") },
 		func() error { return l.exchange(a, b, name) },
-		a.release, b.release, a.leave, b.leave,
+		a.release, b.release, a.end, b.end,
 	} {
 		if err := step(); err != nil {
 			return err

@@ -35,10 +35,10 @@ func (l *load) stream(ctx context.Context) error {
 		if err := l.send(ctx, from, to); err != nil {
 			return err
 		}
-		if err := from.leave(); err != nil {
+		if err := from.end(); err != nil {
 			return err
 		}
-		return to.leave()
+		return to.end()
 	})
 }
 

@@ -111,6 +111,8 @@ func (w *wormhole) release() error {
 	return err
 }
 
+func (w *wormhole) end() error { return w.leave() }
+
 func (w *wormhole) leave() error {
 	_, err := w.ask("closed", `{"type":"close","id":"x","mailbox":%q,"mood":"happy"}`, w.mailbox)
 	return err
