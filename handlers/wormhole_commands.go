@@ -36,7 +36,7 @@ type conversation struct {
 // following is a mailbox that is being followed.
 type following struct {
 	key   rendezvous.MailboxKey
-	end   context.CancelFunc
+	stop  func()
 	letGo func()
 	ended chan struct{}
 
@@ -444,22 +444,20 @@ func (c *socket) failed(err error) error {
 
 // follow begins to deliver a mailbox's messages: those it holds, then those to come.
 func (c *socket) follow(ctx context.Context, key rendezvous.MailboxKey) {
-	ctx, end := context.WithCancel(ctx)
-	f := &following{key: key, end: end, letGo: c.server.Service.Hold(key), ended: make(chan struct{})}
+	f := &following{key: key, letGo: c.server.Service.Hold(key), ended: make(chan struct{})}
 	c.following = f
-	go func() {
-		defer close(f.ended)
-		err := c.server.Service.Follow(ctx, key, func() error { return c.deliver(ctx, f) })
+	f.stop = c.server.Service.Follow(key, func() error { return c.deliver(ctx, f) }, func(err error) {
 		if _, is := errors.AsType[*rendezvous.Failure](err); is {
 			c.bye(&goodbye{websocket.CloseTryAgainLater, "try again later"})
 		}
-	}()
+		close(f.ended)
+	})
 }
 
 // stopFollowing ends that.
 func (c *socket) stopFollowing() {
 	if f := c.following; f != nil {
-		f.end()
+		f.stop()
 		f.letGo()
 		<-f.ended
 		c.following = nil

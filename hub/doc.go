@@ -19,6 +19,8 @@
 // A writer commits first and wakes second. Waking too often is slow, never
 // wrong; a wake that is lost between processes costs a delay, never a message.
 //
+// Who has no goroutine to park has the watch ring a [Bell] instead, and looks when that is heard.
+//
 // [Seats] tell who receives: of all requests for one key the newest has the
 // seat, and the one before it is told so.
 //

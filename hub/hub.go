@@ -12,49 +12,51 @@ var ErrClosed = errors.New("hub: closed")
 // Hub parks readers under keys and wakes them. The zero value is ready to use; a
 // Hub must not be copied. Keys that nobody watches occupy nothing.
 type Hub[K comparable] struct {
-	mu     sync.Mutex // guards the following; held for a map access, never while anything waits
-	gates  map[K]gate
-	parked int
-	closed bool
-	done   chan struct{} // made by the first who needs it; closed by Close
+	mu      sync.Mutex // guards the following and what watches say so of; held for a map access, never while anything waits
+	watches map[K]*Watch[K]
+	parked  int
+	closed  bool
+	done    chan struct{} // made by the first who needs it; closed by Close
 }
 
-// gate is where all current watchers of one key stand. It opens once.
-type gate struct {
-	open     chan struct{} // closed when they are woken
-	watchers int
-}
-
-// Watch is one reader's place at a key, good for one [Watch.Wait]. It belongs to
-// one goroutine, which must end it with Wait or [Watch.Stop].
+// Watch is one reader's place at a key. It belongs to one goroutine, which must
+// end it with [Watch.Wait] or [Watch.Stop].
 type Watch[K comparable] struct {
-	hub   *Hub[K]
-	key   K
-	open  chan struct{} // the gate's; nil if the hub was closed already
-	done  chan struct{}
-	ended bool
+	hub *Hub[K]
+	key K
+
+	// Guarded by the hub's lock.
+	before, after *Watch[K] // others of the key, while it is parked
+	is            outcome
+	ring          func()
 }
+
+// outcome is what became of a watch.
+type outcome uint8
+
+const (
+	parked outcome = iota
+	woken
+	stopped // or released by Close, or begun after it
+)
 
 // Watch begins to watch key: every [Hub.Wake] of it from now on will be noticed.
 func (h *Hub[K]) Watch(key K) *Watch[K] {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	w := &Watch[K]{hub: h, key: key, done: h.doneLocked()}
+	w := &Watch[K]{hub: h, key: key}
 	if h.closed {
-		w.ended = true
+		w.is = stopped
 		return w
 	}
-	g, found := h.gates[key]
-	if !found {
-		if h.gates == nil {
-			h.gates = make(map[K]gate)
-		}
-		g.open = make(chan struct{})
+	if h.watches == nil {
+		h.watches = make(map[K]*Watch[K])
 	}
-	g.watchers++
-	h.gates[key] = g
+	if w.after = h.watches[key]; w.after != nil {
+		w.after.before = w
+	}
+	h.watches[key] = w
 	h.parked++
-	w.open = g.open
 	return w
 }
 
@@ -64,9 +66,7 @@ func (h *Hub[K]) Wake(keys ...K) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, key := range keys {
-		if g, found := h.gates[key]; found {
-			h.openLocked(key, g)
-		}
+		h.wakeLocked(key)
 	}
 }
 
@@ -75,17 +75,30 @@ func (h *Hub[K]) Wake(keys ...K) {
 func (h *Hub[K]) WakeIf(news func(K) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for key, g := range h.gates {
+	for key := range h.watches {
 		if news(key) {
-			h.openLocked(key, g)
+			h.wakeLocked(key)
 		}
 	}
 }
 
-func (h *Hub[K]) openLocked(key K, g gate) {
-	delete(h.gates, key)
-	h.parked -= g.watchers
-	close(g.open)
+func (h *Hub[K]) wakeLocked(key K) {
+	first := h.watches[key]
+	delete(h.watches, key)
+	h.releaseLocked(first, woken)
+}
+
+// releaseLocked lets go of a watch and those after it.
+func (h *Hub[K]) releaseLocked(w *Watch[K], is outcome) {
+	for w != nil {
+		next := w.after
+		w.is, w.before, w.after = is, nil, nil
+		h.parked--
+		if w.ring != nil {
+			w.ring()
+		}
+		w = next
+	}
 }
 
 // Close releases everyone, at once and for ever: whoever waits now or later is
@@ -98,7 +111,10 @@ func (h *Hub[K]) Close() {
 	}
 	h.closed = true
 	close(h.doneLocked())
-	h.gates, h.parked = nil, 0
+	for _, first := range h.watches {
+		h.releaseLocked(first, stopped)
+	}
+	h.watches = nil
 }
 
 // Done is closed when the hub is.
@@ -131,58 +147,64 @@ func (h *Hub[K]) doneLocked() chan struct{} {
 // Waiting for a watch that has ended does not park: it answers nil, which is to
 // look again, or [ErrClosed].
 func (w *Watch[K]) Wait(ctx context.Context) error {
-	if w.ended {
-		if isClosed(w.done) {
-			return ErrClosed
-		}
-		return nil
-	}
-	defer w.Stop()
+	rung := make(chan struct{})
+	w.Ring(func() { close(rung) })
 	select {
-	case <-w.open:
-	case <-w.done:
+	case <-rung:
 	case <-ctx.Done():
 	}
+	was, closed := w.stop()
 	switch { // select chooses at random between what is true
-	case isClosed(w.open):
+	case was == woken:
 		return nil
-	case isClosed(w.done):
+	case closed:
 		return ErrClosed
+	case was == stopped:
+		return nil
 	}
 	return context.Cause(ctx)
 }
 
-// Stop ends the watch. Stopping again, or after Wait, does nothing.
-func (w *Watch[K]) Stop() {
-	if w.ended {
+// Ring is for who waits without a goroutine: f is called once, as soon as Wait would
+// not wait any more for another reason than ctx, and if that is now, before Ring returns. It does not
+// end the watch, and ends with it.
+//
+// f is called under the hub's lock: it must return at once, and not use the hub.
+func (w *Watch[K]) Ring(f func()) {
+	w.hub.mu.Lock()
+	defer w.hub.mu.Unlock()
+	if w.is != parked {
+		f()
 		return
 	}
-	w.ended = true
-	w.hub.leave(w.key, w.open)
+	w.ring = f
 }
 
-// leave takes one watcher away from a gate, unless that was opened before.
-func (h *Hub[K]) leave(key K, open chan struct{}) {
+// Stop ends the watch. Stopping again, or after Wait, does nothing.
+func (w *Watch[K]) Stop() { w.stop() }
+
+// stop ends the watch, and answers what it was.
+func (w *Watch[K]) stop() (was outcome, closed bool) {
+	h := w.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	g := h.gates[key]
-	if g.open != open {
-		return // woken or closed: its watchers are gone already
+	was, w.is = w.is, stopped
+	if was != parked {
+		return was, h.closed
 	}
 	h.parked--
-	g.watchers--
-	if g.watchers == 0 {
-		delete(h.gates, key)
-		return
-	}
-	h.gates[key] = g
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
+	w.ring = nil
+	switch {
+	case w.before != nil:
+		w.before.after = w.after
+	case w.after != nil:
+		h.watches[w.key] = w.after
 	default:
-		return false
+		delete(h.watches, w.key)
 	}
+	if w.after != nil {
+		w.after.before = w.before
+	}
+	w.before, w.after = nil, nil
+	return was, h.closed
 }

@@ -17,7 +17,7 @@ type Seats[K comparable] struct {
 }
 
 // seat is one holder; its address tells it from the next one's.
-type seat struct{ unseat context.CancelCauseFunc }
+type seat struct{ unseat func() }
 
 // Take gives the caller the seat of key. Whoever held it has lost it when Take
 // returns: its context has ended, with the cause [ErrSuperseded].
@@ -27,19 +27,30 @@ type seat struct{ unseat context.CancelCauseFunc }
 // A ctx that ends does not free the seat by itself.
 func (s *Seats[K]) Take(ctx context.Context, key K) (seated context.Context, leave func()) {
 	seated, unseat := context.WithCancelCause(ctx)
+	free := s.Sit(key, func() { unseat(ErrSuperseded) })
+	return seated, func() {
+		free()
+		unseat(nil) // the cause stays ErrSuperseded if it was
+	}
+}
+
+// Sit is [Seats.Take] for who waits without a goroutine: unseat is called, once at most, when another
+// takes the seat, before that one has it. It is called under the lock of the seats: it must
+// return at once, and not use them.
+func (s *Seats[K]) Sit(key K, unseat func()) (leave func()) {
 	mine := &seat{unseat}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if before, held := s.taken[key]; held {
 		// Under the lock, or a third could be seated while the first still believes it is.
-		before.unseat(ErrSuperseded)
+		before.unseat()
 	}
 	if s.taken == nil {
 		s.taken = make(map[K]*seat)
 	}
 	s.taken[key] = mine
-	return seated, func() { s.leave(key, mine) }
+	return func() { s.leave(key, mine) }
 }
 
 func (s *Seats[K]) leave(key K, mine *seat) {
@@ -48,7 +59,6 @@ func (s *Seats[K]) leave(key K, mine *seat) {
 	if s.taken[key] == mine {
 		delete(s.taken, key)
 	}
-	mine.unseat(nil) // the cause stays ErrSuperseded if it was
 }
 
 // Holders is how many seats are taken.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"slices"
 	"sync"
-
-	"restante/hub"
 )
 
 // Peer is a side without a session: a wormhole client. Whoever says it is one
@@ -103,12 +101,6 @@ func (s *Service) CloseFor(ctx context.Context, p Peer, id MailboxID, mood Mood)
 	return err
 }
 
-// ErrRetired tells that a mailbox is gone.
-var ErrRetired = errors.New("the mailbox is retired")
-
-// ErrStopping tells that the server is going away.
-var ErrStopping = errors.New("the server is stopping")
-
 // Tail is the messages of a mailbox after a position, whoever added them, as many
 // as go into one answer. It ends with [ErrRetired]. While the mailbox is held, what was added
 // here last is known without asking the storage.
@@ -139,36 +131,6 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	}
 	s.logs.know(k, version, last, struct{}{})
 	return messages, nil
-}
-
-// Follow calls look whenever there may be news of a mailbox, first at once and
-// then at the latest at each heartbeat, until look or ctx ends it, or it ends with [ErrStopping].
-func (s *Service) Follow(ctx context.Context, k MailboxKey, look func() error) error {
-	for {
-		watch := s.hub.Watch(Topic{Mailbox: k})
-		if err := look(); err != nil {
-			watch.Stop()
-			return err
-		}
-		err := s.waitAwhile(ctx, watch)
-		if err != nil {
-			s.logs.forget(k) // nothing told of it, but another process may have added something
-		}
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, hub.ErrClosed):
-			return ErrStopping
-		}
-	}
-}
-
-// waitAwhile waits for a wake, at the longest until the next heartbeat: a wake
-// that was lost costs a delay, never a message.
-func (s *Service) waitAwhile(ctx context.Context, watch *hub.Watch[Topic]) error {
-	ctx, cancel := context.WithTimeout(ctx, s.Config.HeartbeatInterval)
-	defer cancel()
-	return watch.Wait(ctx)
 }
 
 // Stopping is closed when the server begins to stop.

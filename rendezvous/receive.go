@@ -3,10 +3,8 @@ package rendezvous
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
-	"restante/hub"
 	"restante/session"
 )
 
@@ -49,68 +47,14 @@ type batch struct {
 // (SUPERSEDED: stop), and within an epoch the later arrival ends the earlier (SUPERSEDED: slow down).
 // It also refuses with SESSION_STATE_MISMATCH if Ack was never sent, with WINDOW_FULL once when
 // too much is unacknowledged, and with DRAINING.
-//
-// Watch, read, wait: whatever commits after the watch began wakes it, so nothing slips in between.
 func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
-	if s.draining.Load() {
-		return Received{}, draining()
-	}
-	topic := Topic{Session: r.Session}
-	defer s.outboxes.follow(r.Session)()
-	watch := s.hub.Watch(topic)
-	defer func() { watch.Stop() }()
-	got, err := s.look(ctx, r)
+	held, err := s.BeginReceive(ctx, r)
 	if err != nil {
-		if got.authentic {
-			s.clients.saw(r.Session, s.now(), got.grace)
-		}
 		return Received{}, err
 	}
-	leave := s.clients.park(r.Session, s.now, got.grace)
-	defer leave()
-	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
-		return Received{}, s.counted(superseded(true))
-	}
-	seated, stand := s.seats.Take(ctx, r.Session)
-	defer stand()
-	if s.clients.full(r.Session, got.full) {
-		return Received{}, s.windowFull()
-	}
-	hold := got.NextWait
-	if r.Wait != nil {
-		hold = min(hold, *r.Wait)
-	}
-	patience, cancel := context.WithTimeout(seated, hold)
-	defer cancel()
-	s.stats.Parked.Add(1)
-	defer s.stats.Parked.Add(-1)
-	for over := false; len(got.Frames) == 0 && !over; {
-		err := watch.Wait(patience)
-		switch {
-		case ctx.Err() != nil:
-			return Received{}, ctx.Err()
-		case seated.Err() != nil:
-			return Received{}, s.counted(superseded(true))
-		case errors.Is(err, hub.ErrClosed):
-			sleep(patience, rand.N(max(s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-		}
-		// Woken, or at the end of patience: a wake that was lost costs a delay, never a frame.
-		over = err != nil
-		watch.Stop()
-		watch = s.hub.Watch(topic)
-		look := s.look
-		if over {
-			look = s.idle
-		}
-		if got, err = look(ctx, r); err != nil {
-			return Received{}, err
-		}
-	}
-	if len(got.Frames) == 0 {
-		s.stats.Heartbeats.Add(1)
-	}
-	s.stats.Frames.Add(int64(len(got.Frames)))
-	return got.Received, nil
+	defer held.Leave()
+	got, _, err := held.Await(ctx, held.hold)
+	return got, err
 }
 
 // look looks at the outbox once, or knows what is there.
