@@ -52,7 +52,7 @@ func TestWormholeSlowReader(t *testing.T) {
 	if worst > 5*time.Second {
 		t.Errorf("its peer waited for %v", worst)
 	}
-	back := r.bind(t, "app", "slow").opens("m")
+	back := r.bind(t, "app", "slow").say("open", "mailbox", "m")
 	for i := range messages {
 		if m := back.hear("message"); m.text("phase") != fmt.Sprint(i) || m.text("body") != body || m.text("side") != "peer" {
 			t.Fatalf("message %d is %.100s", i, m.raw)
