@@ -33,14 +33,14 @@ const noSQL = "SQL belongs to repo alone"
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
 //	main ─► bench
-//	     ─► handlers ─► api, openapi, rendezvous, session
+//	     ─► handlers ─► api, openapi, rendezvous, session, parking
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, hub
 //
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/bench", "restante/handlers", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/bench", "restante/handlers", "restante/parking", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"database/sql":     "they look at what the program has stored",
@@ -55,7 +55,7 @@ var layers = map[string]layer{
 		bans: map[string]string{"database/sql": noSQL},
 	},
 	"restante/handlers": {
-		uses: []string{"restante/api", "restante/openapi", "restante/rendezvous", "restante/session"},
+		uses: []string{"restante/api", "restante/openapi", "restante/parking", "restante/rendezvous", "restante/session"},
 		bans: map[string]string{
 			"restante/repo":      "HTTP does not know how anything is stored; only main knows both",
 			"restante/hub":       "who waits for what, the use cases decide",
@@ -95,6 +95,12 @@ var layers = map[string]layer{
 		bans: map[string]string{
 			"net":          "it wakes whoever waits, whatever connects them",
 			"database/sql": "a wake is a hint and carries no data",
+		},
+	},
+	"restante/parking": {
+		stdlib: "it keeps connections and does not know for whom",
+		bans: map[string]string{
+			"database/sql": "it keeps connections, and nothing else",
 		},
 	},
 	"restante/repo": {

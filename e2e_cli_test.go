@@ -64,7 +64,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v: exit code %d, %s", arguments, code, complaints)
 		}
 		for _, name := range names {
-			explained := regexp.MustCompile(`(?m)^ +--` + name + `[= ].*\S`)
+			explained := regexp.MustCompile(`(?m)^ +--(\[no-\])?` + name + `[= ].*\S`)
 			variable := "$RESTANTE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 			if !explained.MatchString(out) || !strings.Contains(out, variable) {
 				t.Errorf("%v does not explain --%s with %s", arguments, name, variable)

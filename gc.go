@@ -7,17 +7,18 @@ import (
 	"runtime/metrics"
 )
 
+// How much garbage may pile up before it is collected. To collect a small heap whenever it has doubled takes a
+// tenth of the processor; to have a large one double, of clients that wait, takes more memory than they do.
 const (
-	// smallHeap is how much garbage may always pile up: collecting a small heap whenever it has doubled
-	// takes a tenth of the processor.
-	smallHeap = 64 << 20
-	mostGC    = 400 // percent, see debug.SetGCPercent
-	leastGC   = 100
+	mostGarbage  = 64 << 20 // while there is little
+	leastGarbage = 16 << 20 // when there is more
+	mostGC       = 400      // percent of what is there, see debug.SetGCPercent
+	leastGC      = 20
 )
 
-// collectLessOften has garbage collected less often while there is little in the memory, and as
-// usual when there is much. GOGC, if it is set, is obeyed.
-func collectLessOften() {
+// boundGarbage has garbage collected less often than usual while there is little in the memory, and more
+// often when there is much. GOGC, if it is set, is obeyed.
+func boundGarbage() {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
@@ -32,8 +33,9 @@ type cycle struct{ _ [64]byte }
 func (*cycle) end() {
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(live)
-	if bytes := live[0].Value.Uint64(); bytes > 0 {
-		debug.SetGCPercent(int(min(mostGC, max(leastGC, 100*smallHeap/bytes))))
+	if bytes := int64(live[0].Value.Uint64()); bytes > 0 { // #nosec G115 -- it is in the memory
+		allowed := max(leastGarbage, mostGarbage-bytes)
+		debug.SetGCPercent(int(max(leastGC, min(mostGC, 100*allowed/bytes))))
 	}
 	runtime.SetFinalizer(&cycle{}, (*cycle).end)
 }

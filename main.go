@@ -28,6 +28,7 @@ import (
 
 	"restante/bench"
 	"restante/handlers"
+	"restante/parking"
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/web"
@@ -87,6 +88,7 @@ type Config struct {
 	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of so many bits; 0 asks for none. Most wormhole clients cannot make one."`
 	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
 
+	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Have clients that wait do so without a goroutine and buffers of their own, where the system can; --no-parking is for finding out whether that is what troubles you."`
 	Drain     time.Duration `group:"Operation" default:"2s" help:"How long the release of waiting clients is spread over at a stop (${default})."`
 	BlurUsage time.Duration `group:"Operation" default:"0s" help:"Round the start times in usage records down to a multiple of this; 0 keeps them (${default})."`
 	LogFormat string        `group:"Operation" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, JSON otherwise (${default})."`
@@ -243,7 +245,7 @@ func (c *Config) admit(_ context.Context, n rendezvous.Newcomer) error {
 // the parked receives, over a short span; what is under way is finished; what must be
 // written down is; and only then the database is closed.
 func run(ctx context.Context, c Config, log *slog.Logger) error {
-	collectLessOften()
+	boundGarbage()
 	started := time.Now()
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
 	store, err := repo.Open(ctx, repo.Options{
@@ -272,6 +274,12 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
 	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
 
+	if c.Parking {
+		if door.Parking, err = parking.New(log); err != nil {
+			log.Debug("clients that wait are not parked", "error", err)
+		}
+		defer door.Parking.Close() //nolint:errcheck // it is as good as gone
+	}
 	notices, err := c.notices()
 	if err != nil {
 		return err
@@ -287,6 +295,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           door.Handler(),
 		ConnState:         silent.watch,
+		ConnContext:       door.Parking.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    limits.HeaderSize,
@@ -314,6 +323,9 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		addresses[i] = l.Addr()
 		go func() { failed <- server.Serve(l) }()
 	}
+	if door.Parking != nil {
+		go func() { _ = server.Serve(door.Parking) }() // until the server is shut down
+	}
 	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", store.Name())
 	if c.Ready != nil {
 		c.Ready(addresses)
@@ -327,6 +339,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		time.Sleep(c.Drain) // while it answers that it is not ready, so that a load balancer sends everyone elsewhere
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain+10*time.Second)
 		defer cancel()
+		door.Parking.Settle(patience)
 		silent.leave()
 		err = server.Shutdown(patience)
 		door.Wait(patience) // for the sockets, which are not the server's any more

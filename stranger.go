@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"sync"
+
+	"restante/parking"
 )
 
 // strangers are the connections on which nothing has been said. Browsers open some in case that they
@@ -20,7 +22,7 @@ func (s *strangers) watch(c net.Conn, is http.ConnState) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case is != http.StateNew:
+	case is != http.StateNew || parking.Returns(c):
 		delete(s.here, c)
 	case s.here == nil:
 		_ = c.Close() // nothing was said on it

@@ -22,15 +22,19 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	if r.Params.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
-	if streaming, _ := ctx.Value(keyOfStreaming{}).(bool); streaming {
+	how, _ := ctx.Value(keyOfReceiving{}).(receiving)
+	if how.streaming {
 		if last := number(r.Params.LastEventID); last != nil {
 			ask.From = new(*last + 1)
 		}
 		return s.stream(ctx, ask)
 	}
-	got, err := s.Service.Receive(ctx, ask)
-	if err != nil {
+	got, answered, err := s.poll(ctx, ask, how)
+	switch {
+	case err != nil:
 		return nil, err
+	case !answered:
+		return parkedPoll{}, nil
 	}
 	received := api.Receive200JSONResponse{
 		Ack: int64(got.Wanted), Heartbeat: len(got.Frames) == 0, Frames: make([]api.Frame, len(got.Frames)),
@@ -39,7 +43,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	for i, frame := range got.Frames {
 		received.Frames[i] = json.RawMessage(frame)
 	}
-	_, _ = answered(ctx, rendezvous.Answer[struct{}]{Wanted: got.Wanted}, nil)
+	markWanted(ctx, got.Wanted)
 	return received, nil
 }
 
@@ -78,7 +82,14 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 	return api.Acknowledge200JSONResponse{Ack: int64(a.Wanted), NextSentSeq: int64(kept)}, nil
 }
 
-type keyOfStreaming struct{}
+type keyOfReceiving struct{}
+
+// receiving is how frames are received.
+type receiving struct {
+	streaming bool
+	w         http.ResponseWriter
+	r         *http.Request
+}
 
 // receives is middleware for receiving, which is answered as JSON or, if Accept
 // asks for that by its name, as a stream.
@@ -86,10 +97,11 @@ func (s *Server) receives(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		accept := r.Header.Values("Accept")
+		how := receiving{w: w, r: r}
 		stream, asJSON := weight(accept, eventStreamType), weight(accept, "application/json")
 		switch {
 		case names(accept, eventStreamType) && (stream > asJSON || stream == asJSON && !names(accept, "application/json")):
-			r = r.WithContext(context.WithValue(r.Context(), keyOfStreaming{}, true))
+			how.streaming = true
 		case asJSON == 0:
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json and as text/event-stream"})
 			return
@@ -97,6 +109,6 @@ func (s *Server) receives(next http.Handler) http.Handler {
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // one list, in however many lines it came (RFC 9110, §5.3)
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfReceiving{}, how)))
 	})
 }

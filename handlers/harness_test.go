@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"restante/handlers"
+	"restante/parking"
 	"restante/rendezvous"
 	"restante/repo"
 )
@@ -104,7 +106,7 @@ func start(t testing.TB, s setup) *world {
 	}
 	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log, Admit: s.admit}
 	limits := handlers.DefaultLimits()
-	limits.Rate = 0
+	limits.Rate, limits.Linger = 0, 0
 	if s.config != nil {
 		s.config(&w.service.Config)
 	}
@@ -116,11 +118,18 @@ func start(t testing.TB, s setup) *world {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}
 
+	if !s.piped {
+		// A poll is parked as soon as it waits: whatever is asked of polls here, is asked of parked ones.
+		if door.Parking, err = parking.New(log); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			t.Fatal(err)
+		}
+	}
 	w.door = door
 
 	server := &http.Server{
 		Handler: door.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: limits.HeaderSize,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
+		ConnContext: door.Parking.ConnContext,
 	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
@@ -135,6 +144,9 @@ func start(t testing.TB, s setup) *world {
 	var running sync.WaitGroup
 	running.Go(func() { w.service.Run(loops) })
 	running.Go(func() { _ = server.Serve(listener) }) // ends when the server is closed
+	if door.Parking != nil {
+		running.Go(func() { _ = server.Serve(door.Parking) })
+	}
 	t.Cleanup(func() {
 		_ = server.Close()
 		transport.CloseIdleConnections()

@@ -90,6 +90,7 @@ func (k *keeper) ping() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for c := range k.slots[k.next] {
+		c.watch(pingEvery + pingEvery/pingSlots)
 		go func() { _ = c.ping() }() // which waits for a peer that does not read; who has gone is noticed by reading
 	}
 	k.next = (k.next + 1) % pingSlots

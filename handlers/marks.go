@@ -46,6 +46,13 @@ func answered[R any](ctx context.Context, a rendezvous.Answer[R], err error) (R,
 	return a.Result, err
 }
 
+// markWanted leaves the one mark of an answer that is no command's.
+func markWanted(ctx context.Context, wanted session.Seq) {
+	if m, ok := ctx.Value(keyOfMarks{}).(*marks); ok {
+		m.wanted = &wanted
+	}
+}
+
 // command is how this request changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
 	came, _ := ctx.Value(keyOfContent{}).(content)

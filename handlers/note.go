@@ -17,6 +17,11 @@ import (
 
 // requestNote is what is remembered of a request for its line in the log.
 type requestNote struct {
+	began   time.Time
+	resumed *heldPoll    // what it left when it was parked, until somebody takes it
+	again   bool         // it was parked, and so has been let in before
+	stirs   bool         // its connection did, so that it cannot be parked again
+	parked  bool         // it is answered later, as another request
 	bound   bool         // it came to an operation of a session
 	session *session.Key // which one it says it is
 	took    bool         // its body was taken in, or could not be
@@ -99,8 +104,8 @@ func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			began := time.Now()
-			n := &requestNote{}
+			n := &requestNote{began: time.Now()}
+			n.resume(r)
 			o := &observer{w, n, s.Limits.WriteTime}
 			r = r.WithContext(context.WithValue(r.Context(), keyOfNote{}, n))
 			// The routes' context is made here, so that the pattern is known afterwards.
@@ -114,11 +119,15 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 					s.Log.Error("panic", "value", p, "stack", string(debug.Stack()))
 					s.fail(o, r, &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here"})
 				}
+				n.abandon()
+				if n.parked {
+					return
+				}
 				pattern := routes.RoutePattern()
 				if pattern == "" {
 					pattern = "unmatched"
 				}
-				took := time.Since(began)
+				took := time.Since(n.began)
 				m.observe(r.Method, pattern, n.status, took)
 				s.log(r, n, pattern, took)
 			}()

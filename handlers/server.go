@@ -11,6 +11,7 @@ import (
 	"github.com/rs/cors"
 
 	"restante/api"
+	"restante/parking"
 	"restante/rendezvous"
 )
 
@@ -29,6 +30,8 @@ type Server struct {
 	TrustedProxies []netip.Prefix
 	// Origins are those whose pages may ask, besides our own; "*" is all.
 	Origins []string
+	// Parking is where polls and sockets wait for long, if it is there. The [http.Server] has its ConnContext, and serves it.
+	Parking *parking.Lot
 	Limits  Limits
 
 	notices    atomic.Pointer[Notices]
@@ -62,6 +65,7 @@ type Limits struct {
 	HeaderSize int           // bytes of a request's header
 	Sockets    int           // sockets and streams of an address
 	Identify   time.Duration // in which a socket must have said who it is
+	Linger     time.Duration // for which a poll or a socket waits before it is parked
 }
 
 // DefaultLimits are those of a server that nobody configured.
@@ -76,6 +80,7 @@ func DefaultLimits() Limits {
 		HeaderSize: 16 << 10,
 		Sockets:    200,
 		Identify:   5 * time.Second,
+		Linger:     250 * time.Millisecond,
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.Receive) (api.Receiv
 		leave()
 		return nil, err
 	}
-	_, _ = answered(ctx, rendezvous.Answer[struct{}]{Wanted: first.Wanted}, nil)
+	markWanted(ctx, first.Wanted)
 	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
 }
 

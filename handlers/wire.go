@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -24,7 +25,7 @@ var writeBuffers sync.Pool
 func (s *Server) upgrader() *websocket.Upgrader {
 	return &websocket.Upgrader{
 		HandshakeTimeout: 5 * time.Second,
-		ReadBufferSize:   1024,
+		ReadBufferSize:   0, // it reads from the hijacker's
 		WriteBufferSize:  1024,
 		WriteBufferPool:  &writeBuffers,
 		CheckOrigin:      func(*http.Request) bool { return true }, // any page may be a client: there are no cookies to abuse
@@ -55,13 +56,14 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, header http.Head
 		leave()
 		return nil, nil // it has been answered
 	}
-	return &socketConn{upgraded, h.taken}, leave
+	return &socketConn{upgraded, h.taken, h.in}, leave
 }
 
 // socketConn is a WebSocket and the connection below it.
 type socketConn struct {
 	*websocket.Conn
 	below *gatherer
+	in    *bufio.Reader // what the socket reads from, which reads from below
 }
 
 // detach serves a connection that was taken over on a goroutine of its own: that of the request
@@ -139,8 +141,10 @@ type wire struct {
 	gone    bool       // the peer hears nothing any more
 	held    [][]byte   // messages that go with the next
 
-	reading sync.Mutex // guards the deadline for reading from conn, and parting
+	reading sync.Mutex // guards the deadline for reading from conn, and what follows
 	parting bool       // the deadline is the last one
+	heard   time.Time  // the last sign of life
+	rouse   func()     // ends the sleep it is in, or was
 }
 
 // listen begins to take in what the peer says; each control frame is told to heard.
@@ -171,19 +175,30 @@ func (c *wire) read() ([]byte, error) {
 func (c *wire) ping() error { return c.control(websocket.PingMessage, nil) }
 
 // alive puts off the moment at which the peer counts as dead.
-func (c *wire) alive() { c.readUntil(time.Now().Add(c.patience), false) }
-
-// part has reading end soon, whatever else the peer says.
-func (c *wire) part(in time.Duration) { c.readUntil(time.Now().Add(in), true) }
-
-func (c *wire) readUntil(deadline time.Time, parting bool) {
+func (c *wire) alive() {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.parting && !parting {
-		return
+	c.heard = time.Now()
+	c.readUntil(c.heard.Add(c.patience))
+}
+
+// part has reading end soon, whatever else the peer says.
+func (c *wire) part(in time.Duration) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.parting = false
+	c.readUntil(time.Now().Add(in))
+	c.parting = true
+	if c.rouse != nil {
+		c.rouse() // so that somebody reads
 	}
-	c.parting = parting
-	_ = c.conn.SetReadDeadline(deadline) // fails only on a closed socket, which reading notices
+}
+
+// readUntil sets the deadline for reading; reading is held.
+func (c *wire) readUntil(deadline time.Time) {
+	if !c.parting {
+		_ = c.conn.SetReadDeadline(deadline) // fails only on a closed socket, which reading notices
+	}
 }
 
 // bye says goodbye and has reading end.

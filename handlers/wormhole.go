@@ -35,42 +35,74 @@ func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) { //nolint:con
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &socket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(r.Context()), patience: deadAfter}, notices: s.told()}
 	address := yourAddress(r)
-	s.detach(func() {
-		defer leave()
-		defer cancel()
-		c.serve(ctx, address)
-	})
+	c.leave = leave
+	s.detach(func() { c.serve(ctx, address) })
 }
 
-// socket is one wormhole client's connection. One goroutine reads and answers;
-// while a mailbox is open a second one delivers what others add.
+// socket is one wormhole client's connection. One goroutine at a time reads and answers, and another
+// delivers what others add to a mailbox that is open. While nothing is said, there is neither.
 type socket struct {
 	wire
 	notices Notices
+	leave   func()
+	hurry   *time.Timer // until it is bound
+	letGo   func()      // of the keeper
 	conversation
 }
 
 // serve is the socket's life.
 func (c *socket) serve(ctx context.Context, address map[string]any) {
+	c.letGo = c.server.keep(&c.wire)
+	c.listen(func() {})
+	c.hurry = time.AfterFunc(c.server.Limits.Identify, func() { c.bye(&goodbye{websocket.ClosePolicyViolation, "did not bind in time"}) })
+	if err := c.welcome(address); err != nil {
+		c.end(ctx, err)
+		return
+	}
+	c.run(ctx, c.server.Limits.Linger)
+}
+
+// run reads and answers until nothing has been said for a while, which is at first shorter.
+func (c *socket) run(ctx context.Context, linger time.Duration) {
+	var err error
+	over := true
+	defer func() {
+		if over { // also after a panic
+			c.end(ctx, err)
+		}
+	}()
+	for err == nil {
+		var said bool
+		said, err = c.wait(linger)
+		if err == nil && !said {
+			if over = !c.sleep(func() { c.server.detach(func() { c.run(ctx, upWithin) }) }); !over {
+				return
+			}
+			_, err = c.wait(forever)
+		}
+		if err == nil {
+			err = c.turn(ctx)
+		}
+		if c.bound {
+			c.calm()
+		}
+		linger = c.server.Limits.Linger
+	}
+}
+
+// end is the socket's.
+func (c *socket) end(ctx context.Context, why error) {
+	defer c.leave()
 	defer c.conn.Close() //nolint:errcheck // whatever could be said has been said
 	defer c.stopFollowing()
 	defer c.cancel()
-	defer c.server.keep(&c.wire)()
-	c.listen(func() {})
-	identify := time.AfterFunc(c.server.Limits.Identify, func() { c.bye(&goodbye{websocket.ClosePolicyViolation, "did not bind in time"}) })
-	defer identify.Stop()
-	err := c.welcome(address)
-	for err == nil {
-		err = c.turn(ctx)
-		if c.bound {
-			identify.Stop()
-		}
-	}
+	defer c.letGo()
+	c.calm()
 	_ = c.settle(ctx) // what was read is added, also if the client is gone
-	if bye, is := errors.AsType[*goodbye](err); is {
+	if bye, is := errors.AsType[*goodbye](why); is {
 		c.bye(bye)
 	}
-	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "socket closed", slog.String("error", err.Error()))
+	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "socket closed", slog.Any("error", why))
 }
 
 // turn reads one command and answers it.
@@ -89,6 +121,14 @@ func (c *socket) turn(ctx context.Context) error {
 		return err
 	}
 	return c.command(ctx, raw)
+}
+
+// calm has the client no longer be hurried: it is bound, or gone.
+func (c *socket) calm() {
+	if c.hurry != nil {
+		c.hurry.Stop()
+		c.hurry = nil
+	}
 }
 
 // object is a command as it came: every member unread.

@@ -53,7 +53,7 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 }
 
 // However many ring while one listens, looks and hushes, the last ring is heard.
-func TestNoRingIsLost(t *testing.T) {
+func TestNoRingIsLost(*testing.T) {
 	const ringers, each = 4, 2000
 	var (
 		b      hub.Bell

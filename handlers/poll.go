@@ -1,0 +1,80 @@
+package handlers
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"time"
+
+	"restante/parking"
+	"restante/rendezvous"
+)
+
+// forever is longer than any hold.
+const forever time.Duration = math.MaxInt64
+
+// heldPoll is a long-poll that is held, on a goroutine or in the parking lot.
+type heldPoll struct {
+	*rendezvous.Held
+	began time.Time
+}
+
+// poll receives by long-poll. One that waits for long waits in the parking lot, if it can: then there is
+// no answer, and none may be given. It comes back as the same request, and goes on here.
+func (s *Server) poll(ctx context.Context, ask rendezvous.Receive, how receiving) (_ rendezvous.Received, answered bool, err error) {
+	n := note(how.r)
+	held := n.takeResumed()
+	if held == nil {
+		begun, err := s.Service.BeginReceive(ctx, ask)
+		if err != nil {
+			return rendezvous.Received{}, false, err
+		}
+		held = &heldPoll{begun, n.began}
+	}
+	parked := false
+	defer func() {
+		if !parked {
+			held.Leave()
+		}
+	}()
+	if !n.stirs && s.Parking.Parks(how.r) {
+		got, answered, err := held.Await(ctx, s.Limits.Linger)
+		if err != nil || answered {
+			return got, answered, err
+		}
+		n.parked = true // before another goroutine serves it again
+		if parked = s.Parking.Park(how.w, how.r, held); parked {
+			return rendezvous.Received{}, false, nil
+		}
+		n.parked = false
+	}
+	return held.Await(ctx, forever)
+}
+
+// parkedPoll is the answer that is not given.
+type parkedPoll struct{}
+
+// VisitReceiveResponse implements [api.ReceiveResponseObject].
+func (parkedPoll) VisitReceiveResponse(http.ResponseWriter) error { return nil }
+
+// resume takes note of what a request left that was parked.
+func (n *requestNote) resume(r *http.Request) {
+	waiting, stirs := parking.Resume(r)
+	if held, is := waiting.(*heldPoll); is {
+		n.resumed, n.stirs, n.again, n.began = held, stirs, true, held.began
+	}
+}
+
+// takeResumed is what the request left, once.
+func (n *requestNote) takeResumed() *heldPoll {
+	held := n.resumed
+	n.resumed = nil
+	return held
+}
+
+// abandon ends what nobody took.
+func (n *requestNote) abandon() {
+	if held := n.takeResumed(); held != nil {
+		held.Leave()
+	}
+}

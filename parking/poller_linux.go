@@ -1,0 +1,68 @@
+package parking
+
+import (
+	"os"
+	"syscall"
+)
+
+// poller asks the kernel which connections stir (epoll(7)). It is a second one beside that
+// of the Go runtime, which would wake a goroutine for each. It is itself waited for by the runtime's.
+type poller struct {
+	file *os.File
+	fd   int
+}
+
+func newPoller() (*poller, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, os.NewSyscallError("epoll_create1", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil { // or NewFile would have each read take a thread
+		_ = syscall.Close(fd) // it was never used
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return &poller{os.NewFile(uintptr(fd), "epoll"), fd}, nil
+}
+
+// add has it told once when a descriptor stirs. A descriptor that is closed is forgotten by the kernel.
+func (p *poller) add(descriptor int32, generation uint32) error {
+	event := syscall.EpollEvent{
+		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT,
+		Fd:     descriptor, Pad: int32(generation), // #nosec G115 -- bits that come back as they went
+	}
+	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_MOD, int(descriptor), &event)
+	if err == syscall.ENOENT {
+		err = syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_ADD, int(descriptor), &event)
+	}
+	return os.NewSyscallError("epoll_ctl", err)
+}
+
+// run calls stirs for each descriptor that does, until close.
+func (p *poller) run(stirs func(descriptor int32, generation uint32)) error {
+	raw, err := p.file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	events := make([]syscall.EpollEvent, 256)
+	for {
+		var n int
+		var failed error
+		err := raw.Read(func(fd uintptr) bool {
+			n, failed = syscall.EpollWait(int(fd), events, 0)
+			return n != 0
+		})
+		switch {
+		case err != nil:
+			return err
+		case failed == syscall.EINTR:
+			continue
+		case failed != nil:
+			return os.NewSyscallError("epoll_wait", failed)
+		}
+		for _, e := range events[:n] {
+			stirs(e.Fd, uint32(e.Pad)) // #nosec G115 -- bits that come back as they went
+		}
+	}
+}
+
+func (p *poller) close() { _ = p.file.Close() }
