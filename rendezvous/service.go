@@ -112,6 +112,7 @@ type Service struct {
 	health   health
 	pruner   pruner
 	census   census
+	quotas   quotas
 	shortest shortest
 	stats    Stats
 

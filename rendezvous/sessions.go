@@ -228,12 +228,15 @@ func (t *turn) start(h Handshake, fresh Session) (Welcome, error) {
 	if t.s.census.sessions() >= limits.Sessions {
 		return Welcome{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
 	}
-	count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
-	if err != nil {
-		return Welcome{}, err
-	}
-	if count >= limits.AddressSessions {
-		return Welcome{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+	if !t.s.quotas.use(fresh.Address) {
+		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
+		if err != nil {
+			return Welcome{}, err
+		}
+		if count >= limits.AddressSessions {
+			return Welcome{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+		}
+		t.s.quotas.grant(fresh.Address, limits.AddressSessions-count-1)
 	}
 	for _, find := range []func() (Session, error){
 		func() (Session, error) { return t.Session(fresh.Key) },

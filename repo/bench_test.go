@@ -2,51 +2,72 @@ package repo_test
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"restante/rendezvous"
 	"restante/repo"
+	"restante/repo/pgtest"
 )
 
 // BenchmarkUpdate appends messages, durably: writers that arrive together share
-// the fsync that is most of what a lone one waits for.
+// the fsync that is most of what a lone one waits for. What PostgreSQL can do by itself, docs/performance.md says how to find out.
 func BenchmarkUpdate(b *testing.B) {
-	for _, writers := range []int{1, 8, 32, 128} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			db := open(b, repo.Options{URL: filepath.Join(b.TempDir(), "restante.db")})
-			keys := make([]rendezvous.MailboxKey, writers)
-			must(db.Update(b.Context(), func(tx rendezvous.Tx) error {
-				for i := range keys {
-					m, _ := rendezvous.NewMailbox("app", rendezvous.MailboxID(fmt.Sprint(i)), time.Minute, tx.Now()).Open("side", tx.Now())
-					m, err := tx.CreateMailbox(m)
-					must(err)
-					keys[i] = m.Key
-				}
-				return nil
-			}))
-			b.ResetTimer()
-			var all sync.WaitGroup
-			for i, key := range keys {
-				all.Go(func() {
-					for n := i; n < b.N; n += writers {
-						must(db.Update(b.Context(), func(tx rendezvous.Tx) error {
-							m, err := tx.MailboxByKey(key)
-							if err != nil {
-								return err
+	engines := map[string]func(*testing.B) string{
+		"sqlite":   func(b *testing.B) string { return filepath.Join(b.TempDir(), "restante.db") },
+		"postgres": func(b *testing.B) string { return pgtest.Start(b, "fsync=on", "full_page_writes=on").Database(b) },
+	}
+	for _, engine := range slices.Sorted(maps.Keys(engines)) {
+		b.Run(engine, func(b *testing.B) {
+			url := engines[engine](b)
+			for _, writers := range []int{1, 8, 32, 128} {
+				b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+					db := open(b, repo.Options{URL: url})
+					keys := makeMailboxes(b, db, writers)
+					b.ResetTimer()
+					var all sync.WaitGroup
+					for i, key := range keys {
+						all.Go(func() {
+							for n := i; n < b.N; n += writers {
+								must(db.Update(b.Context(), func(tx rendezvous.Tx) error { return appendTo(tx, key) }))
 							}
-							m = m.Appended("body", tx.Now())
-							return tx.Append(m, rendezvous.Message{Position: m.Last, Side: "side", Draft: rendezvous.Draft{Body: "body"}, Received: tx.Now()})
-						}))
+						})
 					}
+					all.Wait()
+					b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
 				})
 			}
-			all.Wait()
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "updates/s")
 		})
 	}
+}
+
+func makeMailboxes(b *testing.B, db *repo.DB, many int) []rendezvous.MailboxKey {
+	b.Helper()
+	keys := make([]rendezvous.MailboxKey, many)
+	must(db.Update(b.Context(), func(tx rendezvous.Tx) error {
+		for i := range keys {
+			id := rendezvous.MailboxID(fmt.Sprint(b.Name(), b.N, i))
+			m, _ := rendezvous.NewMailbox("app", id, time.Minute, tx.Now()).Open("side", tx.Now())
+			m, err := tx.CreateMailbox(m)
+			must(err)
+			keys[i] = m.Key
+		}
+		return nil
+	}))
+	return keys
+}
+
+func appendTo(tx rendezvous.Tx, key rendezvous.MailboxKey) error {
+	m, err := tx.MailboxByKey(key)
+	if err != nil {
+		return err
+	}
+	m = m.Appended("body", tx.Now())
+	return tx.Append(m, rendezvous.Message{Position: m.Last, Side: "side", Draft: rendezvous.Draft{Body: "body"}, Received: tx.Now()})
 }
 
 func BenchmarkView(b *testing.B) {
