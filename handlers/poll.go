@@ -10,8 +10,12 @@ import (
 	"restante/rendezvous"
 )
 
-// forever is longer than any hold.
-const forever time.Duration = math.MaxInt64
+const (
+	// forever is longer than any hold.
+	forever time.Duration = math.MaxInt64
+	// quiet is for how long a session has had no frames whose poll is parked at once: most come only to wait.
+	quiet = 2 * time.Second
+)
 
 // heldPoll is a long-poll that is held, on a goroutine or in the parking lot.
 type heldPoll struct {
@@ -38,7 +42,11 @@ func (s *Server) poll(ctx context.Context, ask rendezvous.Receive, how receiving
 		}
 	}()
 	if !n.stirs && s.Parking.Parks(how.r) {
-		got, answered, err := held.Await(ctx, s.Limits.Linger)
+		linger := s.Limits.Linger
+		if held.Quiet(quiet) {
+			linger = 0
+		}
+		got, answered, err := held.Await(ctx, linger)
 		if err != nil || answered {
 			return got, answered, err
 		}

@@ -80,7 +80,7 @@ func DefaultLimits() Limits {
 		HeaderSize: 16 << 10,
 		Sockets:    200,
 		Identify:   5 * time.Second,
-		Linger:     250 * time.Millisecond,
+		Linger:     100 * time.Millisecond,
 	}
 }
 

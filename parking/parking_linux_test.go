@@ -300,6 +300,7 @@ func TestWhatIsNotParked(t *testing.T) {
 		"a connection that is to be closed": "GET /wait?a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
 		"one of HTTP/1.0":                   "GET /wait?a HTTP/1.0\r\n\r\n",
 		"a request with a body":             "GET /wait?a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi",
+		"one with a long head":              "GET /wait?a HTTP/1.1\r\nHost: x\r\nLong: " + strings.Repeat("x", 9000) + "\r\n\r\n",
 	}
 	for name, request := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -18,6 +18,9 @@ type Waiting interface {
 	Leave()
 }
 
+// longestHead is kept of a request: one that is longer costs more than a goroutine.
+const longestHead = 8 << 10
+
 // line is the connection below a request.
 type line struct{ conn net.Conn }
 
@@ -52,6 +55,9 @@ func (l *Lot) Park(w http.ResponseWriter, r *http.Request, until Waiting) bool {
 		return false
 	}
 	head := headOf(r)
+	if len(head) > longestHead {
+		return false
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return false

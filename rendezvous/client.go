@@ -25,8 +25,9 @@ type client struct {
 	seen    time.Time // the last sign of life, unless parked
 	written time.Time // the sign of life that is stored
 	grace   time.Duration
-	parked  int // receives that are held: each a standing sign of life
-	busy    int // commands that are unanswered
+	handed  time.Time // when frames were handed out last
+	parked  int       // receives that are held: each a standing sign of life
+	busy    int       // commands that are unanswered
 
 	epoch    session.Epoch // of the acknowledgement
 	acked    session.Seq
@@ -184,6 +185,25 @@ func (c *clients) park(k session.Key, now func() time.Time, grace time.Duration)
 		one.parked--
 		one.seen = now()
 	}
+}
+
+// hand notes that frames are handed out.
+func (c *clients) hand(k session.Key, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.known[k]; one != nil {
+		one.handed = now
+	}
+}
+
+// handedOut is when frames were handed out last, here.
+func (c *clients) handedOut(k session.Key) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one := c.known[k]; one != nil {
+		return one.handed
+	}
+	return time.Time{}
 }
 
 // full tells whether to tell a client that its window is full: once an episode.

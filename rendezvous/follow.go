@@ -15,7 +15,7 @@ var ErrRetired = errors.New("the mailbox is retired")
 var ErrStopping = errors.New("the server is stopping")
 
 // followLinger is for how long a goroutine waits before it is let go: messages often come one after the other.
-const followLinger = 250 * time.Millisecond
+const followLinger = 100 * time.Millisecond
 
 // following is a mailbox that is followed. While nothing is new, it needs no goroutine.
 type following struct {

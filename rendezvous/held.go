@@ -101,9 +101,16 @@ func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, a
 	}
 	if len(h.got.Frames) == 0 {
 		h.s.stats.Heartbeats.Add(1)
+	} else {
+		h.s.clients.hand(h.ask.Session, time.Now())
 	}
 	h.s.stats.Frames.Add(int64(len(h.got.Frames)))
 	return h.got.Received, true, nil
+}
+
+// Quiet tells that the session has had no frames for so long: more are not expected at once.
+func (h *Held) Quiet(long time.Duration) bool {
+	return time.Since(h.s.clients.handedOut(h.ask.Session)) >= long
 }
 
 // Ring has f called once, as soon as there may be an answer; if that is now, before Ring returns.

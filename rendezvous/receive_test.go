@@ -378,3 +378,22 @@ func failure(t testing.TB, err error) *rendezvous.Failure {
 	}
 	return f
 }
+
+func TestASessionIsQuietUntilItHasFramesAndAWhileAfter(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		quiet := func() bool {
+			t.Helper()
+			held, err := w.BeginReceive(t.Context(), rendezvous.Receive{Session: b.key})
+			b.must(err)
+			defer held.Leave()
+			return held.Quiet(2 * time.Second)
+		}
+		expect(t, quiet(), true)
+		a.add(mailbox, "hello")
+		expect(t, len(b.receive(0)), 1)
+		expect(t, quiet(), false)
+		time.Sleep(2 * time.Second)
+		expect(t, quiet(), true)
+	})
+}
