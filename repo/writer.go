@@ -178,36 +178,50 @@ func (w *writer) next() *op {
 
 // transact runs ops in one transaction, each in a savepoint, and commits it. An
 // error means that nothing is kept of any of those that it began.
+//
+// It does so on another goroutine: an op that ends its goroutine, as a test's FailNow does,
+// must not end the writer.
 func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
+	if w.hand == nil {
+		w.hand = newHand()
+	}
+	err = w.hand.run(func() error { return w.together(ops, &members) })
+	if errors.Is(err, errExited) {
+		w.hand = nil
+	}
+	return members, err
+}
+
+func (w *writer) together(ops iter.Seq[*op], members *[]*op) error {
 	c, err := w.begin()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer c.rollback() // unless it is committed
 	kept, changed := false, false
 	for o := range ops {
-		members = append(members, o)
+		*members = append(*members, o)
 		if err := w.member(c, o, kept); err != nil {
-			return members, err
+			return err
 		}
 		kept = kept || o.err == nil
 		changed = changed || o.err == nil && o.tx.changed
 	}
-	if len(members) == 0 {
-		return nil, nil // all have left
+	if len(*members) == 0 {
+		return nil // all have left
 	}
 	if changed {
 		if err := c.stamp(w.now(c)); err != nil {
-			return members, err
+			return err
 		}
 	}
 	if err := c.commit(); err != nil {
-		return members, w.dialect.commitError(err)
+		return w.dialect.commitError(err)
 	}
 	if err := w.check(); err != nil {
-		return members, outcomeUnknown(err) // it is kept in a file that nobody may find again
+		return outcomeUnknown(err) // it is kept in a file that nobody may find again
 	}
-	return members, nil
+	return nil
 }
 
 // begin opens a transaction, on another connection if the last one broke.
@@ -239,7 +253,7 @@ func (w *writer) member(c *conn, o *op, kept bool) error {
 		}
 	}
 	o.tx = &tx{conn: c, now: w.now(c)}
-	o.err = w.apart(func() error { return o.tx.run(o.f) })
+	o.err = o.tx.run(o.f)
 	switch {
 	case !c.open:
 		return cmp.Or(o.err, errEnded)
@@ -253,19 +267,6 @@ func (w *writer) member(c *conn, o *op, kept bool) error {
 		}
 	}
 	return c.release()
-}
-
-// apart runs f on another goroutine: one that ends its goroutine, as a test's FailNow does,
-// must not end the writer.
-func (w *writer) apart(f func() error) error {
-	if w.hand == nil {
-		w.hand = newHand()
-	}
-	err := w.hand.run(f)
-	if errors.Is(err, errExited) {
-		w.hand = nil
-	}
-	return err
 }
 
 // answer tells an op's caller, after what was to be done once it is committed.
