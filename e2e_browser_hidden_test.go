@@ -39,7 +39,6 @@ func TestBrowserHidden(t *testing.T) {
 	tabs, speakers := map[string]*tab{}, map[string]*speaker{}
 	for _, transport := range transports {
 		tabs[transport] = b.listen(w, transport, transport)
-		speakers[transport] = newSpeaker(t, s, transport)
 	}
 	naive := b.open(w.URL + "/naive")
 	naive.until(10*time.Second, "page.status === 200")
@@ -48,6 +47,9 @@ func TestBrowserHidden(t *testing.T) {
 		if seen := look[string](p, "document.visibilityState"); seen != "hidden" {
 			t.Fatalf("the tab by %s is %s", transport, seen)
 		}
+	}
+	for _, transport := range transports {
+		speakers[transport] = newSpeaker(t, s, transport) // now: who does not speak within five seconds is over, too
 	}
 
 	done := make(chan struct{})

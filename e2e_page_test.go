@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -170,7 +171,9 @@ func (g *guest) has(notes ...string) {
 func (s *server) told(secrets ...string) {
 	s.t.Helper()
 	s.secret(secrets...)
-	places := map[string]string{"its metrics": string(s.get("/metrics").body), "its status": string(s.get("/v1/status").body)}
+	// What explains a metric may have a word of a code in it, which nobody learns anything from.
+	metrics := regexp.MustCompile(`(?m)^#.*$`).ReplaceAllString(string(s.get("/metrics").body), "")
+	places := map[string]string{"its metrics": metrics, "its status": string(s.get("/v1/status").body)}
 	for _, file := range []string{s.database, s.database + "-wal"} {
 		content, err := os.ReadFile(file)
 		if err != nil {
