@@ -1,0 +1,80 @@
+package main_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestLinksLead holds that whatever a page of ours links to is there: a file, and in it the heading.
+func TestLinksLead(t *testing.T) {
+	t.Parallel()
+	var pages []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "web/*/*.md"} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages = append(pages, found...)
+	}
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	links := 0
+	for _, page := range pages {
+		for _, found := range link.FindAllStringSubmatch(outsideOfCode(t, page), -1) {
+			file, heading, _ := strings.Cut(found[1], "#")
+			if strings.Contains(found[1], "://") || strings.HasPrefix(file, "mailto:") {
+				continue
+			}
+			links++
+			target := page
+			if file != "" {
+				target = filepath.Join(filepath.Dir(page), file)
+			}
+			info, err := os.Stat(target)
+			if err != nil {
+				t.Errorf("%s links to %s, which is not there", page, found[1])
+				continue
+			}
+			if heading != "" && !info.IsDir() && !headings(t, target)[heading] {
+				t.Errorf("%s links to %s, in which there is no such heading", page, found[1])
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("only %d links in %d pages", links, len(pages))
+	}
+}
+
+// outsideOfCode is a page without its blocks of code.
+func outsideOfCode(t *testing.T, page string) string {
+	t.Helper()
+	text, err := fs.ReadFile(os.DirFS("."), page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept strings.Builder
+	code := false
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			code = !code
+		} else if !code {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// headings are a page's, as links name them.
+func headings(t *testing.T, page string) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(outsideOfCode(t, page), -1) {
+		name := strings.ToLower(heading[1])
+		name = regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(name, "")
+		found[strings.ReplaceAll(name, " ", "-")] = true
+	}
+	return found
+}
