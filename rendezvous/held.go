@@ -89,11 +89,16 @@ func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, a
 	}
 	for len(h.got.Frames) == 0 && !h.over {
 		h.watch.Ring(h.bell.Ring)
+		rung := h.bell.Rung()
 		select {
-		case <-h.bell.Rung():
+		case <-rung:
 		case <-ctx.Done():
 		case <-late:
-			return Received{}, false, nil
+			select {
+			case <-rung: // just in time
+			default:
+				return Received{}, false, nil
+			}
 		}
 		if err := h.look(ctx); err != nil {
 			return Received{}, false, err
