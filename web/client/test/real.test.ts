@@ -135,10 +135,10 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
     const unruly: Fetch = async (url, init) => {
       const again = init.method === 'POST' && !url.endsWith('/sessions') && random() < 0.3;
       if (again) void pause(random() * 50).then(() => fetch(url, { ...init, signal: null })).catch(() => {});
-      if (random() < 0.1) throw new TypeError('lost');
+      if (random() < 0.05) throw new TypeError('lost');
       await pause(random() * 5);
       const response = await fetch(url, init);
-      if (random() < 0.1) throw new TypeError('lost');
+      if (random() < 0.05) throw new TypeError('lost');
       return response;
     };
     const { ours, theirs } = await meet(transport, unruly, unruly);
