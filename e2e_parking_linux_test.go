@@ -167,7 +167,7 @@ func TestParkingCanBeSwitchedOff(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := gather(ctx, t, "--no-parking", "--drain=0s")
-	time.Sleep(time.Second) // longer than it takes to be parked
+	time.Sleep(time.Second) // a real process, and longer than it takes to be parked: that nothing happens cannot be waited for
 	c.goroutines("those that wait have goroutines", func(n int) bool { return n > 2*half })
 	c.s.signal(syscall.SIGTERM)
 	for range half {

@@ -1,15 +1,10 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
-	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -32,51 +27,6 @@ type conversation struct {
 	following *following              // while a mailbox is open
 	adding    adding
 }
-
-// following is a mailbox that is being followed.
-type following struct {
-	key   rendezvous.MailboxKey
-	stop  func()
-	letGo func()
-	ended chan struct{}
-
-	mu    sync.Mutex // guards after, and holds it still while messages up to it are sent
-	after rendezvous.Position
-}
-
-// complaint is an `error` that a client is told. It keeps its connection.
-type complaint string
-
-func (c complaint) Error() string { return string(c) }
-
-// The complaints of the reference server, to the letter: clients compare them.
-const (
-	missingType        complaint = "missing 'type'"
-	unknownType        complaint = "unknown type"
-	mustBindFirst      complaint = "must bind first"
-	alreadyBound       complaint = "already bound"
-	bindNeedsApp       complaint = "bind requires 'appid'"
-	bindNeedsSide      complaint = "bind requires 'side'"
-	pingNeedsPing      complaint = "ping requires 'ping'"
-	greedy             complaint = "you already allocated one, don't be greedy"
-	claimNeedsNameplat complaint = "claim requires 'nameplate'"
-	onlyOneClaim       complaint = "only one claim per connection"
-	sameNameplate      complaint = "release and claim must use same nameplate"
-	releaseNeedsClaim  complaint = "release without nameplate must follow claim"
-	onlyOneRelease     complaint = "only one release per connection"
-	onlyOneOpen        complaint = "only one open per connection"
-	openNeedsMailbox   complaint = "open requires 'mailbox'"
-	mustOpenFirst      complaint = "must open mailbox before adding"
-	missingPhase       complaint = "missing 'phase'"
-	missingBody        complaint = "missing 'body'"
-	sameMailbox        complaint = "open and close must use same mailbox"
-	closeNeedsOpen     complaint = "close without mailbox must follow open"
-	onlyOneClose       complaint = "only one close per connection"
-	crowded            complaint = "crowded"
-	reclaimed          complaint = "reclaimed"
-	mustSubmitFirst    complaint = "must submit-permission first"
-	submitFailed       complaint = "submit-permission failed"
-)
 
 // command answers one frame: an ack first, then whatever it asks for, or an error.
 func (c *socket) command(ctx context.Context, raw []byte) error {
@@ -111,47 +61,6 @@ func (c *socket) command(ctx context.Context, raw []byte) error {
 		return nil // the ack goes with the echo
 	}
 	return c.send()
-}
-
-// maxOrig is the largest command that is repeated whole in an error: what is
-// sent must stay below the 32 KiB that Go clients read.
-const maxOrig = 16 << 10
-
-func (c *socket) complain(what complaint, raw []byte) error {
-	if len(raw) > maxOrig {
-		raw = shortened(raw)
-	}
-	return c.send(told("error", fields{"error": string(what), "orig": json.RawMessage(raw)}))
-}
-
-// tooLong is told of a member that would have to be repeated.
-func tooLong(member string) complaint {
-	return complaint("'" + member + "' must be at most " + strconv.Itoa(maxOrig) + " bytes of JSON")
-}
-
-// shortened is a command without what is long in it. It still has the members that
-// some clients look for, since they read it as a command again.
-func shortened(raw []byte) []byte {
-	const long = 256
-	o, _ := parse(raw) // it was parsed before
-	kept := object{}
-	for _, name := range []string{"type", "id", "appid", "side", "nameplate", "mailbox", "mood", "phase", "body", "ping"} {
-		value, there := o[name]
-		switch {
-		case !there:
-			continue
-		case len(value) > long && value[0] == '"':
-			value = json.RawMessage(`""`)
-		case len(value) > long:
-			value = json.RawMessage("null")
-		}
-		kept[name] = value
-	}
-	short, err := json.Marshal(kept)
-	if err != nil {
-		return []byte("{}") // unreachable: it is made of JSON that was read
-	}
-	return short
 }
 
 // answer does what a command asks for. The order of the checks is the reference server's.
@@ -440,93 +349,4 @@ func (c *socket) failed(err error) error {
 	default:
 		return complaint(f.Detail)
 	}
-}
-
-// follow begins to deliver a mailbox's messages: those it holds, then those to come.
-func (c *socket) follow(ctx context.Context, key rendezvous.MailboxKey) {
-	f := &following{key: key, letGo: c.server.Service.Hold(key), ended: make(chan struct{})}
-	c.following = f
-	f.stop = c.server.Service.Follow(key, func() error { return c.deliver(ctx, f) }, func(err error) {
-		if _, is := errors.AsType[*rendezvous.Failure](err); is {
-			c.bye(&goodbye{websocket.CloseTryAgainLater, "try again later"})
-		}
-		close(f.ended)
-	})
-}
-
-// stopFollowing ends that.
-func (c *socket) stopFollowing() {
-	if f := c.following; f != nil {
-		f.stop()
-		f.letGo()
-		<-f.ended
-		c.following = nil
-	}
-}
-
-// deliver sends what the mailbox holds and was not sent yet. A mailbox that is
-// gone is said nothing of: clients do not expect to be told.
-func (c *socket) deliver(ctx context.Context, f *following) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for {
-		messages, err := c.server.Service.Tail(ctx, f.key, f.after)
-		if errors.Is(err, rendezvous.ErrRetired) {
-			return nil
-		}
-		if err != nil || len(messages) == 0 {
-			return err
-		}
-		for _, m := range messages {
-			c.hold(told("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
-		}
-		if err := c.send(); err != nil {
-			return err
-		}
-		f.after = messages[len(messages)-1].Position
-	}
-}
-
-// fields are what a message to the client says, beside its type and the time.
-type fields map[string]any
-
-// told is a message to the client.
-func told(kind string, says fields) []byte {
-	message := append([]byte(`{"type":"`), kind...)
-	message = append(message, `","server_tx":`...)
-	message = seconds(time.Now()).append(message)
-	for _, name := range slices.Sorted(maps.Keys(says)) {
-		message = append(message, `,"`...)
-		message = append(message, name...)
-		message = append(message, `":`...)
-		message = appendJSON(message, says[name])
-	}
-	return append(message, '}')
-}
-
-// appendJSON appends a value's JSON.
-func appendJSON(to []byte, value any) []byte {
-	if raw, is := value.(json.RawMessage); is && len(raw) > 0 {
-		return append(to, bytes.TrimSpace(raw)...)
-	}
-	var encoded bytes.Buffer
-	encoder := json.NewEncoder(&encoded)
-	encoder.SetEscapeHTML(false) // what is repeated must not grow
-	if err := encoder.Encode(value); err != nil {
-		panic("unreachable: what is told is made of strings, numbers and JSON that was read: " + err.Error())
-	}
-	return append(to, bytes.TrimSuffix(encoded.Bytes(), []byte("\n"))...)
-}
-
-// seconds is a time in seconds since the epoch, always with a fraction: some
-// clients read a number without one as another type.
-type fraction time.Time
-
-func seconds(t time.Time) fraction { return fraction(t) }
-
-// MarshalJSON implements json.Marshaler.
-func (f fraction) MarshalJSON() ([]byte, error) { return f.append(nil), nil }
-
-func (f fraction) append(to []byte) []byte {
-	return strconv.AppendFloat(to, float64(time.Time(f).UnixMicro())/1e6, 'f', 6, 64)
 }

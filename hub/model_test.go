@@ -26,9 +26,10 @@ func TestHubIsWhatItsModelSays(t *testing.T) {
 			closed  bool
 		)
 		key := rapid.IntRange(0, 2)
+		// some is one of them, or nil while nobody watches.
 		some := func(t *rapid.T) *watched {
 			if len(watches) == 0 {
-				t.Skip("nobody watches")
+				return nil
 			}
 			return rapid.SampledFrom(watches).Draw(t, "watch")
 		}
@@ -50,11 +51,17 @@ func TestHubIsWhatItsModelSays(t *testing.T) {
 			},
 			"stop": func(t *rapid.T) {
 				w := some(t)
+				if w == nil {
+					return
+				}
 				w.watch.Stop()
 				w.ended = true
 			},
 			"wait": func(t *rapid.T) {
 				w := some(t)
+				if w == nil {
+					return
+				}
 				var want error
 				switch {
 				case w.woken && !w.ended:
@@ -183,7 +190,7 @@ func TestOneHolderPerSeat(t *testing.T) {
 			},
 			"leave": func(t *rapid.T) {
 				if len(holders) == 0 {
-					t.Skip("nobody came yet")
+					return // nobody came yet
 				}
 				h := rapid.SampledFrom(holders).Draw(t, "holder")
 				h.leave()
