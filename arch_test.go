@@ -40,7 +40,7 @@ const noSQL = "SQL belongs to repo alone"
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/bench", "restante/handlers", "restante/parking", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/bench", "restante/handlers", "restante/internal/goruntime", "restante/parking", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"database/sql":     "they look at what the program has stored",
@@ -101,6 +101,12 @@ var layers = map[string]layer{
 		stdlib: "it keeps connections and does not know for whom",
 		bans: map[string]string{
 			"database/sql": "it keeps connections, and nothing else",
+		},
+	},
+	"restante/internal/goruntime": {
+		stdlib: "it sets the Go runtime, and nothing else",
+		bans: map[string]string{
+			"database/sql": "it sets the Go runtime, and nothing else",
 		},
 	},
 	"restante/repo": {

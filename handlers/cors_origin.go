@@ -1,4 +1,4 @@
-package main
+package handlers
 
 import (
 	"errors"
@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// checkOrigin refuses what a browser never sends as an origin, and so would never match: an
+// CheckOrigin refuses what a browser never sends as an origin, and so would never match: an
 // origin is a scheme, a host and a port if that is not the scheme's own. A * stands for every origin, for all that
 // comes before a domain, or for any port.
-func checkOrigin(origin string) error {
+func CheckOrigin(origin string) error {
 	if origin == "*" {
 		return nil
 	}

@@ -1,8 +1,10 @@
-package main
+package handlers_test
 
 import (
 	"strings"
 	"testing"
+
+	"restante/handlers"
 )
 
 func TestCheckOrigin(t *testing.T) {
@@ -45,7 +47,7 @@ func TestCheckOrigin(t *testing.T) {
 		"http://*.example.org:80":  "leave out the usual port: write http://*.example.org",
 		"https://bücher.example":   "in ASCII",
 	} {
-		err := checkOrigin(origin)
+		err := handlers.CheckOrigin(origin)
 		switch {
 		case err == nil && complaint != "":
 			t.Errorf("%q is accepted", origin)
