@@ -137,7 +137,7 @@ func newTrial(t *testing.T, c useCase, wrap func(*repo.DB) rendezvous.Store) *tr
 
 // back makes ready to read all that is stored, and to bring back what was given.
 func (x *trial) back(template string) {
-	raw := sqlx.NewDb(repo.Raw(x.t, repo.Path(x.t, x.stage.db)), "sqlite")
+	raw := sqlx.NewDb(repo.OpenRaw(x.t, repo.Path(x.t, x.stage.db)), "sqlite")
 	prepare := func(statement string) *sqlx.Stmt {
 		s, err := raw.Preparex(statement)
 		must(err)
@@ -324,7 +324,7 @@ func (x *trial) tryInCompany(i int) (disturbed bool) {
 	release := busy(db)
 	mine := make(chan error, 1)
 	go func() { mine <- x.do() }()
-	for repo.Queued(db) == 0 && len(mine) == 0 {
+	for repo.QueueLength(db) == 0 && len(mine) == 0 {
 		runtime.Gosched()
 	}
 	others := enqueue(context.Background(), db, other)

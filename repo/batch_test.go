@@ -77,7 +77,7 @@ type batch struct {
 
 func (b *batch) run(members []conduct, troubles []trouble) {
 	for _, db := range []*repo.DB{b.db, b.again} {
-		repo.Empty(db)
+		repo.DeleteAll(db)
 		must(db.Update(context.Background(), func(tx rendezvous.Tx) error { return create(tx, "shared") }))
 	}
 	release := busy(b.db)
@@ -172,7 +172,7 @@ func (b *batch) hook(troubles []trouble) func(string) error {
 	seen := make([]int, len(troubles))
 	return func(query string) error {
 		if b.end {
-			return repo.End(b.db)
+			return repo.EndTransaction(b.db)
 		}
 		for i, x := range troubles {
 			if !strings.HasPrefix(oneLine(query), x.beginning) {
@@ -180,7 +180,7 @@ func (b *batch) hook(troubles []trouble) func(string) error {
 			}
 			if seen[i]++; seen[i] == x.nth {
 				if x.ends && x.beginning != "BEGIN" {
-					return repo.End(b.db)
+					return repo.EndTransaction(b.db)
 				}
 				return errMine
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // hook sees every statement before it is run, and can have it fail. Tests set it.
-type hook = atomic.Pointer[func(query string) error]
+type statementHook = atomic.Pointer[func(query string) error]
 
 // conn is a connection with the statements prepared on it. Every statement that
 // is run, BEGIN and COMMIT included, goes through [conn.pass]. One
@@ -20,50 +20,50 @@ type hook = atomic.Pointer[func(query string) error]
 type conn struct {
 	raw      *sqlx.Conn
 	dialect  *dialect
-	hook     *hook
+	hook     *statementHook
 	prepared map[string]*sqlx.Stmt
 
 	// open tells that a transaction is open. The database may end one by itself; what is run
 	// next would then be a transaction of its own, a SAVEPOINT too. So nothing runs outside of one.
-	open bool
+	inTx bool
 	// broken tells that it is not known what state the connection is in.
 	broken bool
 	// used tells that a transaction was begun before the one that is open.
-	used bool
+	usedBefore bool
 	// began is when the transaction began, by the database's clock, if that was asked for.
-	began time.Time
+	startedAt time.Time
 }
 
 // connect takes a connection from the pool for good.
-func connect(ctx context.Context, pool *sqlx.DB, d *dialect, h *hook) (*conn, error) {
+func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) (*conn, error) {
 	raw, err := pool.Connx(ctx)
 	if err != nil {
-		return nil, d.explain(err)
+		return nil, d.wrapError(err)
 	}
 	c := &conn{raw: raw, dialect: d, hook: h, prepared: make(map[string]*sqlx.Stmt)}
-	if err := d.watch(raw, func() { c.open = false }); err != nil {
+	if err := d.onRollback(raw, func() { c.inTx = false }); err != nil {
 		c.discard()
-		return nil, d.explain(err)
+		return nil, d.wrapError(err)
 	}
 	return c, nil
 }
 
 // pass is the one door to the database. A statement runs to its end, on no
 // caller's context: it cannot be interrupted, which would end the transaction of others.
-func (c *conn) pass(query string) error {
+func (c *conn) beforeStatement(query string) error {
 	if before := c.hook.Load(); before != nil {
 		if err := (*before)(query); err != nil {
 			return err
 		}
 	}
-	if !c.open {
-		return errEnded
+	if !c.inTx {
+		return errTxEnded
 	}
 	return nil
 }
 
 // statement prepares a statement, once.
-func (c *conn) statement(query string) (*sqlx.Stmt, error) {
+func (c *conn) prepare(query string) (*sqlx.Stmt, error) {
 	if s, ok := c.prepared[query]; ok {
 		return s, nil
 	}
@@ -76,29 +76,29 @@ func (c *conn) statement(query string) (*sqlx.Stmt, error) {
 }
 
 // fault is what a statement's error means.
-func (c *conn) fault(err error) error {
-	c.broken = c.broken || err != nil && c.dialect.lost(err)
-	return c.dialect.explain(err)
+func (c *conn) classify(err error) error {
+	c.broken = c.broken || err != nil && c.dialect.isConnLost(err)
+	return c.dialect.wrapError(err)
 }
 
 // exec runs a statement and tells how many rows it changed.
 func (c *conn) exec(query string, args ...any) (n int64, err error) {
-	defer func() { err = c.fault(err) }()
-	if err := c.pass(query); err != nil {
+	defer func() { err = c.classify(err) }()
+	if err := c.beforeStatement(query); err != nil {
 		return 0, err
 	}
-	r, err := c.send(query, args)
+	r, err := c.execStatement(query, args)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
 }
 
-func (c *conn) send(query string, args []any) (sql.Result, error) {
+func (c *conn) execStatement(query string, args []any) (sql.Result, error) {
 	if c.dialect.unprepared {
 		return c.raw.ExecContext(context.Background(), c.raw.Rebind(query), args...)
 	}
-	s, err := c.statement(query)
+	s, err := c.prepare(query)
 	if err != nil {
 		return nil, err
 	}
@@ -107,11 +107,11 @@ func (c *conn) send(query string, args []any) (sql.Result, error) {
 
 // query runs a statement and hands its rows to each until that answers false.
 func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string, args ...any) (err error) {
-	defer func() { err = c.fault(err) }()
-	if err := c.pass(query); err != nil {
+	defer func() { err = c.classify(err) }()
+	if err := c.beforeStatement(query); err != nil {
 		return err
 	}
-	rows, err := c.ask(query, args)
+	rows, err := c.queryStatement(query, args)
 	if err != nil {
 		return err
 	}
@@ -124,11 +124,11 @@ func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string,
 	return rows.Err()
 }
 
-func (c *conn) ask(query string, args []any) (*sqlx.Rows, error) {
+func (c *conn) queryStatement(query string, args []any) (*sqlx.Rows, error) {
 	if c.dialect.unprepared {
 		return c.raw.QueryxContext(context.Background(), c.raw.Rebind(query), args...)
 	}
-	s, err := c.statement(query)
+	s, err := c.prepare(query)
 	if err != nil {
 		return nil, err
 	}
@@ -137,64 +137,64 @@ func (c *conn) ask(query string, args []any) (*sqlx.Rows, error) {
 
 // begin opens a transaction.
 func (c *conn) begin(statement string) (err error) {
-	c.open = true
-	if c.dialect.clock == "" {
+	c.inTx = true
+	if c.dialect.clockQuery == "" {
 		_, err = c.exec(statement)
 	} else {
 		err = c.beginWithClock(statement)
 	}
 	if err != nil {
-		c.open = false
+		c.inTx = false
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	c.used = true
+	c.usedBefore = true
 	return nil
 }
 
 // beginWithClock opens a transaction and asks what time it is, on one way to the database and back.
 func (c *conn) beginWithClock(statement string) (err error) {
-	defer func() { err = c.fault(err) }()
-	if err := c.pass(statement); err != nil {
+	defer func() { err = c.classify(err) }()
+	if err := c.beforeStatement(statement); err != nil {
 		return err
 	}
 	var now millis
-	if err := c.raw.QueryRowxContext(context.Background(), statement+"; "+c.dialect.clock).Scan(&now); err != nil {
+	if err := c.raw.QueryRowxContext(context.Background(), statement+"; "+c.dialect.clockQuery).Scan(&now); err != nil {
 		return err
 	}
-	c.began = now.time()
+	c.startedAt = now.time()
 	return nil
 }
 
 // savepoint, restore and release bound one member's part of a transaction.
-func (c *conn) savepoint() error { _, err := c.exec("SAVEPOINT member"); return err }
-func (c *conn) restore() error   { _, err := c.exec("ROLLBACK TO member"); return err }
-func (c *conn) release() error   { _, err := c.exec("RELEASE member"); return err }
+func (c *conn) savepoint() error           { _, err := c.exec("SAVEPOINT member"); return err }
+func (c *conn) rollbackToSavepoint() error { _, err := c.exec("ROLLBACK TO member"); return err }
+func (c *conn) releaseSavepoint() error    { _, err := c.exec("RELEASE member"); return err }
 
 // commit makes the transaction last.
 func (c *conn) commit() error {
 	if _, err := c.exec("COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
-	c.open = false
+	c.inTx = false
 	return nil
 }
 
 // rollback undoes the transaction, if one is open. What cannot be rolled back is broken.
 func (c *conn) rollback() {
-	if !c.open {
+	if !c.inTx {
 		return
 	}
 	if _, err := c.exec("ROLLBACK"); err != nil {
 		c.broken = true
 	}
-	c.open = false
+	c.inTx = false
 }
 
 // again undoes the transaction and begins another.
-func (c *conn) again(statement string) error {
+func (c *conn) restart(statement string) error {
 	c.rollback()
 	if c.broken {
-		return errEnded
+		return errTxEnded
 	}
 	return c.begin(statement)
 }
@@ -206,7 +206,7 @@ func (c *conn) discard() {
 	for _, s := range c.prepared {
 		_ = s.Close()
 	}
-	_ = c.dialect.watch(c.raw, nil)
+	_ = c.dialect.onRollback(c.raw, nil)
 	_ = c.raw.Raw(func(any) error { return driver.ErrBadConn })
 	_ = c.raw.Close()
 }

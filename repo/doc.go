@@ -28,7 +28,7 @@
 //
 // Each Update is a transaction of its own, on one of several connections. What it loads to
 // change is locked, in one order (postgres_locks.go); one that loses against another all the
-// same is run again. What concerns many rows is one statement (postgres_batches.go). Only
+// same is run again. What concerns many rows is one statement (postgres_batch.go). Only
 // once a second a transaction writes that something was modified: all would wait for that row.
 //
 // Other processes on the database are told of news by a [Notifier]: after the commit,

@@ -34,38 +34,38 @@ func (e *OpenError) Error() string {
 func (e *OpenError) Unwrap() error { return e.Err }
 
 var (
-	errClosed   = unavailable(errors.New("the store is closed"))
-	errReadOnly = errors.New("a View cannot write")
-	errReturned = errors.New("a transaction was used after its function had returned")
-	errEnded    = errors.New("the database has ended this transaction")
-	errExited   = errors.New("the function of a transaction ended its goroutine")
+	errClosed     = unavailableError(errors.New("the store is closed"))
+	errReadOnlyTx = errors.New("a View cannot write")
+	errTxDone     = errors.New("a transaction was used after its function had returned")
+	errTxEnded    = errors.New("the database has ended this transaction")
+	errGoexit     = errors.New("the function of a transaction ended its goroutine")
 )
 
 // unavailable marks an error as the storage's.
-func unavailable(err error) error { return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, err) }
+func unavailableError(err error) error { return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, err) }
 
 // outcomeUnknown says that a transaction may or may not be kept. It does not wrap what was the matter,
 // which is marked as unavailable: that would promise that nothing was changed.
-func outcomeUnknown(err error) error {
+func outcomeUnknownError(err error) error {
 	return fmt.Errorf("%w: %s", rendezvous.ErrOutcomeUnknown, err.Error())
 }
 
 // lostConnection tells the errors by which database/sql reports that the
 // connection is gone, whichever the engine.
-func lostConnection(err error) bool {
+func isConnLost(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }
 
 // doing adds to an error what was being done; it is deferred. Errors are logged, so they tell no
 // names that clients chose: a nameplate is half of somebody's code.
-func doing(err *error, format string, args ...any) {
+func annotate(err *error, format string, args ...any) {
 	if *err != nil {
 		*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *err)
 	}
 }
 
 // guarded runs f and turns a panic into an error.
-func guarded(f func() error) (err error) {
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			err = &PanicError{v, debug.Stack()}

@@ -29,21 +29,21 @@ var ErrInterrupted = errors.New("the database ended the transaction")
 
 // End has SQLite end the transaction that is being written, as it does by itself when the
 // disk is full. Only a hook may call it, and only for a statement that writes.
-func End(db *DB) error {
-	_, err := db.writer.(*writer).conn.raw.ExecContext(context.Background(), "ROLLBACK")
+func EndTransaction(db *DB) error {
+	_, err := db.writer.(*sqliteWriter).conn.raw.ExecContext(context.Background(), "ROLLBACK")
 	return errors.Join(ErrInterrupted, err)
 }
 
 // StampEach has db write the time of the last modification with each of them.
-func StampEach(db *DB) { db.writer.(*writers).every = 0 }
+func StampEveryUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = 0 }
 
 // Queued is how many Updates wait for the writer.
-func Queued(db *DB) int { return len(db.writer.(*writer).queue) }
+func QueueLength(db *DB) int { return len(db.writer.(*sqliteWriter).queue) }
 
 // Write runs a statement on the connection that writes, inside of a transaction but unseen by the hook.
-func Write(tb testing.TB, db *DB, statement string) {
+func ExecOnWriter(tb testing.TB, db *DB, statement string) {
 	tb.Helper()
-	if err := db.writer.do(tb.Context(), func(t *tx) error {
+	if err := db.writer.update(tb.Context(), func(t *tx) error {
 		_, err := t.conn.raw.ExecContext(context.Background(), statement)
 		return err
 	}); err != nil {
@@ -58,7 +58,7 @@ func Pragma(tb testing.TB, db *DB, name string) (writing, reading string) {
 		return func(t *tx) error { return t.conn.raw.GetContext(context.Background(), into, "PRAGMA "+name) }
 	}
 	err := errors.Join(
-		db.writer.do(tb.Context(), ask(&writing)),
+		db.writer.update(tb.Context(), ask(&writing)),
 		db.View(tb.Context(), func(t rendezvous.Tx) error { return ask(&reading)(t.(*tx)) }),
 	)
 	if err != nil {
@@ -87,7 +87,7 @@ func Path(tb testing.TB, db *DB) string {
 
 // Raw opens one more connection to the file, on which foreign keys are off and
 // which no rule of ours binds.
-func Raw(tb testing.TB, path string) *sql.DB {
+func OpenRaw(tb testing.TB, path string) *sql.DB {
 	tb.Helper()
 	raw, err := sql.Open("sqlite", sqliteDSN(path, []string{"busy_timeout(5000)", "foreign_keys(0)"}))
 	if err != nil {
@@ -101,7 +101,7 @@ func Raw(tb testing.TB, path string) *sql.DB {
 // RawExec runs a statement past the store, with foreign keys off.
 func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 	tb.Helper()
-	raw := Raw(tb, Path(tb, db))
+	raw := OpenRaw(tb, Path(tb, db))
 	defer raw.Close()
 	if _, err := raw.Exec(statement, args...); err != nil {
 		tb.Fatalf("%s: %v", statement, err)
@@ -109,8 +109,8 @@ func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 }
 
 // Empty brings a store back to how it was made.
-func Empty(db *DB) {
-	if err := db.writer.do(context.Background(), func(t *tx) error {
+func DeleteAll(db *DB) {
+	if err := db.writer.update(context.Background(), func(t *tx) error {
 		_, err := t.conn.raw.ExecContext(context.Background(), `
 			PRAGMA defer_foreign_keys = 1;
 			DELETE FROM nameplates;
@@ -163,7 +163,7 @@ func Dump(tb rapid.TB, db *DB) string {
 }
 
 // Plan is how SQLite would run a statement.
-func Plan(tb testing.TB, db *DB, statement string) []string {
+func SQLitePlan(tb testing.TB, db *DB, statement string) []string {
 	tb.Helper()
 	var steps []struct {
 		ID, Parent, NotUsed int
@@ -182,7 +182,7 @@ func Plan(tb testing.TB, db *DB, statement string) []string {
 
 // PlanPostgres is how PostgreSQL would run a statement, whatever its arguments, if it may not
 // walk through tables.
-func PlanPostgres(tb testing.TB, db *DB, statement string) []string {
+func PostgresPlan(tb testing.TB, db *DB, statement string) []string {
 	tb.Helper()
 	ctx := tb.Context()
 	c, err := db.engine.read.Connx(ctx)
@@ -210,7 +210,7 @@ func PlanPostgres(tb testing.TB, db *DB, statement string) []string {
 }
 
 // OpenProblem is what Open would say of err.
-func OpenProblem(err error) *OpenError {
-	problem, _ := errors.AsType[*OpenError](sqliteProblem("path", err))
+func SQLiteOpenError(err error) *OpenError {
+	problem, _ := errors.AsType[*OpenError](sqliteOpenError("path", err))
 	return problem
 }

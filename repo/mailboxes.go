@@ -34,7 +34,7 @@ type sideRow struct {
 }
 
 // occupiedRow is a mailbox with one of its sides, if it has any.
-type occupiedRow struct {
+type mailboxWithSideRow struct {
 	mailboxRow
 	Side    *rendezvous.Side
 	Entered *millis
@@ -45,7 +45,7 @@ type occupiedRow struct {
 
 const (
 	// selectOccupied finds mailboxes with their sides.
-	selectOccupied = `
+	selectMailboxWithSides = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
 	       m.crowded, m.last_position, m.bytes, m.held, s.side, s.entered, s.opened, s.closed, s.mood
 	FROM mailboxes AS m
@@ -79,7 +79,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 }
 
 func (r sideRow) opening() rendezvous.Opening {
-	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: r.Opened.maybeTime()}
+	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: r.Opened.timeOrNil()}
 	if r.Closed != nil && r.Mood != nil {
 		o.Closed = &rendezvous.Closing{At: r.Closed.time(), Mood: *r.Mood}
 	}
@@ -88,33 +88,33 @@ func (r sideRow) opening() rendezvous.Opening {
 
 // Mailbox loads a mailbox by its id.
 func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "loading a mailbox by its id")
-	if t.locks() {
+	defer annotate(&err, "loading a mailbox by its id")
+	if t.needsLocks() {
 		return t.lockedMailbox(app, id)
 	}
-	return t.occupied(selectOccupied+` WHERE m.app = ? AND m.id = ? ORDER BY s.entered, s.side`, app, id)
+	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.app = ? AND m.id = ? ORDER BY s.entered, s.side`, app, id)
 }
 
 // MailboxByKey loads a mailbox by its key.
 func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "loading mailbox %d", k)
-	if t.locks() {
+	defer annotate(&err, "loading mailbox %d", k)
+	if t.needsLocks() {
 		return t.lockedMailboxByKey(k)
 	}
-	return t.occupied(selectOccupied+` WHERE m.key = ? ORDER BY s.entered, s.side`, k)
+	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.key = ? ORDER BY s.entered, s.side`, k)
 }
 
 // IdleMailbox loads a mailbox by its key, unless another transaction has it.
 func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
-	if t.locks() {
-		return t.lockedMailboxIfIdle(k)
+	if t.needsLocks() {
+		return t.lockedIdleMailbox(k)
 	}
 	return t.MailboxByKey(k)
 }
 
 // occupied is a mailbox of which each row has one of the sides, if there are any.
-func (t *tx) occupied(query string, args ...any) (rendezvous.Mailbox, error) {
-	rows, err := all[occupiedRow](t, query, args...)
+func (t *tx) mailboxWithSides(query string, args ...any) (rendezvous.Mailbox, error) {
+	rows, err := queryAll[mailboxWithSideRow](t, query, args...)
 	if err == nil && len(rows) == 0 {
 		err = rendezvous.ErrNotFound
 	}
@@ -127,22 +127,22 @@ func (t *tx) occupied(query string, args ...any) (rendezvous.Mailbox, error) {
 			m.Sides = append(m.Sides, sideRow{m.Key, *r.Side, *r.Entered, r.Opened, r.Closed, r.Mood}.opening())
 		}
 	}
-	t.stored(m)
+	t.rememberStored(m)
 	return m, nil
 }
 
 // stored remembers a mailbox as it is stored, so that only what changes of it is written.
-func (t *tx) stored(m rendezvous.Mailbox) {
-	if t.mailboxes == nil {
-		t.mailboxes = map[rendezvous.MailboxKey]rendezvous.Mailbox{}
+func (t *tx) rememberStored(m rendezvous.Mailbox) {
+	if t.storedMailboxes == nil {
+		t.storedMailboxes = map[rendezvous.MailboxKey]rendezvous.Mailbox{}
 	}
-	t.mailboxes[m.Key] = m
+	t.storedMailboxes[m.Key] = m
 }
 
 // CreateMailbox stores a new mailbox with its sides.
 func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "creating a mailbox")
-	m.Key, err = returning[rendezvous.MailboxKey](t, `
+	defer annotate(&err, "creating a mailbox")
+	m.Key, err = queryReturning[rendezvous.MailboxKey](t, `
 		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		RETURNING key`,
@@ -156,8 +156,8 @@ func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err erro
 
 // UpdateMailbox stores everything but the messages.
 func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
-	defer doing(&err, "updating mailbox %d", m.Key)
-	if err = found(t.exec(`
+	defer annotate(&err, "updating mailbox %d", m.Key)
+	if err = requireRow(t.exec(`
 		UPDATE mailboxes
 		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?
 		WHERE key = ?`,
@@ -171,58 +171,58 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 // putSides adds and changes sides; it removes none.
 func (t *tx) putSides(m rendezvous.Mailbox) error {
 	for _, o := range m.Sides {
-		if slices.ContainsFunc(t.mailboxes[m.Key].Sides, o.Equal) {
+		if slices.ContainsFunc(t.storedMailboxes[m.Key].Sides, o.Equal) {
 			continue
 		}
 		var closed *millis
 		var mood *rendezvous.Mood
 		if o.Closed != nil {
-			closed, mood = maybeMillis(&o.Closed.At), &o.Closed.Mood
+			closed, mood = millisOrNil(&o.Closed.At), &o.Closed.Mood
 		}
 		if _, err := t.exec(`
 			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood)
 			VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (mailbox, side) DO UPDATE
 			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood`,
-			m.Key, m.App, o.Side, toMillis(o.Entered), maybeMillis(o.Opened), closed, mood); err != nil {
+			m.Key, m.App, o.Side, toMillis(o.Entered), millisOrNil(o.Opened), closed, mood); err != nil {
 			return err
 		}
 	}
-	t.stored(m)
+	t.rememberStored(m)
 	return nil
 }
 
 // MailboxesOf are the mailboxes that a side is in; its quota bounds them.
 func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
-	defer doing(&err, "listing a side's mailboxes")
-	if err := t.lockAllOf(app, side); err != nil {
+	defer annotate(&err, "listing a side's mailboxes")
+	if err := t.lockMailboxesOfSide(app, side); err != nil {
 		return nil, err
 	}
-	rows, err := all[mailboxRow](t, selectMailbox+`
+	rows, err := queryAll[mailboxRow](t, selectMailbox+`
 		JOIN mailbox_sides AS mine ON mine.mailbox = m.key
 		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
 		ORDER BY m.key`, app, side)
 	if err != nil {
 		return nil, err
 	}
-	sides, err := all[sideRow](t, selectSide+`
+	sides, err := queryAll[sideRow](t, selectSide+`
 		JOIN mailbox_sides AS mine ON mine.mailbox = s.mailbox
 		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
 		ORDER BY s.mailbox, s.entered, s.side`, app, side)
-	return collect(rows, func(r mailboxRow) rendezvous.Mailbox { return r.mailbox(sides) }), err
+	return mapSlice(rows, func(r mailboxRow) rendezvous.Mailbox { return r.mailbox(sides) }), err
 }
 
 // CountMailboxesOf counts them.
 func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
-	defer doing(&err, "counting a side's mailboxes")
-	return one[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
+	defer annotate(&err, "counting a side's mailboxes")
+	return queryOne[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
 }
 
 // RetireMailbox removes it, with its sides, messages and subscriptions, which go with
 // it (ON DELETE CASCADE), and records its usage.
 func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
-	defer doing(&err, "retiring mailbox %d", m.Key)
-	if err = found(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
+	defer annotate(&err, "retiring mailbox %d", m.Key)
+	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
 		return err
 	}
 	return t.recordMailbox(u, m.ForNameplate)
@@ -230,37 +230,37 @@ func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error)
 
 // StaleMailboxes names the mailboxes whose time to be looked at has come.
 func (t *tx) StaleMailboxes(now time.Time, after rendezvous.MailboxCursor, limit int) (_ []rendezvous.MailboxCursor, err error) {
-	defer doing(&err, "listing stale mailboxes")
+	defer annotate(&err, "listing stale mailboxes")
 	type row struct {
 		StaleAt millis `db:"stale_at"`
 		Key     rendezvous.MailboxKey
 	}
-	rows, err := all[row](t, `
+	rows, err := queryAll[row](t, `
 		SELECT stale_at, key FROM mailboxes
 		WHERE stale_at <= ? AND (stale_at, key) > (?, ?)
 		ORDER BY stale_at, key
 		LIMIT ?`, toMillis(now), toMillis(after.StaleAt), after.Key, limit)
-	return collect(rows, func(r row) rendezvous.MailboxCursor {
+	return mapSlice(rows, func(r row) rendezvous.MailboxCursor {
 		return rendezvous.MailboxCursor{StaleAt: r.StaleAt.time(), Key: r.Key}
 	}), err
 }
 
 // Holders are the live sessions whose side is in the mailbox: at most two.
 func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error) {
-	defer doing(&err, "listing who holds mailbox %d", k)
-	rows, err := all[sessionRow](t, selectSession+`
+	defer annotate(&err, "listing who holds mailbox %d", k)
+	rows, err := queryAll[sessionRow](t, selectSession+`
 		JOIN mailbox_sides AS m ON m.app = s.app AND m.side = s.side
 		WHERE m.mailbox = ? AND m.closed IS NULL AND s.ended IS NULL
 		ORDER BY s.key`, k)
-	return collect(rows, sessionRow.session), err
+	return mapSlice(rows, sessionRow.session), err
 }
 
 // HeldBySockets moves the last sign of life of the sockets that hold mailboxes
 // forward, never back.
 func (t *tx) HeldBySockets(keys []rendezvous.MailboxKey, at time.Time) (err error) {
-	defer doing(&err, "noting that %d mailboxes are held", len(keys))
-	if t.locks() {
-		return t.heldAtOnce(keys, at)
+	defer annotate(&err, "noting that %d mailboxes are held", len(keys))
+	if t.needsLocks() {
+		return t.heldBySocketsBatch(keys, at)
 	}
 	for _, k := range keys {
 		if _, err := t.exec(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {

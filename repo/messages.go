@@ -10,8 +10,8 @@ import (
 // next ones are taken.
 func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
 	first, last := messages[0].Position, messages[len(messages)-1].Position
-	defer doing(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
-	n, err := t.lengthen(b, first, last)
+	defer annotate(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
+	n, err := t.extendMailbox(b, first, last)
 	if err == nil && n == 0 {
 		err = errors.New("it is not the next position")
 	}
@@ -22,7 +22,7 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 		if _, err = t.exec(`
 			INSERT INTO messages (mailbox, position, side, phase, body, id, received)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			b.Key, m.Position, m.Side, m.Phase, blob(m.Body), m.ID, toMillis(m.Received)); err != nil {
+			b.Key, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received)); err != nil {
 			return err
 		}
 	}
@@ -30,8 +30,8 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 }
 
 // lengthen stores what a mailbox is with more messages. What mailboxes are sorted by is written only if it changed.
-func (t *tx) lengthen(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
-	if before, known := t.mailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
+func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
+	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
 		return t.exec(`
 			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?
 			WHERE key = ? AND last_position + 1 = ?`,
@@ -45,7 +45,7 @@ func (t *tx) lengthen(b rendezvous.Mailbox, first, last rendezvous.Position) (in
 
 // Messages are those after a position, oldest first.
 func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (_ []rendezvous.Message, err error) {
-	defer doing(&err, "loading the messages of mailbox %d after %d", k, after)
+	defer annotate(&err, "loading the messages of mailbox %d after %d", k, after)
 	type row struct {
 		Position rendezvous.Position
 		Side     rendezvous.Side
@@ -55,7 +55,7 @@ func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count 
 		Received millis
 	}
 	var messages []rendezvous.Message
-	err = each(t, func(r row) bool {
+	err = queryEach(t, func(r row) bool {
 		size -= int64(len(r.Body))
 		if size < 0 && len(messages) > 0 {
 			return false

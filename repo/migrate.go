@@ -26,14 +26,14 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 		return err
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
-	if d.locker != nil {
-		locker, err := d.locker()
+	if d.migrationLocker != nil {
+		locker, err := d.migrationLocker()
 		if err != nil {
 			return err
 		}
 		options = append(options, locker)
 	}
-	p, err := goose.NewProvider(d.goose, db, rendered{files, d.schema}, options...)
+	p, err := goose.NewProvider(d.gooseDialect, db, templateFS{files, d.schemaWords}, options...)
 	if err != nil {
 		return fmt.Errorf("reading the schema: %w", err)
 	}
@@ -42,7 +42,7 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 		return fmt.Errorf("looking for the schema's version: %w", err)
 	}
 	if has > knows {
-		return compatible(ctx, db, has, knows)
+		return checkCompatible(ctx, db, has, knows)
 	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bringing the schema up to date: %w", err)
@@ -51,7 +51,7 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 }
 
 // compatible tells whether a server that knows less than a database has can work with it.
-func compatible(ctx context.Context, db *sql.DB, has, knows int64) error {
+func checkCompatible(ctx context.Context, db *sql.DB, has, knows int64) error {
 	var needs int64
 	if err := db.QueryRowContext(ctx, "SELECT compatible FROM modified").Scan(&needs); err != nil {
 		return fmt.Errorf("looking for what the newer schema needs: %w", err)
@@ -66,13 +66,13 @@ func compatible(ctx context.Context, db *sql.DB, has, knows int64) error {
 }
 
 // rendered is a folder of templates that reads as what they make.
-type rendered struct {
+type templateFS struct {
 	fs.FS
-	words any
+	data any
 }
 
 // Open renders a template.
-func (r rendered) Open(name string) (fs.File, error) {
+func (r templateFS) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil || !strings.HasSuffix(name, ".sql") {
 		return f, err
@@ -86,16 +86,16 @@ func (r rendered) Open(name string) (fs.File, error) {
 		return nil, err
 	}
 	var text strings.Builder
-	if err := t.Execute(&text, r.words); err != nil {
+	if err := t.Execute(&text, r.data); err != nil {
 		return nil, err
 	}
-	return &renderedFile{f, strings.NewReader(text.String())}, nil
+	return &expandedFile{f, strings.NewReader(text.String())}, nil
 }
 
-type renderedFile struct {
+type expandedFile struct {
 	fs.File
 	text io.Reader
 }
 
 // Read reads what the template made.
-func (f *renderedFile) Read(p []byte) (int, error) { return f.text.Read(p) }
+func (f *expandedFile) Read(p []byte) (int, error) { return f.text.Read(p) }

@@ -25,13 +25,13 @@ const selectNameplate = `
 
 // Nameplate loads a nameplate.
 func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
-	defer doing(&err, "loading a nameplate")
+	defer annotate(&err, "loading a nameplate")
 	for {
-		locked, err := t.lockMailboxOf(app, id)
+		locked, err := t.lockMailboxOfNameplate(app, id)
 		if err != nil {
 			return rendezvous.Nameplate{}, err
 		}
-		row, err := one[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
+		row, err := queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
 		if err != nil {
 			return rendezvous.Nameplate{}, err
 		}
@@ -52,8 +52,8 @@ func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
 		Since    millis
 		Released *millis
 	}
-	err := each(t, func(c claimRow) bool {
-		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: c.Released.maybeTime()})
+	err := queryEach(t, func(c claimRow) bool {
+		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: c.Released.timeOrNil()})
 		return true
 	}, `
 		SELECT side, since, released FROM claims
@@ -64,7 +64,7 @@ func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
 
 // CreateNameplate stores a new nameplate with its claims.
 func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
-	defer doing(&err, "creating a nameplate")
+	defer annotate(&err, "creating a nameplate")
 	var number *int
 	if i, ok := n.ID.Number(); ok {
 		number = &i
@@ -80,8 +80,8 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
 
 // UpdateNameplate stores it.
 func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
-	defer doing(&err, "updating a nameplate")
-	if err = found(t.exec(`
+	defer annotate(&err, "updating a nameplate")
+	if err = requireRow(t.exec(`
 		UPDATE nameplates SET mailbox = ?, stale_at = ?, crowded = ?, waiting = ?
 		WHERE app = ? AND id = ?`,
 		n.Mailbox, toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting()), n.App, n.ID)); err != nil {
@@ -98,7 +98,7 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 			VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT (app, nameplate, side) DO UPDATE
 			SET since = excluded.since, released = excluded.released`,
-			n.App, n.ID, c.Side, toMillis(c.Since), maybeMillis(c.Released)); err != nil {
+			n.App, n.ID, c.Side, toMillis(c.Since), millisOrNil(c.Released)); err != nil {
 			return err
 		}
 	}
@@ -107,8 +107,8 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 
 // NameplatesOf are the nameplates that a side holds; its quota bounds them.
 func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
-	defer doing(&err, "listing a side's nameplates")
-	if err := t.lockAllOf(app, side); err != nil {
+	defer annotate(&err, "listing a side's nameplates")
+	if err := t.lockMailboxesOfSide(app, side); err != nil {
 		return nil, err
 	}
 	return t.nameplates(selectNameplate+`
@@ -119,13 +119,13 @@ func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rende
 
 // CountNameplatesOf counts them.
 func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
-	defer doing(&err, "counting a side's nameplates")
-	return one[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
+	defer annotate(&err, "counting a side's nameplates")
+	return queryOne[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
 }
 
 // NameplatesTo are the nameplates that point to a mailbox.
 func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, err error) {
-	defer doing(&err, "listing the nameplates of mailbox %d", k)
+	defer annotate(&err, "listing the nameplates of mailbox %d", k)
 	return t.nameplates(selectNameplate+`
 		WHERE n.mailbox = ?
 		ORDER BY n.app, n.id`, k)
@@ -133,7 +133,7 @@ func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, er
 
 // nameplates are those that a query selects, with their claims.
 func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, error) {
-	rows, err := all[nameplateRow](t, query, args...)
+	rows, err := queryAll[nameplateRow](t, query, args...)
 	list := make([]rendezvous.Nameplate, len(rows))
 	for i := 0; i < len(rows) && err == nil; i++ {
 		list[i], err = t.withClaims(rows[i])
@@ -143,8 +143,8 @@ func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, erro
 
 // WaitingNameplates are those that wait for a partner.
 func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.NameplateID, err error) {
-	defer doing(&err, "listing waiting nameplates")
-	return all[rendezvous.NameplateID](t, `
+	defer annotate(&err, "listing waiting nameplates")
+	return queryAll[rendezvous.NameplateID](t, `
 		SELECT id FROM nameplates
 		WHERE app = ? AND waiting = 1
 		ORDER BY id
@@ -153,8 +153,8 @@ func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.
 
 // TakenNumbers are the numbers from low to high that are nameplates; there are no more than that.
 func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err error) {
-	defer doing(&err, "listing the nameplates from %d to %d", low, high)
-	return all[int](t, `
+	defer annotate(&err, "listing the nameplates from %d to %d", low, high)
+	return queryAll[int](t, `
 		SELECT number FROM nameplates
 		WHERE app = ? AND number BETWEEN ? AND ?
 		ORDER BY number`, app, low, high)
@@ -162,18 +162,18 @@ func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err err
 
 // TakenOf are those of some numbers that are nameplates.
 func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
-	defer doing(&err, "looking whether %d nameplates are taken", len(numbers))
+	defer annotate(&err, "looking whether %d nameplates are taken", len(numbers))
 	query, args, err := sqlx.In(`SELECT number FROM nameplates WHERE app = ? AND number IN (?)`, app, numbers)
 	if err != nil {
 		return nil, err
 	}
-	return all[int](t, query, args...)
+	return queryAll[int](t, query, args...)
 }
 
 // RetireNameplate removes it with its claims, which go with it, and records its usage.
 func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err error) {
-	defer doing(&err, "retiring a nameplate")
-	if err = found(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
+	defer annotate(&err, "retiring a nameplate")
+	if err = requireRow(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
 		return err
 	}
 	return t.recordNameplate(u)
@@ -181,18 +181,18 @@ func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err er
 
 // StaleNameplates names the nameplates whose time to be looked at has come.
 func (t *tx) StaleNameplates(now time.Time, after rendezvous.NameplateCursor, limit int) (_ []rendezvous.NameplateCursor, err error) {
-	defer doing(&err, "listing stale nameplates")
+	defer annotate(&err, "listing stale nameplates")
 	type row struct {
 		StaleAt millis `db:"stale_at"`
 		App     rendezvous.AppID
 		ID      rendezvous.NameplateID
 	}
-	rows, err := all[row](t, `
+	rows, err := queryAll[row](t, `
 		SELECT stale_at, app, id FROM nameplates
 		WHERE stale_at <= ? AND (stale_at, app, id) > (?, ?, ?)
 		ORDER BY stale_at, app, id
 		LIMIT ?`, toMillis(now), toMillis(after.StaleAt), after.App, after.ID, limit)
-	return collect(rows, func(r row) rendezvous.NameplateCursor {
+	return mapSlice(rows, func(r row) rendezvous.NameplateCursor {
 		return rendezvous.NameplateCursor{StaleAt: r.StaleAt.time(), App: r.App, ID: r.ID}
 	}), err
 }

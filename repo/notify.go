@@ -13,11 +13,11 @@ import (
 const (
 	// notifyEvery is how often other processes are told of news, at most: each notification
 	// costs the database about as much as a small transaction.
-	notifyEvery = 2 * time.Millisecond
+	notifyInterval = 2 * time.Millisecond
 	// notifyTimeout is after how long a notification is taken for lost.
 	notifyTimeout = 5 * time.Second
 	// notifyAgain is how long to wait after one was lost.
-	notifyAgain = 250 * time.Millisecond
+	notifyRetryDelay = 250 * time.Millisecond
 )
 
 // Waker is what wakes the parked requests of this process: a [rendezvous.Service].
@@ -30,26 +30,26 @@ type Waker interface {
 // committed here, and hears from them. It carries hints, never data: news that
 // are lost cost those who wait a delay, until their next heartbeat.
 type Notifier struct {
-	wire wire
-	log  *slog.Logger
+	transport notifyTransport
+	log       *slog.Logger
 
 	mu      sync.Mutex // guards the following; never held while anything waits
 	pending map[rendezvous.Topic]struct{}
-	lost    bool          // something was not told: the next notification has everyone look
-	kick    chan struct{} // capacity 1: there is something to tell
+	wakeAll bool          // something was not told: the next notification has everyone look
+	wakeup  chan struct{} // capacity 1: there is something to tell
 }
 
 // wire is a way from process to process.
-type wire interface {
+type notifyTransport interface {
 	// tell has the other processes look at the topics, or at everything.
-	tell(ctx context.Context, topics []rendezvous.Topic, everything bool) error
+	send(ctx context.Context, topics []rendezvous.Topic, everything bool) error
 	// hear wakes whoever others have news for, until ctx ends.
-	hear(ctx context.Context, here Waker)
+	receive(ctx context.Context, here Waker)
 	close() error
 }
 
-func newNotifier(w wire, log *slog.Logger) *Notifier {
-	return &Notifier{wire: w, log: log, pending: make(map[rendezvous.Topic]struct{}), kick: make(chan struct{}, 1)}
+func newNotifier(w notifyTransport, log *slog.Logger) *Notifier {
+	return &Notifier{transport: w, log: log, pending: make(map[rendezvous.Topic]struct{}), wakeup: make(chan struct{}, 1)}
 }
 
 // Announce has other processes told of the topics, soon; it does not wait for that.
@@ -59,12 +59,12 @@ func (n *Notifier) Announce(topics []rendezvous.Topic) {
 		n.pending[topic] = struct{}{}
 	}
 	n.mu.Unlock()
-	n.wake()
+	n.signal()
 }
 
-func (n *Notifier) wake() {
+func (n *Notifier) signal() {
 	select {
-	case n.kick <- struct{}{}:
+	case n.wakeup <- struct{}{}:
 	default: // it will look anyway
 	}
 }
@@ -74,29 +74,29 @@ func (n *Notifier) Run(ctx context.Context, here Waker) {
 	heard := make(chan struct{})
 	go func() {
 		defer close(heard)
-		n.wire.hear(ctx, here)
+		n.transport.receive(ctx, here)
 	}()
-	n.tellLoop(ctx)
+	n.sendLoop(ctx)
 	<-heard
-	if err := n.wire.close(); err != nil {
+	if err := n.transport.close(); err != nil {
 		n.log.Warn("could not close the connection for notifications", "error", err)
 	}
 }
 
 // tellLoop tells the first news at once, and what comes during the next
 // [notifyEvery] together.
-func (n *Notifier) tellLoop(ctx context.Context) {
+func (n *Notifier) sendLoop(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 			continue
-		case <-n.kick:
+		case <-n.wakeup:
 		}
-		pause := notifyEvery
-		err := n.tell(ctx)
+		pause := notifyInterval
+		err := n.sendPending(ctx)
 		if err != nil {
-			pause = notifyAgain
+			pause = notifyRetryDelay
 			if !failing {
 				n.log.Warn("other replicas cannot be told of news; they look by themselves at each heartbeat", "error", err)
 			}
@@ -104,30 +104,30 @@ func (n *Notifier) tellLoop(ctx context.Context) {
 			n.log.Info("other replicas are told of news again")
 		}
 		failing = err != nil
-		pauseFor(ctx, pause)
+		sleep(ctx, pause)
 	}
-	_ = n.tell(context.WithoutCancel(ctx)) // the last news; nobody is left to be told if they are lost
+	_ = n.sendPending(context.WithoutCancel(ctx)) // the last news; nobody is left to be told if they are lost
 }
 
 // tell tells what is pending, once.
-func (n *Notifier) tell(ctx context.Context) error {
-	topics, everything := n.take()
+func (n *Notifier) sendPending(ctx context.Context) error {
+	topics, everything := n.takePending()
 	if len(topics) == 0 && !everything {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
-	err := n.wire.tell(ctx, topics, everything)
+	err := n.transport.send(ctx, topics, everything)
 	if err != nil {
 		n.mu.Lock()
-		n.lost = true
+		n.wakeAll = true
 		n.mu.Unlock()
-		n.wake()
+		n.signal()
 	}
 	return err
 }
 
-func (n *Notifier) take() (topics []rendezvous.Topic, everything bool) {
+func (n *Notifier) takePending() (topics []rendezvous.Topic, everything bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	topics = make([]rendezvous.Topic, 0, len(n.pending))
@@ -135,12 +135,12 @@ func (n *Notifier) take() (topics []rendezvous.Topic, everything bool) {
 		topics = append(topics, topic)
 	}
 	clear(n.pending)
-	everything, n.lost = n.lost, false
+	everything, n.wakeAll = n.wakeAll, false
 	return topics, everything
 }
 
 // pauseFor waits for d or for ctx's end.
-func pauseFor(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -150,10 +150,10 @@ func pauseFor(ctx context.Context, d time.Duration) {
 }
 
 // everyone is the rule that wakes them all.
-func everyone(rendezvous.Topic) bool { return true }
+func anyTopic(rendezvous.Topic) bool { return true }
 
 // chunks cuts notes into texts of at most size bytes, separated by spaces.
-func chunks(notes []string, size int) []string {
+func joinUpTo(notes []string, size int) []string {
 	var texts []string
 	for _, note := range notes {
 		last := len(texts) - 1

@@ -14,50 +14,50 @@ import (
 )
 
 // told is what a wire was given, and when.
-type told struct {
+type sentBatch struct {
 	After      time.Duration
 	Mailboxes  int
 	Everything bool
 }
 
 // slowWire takes a while for each notification, and fails some.
-type slowWire struct {
+type slowTransport struct {
 	began time.Time
-	takes time.Duration
+	delay time.Duration
 	fail  func(call int) error
-	told  []told
+	sent  []sentBatch
 }
 
-func (w *slowWire) tell(_ context.Context, topics []rendezvous.Topic, everything bool) error {
-	w.told = append(w.told, told{time.Since(w.began), len(topics), everything})
-	time.Sleep(w.takes)
+func (w *slowTransport) send(_ context.Context, topics []rendezvous.Topic, everything bool) error {
+	w.sent = append(w.sent, sentBatch{time.Since(w.began), len(topics), everything})
+	time.Sleep(w.delay)
 	if w.fail == nil {
 		return nil
 	}
-	return w.fail(len(w.told))
+	return w.fail(len(w.sent))
 }
 
-func (*slowWire) hear(ctx context.Context, _ Waker) { <-ctx.Done() }
-func (*slowWire) close() error                      { return nil }
+func (*slowTransport) receive(ctx context.Context, _ Waker) { <-ctx.Done() }
+func (*slowTransport) close() error                         { return nil }
 
-func TestNotifierGathersNews(t *testing.T) {
+func TestNotifierBatchesTopics(t *testing.T) {
 	const ms = time.Millisecond
 	tests := map[string]struct {
 		news []time.Duration // when each came
 		fail func(int) error
-		want []told
+		want []sentBatch
 	}{
 		"the first is told at once": {
 			news: []time.Duration{0},
-			want: []told{{0, 1, false}},
+			want: []sentBatch{{0, 1, false}},
 		},
 		"what comes within 2 ms is told together": {
 			news: []time.Duration{0, ms / 2, ms, 3 * ms / 2},
-			want: []told{{0, 1, false}, {2 * ms, 3, false}},
+			want: []sentBatch{{0, 1, false}, {2 * ms, 3, false}},
 		},
 		"what comes later is told at once again": {
 			news: []time.Duration{0, 10 * ms},
-			want: []told{{0, 1, false}, {10 * ms, 1, false}},
+			want: []sentBatch{{0, 1, false}, {10 * ms, 1, false}},
 		},
 		"what was lost is made up for": {
 			news: []time.Duration{0, ms},
@@ -67,17 +67,17 @@ func TestNotifierGathersNews(t *testing.T) {
 				}
 				return nil
 			},
-			want: []told{{0, 1, false}, {250 * ms, 1, true}},
+			want: []sentBatch{{0, 1, false}, {250 * ms, 1, true}},
 		},
 		"what comes at the very end is told": {
 			news: []time.Duration{0, 999*ms + ms/2, 999*ms + ms/2 + 1},
-			want: []told{{0, 1, false}, {999*ms + ms/2, 1, false}, {time.Second, 1, false}},
+			want: []sentBatch{{0, 1, false}, {999*ms + ms/2, 1, false}, {time.Second, 1, false}},
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := &slowWire{began: time.Now(), fail: test.fail}
+				w := &slowTransport{began: time.Now(), fail: test.fail}
 				n := newNotifier(w, slog.New(slog.DiscardHandler))
 				ctx, stop := context.WithTimeout(t.Context(), time.Second)
 				defer stop()
@@ -88,7 +88,7 @@ func TestNotifierGathersNews(t *testing.T) {
 					}
 				}()
 				n.Run(ctx, nil)
-				if diff := cmp.Diff(test.want, w.told); diff != "" {
+				if diff := cmp.Diff(test.want, w.sent); diff != "" {
 					t.Errorf("told (-want +got):\n%s", diff)
 				}
 			})
@@ -96,9 +96,9 @@ func TestNotifierGathersNews(t *testing.T) {
 	}
 }
 
-func TestNotifierDoesNotHoldUpWhoAnnounces(t *testing.T) {
+func TestAnnounceDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &slowWire{began: time.Now(), takes: time.Second}
+		w := &slowTransport{began: time.Now(), delay: time.Second}
 		n := newNotifier(w, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer stop()
@@ -115,16 +115,16 @@ func TestNotifierDoesNotHoldUpWhoAnnounces(t *testing.T) {
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		all := 0
-		for _, one := range w.told {
+		for _, one := range w.sent {
 			all += one.Mailboxes
 		}
-		if len(w.told) != 2 || all != 1001 {
-			t.Errorf("told %+v, want 2 notifications of 1001 topics", w.told)
+		if len(w.sent) != 2 || all != 1001 {
+			t.Errorf("told %+v, want 2 notifications of 1001 topics", w.sent)
 		}
 	})
 }
 
-func TestNotes(t *testing.T) {
+func TestTopicEncoding(t *testing.T) {
 	var topics []rendezvous.Topic
 	for i := range 500 {
 		topics = append(topics, rendezvous.Topic{Mailbox: rendezvous.MailboxKey(i*i*i + 1)})
@@ -136,22 +136,22 @@ func TestNotes(t *testing.T) {
 	}
 	notes := make([]string, len(topics))
 	for i, topic := range topics {
-		notes[i] = note(topic)
-		if got, err := topicOf(notes[i]); err != nil || got != topic {
+		notes[i] = encodeTopic(topic)
+		if got, err := decodeTopic(notes[i]); err != nil || got != topic {
 			t.Fatalf("topicOf(%q) = %v, %v; want %v", notes[i], got, err, topic)
 		}
 	}
-	texts := chunks(notes, payload)
+	texts := joinUpTo(notes, maxPayload)
 	if len(texts) < 2 {
 		t.Fatalf("%d texts, want several", len(texts))
 	}
 	for _, text := range texts {
-		if len(text) > payload {
-			t.Errorf("a text of %d bytes, want at most %d", len(text), payload)
+		if len(text) > maxPayload {
+			t.Errorf("a text of %d bytes, want at most %d", len(text), maxPayload)
 		}
 	}
 	for _, bad := range []string{"", "*", "m", "mx", "s", "sAAAA", "t12"} {
-		if got, err := topicOf(bad); err == nil {
+		if got, err := decodeTopic(bad); err == nil {
 			t.Errorf("topicOf(%q) = %v, want an error", bad, got)
 		}
 	}

@@ -20,31 +20,31 @@ import (
 
 const (
 	// channel is what PostgreSQL calls the name that is listened for; it is the database's own.
-	channel = "restante"
+	notifyChannel = "restante"
 	// payload is how long one notification may be: PostgreSQL takes less than 8,000 bytes.
-	payload = 7_900
+	maxPayload = 7_900
 	// everything, in the place of topics, has everyone look.
-	everything = "*"
+	allTopics = "*"
 	// listenPing is how often the listening connection is tried, which otherwise only receives
 	// and would not notice that it is cut.
-	listenPing = 15 * time.Second
+	listenPingInterval = 15 * time.Second
 	// listenAgain and listenAtMost bound the pauses between attempts to connect again.
-	listenAgain  = 50 * time.Millisecond
-	listenAtMost = 2 * time.Second
+	listenMinBackoff = 50 * time.Millisecond
+	listenMaxBackoff = 2 * time.Second
 )
 
 // listening is the [wire] of LISTEN and NOTIFY: a connection to hear on and one to tell on.
 // It needs a session of its own with the database, which a transaction-mode pooler does not give.
-type listening struct {
-	url  string
-	self string // what our own notifications begin with: we have woken our own already
-	db   *sqlx.DB
-	log  *slog.Logger
+type listenTransport struct {
+	url    string
+	sender string // what our own notifications begin with: we have woken our own already
+	db     *sqlx.DB
+	log    *slog.Logger
 }
 
 // newListening connects when it is first used. A notification needs no fsync: after
 // a crash of the database everyone looks anyway.
-func newListening(address string, log *slog.Logger) (*listening, error) {
+func newListenTransport(address string, log *slog.Logger) (*listenTransport, error) {
 	relaxed, err := withParameter(address, "synchronous_commit", "off")
 	if err != nil {
 		return nil, err
@@ -54,43 +54,43 @@ func newListening(address string, log *slog.Logger) (*listening, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &listening{url: address, self: rand.Text()[:13], db: db, log: log}, nil
+	return &listenTransport{url: address, sender: rand.Text()[:13], db: db, log: log}, nil
 }
 
-func (l *listening) tell(ctx context.Context, topics []rendezvous.Topic, all bool) error {
-	notes := []string{everything}
+func (l *listenTransport) send(ctx context.Context, topics []rendezvous.Topic, all bool) error {
+	notes := []string{allTopics}
 	if !all {
 		notes = make([]string, len(topics))
 		for i, topic := range topics {
-			notes[i] = note(topic)
+			notes[i] = encodeTopic(topic)
 		}
 	}
-	texts := chunks(notes, payload-len(l.self)-1)
+	texts := joinUpTo(notes, maxPayload-len(l.sender)-1)
 	for i := range texts {
-		texts[i] = l.self + " " + texts[i]
+		texts[i] = l.sender + " " + texts[i]
 	}
-	_, err := l.db.ExecContext(ctx, "SELECT pg_notify('"+channel+"', text) FROM unnest($1::text[]) AS text", pq.Array(texts))
+	_, err := l.db.ExecContext(ctx, "SELECT pg_notify('"+notifyChannel+"', text) FROM unnest($1::text[]) AS text", pq.Array(texts))
 	return err
 }
 
-func (l *listening) hear(ctx context.Context, here Waker) {
-	ear := pq.NewDialListener(watchful{3 * listenPing}, l.url, listenAgain, listenAtMost, l.changed)
+func (l *listenTransport) receive(ctx context.Context, here Waker) {
+	ear := pq.NewDialListener(timeoutDialer{3 * listenPingInterval}, l.url, listenMinBackoff, listenMaxBackoff, l.onConnectionEvent)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		err := ear.Listen(channel) // waits until there is a connection
+		err := ear.Listen(notifyChannel) // waits until there is a connection
 		if err != nil && ctx.Err() == nil {
 			l.log.Error("cannot listen for the news of other replicas", "error", err)
 		}
-		here.WakeIf(everyone) // who began to wait before it was listened
+		here.WakeIf(anyTopic) // who began to wait before it was listened
 	}()
-	ping := time.NewTicker(listenPing)
+	ping := time.NewTicker(listenPingInterval)
 	defer ping.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case n := <-ear.Notify:
-			l.heard(n, here)
+			l.onNotification(n, here)
 		case <-ping.C:
 			go func() { _ = ear.Ping() }() // it waits for the answer; one that fails has it connect again
 		}
@@ -100,7 +100,7 @@ func (l *listening) hear(ctx context.Context, here Waker) {
 }
 
 // changed hears what becomes of the listening connection.
-func (l *listening) changed(event pq.ListenerEventType, err error) {
+func (l *listenTransport) onConnectionEvent(event pq.ListenerEventType, err error) {
 	switch event {
 	case pq.ListenerEventDisconnected:
 		l.log.Warn("the connection that listens for the news of other replicas is lost", "error", err)
@@ -112,20 +112,20 @@ func (l *listening) changed(event pq.ListenerEventType, err error) {
 
 // heard wakes whom a notification is for. None at all means that the connection is
 // new, and that some may have been missed.
-func (l *listening) heard(n *pq.Notification, here Waker) {
+func (l *listenTransport) onNotification(n *pq.Notification, here Waker) {
 	if n == nil {
-		here.WakeIf(everyone)
+		here.WakeIf(anyTopic)
 		return
 	}
 	from, notes, _ := strings.Cut(n.Extra, " ")
-	if from == l.self {
+	if from == l.sender {
 		return
 	}
 	var topics []rendezvous.Topic
 	for text := range strings.FieldsSeq(notes) {
-		topic, err := topicOf(text)
+		topic, err := decodeTopic(text)
 		if err != nil { // everything, or what a newer version says
-			here.WakeIf(everyone)
+			here.WakeIf(anyTopic)
 			return
 		}
 		topics = append(topics, topic)
@@ -133,20 +133,20 @@ func (l *listening) heard(n *pq.Notification, here Waker) {
 	here.Wake(topics)
 }
 
-func (l *listening) close() error { return l.db.Close() }
+func (l *listenTransport) close() error { return l.db.Close() }
 
 // note is a topic as it is told: m and the mailbox's key, or s and the session's.
-func note(topic rendezvous.Topic) string {
+func encodeTopic(topic rendezvous.Topic) string {
 	if topic.Mailbox != 0 {
 		return "m" + strconv.FormatInt(int64(topic.Mailbox), 10)
 	}
 	return "s" + base64.RawURLEncoding.EncodeToString(topic.Session[:])
 }
 
-var errNoNote = errors.New("not a note that is known here")
+var errUnknownTopic = errors.New("not a note that is known here")
 
 // topicOf is the topic of a note.
-func topicOf(note string) (rendezvous.Topic, error) {
+func decodeTopic(note string) (rendezvous.Topic, error) {
 	switch {
 	case strings.HasPrefix(note, "m"):
 		mailbox, err := strconv.ParseInt(note[1:], 10, 64)
@@ -154,9 +154,9 @@ func topicOf(note string) (rendezvous.Topic, error) {
 	case strings.HasPrefix(note, "s"):
 		raw, err := base64.RawURLEncoding.DecodeString(note[1:])
 		if err != nil || len(raw) != len(session.Key{}) {
-			return rendezvous.Topic{}, fmt.Errorf("%w: %q", errNoNote, note)
+			return rendezvous.Topic{}, fmt.Errorf("%w: %q", errUnknownTopic, note)
 		}
 		return rendezvous.Topic{Session: session.Key(raw)}, nil
 	}
-	return rendezvous.Topic{}, fmt.Errorf("%w: %q", errNoNote, note)
+	return rendezvous.Topic{}, fmt.Errorf("%w: %q", errUnknownTopic, note)
 }

@@ -14,43 +14,43 @@ import (
 const (
 	// buckets is how many change counters there are. Topics share them: a change
 	// wakes all who wait for a topic of its bucket.
-	buckets = 1024
+	bucketCount = 1024
 	// pollEvery is how often the counters are looked at, and so how late news may be.
-	pollEvery = 50 * time.Millisecond
+	pollInterval = 50 * time.Millisecond
 )
 
 // polling is the [wire] for where LISTEN is not to be had: change counters, which
 // are looked at again and again. It keeps nothing on its connection from one transaction to the next.
-type polling struct {
+type pollTransport struct {
 	db  *sqlx.DB
 	log *slog.Logger
 }
 
-func newPolling(url string, log *slog.Logger) (*polling, error) {
+func newPollTransport(url string, log *slog.Logger) (*pollTransport, error) {
 	db, err := postgresPool(url, notifyTimeout)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(2)
-	return &polling{db, log}, nil
+	return &pollTransport{db, log}, nil
 }
 
 // bucket is whose counter a topic's changes are counted in.
 func bucket(topic rendezvous.Topic) int64 {
 	if topic.Mailbox != 0 {
-		return int64(topic.Mailbox) % buckets
+		return int64(topic.Mailbox) % bucketCount
 	}
-	return (int64(topic.Session[0])<<8 | int64(topic.Session[1])) % buckets
+	return (int64(topic.Session[0])<<8 | int64(topic.Session[1])) % bucketCount
 }
 
-func (p *polling) tell(ctx context.Context, topics []rendezvous.Topic, all bool) error {
+func (p *pollTransport) send(ctx context.Context, topics []rendezvous.Topic, all bool) error {
 	touched := make([]int64, 0, len(topics))
 	for _, topic := range topics {
 		touched = append(touched, bucket(topic))
 	}
 	if all {
 		touched = touched[:0]
-		for b := range int64(buckets) {
+		for b := range int64(bucketCount) {
 			touched = append(touched, b)
 		}
 	}
@@ -63,8 +63,8 @@ func (p *polling) tell(ctx context.Context, topics []rendezvous.Topic, all bool)
 	})
 }
 
-func (p *polling) hear(ctx context.Context, here Waker) {
-	tick := time.NewTicker(pollEvery)
+func (p *pollTransport) receive(ctx context.Context, here Waker) {
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	known, failing := map[int64]int64{}, true // what came before the first look may have been missed
 	for {
@@ -81,8 +81,8 @@ func (p *polling) hear(ctx context.Context, here Waker) {
 			failing = true
 			continue
 		}
-		if changed := news(known, counts); failing {
-			here.WakeIf(everyone)
+		if changed := changedBuckets(known, counts); failing {
+			here.WakeIf(anyTopic)
 		} else if len(changed) > 0 {
 			here.WakeIf(func(topic rendezvous.Topic) bool { return changed[bucket(topic)] })
 		}
@@ -91,7 +91,7 @@ func (p *polling) hear(ctx context.Context, here Waker) {
 }
 
 // news are the buckets whose counts are not as they were.
-func news(known, counts map[int64]int64) map[int64]bool {
+func changedBuckets(known, counts map[int64]int64) map[int64]bool {
 	changed := map[int64]bool{}
 	for bucket, count := range counts {
 		if known[bucket] != count {
@@ -101,7 +101,7 @@ func news(known, counts map[int64]int64) map[int64]bool {
 	return changed
 }
 
-func (p *polling) counts(ctx context.Context) (map[int64]int64, error) {
+func (p *pollTransport) counts(ctx context.Context) (map[int64]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	counts := map[int64]int64{}
@@ -121,7 +121,7 @@ func (p *polling) counts(ctx context.Context) (map[int64]int64, error) {
 }
 
 // transact keeps to one connection of a pooler for as long as f takes.
-func (p *polling) transact(ctx context.Context, f func(*sqlx.Tx) error) error {
+func (p *pollTransport) transact(ctx context.Context, f func(*sqlx.Tx) error) error {
 	tx, err := p.db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
@@ -133,4 +133,4 @@ func (p *polling) transact(ctx context.Context, f func(*sqlx.Tx) error) error {
 	return tx.Commit()
 }
 
-func (p *polling) close() error { return p.db.Close() }
+func (p *pollTransport) close() error { return p.db.Close() }

@@ -35,10 +35,10 @@ type Options struct {
 // DB is the [rendezvous.Store] that Open opened.
 type DB struct {
 	engine  *engine
-	hook    hook
+	hook    statementHook
 	now     func(*conn) time.Time // of the transaction that is open
 	log     *slog.Logger
-	readers *lender
+	pool    *connPool
 	writer  updater
 	closing chan struct{}
 	close   func() error
@@ -48,7 +48,7 @@ var _ rendezvous.Store = (*DB)(nil)
 
 // updater runs the transactions that change something.
 type updater interface {
-	do(ctx context.Context, f func(*tx) error) error
+	update(ctx context.Context, f func(*tx) error) error
 	// stop returns when nothing runs any more, after closing was closed.
 	stop() error
 }
@@ -59,21 +59,21 @@ type engine struct {
 	// write and read are pools of which connections are taken for good.
 	write, read *sqlx.DB
 	// readable takes a connection to read with.
-	readable func(context.Context, *hook) (*conn, error)
+	openReader func(context.Context, *statementHook) (*conn, error)
 	// connections is how many there may be to read with.
 	connections int
 	// updater begins to write.
-	updater func(*DB) updater
+	newUpdater func(*DB) updater
 	// check fails while the database is not where it was.
-	check func() error
+	checkFiles func() error
 	// release gives up what kept others out.
-	release func() error
+	unlock func() error
 	// name is what may be shown of where it is.
 	name string
 	// wire is a way to other processes on it; nil if there can be none.
-	wire func(*slog.Logger) (wire, error)
+	newTransport func(*slog.Logger) (notifyTransport, error)
 	// problem is the OpenError for what kept it from being opened.
-	problem func(error) error
+	openError func(error) error
 }
 
 // Open opens a database, brings its schema up to date and makes sure that it can be
@@ -90,8 +90,8 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, err
 	}
 	db := newDB(e, o)
-	if err := db.writer.do(ctx, func(t *tx) error { return t.probe(false) }); err != nil {
-		return nil, errors.Join(e.problem(err), db.Close())
+	if err := db.writer.update(ctx, func(t *tx) error { return t.probe(false) }); err != nil {
+		return nil, errors.Join(e.openError(err), db.Close())
 	}
 	return db, nil
 }
@@ -115,20 +115,20 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 func newDB(e *engine, o Options) *DB {
 	db := &DB{engine: e, log: o.Log, closing: make(chan struct{})}
 	clock := o.Now
-	if clock == nil && e.dialect.clock == "" {
+	if clock == nil && e.dialect.clockQuery == "" {
 		clock = time.Now
 	}
 	db.now = func(c *conn) time.Time {
 		if clock == nil {
-			return c.began
+			return c.startedAt
 		}
 		return toMillis(clock()).time()
 	}
-	db.readers = newLender(e.connections, db.closing, func(ctx context.Context) (*conn, error) {
-		return e.readable(ctx, &db.hook)
+	db.pool = newConnPool(e.connections, db.closing, func(ctx context.Context) (*conn, error) {
+		return e.openReader(ctx, &db.hook)
 	})
-	db.writer = e.updater(db)
-	db.close = sync.OnceValue(db.shut)
+	db.writer = e.newUpdater(db)
+	db.close = sync.OnceValue(db.shutdown)
 	return db
 }
 
@@ -137,12 +137,12 @@ func (db *DB) Name() string { return db.engine.name }
 
 // Notifier is a way to the other processes on the database; nil with SQLite, where there are none.
 func (db *DB) Notifier() (*Notifier, error) {
-	if db.engine.wire == nil {
+	if db.engine.newTransport == nil {
 		return nil, nil //nolint:nilnil // there is none, and nothing is wrong with that
 	}
-	w, err := db.engine.wire(db.log)
+	w, err := db.engine.newTransport(db.log)
 	if err != nil {
-		return nil, db.engine.problem(err)
+		return nil, db.engine.openError(err)
 	}
 	return newNotifier(w, db.log), nil
 }
@@ -151,12 +151,12 @@ func (db *DB) Notifier() (*Notifier, error) {
 // and closes the database. To close it again changes nothing.
 func (db *DB) Close() error { return db.close() }
 
-func (db *DB) shut() error {
+func (db *DB) shutdown() error {
 	close(db.closing)
-	db.readers.close() // first: whoever reads keeps SQLite's log from being emptied
+	db.pool.close() // first: whoever reads keeps SQLite's log from being emptied
 	var errs []error
-	for _, part := range []func() error{db.engine.read.Close, db.writer.stop, db.engine.write.Close, db.engine.release} {
-		if err := part(); err != nil && !db.engine.dialect.lost(err) { // what is lost is closed
+	for _, part := range []func() error{db.engine.read.Close, db.writer.stop, db.engine.write.Close, db.engine.unlock} {
+		if err := part(); err != nil && !db.engine.dialect.isConnLost(err) { // what is lost is closed
 			errs = append(errs, err)
 		}
 	}
@@ -166,16 +166,16 @@ func (db *DB) shut() error {
 // Update runs f in a transaction. AfterCommit functions have run when it returns nil;
 // they run one after the other, before anything else is written, and must not use the store.
 func (db *DB) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
-	return db.writer.do(ctx, func(t *tx) error { return f(t) })
+	return db.writer.update(ctx, func(t *tx) error { return f(t) })
 }
 
 // Probe writes and commits something without meaning, of the size of a large
 // request, and removes it again.
 func (db *DB) Probe(ctx context.Context) error {
-	if err := db.writer.do(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
+	if err := db.writer.update(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
 		return err
 	}
-	return db.writer.do(ctx, func(t *tx) error { return t.probe(false) })
+	return db.writer.update(ctx, func(t *tx) error { return t.probe(false) })
 }
 
 // View runs f on a snapshot. A panic of f is returned as a [*PanicError].
@@ -183,15 +183,15 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := db.readers.take(ctx)
+	c, err := db.pool.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { db.readers.give(c) }()
-	if err := db.engine.check(); err != nil {
+	defer func() { db.pool.release(c) }()
+	if err := db.engine.checkFiles(); err != nil {
 		return err
 	}
-	if err := db.readers.begin(&c, db.engine.dialect.beginRead); err != nil {
+	if err := db.pool.begin(&c, db.engine.dialect.beginRead); err != nil {
 		return err
 	}
 	defer func() { c.rollback() }()
@@ -199,6 +199,6 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err := t.run(func(t *tx) error { return f(t) }); err != nil {
 		return err
 	}
-	t.committed(db.log)
+	t.runAfterCommit(db.log)
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 
 // Subscribe has the session sent what happens in the mailbox.
 func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err error) {
-	defer doing(&err, "subscribing session %s to mailbox %d", k, m)
+	defer annotate(&err, "subscribing session %s to mailbox %d", k, m)
 	n, err := t.exec(`
 		INSERT INTO subscriptions (mailbox, session) VALUES (?, ?)
 		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k))
@@ -19,7 +19,7 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err erro
 
 // Unsubscribe ends that.
 func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
-	defer doing(&err, "unsubscribing session %s from mailbox %d", k, m)
+	defer annotate(&err, "unsubscribing session %s from mailbox %d", k, m)
 	_, err = t.exec(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
 	return err
 }
@@ -27,18 +27,18 @@ func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
 // Subscribers are the sessions subscribed to a mailbox: one for each of its
 // sides, at most.
 func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, err error) {
-	defer doing(&err, "listing the subscribers of mailbox %d", m)
+	defer annotate(&err, "listing the subscribers of mailbox %d", m)
 	type row struct {
 		Key  digest
 		Side rendezvous.Side
 	}
-	rows, err := all[row](t, `
+	rows, err := queryAll[row](t, `
 		SELECT s.key, s.side
 		FROM subscriptions AS u
 		JOIN sessions AS s ON s.key = u.session
 		WHERE u.mailbox = ?
 		ORDER BY u.session`, m)
-	return collect(rows, func(r row) rendezvous.Subscriber {
+	return mapSlice(rows, func(r row) rendezvous.Subscriber {
 		return rendezvous.Subscriber{Key: session.Key(r.Key), Side: r.Side}
 	}), err
 }
@@ -48,10 +48,10 @@ type backlogRow struct{ Frames, Bytes int64 }
 
 // Send appends a frame to a session's outbox.
 func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
-	defer doing(&err, "sending a frame to session %s", k)
+	defer annotate(&err, "sending a frame to session %s", k)
 	// The number is taken first: whoever holds the row is the only one to number frames. It
 	// stands in the frame once, in as many bytes as it has digits.
-	b, err := returning[struct {
+	b, err := queryReturning[struct {
 		Seq session.Seq
 		backlogRow
 	}](t, `
@@ -61,15 +61,15 @@ func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
-	_, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), b.Seq, blob(encode(b.Seq)))
+	_, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), b.Seq, nonNil(encode(b.Seq)))
 	return rendezvous.Backlog(b.backlogRow), err
 }
 
 // Frames are the frames from from on.
 func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [][]byte, err error) {
-	defer doing(&err, "loading the frames of session %s from %d on", k, from)
+	defer annotate(&err, "loading the frames of session %s from %d on", k, from)
 	var frames [][]byte
-	err = each(t, func(payload []byte) bool {
+	err = queryEach(t, func(payload []byte) bool {
 		size -= int64(len(payload))
 		if size < 0 && len(frames) > 0 {
 			return false
@@ -82,20 +82,20 @@ func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [
 
 // Backlog is what the session has not acknowledged.
 func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
-	defer doing(&err, "loading the backlog of session %s", k)
-	b, err := one[backlogRow](t, `SELECT next - kept AS frames, bytes FROM outboxes WHERE session = ?`, digest(k))
+	defer annotate(&err, "loading the backlog of session %s", k)
+	b, err := queryOne[backlogRow](t, `SELECT next - kept AS frames, bytes FROM outboxes WHERE session = ?`, digest(k))
 	return rendezvous.Backlog(b), err
 }
 
 // Acknowledge forgets the frames that are acknowledged, in the order of the
 // outboxes. What is late, of an earlier epoch, or of what was never numbered changes nothing.
 func (t *tx) Acknowledge(acks ...rendezvous.Ack) (err error) {
-	defer doing(&err, "acknowledging the frames of %d sessions", len(acks))
+	defer annotate(&err, "acknowledging the frames of %d sessions", len(acks))
 	inOrder := slices.SortedFunc(slices.Values(acks), func(a, b rendezvous.Ack) int {
 		return bytes.Compare(a.Session[:], b.Session[:])
 	})
-	if t.locks() {
-		return t.acknowledgeAtOnce(inOrder)
+	if t.needsLocks() {
+		return t.acknowledgeBatch(inOrder)
 	}
 	for _, a := range inOrder {
 		if err := t.acknowledge(a.Session, a.Epoch, a.UpTo); err != nil {

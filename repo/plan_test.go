@@ -27,10 +27,10 @@ var changing = regexp.MustCompile(`^(SELECT|INSERT|UPDATE|DELETE|WITH)\b`)
 // common tells the files whose statements both engines run when they serve; those for
 // PostgreSQL alone are in others.
 func common(file string) bool {
-	return file != "sqlite.go" && file != "migrate.go" && !strings.HasPrefix(file, "postgres") && !strings.HasPrefix(file, "notify")
+	return !strings.HasPrefix(file, "sqlite") && file != "migrate.go" && !strings.HasPrefix(file, "postgres") && !strings.HasPrefix(file, "notify")
 }
 
-func postgres(file string) bool { return file == "postgres_locks.go" || file == "postgres_batches.go" }
+func postgres(file string) bool { return file == "postgres_locks.go" || file == "postgres_batch.go" }
 
 // noneScansPostgres is noneScans for PostgreSQL, which would rather walk through tables
 // that are empty, if it might.
@@ -41,7 +41,7 @@ func noneScansPostgres(t *testing.T, statements *sync.Map) {
 		if !changing.MatchString(statement) {
 			return true
 		}
-		for _, step := range repo.PlanPostgres(t, db, query.(string)) {
+		for _, step := range repo.PostgresPlan(t, db, query.(string)) {
 			if strings.Contains(step, "Seq Scan") && !mayVisit(statement) {
 				t.Errorf("%s\n%s", step, statement)
 			}
@@ -59,7 +59,7 @@ func noneScans(t *testing.T, statements *sync.Map) {
 		if !changing.MatchString(statement) {
 			return true
 		}
-		for _, step := range repo.Plan(t, db, query.(string)) {
+		for _, step := range repo.SQLitePlan(t, db, query.(string)) {
 			scans := strings.HasPrefix(step, "SCAN ") && step != "SCAN few" && step != "SCAN CONSTANT ROW"
 			walks := strings.HasSuffix(step, "(app=?)") && !strings.Contains(statement, "LIMIT") // all that an app has
 			sorts := strings.HasPrefix(step, "USE TEMP B-TREE") && strings.Contains(statement, "LIMIT")

@@ -24,14 +24,14 @@ const (
 	DefaultConnections = 16
 
 	// postgresClock is the time as it is, not as it was when the transaction began.
-	postgresClock = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
+	postgresClockQuery = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"
 	// postgresSilence is for how long the database may say nothing, while it is asked for
 	// something, before it is taken for gone. It ends statements by itself before that.
-	postgresSilence = 5 * time.Second
+	postgresReadTimeout = 5 * time.Second
 	// postgresConnect is how long a connection may take to come about.
-	postgresConnect = 3 * time.Second
+	postgresConnectTimeout = 3 * time.Second
 	// migrationSilence is how long one step of a migration may take.
-	migrationSilence = time.Hour
+	migrationReadTimeout = time.Hour
 )
 
 // postgresSettings bound how long a statement takes, and waits for a lock.
@@ -41,21 +41,21 @@ var postgresSettings = [][2]string{
 	{"idle_in_transaction_session_timeout", "30000"},
 }
 
-func newPostgres(pooled bool) *dialect {
+func newPostgresDialect(pooled bool) *dialect {
 	d := &dialect{
-		goose:       goose.DialectPostgres,
-		beginRead:   "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", // one snapshot
-		beginWrite:  "BEGIN ISOLATION LEVEL READ COMMITTED",             // and locks: see docs/decisions/0012
-		clock:       postgresClock,
-		locker:      postgresLocker(pooled),
-		concurrent:  true,
-		unprepared:  pooled,
-		unavailable: postgresUnavailable,
-		unknown:     postgresUnknown,
-		again:       postgresAgain,
-		exhausted:   postgresExhausted,
-		lost:        postgresLost,
-		watch:       func(*sqlx.Conn, func()) error { return nil }, // it ends a transaction only with an error
+		gooseDialect:      goose.DialectPostgres,
+		beginRead:         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", // one snapshot
+		beginWrite:        "BEGIN ISOLATION LEVEL READ COMMITTED",             // and locks: see docs/decisions/0012
+		clockQuery:        postgresClockQuery,
+		migrationLocker:   postgresMigrationLocker(pooled),
+		concurrentWriters: true,
+		unprepared:        pooled,
+		isUnavailable:     isPostgresUnavailable,
+		isOutcomeUnknown:  isPostgresOutcomeUnknown,
+		isRetriable:       isPostgresRetriable,
+		retriesExhausted:  postgresRetriesExhausted,
+		isConnLost:        isPostgresConnLost,
+		onRollback:        func(*sqlx.Conn, func()) error { return nil }, // it ends a transaction only with an error
 	}
 	if pooled {
 		var settings strings.Builder
@@ -65,13 +65,13 @@ func newPostgres(pooled bool) *dialect {
 		d.beginRead += settings.String()
 		d.beginWrite += settings.String()
 	}
-	d.schema.Identity = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
-	d.schema.Text = `TEXT COLLATE "C"` // in the order of the bytes, as SQLite and Go have it
+	d.schemaWords.Identity = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+	d.schemaWords.Text = `TEXT COLLATE "C"` // in the order of the bytes, as SQLite and Go have it
 	return d
 }
 
 // postgresLocker is an advisory lock, which a connection holds; behind a pooler, a row.
-func postgresLocker(pooled bool) func() (goose.ProviderOption, error) {
+func postgresMigrationLocker(pooled bool) func() (goose.ProviderOption, error) {
 	if pooled {
 		return func() (goose.ProviderOption, error) {
 			l, err := gooselock.NewPostgresTableLocker()
@@ -86,7 +86,7 @@ func postgresLocker(pooled bool) func() (goose.ProviderOption, error) {
 
 // openPostgres connects to a database and brings its schema up to date.
 func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
-	problem := func(err error) error { return postgresProblem(o.URL, err) }
+	problem := func(err error) error { return postgresOpenError(o.URL, err) }
 	address := o.URL
 	if !o.Pooled {
 		for _, s := range postgresSettings {
@@ -95,7 +95,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 			}
 		}
 	}
-	pool, err := postgresPool(address, postgresSilence)
+	pool, err := postgresPool(address, postgresReadTimeout)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -105,9 +105,9 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 		}
 	}()
 	e := &engine{
-		dialect: newPostgres(o.Pooled), read: pool, write: pool, connections: o.Connections,
-		check: func() error { return nil }, release: func() error { return nil }, problem: problem,
-		name: shown(o.URL), wire: func(log *slog.Logger) (wire, error) { return postgresWire(o, log) },
+		dialect: newPostgresDialect(o.Pooled), read: pool, write: pool, connections: o.Connections,
+		checkFiles: func() error { return nil }, unlock: func() error { return nil }, openError: problem,
+		name: redactedURL(o.URL), newTransport: func(log *slog.Logger) (notifyTransport, error) { return newPostgresTransport(o, log) },
 	}
 	if e.connections < 1 {
 		e.connections = DefaultConnections
@@ -118,9 +118,9 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	if err := migratePostgres(ctx, o.URL, e.dialect); err != nil {
 		return nil, err
 	}
-	e.readable = func(ctx context.Context, h *hook) (*conn, error) { return connect(ctx, pool, e.dialect, h) }
-	e.updater = func(db *DB) updater {
-		return &writers{dialect: e.dialect, conns: db.readers, now: db.now, log: db.log, retried: o.Retried, every: stampEvery}
+	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, pool, e.dialect, h) }
+	e.newUpdater = func(db *DB) updater {
+		return &postgresWriter{dialect: e.dialect, conns: db.pool, now: db.now, log: db.log, retried: o.Retried, stampInterval: stampInterval}
 	}
 	return e, nil
 }
@@ -133,7 +133,7 @@ func migratePostgres(ctx context.Context, address string, d *dialect) error {
 			return err
 		}
 	}
-	pool, err := postgresPool(address, migrationSilence)
+	pool, err := postgresPool(address, migrationReadTimeout)
 	if err != nil {
 		return err
 	}
@@ -141,70 +141,70 @@ func migratePostgres(ctx context.Context, address string, d *dialect) error {
 }
 
 // postgresWire is the way to the other processes on the database.
-func postgresWire(o Options, log *slog.Logger) (wire, error) {
+func newPostgresTransport(o Options, log *slog.Logger) (notifyTransport, error) {
 	if o.Pooled {
-		return newPolling(o.URL, log)
+		return newPollTransport(o.URL, log)
 	}
-	return newListening(o.URL, log)
+	return newListenTransport(o.URL, log)
 }
 
 // postgresPool is the connections to a database, of which none is open yet.
 func postgresPool(address string, silence time.Duration) (*sqlx.DB, error) {
-	address, err := withParameter(address, "connect_timeout", strconv.Itoa(int(postgresConnect.Seconds())))
+	address, err := withParameter(address, "connect_timeout", strconv.Itoa(int(postgresConnectTimeout.Seconds())))
 	if err != nil {
 		return nil, err
 	}
 	connector, err := pq.NewConnector(address)
 	if err != nil {
-		return nil, errNoURL
+		return nil, errBadURL
 	}
-	connector.Dialer(watchful{silence})
+	connector.Dialer(timeoutDialer{silence})
 	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
 }
 
 // watchful dials connections on which whoever waits for an answer waits only so long: the
 // other end may have vanished without a word.
-type watchful struct{ silence time.Duration }
+type timeoutDialer struct{ timeout time.Duration }
 
 // Dial implements pq.Dialer.
-func (w watchful) Dial(network, address string) (net.Conn, error) {
-	return w.DialTimeout(network, address, postgresConnect)
+func (w timeoutDialer) Dial(network, address string) (net.Conn, error) {
+	return w.DialTimeout(network, address, postgresConnectTimeout)
 }
 
 // DialTimeout implements pq.Dialer.
-func (w watchful) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+func (w timeoutDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return w.DialContext(ctx, network, address)
 }
 
 // DialContext implements pq.DialerContext.
-func (w watchful) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, postgresConnect)
+func (w timeoutDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, postgresConnectTimeout)
 	defer cancel()
 	c, err := new(net.Dialer).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return watchedConn{c, w.silence}, nil
+	return timeoutConn{c, w.timeout}, nil
 }
 
-type watchedConn struct {
+type timeoutConn struct {
 	net.Conn
-	silence time.Duration
+	timeout time.Duration
 }
 
 // Read waits for as long as the database may be silent.
-func (c watchedConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+func (c timeoutConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
 // Write waits for as long as the database may take nothing in.
-func (c watchedConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.silence)); err != nil {
+func (c timeoutConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)
@@ -220,7 +220,7 @@ func sqlState(err error) string {
 
 // postgresAgain tells the errors of whoever lost against another: one that crossed another,
 // a deadlock, or both making the same thing, which the second will find.
-func postgresAgain(err error) bool {
+func isPostgresRetriable(err error) bool {
 	switch sqlState(err) {
 	case "40001", "40P01", "23505":
 		return true
@@ -230,15 +230,15 @@ func postgresAgain(err error) bool {
 
 // postgresExhausted is what to make of one that lost too often. What always finds that the
 // thing it makes is there is at fault itself.
-func postgresExhausted(err error) error {
+func postgresRetriesExhausted(err error) error {
 	if sqlState(err) == "23505" {
 		return err
 	}
-	return unavailable(err)
+	return unavailableError(err)
 }
 
 // postgresUnavailable tells the errors of the storage from faults of ours, by class.
-func postgresUnavailable(err error) bool {
+func isPostgresUnavailable(err error) bool {
 	state := sqlState(err)
 	if state == "" {
 		return false
@@ -256,8 +256,8 @@ func postgresUnavailable(err error) bool {
 
 // postgresLost tells the errors after which a connection is of no use: all that are not
 // PostgreSQL's answer to a statement, and those with which it ends.
-func postgresLost(err error) bool {
-	if lostConnection(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+func isPostgresConnLost(err error) bool {
+	if isConnLost(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return true
 	}
 	if _, ok := errors.AsType[net.Error](err); ok {
@@ -268,18 +268,18 @@ func postgresLost(err error) bool {
 }
 
 // postgresUnknown tells the errors of a COMMIT that may have been done nevertheless.
-func postgresUnknown(err error) bool {
+func isPostgresOutcomeUnknown(err error) bool {
 	state := sqlState(err)
 	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
 }
 
-var errNoURL = errors.New("not a URL of a database") // says no more: there may be a password in it
+var errBadURL = errors.New("not a URL of a database") // says no more: there may be a password in it
 
 // withParameter is a database's URL with a parameter of the connection set, unless it has one.
 func withParameter(address, name, value string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", errNoURL
+		return "", errBadURL
 	}
 	q := u.Query()
 	if !q.Has(name) {
@@ -290,7 +290,7 @@ func withParameter(address, name, value string) (string, error) {
 }
 
 // shown is a database's URL without what is nobody's business.
-func shown(address string) string {
+func redactedURL(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return "postgres://…"
@@ -303,18 +303,18 @@ func shown(address string) string {
 }
 
 // postgresProblem is the OpenError for what kept a database from being opened.
-func postgresProblem(address string, err error) error {
+func postgresOpenError(address string, err error) error {
 	if e, ok := errors.AsType[*OpenError](err); ok {
-		e.Path = shown(address)
+		e.Path = redactedURL(address)
 		return e
 	}
 	if errors.Is(err, context.Canceled) {
 		return err // whoever opens it gave up
 	}
-	p := &OpenError{Path: shown(address), Err: err}
+	p := &OpenError{Path: redactedURL(address), Err: err}
 	state := sqlState(err)
 	switch {
-	case errors.Is(err, errNoURL):
+	case errors.Is(err, errBadURL):
 		p.Problem, p.Hint = "this is not a URL that PostgreSQL knows", "write it like postgres://user:password@host:5432/restante?sslmode=require"
 	case state == "3D000":
 		p.Problem, p.Hint = "there is no such database", "make it with the command: createdb NAME"
@@ -325,19 +325,19 @@ func postgresProblem(address string, err error) error {
 	case state == "25006":
 		p.Problem, p.Hint = "it can only be read", "name the primary, not a standby; target_session_attrs=read-write in the URL finds it among several hosts"
 	case strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"):
-		p.Problem, p.Hint = "it takes no connection now ("+message(err)+")", "try again when it does"
+		p.Problem, p.Hint = "it takes no connection now ("+errorMessage(err)+")", "try again when it does"
 	case strings.Contains(err.Error(), "SSL is not enabled"):
 		p.Problem, p.Hint = "it does not speak TLS", "add sslmode=disable to the URL if the way to it is safe without"
 	case state == "":
-		p.Problem, p.Hint = "it cannot be reached ("+message(err)+")", "look whether it runs, and at host and port"
+		p.Problem, p.Hint = "it cannot be reached ("+errorMessage(err)+")", "look whether it runs, and at host and port"
 	default:
-		p.Problem, p.Hint = "it cannot be made ready ("+message(err)+")", "if that does not tell what to do, please report it"
+		p.Problem, p.Hint = "it cannot be made ready ("+errorMessage(err)+")", "if that does not tell what to do, please report it"
 	}
 	return p
 }
 
 // message is what an error says, without what it is about.
-func message(err error) string {
+func errorMessage(err error) string {
 	if e, ok := errors.AsType[*pq.Error](err); ok {
 		return e.Message
 	}

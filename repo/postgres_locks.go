@@ -14,11 +14,11 @@ import (
 
 // lockMailboxOf locks the mailbox behind a nameplate, if there is one, and tells which it is;
 // 0 where there is none, or no need.
-func (t *tx) lockMailboxOf(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
-	if !t.locks() {
+func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
+	if !t.needsLocks() {
 		return 0, nil
 	}
-	k, err := one[rendezvous.MailboxKey](t, `
+	k, err := queryOne[rendezvous.MailboxKey](t, `
 		SELECT m.key FROM mailboxes AS m
 		JOIN nameplates AS n ON n.mailbox = m.key
 		WHERE n.app = ? AND n.id = ?
@@ -30,11 +30,11 @@ func (t *tx) lockMailboxOf(app rendezvous.AppID, id rendezvous.NameplateID) (ren
 }
 
 // lockAllOf locks the mailboxes that a side is in, and those behind the nameplates that it holds.
-func (t *tx) lockAllOf(app rendezvous.AppID, side rendezvous.Side) error {
-	if !t.locks() {
+func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) error {
+	if !t.needsLocks() {
 		return nil
 	}
-	_, err := all[rendezvous.MailboxKey](t, `
+	_, err := queryAll[rendezvous.MailboxKey](t, `
 		SELECT m.key FROM mailboxes AS m
 		WHERE m.key IN (
 			SELECT mailbox FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL
@@ -50,10 +50,10 @@ func (t *tx) lockAllOf(app rendezvous.AppID, side rendezvous.Side) error {
 // lockOutbox locks the outbox of a session that will be deleted: else who has the outbox
 // would wait for the session, while this waits for the outbox.
 func (t *tx) lockOutbox(k session.Key) error {
-	if !t.locks() {
+	if !t.needsLocks() {
 		return nil
 	}
-	_, err := all[int](t, `SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
+	_, err := queryAll[int](t, `SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
 	return err
 }
 
@@ -62,7 +62,7 @@ func (t *tx) lockOutbox(k session.Key) error {
 
 // lockedMailbox loads a mailbox by its id, and locks it.
 func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rendezvous.Mailbox, error) {
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id)
+	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
@@ -71,7 +71,7 @@ func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rende
 
 // lockedMailboxByKey loads a mailbox by its key, and locks it.
 func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k)
+	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
@@ -79,9 +79,9 @@ func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, er
 }
 
 // lockedMailboxIfIdle loads a mailbox by its key, and locks it, unless another transaction has it.
-func (t *tx) lockedMailboxIfIdle(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
-	defer doing(&err, "loading mailbox %d if it is idle", k)
-	row, err := one[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k)
+func (t *tx) lockedIdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
+	defer annotate(&err, "loading mailbox %d if it is idle", k)
+	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k)
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
@@ -90,8 +90,8 @@ func (t *tx) lockedMailboxIfIdle(k rendezvous.MailboxKey) (_ rendezvous.Mailbox,
 
 // withSides adds a mailbox's sides, oldest first.
 func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
-	sides, err := all[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
+	sides, err := queryAll[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
 	m := row.mailbox(sides)
-	t.stored(m)
+	t.rememberStored(m)
 	return m, err
 }

@@ -21,7 +21,7 @@ func TestPostgres(t *testing.T) {
 	t.Run("keeps every promise", func(t *testing.T) {
 		repotest.Run(t, func(t *testing.T) rendezvous.Store {
 			db := openPostgres(t, repo.Options{})
-			repo.StampEach(db)
+			repo.StampEveryUpdate(db)
 			repo.SetHook(db, func(query string) error {
 				statements.Store(query, true)
 				return nil

@@ -32,7 +32,7 @@ func TestPragmas(t *testing.T) {
 func TestEveryForeignKeyIsIndexed(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	raw := repo.Raw(t, repo.Path(t, db))
+	raw := repo.OpenRaw(t, repo.Path(t, db))
 	rows, err := raw.Query(`
 		SELECT m.name, GROUP_CONCAT(f."from", ' = ? AND ') || ' = ?'
 		FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f
@@ -44,7 +44,7 @@ func TestEveryForeignKeyIsIndexed(t *testing.T) {
 	for ; rows.Next(); found++ {
 		var table, where string
 		must(rows.Scan(&table, &where))
-		plan := repo.Plan(t, db, "SELECT 1 FROM "+table+" WHERE "+where)
+		plan := repo.SQLitePlan(t, db, "SELECT 1 FROM "+table+" WHERE "+where)
 		if slices.ContainsFunc(plan, func(step string) bool { return strings.HasPrefix(step, "SCAN") }) {
 			t.Errorf("%s by %s: %v", table, where, plan)
 		}
@@ -59,7 +59,7 @@ func TestEveryForeignKeyIsIndexed(t *testing.T) {
 func TestHalfAStateIsRefused(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	raw := repo.Raw(t, repo.Path(t, db))
+	raw := repo.OpenRaw(t, repo.Path(t, db))
 	for what, statement := range map[string]string{
 		"a side that closed without a mood": "INSERT INTO mailbox_sides (mailbox, app, side, entered, closed) VALUES (1, 'a', 's', 0, 1)",
 		"a mood of a side that is in":       "INSERT INTO mailbox_sides (mailbox, app, side, entered, mood) VALUES (1, 'a', 's', 0, 'happy')",

@@ -50,24 +50,24 @@ func (r sessionRow) session() rendezvous.Session {
 }
 
 // ending is how the end of a session is stored: both or neither.
-func ending(e *session.Ending) (at *millis, why *session.Reason) {
+func endingColumns(e *session.Ending) (at *millis, why *session.Reason) {
 	if e == nil {
 		return nil, nil
 	}
-	return maybeMillis(&e.At), &e.Reason
+	return millisOrNil(&e.At), &e.Reason
 }
 
 // Session loads a session.
 func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading session %s", k)
-	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`+t.lock("s"), digest(k))
+	defer annotate(&err, "loading session %s", k)
+	row, err := queryOne[sessionRow](t, selectSession+` WHERE s.key = ?`+t.forUpdate("s"), digest(k))
 	return row.session(), err
 }
 
 // Sessions loads those that there are.
 func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
-	if t.conn.dialect.concurrent {
-		return t.sessionsAtOnce(keys)
+	if t.conn.dialect.concurrentWriters {
+		return t.sessionsBatch(keys)
 	}
 	var found []rendezvous.Session
 	for _, k := range keys {
@@ -85,15 +85,15 @@ func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
 
 // IdleSession loads a session, unless another transaction has it.
 func (t *tx) IdleSession(k session.Key) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading session %s if it is idle", k)
-	row, err := one[sessionRow](t, selectSession+` WHERE s.key = ?`+t.lockIdle("s"), digest(k))
+	defer annotate(&err, "loading session %s if it is idle", k)
+	row, err := queryOne[sessionRow](t, selectSession+` WHERE s.key = ?`+t.forUpdateSkipLocked("s"), digest(k))
 	return row.session(), err
 }
 
 // SideOwner loads the session that began last with this side.
 func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading a side's owner")
-	row, err := one[sessionRow](t, selectSession+`
+	defer annotate(&err, "loading a side's owner")
+	row, err := queryOne[sessionRow](t, selectSession+`
 		WHERE s.app = ? AND s.side = ?
 		ORDER BY s.turn DESC
 		LIMIT 1`, app, side)
@@ -102,16 +102,16 @@ func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous
 
 // LiveSession loads the session of this side that has not ended.
 func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
-	defer doing(&err, "loading a side's live session")
-	row, err := one[sessionRow](t, selectSession+`
-		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`+t.lock("s"), app, side)
+	defer annotate(&err, "loading a side's live session")
+	row, err := queryOne[sessionRow](t, selectSession+`
+		WHERE s.app = ? AND s.side = ? AND s.ended IS NULL`+t.forUpdate("s"), app, side)
 	return row.session(), err
 }
 
 // CreateSession stores a new session with an empty outbox.
 func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
-	defer doing(&err, "creating session %s", s.Key)
-	ended, reason := ending(s.Ended)
+	defer annotate(&err, "creating session %s", s.Key)
+	ended, reason := endingColumns(s.Ended)
 	_, err = t.exec(`
 		INSERT INTO sessions (key, app, side, address, began, turn, epoch, wanted, seen, grace, used, ended, reason, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
@@ -129,9 +129,9 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 
 // UpdateSession stores its record, except the frames' counters.
 func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
-	defer doing(&err, "updating session %s", s.Key)
-	ended, reason := ending(s.Ended)
-	return found(t.exec(`
+	defer annotate(&err, "updating session %s", s.Key)
+	ended, reason := endingColumns(s.Ended)
+	return requireRow(t.exec(`
 		UPDATE sessions
 		SET epoch = ?, wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, sweep_at = ?
 		WHERE key = ?`,
@@ -140,7 +140,7 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 
 // EmptySession removes what only a living session has.
 func (t *tx) EmptySession(k session.Key) (err error) {
-	defer doing(&err, "emptying session %s", k)
+	defer annotate(&err, "emptying session %s", k)
 	for _, query := range []string{
 		`DELETE FROM subscriptions WHERE session = ?`,
 		`DELETE FROM replies WHERE session = ?`,
@@ -156,7 +156,7 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 
 // DeleteSession removes it and all that it has.
 func (t *tx) DeleteSession(k session.Key) (err error) {
-	defer doing(&err, "deleting session %s", k)
+	defer annotate(&err, "deleting session %s", k)
 	if err = t.lockOutbox(k); err != nil {
 		return err
 	}
@@ -166,37 +166,37 @@ func (t *tx) DeleteSession(k session.Key) (err error) {
 
 // CountSessions counts an address's living sessions, or its tombstones.
 func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err error) {
-	defer doing(&err, "counting the sessions of an address")
+	defer annotate(&err, "counting the sessions of an address")
 	if ended {
-		return one[int](t, `
+		return queryOne[int](t, `
 			SELECT COUNT(*)
 			FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NOT NULL LIMIT ?) AS few`, address, atMost)
 	}
-	return one[int](t, `
+	return queryOne[int](t, `
 		SELECT COUNT(*)
 		FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NULL LIMIT ?) AS few`, address, atMost)
 }
 
 // CountTombstones counts all that have ended.
 func (t *tx) CountTombstones(atMost int) (_ int, err error) {
-	defer doing(&err, "counting tombstones")
-	return one[int](t, `
+	defer annotate(&err, "counting tombstones")
+	return queryOne[int](t, `
 		SELECT COUNT(*)
 		FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?) AS few`, atMost)
 }
 
 // OldestTombstone is the one that ended first.
 func (t *tx) OldestTombstone(address string) (_ session.Key, err error) {
-	defer doing(&err, "looking for the oldest tombstone")
+	defer annotate(&err, "looking for the oldest tombstone")
 	var k digest
 	if address == "" {
-		k, err = one[digest](t, `
+		k, err = queryOne[digest](t, `
 			SELECT key FROM sessions
 			WHERE ended IS NOT NULL
 			ORDER BY ended, key
 			LIMIT 1`)
 	} else {
-		k, err = one[digest](t, `
+		k, err = queryOne[digest](t, `
 			SELECT key FROM sessions
 			WHERE address = ? AND ended IS NOT NULL
 			ORDER BY ended, key
@@ -207,17 +207,17 @@ func (t *tx) OldestTombstone(address string) (_ session.Key, err error) {
 
 // SessionsToSweep names the sessions whose time to be looked at has come.
 func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit int) (_ []rendezvous.SweepCursor, err error) {
-	defer doing(&err, "listing the sessions to sweep")
+	defer annotate(&err, "listing the sessions to sweep")
 	type row struct {
 		SweepAt millis `db:"sweep_at"`
 		Key     digest
 	}
-	rows, err := all[row](t, `
+	rows, err := queryAll[row](t, `
 		SELECT sweep_at, key FROM sessions
 		WHERE sweep_at <= ? AND (sweep_at, key) > (?, ?)
 		ORDER BY sweep_at, key
 		LIMIT ?`, toMillis(now), toMillis(after.SweepAt), digest(after.Key), limit)
-	return collect(rows, func(r row) rendezvous.SweepCursor {
+	return mapSlice(rows, func(r row) rendezvous.SweepCursor {
 		return rendezvous.SweepCursor{SweepAt: r.SweepAt.time(), Key: session.Key(r.Key)}
 	}), err
 }
@@ -225,12 +225,12 @@ func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit 
 // Sighted moves the stored signs of life forward, in the order of the keys so
 // that two transactions that do it never wait for each other.
 func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
-	defer doing(&err, "recording %d signs of life", len(seen))
+	defer annotate(&err, "recording %d signs of life", len(seen))
 	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b rendezvous.Sighting) int {
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})
-	if t.locks() {
-		return t.sightedAtOnce(inOrder)
+	if t.needsLocks() {
+		return t.sightedBatch(inOrder)
 	}
 	for _, s := range inOrder {
 		if _, err = t.exec(`
@@ -245,19 +245,19 @@ func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
 
 // MarkUsed notes that the session did something.
 func (t *tx) MarkUsed(k session.Key) (err error) {
-	defer doing(&err, "marking session %s as used", k)
+	defer annotate(&err, "marking session %s as used", k)
 	_, err = t.exec(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
 	return err
 }
 
 // Reply is the recorded reply to command n.
 func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error) {
-	defer doing(&err, "loading reply %d of session %s", n, k)
+	defer annotate(&err, "loading reply %d of session %s", n, k)
 	type row struct {
 		Fingerprint digest
 		Outcome     []byte
 	}
-	r, err := one[row](t, `
+	r, err := queryOne[row](t, `
 		SELECT r.fingerprint, r.outcome
 		FROM replies AS r
 		JOIN sessions AS s ON s.key = r.session
@@ -267,7 +267,7 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 
 // Complete counts command n as done.
 func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
-	defer doing(&err, "completing command %d of session %s", n, k)
+	defer annotate(&err, "completing command %d of session %s", n, k)
 	done, err := t.exec(`
 		UPDATE sessions SET wanted = wanted + 1, used = 1
 		WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
@@ -279,10 +279,10 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	}
 	if _, err = t.exec(`
 		INSERT INTO replies (session, seq, fingerprint, outcome) VALUES (?, ?, ?, ?)`,
-		digest(k), n, digest(r.Fingerprint), blob(r.Outcome)); err != nil {
+		digest(k), n, digest(r.Fingerprint), nonNil(r.Outcome)); err != nil {
 		return err
 	}
-	if n%forgetEvery != 0 {
+	if n%replyCleanupInterval != 0 {
 		return nil
 	}
 	_, err = t.exec(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
@@ -290,4 +290,4 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 }
 
 // forgetEvery is after how many commands replies that are too old are deleted. Until then they are not found.
-const forgetEvery = 16
+const replyCleanupInterval = 16

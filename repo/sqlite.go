@@ -15,7 +15,7 @@ import (
 )
 
 // sqliteMark is the application_id of our files: "Rest".
-const sqliteMark = 0x52657374
+const sqliteApplicationID = 0x52657374
 
 // pragmas of the connection that writes: an acknowledged commit survives the loss of power.
 var writePragmas = []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
@@ -23,44 +23,44 @@ var writePragmas = []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchron
 // readPragmas are of those that read: query_only refuses everything else.
 var readPragmas = []string{"busy_timeout(5000)", "query_only(1)"}
 
-func newSQLite() *dialect {
+func newSQLiteDialect() *dialect {
 	d := &dialect{
-		goose:       goose.DialectSQLite3,
-		beginRead:   "BEGIN",
-		beginWrite:  "BEGIN IMMEDIATE", // the lock at once: a transaction that began as a reader could fail halfway
-		unavailable: sqliteUnavailable,
-		unknown:     sqliteUnknown,
-		watch:       watchSQLite,
-		again:       func(error) bool { return false },
-		lost:        lostConnection,
+		gooseDialect:     goose.DialectSQLite3,
+		beginRead:        "BEGIN",
+		beginWrite:       "BEGIN IMMEDIATE", // the lock at once: a transaction that began as a reader could fail halfway
+		isUnavailable:    isSQLiteUnavailable,
+		isOutcomeUnknown: isSQLiteOutcomeUnknown,
+		onRollback:       onSQLiteRollback,
+		isRetriable:      func(error) bool { return false },
+		isConnLost:       isConnLost,
 	}
-	d.schema.Text = "TEXT"
-	d.schema.Identity = "INTEGER PRIMARY KEY AUTOINCREMENT" // keys are never used again
-	d.schema.Clustered = " WITHOUT ROWID"
+	d.schemaWords.Text = "TEXT"
+	d.schemaWords.Identity = "INTEGER PRIMARY KEY AUTOINCREMENT" // keys are never used again
+	d.schemaWords.Clustered = " WITHOUT ROWID"
 	return d
 }
 
 // openSQLite opens a file and brings its schema up to date.
 func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
-	path, err = locate(path)
+	path, err = resolvePath(path)
 	if err != nil {
 		return nil, err
 	}
-	release, err := lock(path)
+	release, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
 	sqlx.BindDriver("sqlite", sqlx.QUESTION) // sqlx knows the driver only by its other name
 	e := &engine{
-		dialect: newSQLite(), release: release, name: path, connections: max(4, 2*runtime.GOMAXPROCS(0)),
-		problem: func(err error) error { return sqliteProblem(path, err) },
+		dialect: newSQLiteDialect(), unlock: release, name: path, connections: max(4, 2*runtime.GOMAXPROCS(0)),
+		openError: func(err error) error { return sqliteOpenError(path, err) },
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(sqliteProblem(path, err), e.abandon())
+			err = errors.Join(sqliteOpenError(path, err), e.closeAll())
 		}
 	}()
-	if err := create(path); err != nil {
+	if err := createFile(path); err != nil {
 		return nil, err
 	}
 	if e.write, err = sqlx.Open("sqlite", sqliteDSN(path, writePragmas)); err != nil {
@@ -70,43 +70,43 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 	if e.read, err = sqlx.Open("sqlite", sqliteDSN(path, readPragmas)); err != nil {
 		return nil, err
 	}
-	if err := claimFile(ctx, e.write); err != nil {
+	if err := verifyFile(ctx, e.write); err != nil {
 		return nil, err
 	}
 	if err := migrate(ctx, e.write.DB, e.dialect); err != nil {
 		return nil, err
 	}
-	files := &anchor{}
-	if err := files.drop(path); err != nil {
+	files := &fileIdentity{}
+	if err := files.record(path); err != nil {
 		return nil, err
 	}
-	e.check = files.check
-	e.readable = func(ctx context.Context, h *hook) (*conn, error) { return connect(ctx, e.read, e.dialect, h) }
-	writable := func(ctx context.Context, h *hook) (*conn, error) {
-		c, err := connect(ctx, e.write, e.dialect, h)
+	e.checkFiles = files.check
+	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, e.read, e.dialect, h) }
+	writable := func(ctx context.Context, h *statementHook) (*conn, error) {
+		c, err := openConn(ctx, e.write, e.dialect, h)
 		if err != nil {
 			return nil, err
 		}
 		// The log is made anew whenever the last connection had been closed.
-		if err := files.drop(path + "-wal"); err != nil {
+		if err := files.record(path + "-wal"); err != nil {
 			c.discard()
-			return nil, unavailable(err)
+			return nil, unavailableError(err)
 		}
 		return c, nil
 	}
-	e.updater = func(db *DB) updater { return newWriter(db, writable) }
+	e.newUpdater = func(db *DB) updater { return newSQLiteWriter(db, writable) }
 	return e, nil
 }
 
 // abandon undoes the opening of an engine, as far as it came.
-func (e *engine) abandon() error {
+func (e *engine) closeAll() error {
 	var errs []error
 	for _, pool := range []*sqlx.DB{e.read, e.write} {
 		if pool != nil {
 			errs = append(errs, pool.Close())
 		}
 	}
-	return errors.Join(append(errs, e.release())...)
+	return errors.Join(append(errs, e.unlock())...)
 }
 
 // sqliteDSN names a file and how it is used. SQLite makes none (mode=rw): one that
@@ -117,7 +117,7 @@ func sqliteDSN(path string, pragmas []string) string {
 }
 
 // claimFile makes sure that the file is ours, and that it is kept as promised.
-func claimFile(ctx context.Context, db *sqlx.DB) error {
+func verifyFile(ctx context.Context, db *sqlx.DB) error {
 	var is struct {
 		Tables int64
 		Mark   int64
@@ -132,18 +132,18 @@ func claimFile(ctx context.Context, db *sqlx.DB) error {
 	switch {
 	case is.Mode != "wal":
 		return &OpenError{Problem: "its file system cannot share memory between connections", Hint: "keep it on a local disk"}
-	case is.Mark == sqliteMark:
+	case is.Mark == sqliteApplicationID:
 		return nil
 	case is.Tables > 0 || is.Mark != 0:
 		return &OpenError{Problem: "it is the database of another program", Hint: "name another file"}
 	}
-	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", sqliteMark))
+	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", sqliteApplicationID))
 	return err
 }
 
 // watchSQLite notices when SQLite ends a transaction by itself, as it does when the
 // disk is full or fails, or memory runs out.
-func watchSQLite(c *sqlx.Conn, ended func()) error {
+func onSQLiteRollback(c *sqlx.Conn, ended func()) error {
 	return c.Raw(func(driver any) error {
 		h, ok := driver.(sqlite.HookRegisterer)
 		if !ok {
@@ -163,7 +163,7 @@ func sqliteCode(err error) int {
 }
 
 // sqliteUnavailable tells the errors of the storage from faults of ours.
-func sqliteUnavailable(err error) bool {
+func isSQLiteUnavailable(err error) bool {
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL,
 		sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
@@ -176,7 +176,7 @@ func sqliteUnavailable(err error) bool {
 
 // sqliteUnknown tells the errors after which a commit may yet be found: it is written, but
 // not known to be on the disk.
-func sqliteUnknown(err error) bool {
+func isSQLiteOutcomeUnknown(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_IOERR_FSYNC, sqlite3.SQLITE_IOERR_DIR_FSYNC:
 		return true
@@ -185,7 +185,7 @@ func sqliteUnknown(err error) bool {
 }
 
 // sqliteProblem is the OpenError for what kept a file from being opened.
-func sqliteProblem(path string, err error) error {
+func sqliteOpenError(path string, err error) error {
 	if e, ok := errors.AsType[*OpenError](err); ok {
 		e.Path = path
 		return e

@@ -9,8 +9,8 @@ import (
 // Counts are how many of everything there are; of the sessions, those that have
 // not ended.
 func (t *tx) Counts() (_ rendezvous.Counts, err error) {
-	defer doing(&err, "counting everything")
-	c, err := one[struct{ Nameplates, Mailboxes, Messages, Sessions int64 }](t, `
+	defer annotate(&err, "counting everything")
+	c, err := queryOne[struct{ Nameplates, Mailboxes, Messages, Sessions int64 }](t, `
 		SELECT (SELECT COUNT(*) FROM nameplates) AS nameplates,
 		       (SELECT COUNT(*) FROM mailboxes) AS mailboxes,
 		       -- Positions are dense and no message goes before its mailbox: no need to visit them all.
@@ -21,8 +21,8 @@ func (t *tx) Counts() (_ rendezvous.Counts, err error) {
 
 // Updated is the time of the last committed modification.
 func (t *tx) Updated() (_ time.Time, err error) {
-	defer doing(&err, "loading the time of the last modification")
-	m, err := one[millis](t, `SELECT updated FROM modified WHERE one = 1`)
+	defer annotate(&err, "loading the time of the last modification")
+	m, err := queryOne[millis](t, `SELECT updated FROM modified WHERE one = 1`)
 	return m.time(), err
 }
 

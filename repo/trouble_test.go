@@ -66,12 +66,12 @@ func TestAFullDisk(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	must(db.Update(t.Context(), fill("before", 10)))
-	repo.Write(t, db, "PRAGMA max_page_count = 1") // as many as there are
+	repo.ExecOnWriter(t, db, "PRAGMA max_page_count = 1") // as many as there are
 	before := repo.Dump(t, db)
 
 	err := db.Update(t.Context(), fill("alone", 100_000))
 	unavailable(t, "alone", err, sqlite3.SQLITE_FULL)
-	if problem := repo.OpenProblem(err); problem.Problem != "the disk is full" {
+	if problem := repo.SQLiteOpenError(err); problem.Problem != "the disk is full" {
 		t.Error(problem)
 	}
 	if after := repo.Dump(t, db); after != before {
@@ -103,7 +103,7 @@ func TestAFullDisk(t *testing.T) {
 		return nil
 	}))
 
-	repo.Write(t, db, "PRAGMA max_page_count = 4294967294")
+	repo.ExecOnWriter(t, db, "PRAGMA max_page_count = 4294967294")
 	if err := db.Update(t.Context(), fill("big", 100_000)); err != nil {
 		t.Error(err)
 	}
@@ -163,8 +163,8 @@ func TestAFileThatGoesAwayDuringTheCommit(t *testing.T) {
 func TestADatabaseThatAnotherProgramLocks(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	repo.Write(t, db, "PRAGMA busy_timeout = 10")
-	other, err := repo.Raw(t, repo.Path(t, db)).Conn(t.Context())
+	repo.ExecOnWriter(t, db, "PRAGMA busy_timeout = 10")
+	other, err := repo.OpenRaw(t, repo.Path(t, db)).Conn(t.Context())
 	must(err)
 	defer other.Close()
 	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
@@ -183,7 +183,7 @@ func TestADatabaseThatAnotherProgramLocks(t *testing.T) {
 	for _, o := range outcomes {
 		err := <-o
 		unavailable(t, "Update", err, sqlite3.SQLITE_BUSY)
-		if problem := repo.OpenProblem(err); problem.Problem != "another program has locked it" {
+		if problem := repo.SQLiteOpenError(err); problem.Problem != "another program has locked it" {
 			t.Error(problem)
 		}
 	}
@@ -199,7 +199,7 @@ func TestAConnectionThatReadsRefusesToWrite(t *testing.T) {
 	t.Parallel()
 	err := repo.ReadOnlyWrite(open(t, repo.Options{}))
 	unavailable(t, "a write", err, sqlite3.SQLITE_READONLY)
-	if problem := repo.OpenProblem(err); problem.Problem != "it cannot be written to" {
+	if problem := repo.SQLiteOpenError(err); problem.Problem != "it cannot be written to" {
 		t.Error(problem)
 	}
 }
@@ -232,7 +232,7 @@ func TestNothingRunsOutsideOfATransaction(t *testing.T) {
 		before := repo.Dump(t, db)
 		repo.SetHook(db, func(query string) error {
 			if oneLine(query) == where {
-				_ = repo.End(db)
+				_ = repo.EndTransaction(db)
 			}
 			return nil
 		})
@@ -259,7 +259,7 @@ func TestABatchThatEndsByItselfIsRunAgainOneByOne(t *testing.T) {
 		release := busy(db) // it is the first of the batch
 		repo.SetHook(db, func(query string) error {
 			if oneLine(query) == where {
-				_ = repo.End(db)
+				_ = repo.EndTransaction(db)
 			}
 			return nil
 		})

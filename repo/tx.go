@@ -19,10 +19,10 @@ type tx struct {
 	now      time.Time
 	readOnly bool
 
-	after   []func()
-	changed bool
+	afterCommit []func()
+	changed     bool
 
-	mailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see stored
+	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see stored
 
 	// failed is the first statement's error. It fails the transaction whatever the function
 	// makes of it: what follows an error would be done on PostgreSQL in no transaction at all.
@@ -35,23 +35,23 @@ var _ rendezvous.Tx = (*tx)(nil)
 func (t *tx) Now() time.Time { return t.now }
 
 // AfterCommit has f run once this has committed.
-func (t *tx) AfterCommit(f func()) { t.after = append(t.after, f) }
+func (t *tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
 // run calls f, and tells what becomes of the transaction.
 func (t *tx) run(f func(*tx) error) error {
-	err := guarded(func() error { return f(t) })
-	if err == nil || t.conn.dialect.again(t.failed) { // which says more than whatever f made of it
+	err := recoverPanic(func() error { return f(t) })
+	if err == nil || t.conn.dialect.isRetriable(t.failed) { // which says more than whatever f made of it
 		err = cmp.Or(t.failed, err)
 	}
-	t.failed = errReturned
+	t.failed = errTxDone
 	return err
 }
 
 // committed runs what was to be run then. One that panics does not keep the
 // others from it: they wake those who wait.
-func (t *tx) committed(log *slog.Logger) {
-	for _, f := range t.after {
-		err := guarded(func() error { f(); return nil })
+func (t *tx) runAfterCommit(log *slog.Logger) {
+	for _, f := range t.afterCommit {
+		err := recoverPanic(func() error { f(); return nil })
 		if p, ok := errors.AsType[*PanicError](err); ok {
 			log.Error("panic after a commit", "panic", p.Value, "stack", string(p.Stack))
 		}
@@ -61,10 +61,10 @@ func (t *tx) committed(log *slog.Logger) {
 // exec changes rows and tells how many.
 func (t *tx) exec(query string, args ...any) (int64, error) {
 	if t.readOnly {
-		return 0, errReadOnly
+		return 0, errReadOnlyTx
 	}
 	var n int64
-	err := t.do(func() (err error) {
+	err := t.execute(func() (err error) {
 		n, err = t.conn.exec(query, args...)
 		return err
 	})
@@ -74,27 +74,27 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 
 // locks tells whether what is loaded has to be locked, so that it stays as it is until
 // this transaction ends: SQLite lets only one write at a time.
-func (t *tx) locks() bool { return !t.readOnly && t.conn.dialect.concurrent }
+func (t *tx) needsLocks() bool { return !t.readOnly && t.conn.dialect.concurrentWriters }
 
 // lock has a SELECT lock the rows of a table that it finds. Others may still refer to
 // them, as frames do to their session.
-func (t *tx) lock(of string) string {
-	if !t.locks() {
+func (t *tx) forUpdate(of string) string {
+	if !t.needsLocks() {
 		return ""
 	}
 	return " FOR NO KEY UPDATE OF " + of
 }
 
 // lockIdle is lock for a SELECT that is to find nothing where another transaction has the row.
-func (t *tx) lockIdle(of string) string {
-	if !t.locks() {
+func (t *tx) forUpdateSkipLocked(of string) string {
+	if !t.needsLocks() {
 		return ""
 	}
-	return t.lock(of) + " SKIP LOCKED"
+	return t.forUpdate(of) + " SKIP LOCKED"
 }
 
 // do runs a statement, unless one has failed before.
-func (t *tx) do(statement func() error) error {
+func (t *tx) execute(statement func() error) error {
 	if t.failed == nil {
 		t.failed = statement()
 	}
@@ -102,8 +102,8 @@ func (t *tx) do(statement func() error) error {
 }
 
 // each hands the rows of a SELECT to f, one by one, until f answers false.
-func each[T any](t *tx, f func(T) bool, query string, args ...any) error {
-	return t.do(func() error {
+func queryEach[T any](t *tx, f func(T) bool, query string, args ...any) error {
+	return t.execute(func() error {
 		return t.conn.query(func(rows *sqlx.Rows) (bool, error) {
 			row, err := scan[T](rows)
 			return err == nil && f(row), err
@@ -112,9 +112,9 @@ func each[T any](t *tx, f func(T) bool, query string, args ...any) error {
 }
 
 // all are the rows of a SELECT.
-func all[T any](t *tx, query string, args ...any) ([]T, error) {
+func queryAll[T any](t *tx, query string, args ...any) ([]T, error) {
 	var list []T
-	err := each(t, func(row T) bool {
+	err := queryEach(t, func(row T) bool {
 		list = append(list, row)
 		return true
 	}, query, args...)
@@ -122,8 +122,8 @@ func all[T any](t *tx, query string, args ...any) ([]T, error) {
 }
 
 // one is the row of a SELECT, or ErrNotFound.
-func one[T any](t *tx, query string, args ...any) (T, error) {
-	list, err := all[T](t, query, args...)
+func queryOne[T any](t *tx, query string, args ...any) (T, error) {
+	list, err := queryAll[T](t, query, args...)
 	if err == nil && len(list) == 0 {
 		err = rendezvous.ErrNotFound
 	}
@@ -136,12 +136,12 @@ func one[T any](t *tx, query string, args ...any) (T, error) {
 
 // returning is the row of a change that returns one, or ErrNotFound. The
 // statement is run to its end: the change is not complete before.
-func returning[T any](t *tx, query string, args ...any) (T, error) {
+func queryReturning[T any](t *tx, query string, args ...any) (T, error) {
 	if t.readOnly {
 		var none T
-		return none, errReadOnly
+		return none, errReadOnlyTx
 	}
-	row, err := one[T](t, query, args...)
+	row, err := queryOne[T](t, query, args...)
 	t.changed = t.changed || err == nil
 	return row, err
 }
@@ -162,7 +162,7 @@ func scan[T any](rows *sqlx.Rows) (T, error) {
 func isStruct[T any]() bool { return reflect.TypeFor[T]().Kind() == reflect.Struct }
 
 // found is the error of a change that must have found its row.
-func found(rows int64, err error) error {
+func requireRow(rows int64, err error) error {
 	if err == nil && rows == 0 {
 		return rendezvous.ErrNotFound
 	}
@@ -170,7 +170,7 @@ func found(rows int64, err error) error {
 }
 
 // collect turns rows into values.
-func collect[R, V any](rows []R, value func(R) V) []V {
+func mapSlice[R, V any](rows []R, value func(R) V) []V {
 	values := make([]V, len(rows))
 	for i, r := range rows {
 		values[i] = value(r)

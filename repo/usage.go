@@ -7,7 +7,7 @@ func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
 	_, err := t.exec(`
 		INSERT INTO usage_mailboxes (app, for_nameplate, started, waiting, total, result)
 		VALUES (?, ?, ?, ?, ?, ?)`,
-		u.App, flag(forNameplate), toMillis(u.Started), waited(u), toSpan(u.Total), u.Result)
+		u.App, flag(forNameplate), toMillis(u.Started), waitingSpan(u), toSpan(u.Total), u.Result)
 	return err
 }
 
@@ -16,12 +16,12 @@ func (t *tx) recordNameplate(u rendezvous.Usage) error {
 	_, err := t.exec(`
 		INSERT INTO usage_nameplates (app, started, waiting, total, result)
 		VALUES (?, ?, ?, ?, ?)`,
-		u.App, toMillis(u.Started), waited(u), toSpan(u.Total), u.Result)
+		u.App, toMillis(u.Started), waitingSpan(u), toSpan(u.Total), u.Result)
 	return err
 }
 
 // waited is NULL where the second side never came.
-func waited(u rendezvous.Usage) *span {
+func waitingSpan(u rendezvous.Usage) *span {
 	if u.Waiting == nil {
 		return nil
 	}
@@ -31,12 +31,12 @@ func waited(u rendezvous.Usage) *span {
 
 // RecordClients notes which clients came.
 func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
-	defer doing(&err, "recording %d clients", len(clients))
+	defer annotate(&err, "recording %d clients", len(clients))
 	for _, c := range clients {
 		if _, err := t.exec(`
 			INSERT INTO client_versions (app, side, connected, implementation, version)
 			VALUES (?, ?, ?, ?, ?)`,
-			c.App, c.Side, toMillis(c.Connected), orNull(c.Implementation), orNull(c.Version)); err != nil {
+			c.App, c.Side, toMillis(c.Connected), nullIfEmpty(c.Implementation), nullIfEmpty(c.Version)); err != nil {
 			return err
 		}
 	}
@@ -44,7 +44,7 @@ func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 }
 
 // orNull is a text, or nothing if it is empty.
-func orNull(s string) *string {
+func nullIfEmpty(s string) *string {
 	if s == "" {
 		return nil
 	}

@@ -27,7 +27,7 @@ func TestUsageIsRecorded(t *testing.T) {
 			{App: "app", Side: "b", Connected: time.UnixMilli(4000)},
 		})
 	}))
-	raw := repo.Raw(t, repo.Path(t, db))
+	raw := repo.OpenRaw(t, repo.Path(t, db))
 	for query, want := range map[string]int{
 		"SELECT COUNT(*) FROM usage_nameplates": 1,
 		"SELECT COUNT(*) FROM usage_mailboxes":  1,

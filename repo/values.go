@@ -14,7 +14,7 @@ func toMillis(t time.Time) millis { return millis(t.UnixMilli()) }
 func (m millis) time() time.Time { return time.UnixMilli(int64(m)).UTC() }
 
 // maybeMillis is NULL for a time that is not there.
-func maybeMillis(t *time.Time) *millis {
+func millisOrNil(t *time.Time) *millis {
 	if t == nil {
 		return nil
 	}
@@ -22,7 +22,7 @@ func maybeMillis(t *time.Time) *millis {
 	return &m
 }
 
-func (m *millis) maybeTime() *time.Time {
+func (m *millis) timeOrNil() *time.Time {
 	if m == nil {
 		return nil
 	}
@@ -75,4 +75,4 @@ func (d *digest) Scan(src any) error {
 }
 
 // blob is never NULL.
-func blob[T string | []byte](b T) []byte { return append([]byte{}, b...) }
+func nonNil[T string | []byte](b T) []byte { return append([]byte{}, b...) }

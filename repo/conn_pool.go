@@ -5,14 +5,14 @@ import (
 )
 
 // lender lends connections, each to one transaction at a time.
-type lender struct {
+type connPool struct {
 	open    func(context.Context) (*conn, error)
 	idle    chan *conn // as many as may be lent; nil stands for one that is not open
 	closing chan struct{}
 }
 
-func newLender(n int, closing chan struct{}, open func(context.Context) (*conn, error)) *lender {
-	l := &lender{open: open, idle: make(chan *conn, n), closing: closing}
+func newConnPool(n int, closing chan struct{}, open func(context.Context) (*conn, error)) *connPool {
+	l := &connPool{open: open, idle: make(chan *conn, n), closing: closing}
 	for range n {
 		l.idle <- nil
 	}
@@ -20,7 +20,7 @@ func newLender(n int, closing chan struct{}, open func(context.Context) (*conn, 
 }
 
 // take lends a connection; the caller gives it back.
-func (l *lender) take(ctx context.Context) (*conn, error) {
+func (l *connPool) acquire(ctx context.Context) (*conn, error) {
 	select {
 	case <-l.closing:
 		return nil, errClosed
@@ -40,9 +40,9 @@ func (l *lender) take(ctx context.Context) (*conn, error) {
 
 // begin opens a transaction on a connection that was lent. One that has died since it
 // was used last is replaced: nothing was sent on it yet.
-func (l *lender) begin(c **conn, statement string) error {
+func (l *connPool) begin(c **conn, statement string) error {
 	err := (*c).begin(statement)
-	if err == nil || !(*c).broken || !(*c).used {
+	if err == nil || !(*c).broken || !(*c).usedBefore {
 		return err
 	}
 	fresh, failed := l.open(context.Background())
@@ -55,7 +55,7 @@ func (l *lender) begin(c **conn, statement string) error {
 }
 
 // give takes one back.
-func (l *lender) give(c *conn) {
+func (l *connPool) release(c *conn) {
 	if c.broken {
 		c.discard()
 		c = nil
@@ -64,7 +64,7 @@ func (l *lender) give(c *conn) {
 }
 
 // close waits for those that are lent and closes all.
-func (l *lender) close() {
+func (l *connPool) close() {
 	for range cap(l.idle) {
 		if c := <-l.idle; c != nil {
 			c.discard()

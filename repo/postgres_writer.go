@@ -10,40 +10,40 @@ import (
 
 const (
 	// attempts is how often a transaction is run that loses against others.
-	attempts = 20
+	maxAttempts = 20
 	// attemptPause grows with each of them, and is drawn between nothing and that.
-	attemptPause = 2 * time.Millisecond
+	retryDelay = 2 * time.Millisecond
 	// stampEvery is how far the time of the last modification may lag behind: if each wrote it,
 	// all would wait for that row.
-	stampEvery = time.Second
+	stampInterval = time.Second
 )
 
 // writers runs each Update in a transaction of its own, several at once.
-type writers struct {
-	dialect *dialect
-	conns   *lender
-	now     func(*conn) time.Time
-	log     *slog.Logger
-	retried *atomic.Int64
-	every   time.Duration // stampEvery
+type postgresWriter struct {
+	dialect       *dialect
+	conns         *connPool
+	now           func(*conn) time.Time
+	log           *slog.Logger
+	retried       *atomic.Int64
+	stampInterval time.Duration // stampEvery
 
-	stamped atomic.Int64 // unix milliseconds: the last modification's time that this process wrote
+	lastStamp atomic.Int64 // unix milliseconds: the last modification's time that this process wrote
 }
 
 // do runs f on a connection, on a goroutine of its own: the caller may leave.
-func (w *writers) do(ctx context.Context, f func(*tx) error) error {
+func (w *postgresWriter) update(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	c, err := w.conns.take(ctx)
+	c, err := w.conns.acquire(ctx)
 	if err != nil {
 		return err
 	}
 	outcome := make(chan error, 1)
 	go func() {
-		err := errExited
+		err := errGoexit
 		defer func() {
-			w.conns.give(c)
+			w.conns.release(c)
 			outcome <- err
 		}()
 		err = w.run(&c, f)
@@ -57,21 +57,21 @@ func (w *writers) do(ctx context.Context, f func(*tx) error) error {
 }
 
 // run runs f until it does not lose against another transaction.
-func (w *writers) run(c **conn, f func(*tx) error) error {
+func (w *postgresWriter) run(c **conn, f func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := w.transact(c, f)
-		if !w.dialect.again(err) {
+		if !w.dialect.isRetriable(err) {
 			return err
 		}
-		if attempt == attempts {
-			return w.dialect.exhausted(err)
+		if attempt == maxAttempts {
+			return w.dialect.retriesExhausted(err)
 		}
 		w.retried.Add(1)
-		time.Sleep(rand.N(time.Duration(attempt) * attemptPause)) // #nosec G404 -- spreads a load, hides nothing
+		time.Sleep(rand.N(time.Duration(attempt) * retryDelay)) // #nosec G404 -- spreads a load, hides nothing
 	}
 }
 
-func (w *writers) transact(c **conn, f func(*tx) error) error {
+func (w *postgresWriter) transact(c **conn, f func(*tx) error) error {
 	if err := w.conns.begin(c, w.dialect.beginWrite); err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (w *writers) transact(c **conn, f func(*tx) error) error {
 			return err
 		}
 		defer func() {
-			if (*c).open { // it did not commit
+			if (*c).inTx { // it did not commit
 				undo()
 			}
 		}()
@@ -94,20 +94,20 @@ func (w *writers) transact(c **conn, f func(*tx) error) error {
 	if err := (*c).commit(); err != nil {
 		return w.dialect.commitError(err)
 	}
-	t.committed(w.log)
+	t.runAfterCommit(w.log)
 	return nil
 }
 
 // stamp notes that something was modified, in the transaction that does it, and
 // last in it: others wait for that row until this one has committed. If it does
 // not, undo has the next one do it.
-func (w *writers) stamp(t *tx) (undo func(), err error) {
-	now, last := t.now.UnixMilli(), w.stamped.Load()
-	if now < last+w.every.Milliseconds() && now >= last || !w.stamped.CompareAndSwap(last, now) {
+func (w *postgresWriter) stamp(t *tx) (undo func(), err error) {
+	now, last := t.now.UnixMilli(), w.lastStamp.Load()
+	if now < last+w.stampInterval.Milliseconds() && now >= last || !w.lastStamp.CompareAndSwap(last, now) {
 		return func() {}, nil
 	}
-	return func() { w.stamped.CompareAndSwap(now, last) }, t.conn.stamp(t.now)
+	return func() { w.lastStamp.CompareAndSwap(now, last) }, t.conn.stamp(t.now)
 }
 
 // stop has nothing to wait for: what runs has one of the connections, which were closed before.
-func (w *writers) stop() error { return nil }
+func (w *postgresWriter) stop() error { return nil }

@@ -56,10 +56,10 @@ func busy(db *repo.DB) (release func()) {
 
 // enqueue hands f to a writer that is busy, and returns once it waits.
 func enqueue(ctx context.Context, db *repo.DB, f func(rendezvous.Tx) error) (outcome <-chan error) {
-	waiting := repo.Queued(db)
+	waiting := repo.QueueLength(db)
 	answer := make(chan error, 1)
 	go func() { answer <- db.Update(ctx, f) }()
-	for repo.Queued(db) == waiting {
+	for repo.QueueLength(db) == waiting {
 		runtime.Gosched()
 	}
 	return answer

@@ -11,7 +11,7 @@ import (
 
 // locate makes a path absolute and follows its links, so that one file has one
 // lock, and tells what is wrong with it.
-func locate(path string) (string, error) {
+func resolvePath(path string) (string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
 		return "", &OpenError{Path: path, Problem: "its path cannot be resolved", Hint: "give its full path", Err: err}
@@ -34,7 +34,7 @@ func locate(path string) (string, error) {
 }
 
 // create makes an empty file for the server's eyes only, unless there is one.
-func create(path string) error {
+func createFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // #nosec G304 -- the operator's path
 	if errors.Is(err, fs.ErrExist) {
 		return nil // and it is not opened: closing it again would drop SQLite's locks on it
@@ -46,13 +46,13 @@ func create(path string) error {
 }
 
 // anchor knows which files a database was opened from.
-type anchor struct {
+type fileIdentity struct {
 	mu    sync.RWMutex
 	files map[string]os.FileInfo // guarded by mu
 }
 
 // drop takes the file at path for ours.
-func (a *anchor) drop(path string) error {
+func (a *fileIdentity) record(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
@@ -68,16 +68,16 @@ func (a *anchor) drop(path string) error {
 
 // check fails while another file, or none, is where one of ours was: what were
 // written now would be lost with the next restart.
-func (a *anchor) check() error {
+func (a *fileIdentity) check() error {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for path, ours := range a.files {
 		info, err := os.Stat(path)
 		if err != nil {
-			return unavailable(err)
+			return unavailableError(err)
 		}
 		if !os.SameFile(ours, info) {
-			return unavailable(fmt.Errorf("%s is another file than the one that was opened", path))
+			return unavailableError(fmt.Errorf("%s is another file than the one that was opened", path))
 		}
 	}
 	return nil

@@ -13,18 +13,18 @@ import (
 // long as it takes, and others need them. Each takes its locks in the order of the keys.
 
 // sessionsAtOnce is Sessions.
-func (t *tx) sessionsAtOnce(keys []session.Key) (_ []rendezvous.Session, err error) {
-	defer doing(&err, "loading %d sessions", len(keys))
+func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err error) {
+	defer annotate(&err, "loading %d sessions", len(keys))
 	list := make(pq.ByteaArray, len(keys))
 	for i := range keys {
 		list[i] = keys[i][:]
 	}
-	rows, err := all[sessionRow](t, selectSession+` WHERE s.key = ANY (?::bytea[])`, list)
-	return collect(rows, sessionRow.session), err
+	rows, err := queryAll[sessionRow](t, selectSession+` WHERE s.key = ANY (?::bytea[])`, list)
+	return mapSlice(rows, sessionRow.session), err
 }
 
 // sightedAtOnce is Sighted.
-func (t *tx) sightedAtOnce(seen []rendezvous.Sighting) error {
+func (t *tx) sightedBatch(seen []rendezvous.Sighting) error {
 	keys := make(pq.ByteaArray, len(seen))
 	times, sweeps := make(pq.Int64Array, len(seen)), make(pq.Int64Array, len(seen))
 	for i, s := range seen {
@@ -43,7 +43,7 @@ func (t *tx) sightedAtOnce(seen []rendezvous.Sighting) error {
 }
 
 // heldAtOnce is HeldBySockets.
-func (t *tx) heldAtOnce(mailboxes []rendezvous.MailboxKey, at time.Time) error {
+func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time) error {
 	keys := make(pq.Int64Array, len(mailboxes))
 	for i, k := range mailboxes {
 		keys[i] = int64(k)
@@ -60,7 +60,7 @@ func (t *tx) heldAtOnce(mailboxes []rendezvous.MailboxKey, at time.Time) error {
 }
 
 // acknowledgeAtOnce is Acknowledge.
-func (t *tx) acknowledgeAtOnce(acks []rendezvous.Ack) error {
+func (t *tx) acknowledgeBatch(acks []rendezvous.Ack) error {
 	keys := make(pq.ByteaArray, len(acks))
 	epochs, upTo := make(pq.Int64Array, len(acks)), make(pq.Int64Array, len(acks))
 	for i, a := range acks {

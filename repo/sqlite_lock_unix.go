@@ -14,16 +14,16 @@ import (
 // lock keeps other servers from a SQLite file: whoever waits in one process is not
 // woken by another. The lock goes with the process, however that ends; the file that bears it
 // stays, since removing it would let two in.
-func lock(path string) (release func() error, err error) {
+func lockFile(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path+"-lock", os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- beside the operator's path
 	if err != nil {
 		return nil, &OpenError{
-			Path: path, Problem: fmt.Sprintf("no file can be made beside it (%v)", cause(err)),
+			Path: path, Problem: fmt.Sprintf("no file can be made beside it (%v)", osError(err)),
 			Hint: "let the server's user write to its directory", Err: err,
 		}
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		problem := lockProblem(f, path, err)
+		problem := lockError(f, path, err)
 		_ = f.Close()
 		return nil, problem
 	}
@@ -34,14 +34,14 @@ func lock(path string) (release func() error, err error) {
 }
 
 // cause is what the operating system said, without the path.
-func cause(err error) error {
+func osError(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
 	}
 	return err
 }
 
-func lockProblem(f *os.File, path string, err error) *OpenError {
+func lockError(f *os.File, path string, err error) *OpenError {
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
 		return &OpenError{Path: path, Problem: "its lock cannot be taken", Hint: "keep it on a local disk", Err: err}
 	}

@@ -20,42 +20,42 @@ const (
 )
 
 // writer does all the writing, on one goroutine and one connection.
-type writer struct {
-	dialect *dialect
-	open    func(context.Context) (*conn, error) // a connection that can write
-	check   func() error                         // fails while the database is not where it was
-	now     func(*conn) time.Time
-	log     *slog.Logger
+type sqliteWriter struct {
+	dialect    *dialect
+	openConn   func(context.Context) (*conn, error) // a connection that can write
+	checkFiles func() error                         // fails while the database is not where it was
+	now        func(*conn) time.Time
+	log        *slog.Logger
 
-	queue   chan *op
+	queue   chan *job
 	closing chan struct{} // closed: begin nothing more
 	stopped chan struct{} // closed: nothing runs any more
 
-	conn *conn // the writer's goroutine's own; nil until it is needed
-	hand *hand // likewise
+	conn   *conn   // the writer's goroutine's own; nil until it is needed
+	worker *worker // likewise
 }
 
 // newWriter starts the writer.
-func newWriter(db *DB, open func(context.Context, *hook) (*conn, error)) *writer {
-	w := &writer{
-		dialect: db.engine.dialect,
-		open:    func(ctx context.Context) (*conn, error) { return open(ctx, &db.hook) },
-		check:   db.engine.check,
-		now:     db.now,
-		log:     db.log,
-		queue:   make(chan *op, batchSize),
-		closing: db.closing,
-		stopped: make(chan struct{}),
+func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, error)) *sqliteWriter {
+	w := &sqliteWriter{
+		dialect:    db.engine.dialect,
+		openConn:   func(ctx context.Context) (*conn, error) { return open(ctx, &db.hook) },
+		checkFiles: db.engine.checkFiles,
+		now:        db.now,
+		log:        db.log,
+		queue:      make(chan *job, batchSize),
+		closing:    db.closing,
+		stopped:    make(chan struct{}),
 	}
 	go w.run()
 	return w
 }
 
 // stop waits for the writer to end, and empties the log of the file.
-func (w *writer) stop() error {
+func (w *sqliteWriter) stop() error {
 	<-w.stopped
-	if w.hand != nil {
-		close(w.hand.work)
+	if w.worker != nil {
+		close(w.worker.tasks)
 	}
 	if w.conn == nil {
 		return nil
@@ -69,9 +69,9 @@ func (w *writer) stop() error {
 }
 
 // op is one Update: a member of the batch that it runs in.
-type op struct {
+type job struct {
 	ctx  context.Context
-	f    func(*tx) error
+	fn   func(*tx) error
 	done chan struct{} // closed when err says what became of it
 
 	tx  *tx // its last run
@@ -79,11 +79,11 @@ type op struct {
 }
 
 // do queues f and waits for its outcome, or until ctx ends.
-func (w *writer) do(ctx context.Context, f func(*tx) error) error {
+func (w *sqliteWriter) update(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &op{ctx: ctx, f: f, done: make(chan struct{})}
+	o := &job{ctx: ctx, fn: f, done: make(chan struct{})}
 	select {
 	case w.queue <- o:
 	case <-ctx.Done():
@@ -107,7 +107,7 @@ func (w *writer) do(ctx context.Context, f func(*tx) error) error {
 }
 
 // run is the writer's goroutine.
-func (w *writer) run() {
+func (w *sqliteWriter) run() {
 	defer close(w.stopped)
 	for {
 		select {
@@ -124,8 +124,8 @@ func (w *writer) run() {
 }
 
 // batch runs first and whoever waits behind it, and answers them.
-func (w *writer) batch(first *op) {
-	members, err := w.transact(w.waiting(first))
+func (w *sqliteWriter) batch(first *job) {
+	members, err := w.transact(w.queued(first))
 	switch {
 	case err == nil:
 	case len(members) == 0: // not even begun: so it is for all who wait
@@ -139,20 +139,20 @@ func (w *writer) batch(first *op) {
 		}
 	default: // void: each alone, so that none suffers for another
 		for _, o := range members {
-			if _, err := w.transact(slices.Values([]*op{o})); err != nil {
+			if _, err := w.transact(slices.Values([]*job{o})); err != nil {
 				o.err = err
 			}
 		}
 	}
 	for _, o := range members {
-		w.answer(o)
+		w.finish(o)
 	}
 }
 
 // waiting is first and those behind it, while there are any and the batch may
 // grow. Those whose callers left are dropped: nobody hears what becomes of them.
-func (w *writer) waiting(first *op) iter.Seq[*op] {
-	return func(yield func(*op) bool) {
+func (w *sqliteWriter) queued(first *job) iter.Seq[*job] {
+	return func(yield func(*job) bool) {
 		began := time.Now()
 		size := 0
 		for o := first; o != nil; o = w.next() {
@@ -167,7 +167,7 @@ func (w *writer) waiting(first *op) iter.Seq[*op] {
 }
 
 // next is one that waits already, or nil.
-func (w *writer) next() *op {
+func (w *sqliteWriter) next() *job {
 	select {
 	case o := <-w.queue:
 		return o
@@ -181,18 +181,18 @@ func (w *writer) next() *op {
 //
 // It does so on another goroutine: an op that ends its goroutine, as a test's FailNow does,
 // must not end the writer.
-func (w *writer) transact(ops iter.Seq[*op]) (members []*op, err error) {
-	if w.hand == nil {
-		w.hand = newHand()
+func (w *sqliteWriter) transact(ops iter.Seq[*job]) (members []*job, err error) {
+	if w.worker == nil {
+		w.worker = newWorker()
 	}
-	err = w.hand.run(func() error { return w.together(ops, &members) })
-	if errors.Is(err, errExited) {
-		w.hand = nil
+	err = w.worker.run(func() error { return w.runBatch(ops, &members) })
+	if errors.Is(err, errGoexit) {
+		w.worker = nil
 	}
 	return members, err
 }
 
-func (w *writer) together(ops iter.Seq[*op], members *[]*op) error {
+func (w *sqliteWriter) runBatch(ops iter.Seq[*job], members *[]*job) error {
 	c, err := w.begin()
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (w *writer) together(ops iter.Seq[*op], members *[]*op) error {
 	kept, changed := false, false
 	for o := range ops {
 		*members = append(*members, o)
-		if err := w.member(c, o, kept); err != nil {
+		if err := w.runMember(c, o, kept); err != nil {
 			return err
 		}
 		kept = kept || o.err == nil
@@ -218,15 +218,15 @@ func (w *writer) together(ops iter.Seq[*op], members *[]*op) error {
 	if err := c.commit(); err != nil {
 		return w.dialect.commitError(err)
 	}
-	if err := w.check(); err != nil {
-		return outcomeUnknown(err) // it is kept in a file that nobody may find again
+	if err := w.checkFiles(); err != nil {
+		return outcomeUnknownError(err) // it is kept in a file that nobody may find again
 	}
 	return nil
 }
 
 // begin opens a transaction, on another connection if the last one broke.
-func (w *writer) begin() (*conn, error) {
-	if err := w.check(); err != nil {
+func (w *sqliteWriter) begin() (*conn, error) {
+	if err := w.checkFiles(); err != nil {
 		return nil, err
 	}
 	if w.conn != nil && w.conn.broken {
@@ -234,7 +234,7 @@ func (w *writer) begin() (*conn, error) {
 		w.conn = nil
 	}
 	if w.conn == nil {
-		c, err := w.open(context.Background())
+		c, err := w.openConn(context.Background())
 		if err != nil {
 			return nil, err
 		}
@@ -246,33 +246,33 @@ func (w *writer) begin() (*conn, error) {
 // member runs one op. While there is something of others to keep, that is in a savepoint;
 // before, one that fails is undone with the whole transaction, and another is begun. An error
 // means that the transaction is void.
-func (w *writer) member(c *conn, o *op, kept bool) error {
+func (w *sqliteWriter) runMember(c *conn, o *job, kept bool) error {
 	if kept {
 		if err := c.savepoint(); err != nil {
 			return err
 		}
 	}
 	o.tx = &tx{conn: c, now: w.now(c)}
-	o.err = o.tx.run(o.f)
+	o.err = o.tx.run(o.fn)
 	switch {
-	case !c.open:
-		return cmp.Or(o.err, errEnded)
+	case !c.inTx:
+		return cmp.Or(o.err, errTxEnded)
 	case !kept && o.err != nil:
-		return c.again(w.dialect.beginWrite)
+		return c.restart(w.dialect.beginWrite)
 	case !kept:
 		return nil
 	case o.err != nil:
-		if err := c.restore(); err != nil {
+		if err := c.rollbackToSavepoint(); err != nil {
 			return err
 		}
 	}
-	return c.release()
+	return c.releaseSavepoint()
 }
 
 // answer tells an op's caller, after what was to be done once it is committed.
-func (w *writer) answer(o *op) {
+func (w *sqliteWriter) finish(o *job) {
 	if o.err == nil {
-		o.tx.committed(w.log)
+		o.tx.runAfterCommit(w.log)
 	}
 	close(o.done)
 }
