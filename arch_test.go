@@ -35,7 +35,7 @@ const noSQL = "SQL belongs to repo alone"
 //	main ─► bench
 //	     ─► handlers ─► api, openapi, rendezvous, session, parking
 //	     ─► repo ─────► rendezvous, session
-//	        rendezvous ─► session, hub
+//	        rendezvous ─► session, internal/hub
 //
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
@@ -57,10 +57,10 @@ var layers = map[string]layer{
 	"restante/handlers": {
 		uses: []string{"restante/api", "restante/openapi", "restante/parking", "restante/rendezvous", "restante/session"},
 		bans: map[string]string{
-			"restante/repo":      "HTTP does not know how anything is stored; only main knows both",
-			"restante/hub":       "who waits for what, the use cases decide",
-			"database/sql":       noSQL,
-			"github.com/jmoiron": noSQL,
+			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
+			"restante/internal/hub": "who waits for what, the use cases decide",
+			"database/sql":          noSQL,
+			"github.com/jmoiron":    noSQL,
 		},
 		tests: map[string]string{
 			"restante/repo": "they ask a server that has a real store",
@@ -68,7 +68,7 @@ var layers = map[string]layer{
 		},
 	},
 	"restante/rendezvous": {
-		uses:   []string{"restante/hub", "restante/session"},
+		uses:   []string{"restante/internal/hub", "restante/session"},
 		stdlib: "the domain is plain Go: no library shapes it",
 		bans: map[string]string{
 			"net/http":           "the use cases serve whichever protocol asks",
@@ -90,7 +90,7 @@ var layers = map[string]layer{
 			"github.com/jmoiron": "a session does not know that it is stored",
 		},
 	},
-	"restante/hub": {
+	"restante/internal/hub": {
 		stdlib: "it wakes whoever waits and does not know for what",
 		bans: map[string]string{
 			"net":          "it wakes whoever waits, whatever connects them",
@@ -112,9 +112,9 @@ var layers = map[string]layer{
 	"restante/repo": {
 		uses: []string{"restante/rendezvous", "restante/session"},
 		bans: map[string]string{
-			"restante/handlers": "storing does not know who asks; only main knows both",
-			"restante/hub":      "a commit is told through AfterCommit; whom that wakes is the domain's business",
-			"net/http":          "storing does not know who asks",
+			"restante/handlers":     "storing does not know who asks; only main knows both",
+			"restante/internal/hub": "a commit is told through AfterCommit; whom that wakes is the domain's business",
+			"net/http":              "storing does not know who asks",
 		},
 		tests: map[string]string{
 			"restante/repo/repotest": "every store passes this suite",
@@ -254,7 +254,7 @@ func TestLayersCanFail(t *testing.T) {
 		"handlers meet repo":                        {"restante/handlers", false, "restante/repo", "only main knows both"},
 		"handlers' tests have a store":              {"restante/handlers", true, "restante/repo", ""},
 		"handlers use the domain":                   {"restante/handlers", false, "restante/rendezvous", ""},
-		"handlers use what the domain keeps inside": {"restante/handlers", false, "restante/hub", "the use cases decide"},
+		"handlers use what the domain keeps inside": {"restante/handlers", false, "restante/internal/hub", "the use cases decide"},
 		"repo meets handlers":                       {"restante/repo", false, "restante/handlers", "only main knows both"},
 		"repo implements the domain's interface":    {"restante/repo", false, "restante/rendezvous", ""},
 		"rendezvous imports net/http":               {"restante/rendezvous", false, "net/http", "whichever protocol"},
@@ -269,24 +269,24 @@ func TestLayersCanFail(t *testing.T) {
 		"session imports a module":                  {"restante/session", false, "github.com/google/uuid", "values and arithmetic"},
 		"session's tests do":                        {"restante/session", true, "github.com/google/go-cmp/cmp", ""},
 		"session imports the domain":                {"restante/session", false, "restante/rendezvous", "must not import"},
-		"hub imports session":                       {"restante/hub", false, "restante/session", "must not import"},
+		"hub imports session":                       {"restante/internal/hub", false, "restante/session", "must not import"},
 		"api imports the domain":                    {"restante/api", false, "restante/rendezvous", "must not import"},
 		"openapi imports api":                       {"restante/openapi", false, "restante/api", "must not import"},
 		"web's tests import something of ours":      {"restante/web", true, "restante/openapi", "must not import"},
 		"somebody imports main":                     {"restante/repo", true, "restante", "must not import"},
 		"main is tested from outside":               {"restante", true, "restante", ""},
 		"main wires":                                {"restante", false, "restante/repo", ""},
-		"main wires what is not its own":            {"restante", false, "restante/hub", "must not import"},
+		"main wires what is not its own":            {"restante", false, "restante/internal/hub", "must not import"},
 		"the suite of stores is in the program":     {"restante/repo", false, "restante/repo/repotest", "must not import"},
 		"the suite of stores is in tests":           {"restante/repo", true, "restante/repo/repotest", ""},
 		"the suite of stores imports testing":       {"restante/repo/repotest", false, "testing", ""},
 		"the suite of stores knows one":             {"restante/repo/repotest", false, "restante/repo", "by their interface"},
 		"testing is in the program":                 {"restante/repo", false, "testing", "test flags"},
-		"what is below testing is, too":             {"restante/hub", false, "testing/synctest", "test flags"},
+		"what is below testing is, too":             {"restante/internal/hub", false, "testing/synctest", "test flags"},
 		"a package is new":                          {"restante/utils", false, "fmt", "has no place"},
 		"a new package is imported":                 {"restante", false, "restante/utils", "must not import"},
-		"a package imports itself":                  {"restante/hub", false, "restante/hub", "must not import"},
-		"a test imports what it tests":              {"restante/hub", true, "restante/hub", ""},
+		"a package imports itself":                  {"restante/internal/hub", false, "restante/internal/hub", "must not import"},
+		"a test imports what it tests":              {"restante/internal/hub", true, "restante/internal/hub", ""},
 		"the standard library is for everyone":      {"restante/web", false, "embed", ""},
 	}
 	for name, tt := range tests {

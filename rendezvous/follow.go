@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 // ErrRetired tells that a mailbox is gone.
@@ -28,7 +28,7 @@ type following struct {
 	beat  *time.Timer
 	due   time.Time // when it looks if nothing is new
 
-	bell    hub.Bell // rung when another look may find more
+	bell    hub.Event // rung when another look may find more
 	stopped atomic.Bool
 }
 
@@ -40,7 +40,7 @@ func (s *Service) Follow(k MailboxKey, look func() error, ended func(error)) (st
 	go f.run()
 	return func() {
 		f.stopped.Store(true)
-		f.bell.Ring()
+		f.bell.Set()
 	}
 }
 
@@ -59,9 +59,9 @@ func (f *following) run() {
 			return
 		}
 		select {
-		case <-f.bell.Rung():
+		case <-f.bell.Chan():
 		case <-time.After(linger):
-			f.bell.Listen(func() { go f.run() })
+			f.bell.OnSet(func() { go f.run() })
 			return
 		}
 	}
@@ -69,7 +69,7 @@ func (f *following) run() {
 
 // turn looks once. Watch, read, wait: whatever commits after the watch began wakes it.
 func (f *following) turn() (ended bool, err error) {
-	f.bell.Hush()
+	f.bell.Clear()
 	if f.watch != nil {
 		f.watch.Stop()
 	}
@@ -83,12 +83,12 @@ func (f *following) turn() (ended bool, err error) {
 	}
 	every := f.s.Config.HeartbeatInterval
 	if f.due = now.Add(every); f.beat == nil {
-		f.beat = time.AfterFunc(every, f.bell.Ring)
+		f.beat = time.AfterFunc(every, f.bell.Set)
 	} else {
 		f.beat.Reset(every)
 	}
 	f.watch = f.s.hub.Watch(Topic{Mailbox: f.key})
-	f.watch.Ring(f.bell.Ring)
+	f.watch.OnWake(f.bell.Set)
 	err = f.look()
 	if err == nil && f.s.draining.Load() {
 		err = ErrStopping

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 // Held is a receive that is held: it has the session's seat and is a standing sign of life. It
@@ -23,7 +23,7 @@ type Held struct {
 	watch *hub.Watch[Topic]
 	leave []func()
 
-	bell     hub.Bell // rung when another look may find more
+	bell     hub.Event // rung when another look may find more
 	unseated atomic.Bool
 }
 
@@ -52,7 +52,7 @@ func (s *Service) BeginReceive(ctx context.Context, r Receive) (_ *Held, err err
 	if !s.clients.acknowledge(r.Session, h.got.epoch, h.got.from) {
 		return nil, s.counted(superseded(true))
 	}
-	h.leave = append(h.leave, s.seats.Sit(r.Session, h.unseat))
+	h.leave = append(h.leave, s.seats.AcquireFunc(r.Session, h.unseat))
 	if s.clients.full(r.Session, h.got.full) {
 		return nil, s.windowFull()
 	}
@@ -60,7 +60,7 @@ func (s *Service) BeginReceive(ctx context.Context, r Receive) (_ *Held, err err
 		h.hold = min(h.hold, *r.Wait)
 	}
 	h.until = time.Now().Add(h.hold)
-	h.timer = time.AfterFunc(h.hold, h.bell.Ring)
+	h.timer = time.AfterFunc(h.hold, h.bell.Set)
 	s.stats.Parked.Add(1)
 	h.leave = append(h.leave, func() { s.stats.Parked.Add(-1) })
 	return h, nil
@@ -88,8 +88,8 @@ func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, a
 		late = timer.C
 	}
 	for len(h.got.Frames) == 0 && !h.over {
-		h.watch.Ring(h.bell.Ring)
-		rung := h.bell.Rung()
+		h.watch.OnWake(h.bell.Set)
+		rung := h.bell.Chan()
 		select {
 		case <-rung:
 		case <-ctx.Done():
@@ -121,19 +121,19 @@ func (h *Held) Quiet(long time.Duration) bool {
 // Ring has f called once, as soon as there may be an answer; if that is now, before Ring returns.
 // f must return at once: whoever brings the news waits for it.
 func (h *Held) Ring(f func()) {
-	h.watch.Ring(h.bell.Ring)
-	h.bell.Listen(f)
+	h.watch.OnWake(h.bell.Set)
+	h.bell.OnSet(f)
 }
 
 // unseat tells that another has the seat.
 func (h *Held) unseat() {
 	h.unseated.Store(true)
-	h.bell.Ring()
+	h.bell.Set()
 }
 
 // look looks again.
 func (h *Held) look(ctx context.Context) error {
-	h.bell.Hush()
+	h.bell.Clear()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -163,7 +163,7 @@ func (h *Held) linger(ctx context.Context) {
 	timer := time.NewTimer(rand.N(max(h.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
 	defer timer.Stop()
 	select {
-	case <-h.bell.Rung():
+	case <-h.bell.Chan():
 	case <-timer.C:
 	case <-ctx.Done():
 	}

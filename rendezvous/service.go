@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"restante/hub"
+	"restante/internal/hub"
 	"restante/session"
 )
 
@@ -101,7 +101,7 @@ type Service struct {
 	Announce func([]Topic)
 
 	hub     hub.Hub[Topic]
-	seats   hub.Seats[session.Key]
+	seats   hub.Exclusive[session.Key]
 	clients clients
 	glances glances
 	holds   holds

@@ -67,7 +67,7 @@ func (s *Service) begin(ctx context.Context, r Receive) (*Stream, Received, erro
 	got.NextWait, got.Frames = every, nil
 	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.start // a handshake ends it, also if it named no epoch
 	st := &Stream{s: s, ctx: ctx, ask: r, every: every, beat: time.Now().Add(every), grace: got.grace}
-	st.seat, st.stand = s.seats.Take(ctx, r.Session)
+	st.seat, st.stand = s.seats.Acquire(ctx, r.Session)
 	s.stats.Streams.Add(1)
 	s.stats.Heartbeats.Add(1)
 	return st, got.Received, nil

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 // Whatever is done in whatever order, the hub answers as a model of a few lines does.
@@ -88,7 +88,7 @@ func TestHubIsWhatItsModelSays(t *testing.T) {
 						parked++
 					}
 				}
-				if n := h.Parked(); n != parked {
+				if n := h.Waiting(); n != parked {
 					t.Fatalf("%d parked, want %d", n, parked)
 				}
 			},
@@ -156,7 +156,7 @@ func TestNoWakeIsLost(t *testing.T) {
 			if took := time.Since(start); took > time.Second {
 				t.Errorf("it took %v", took)
 			}
-			if n := h.Parked(); n != 0 {
+			if n := h.Waiting(); n != 0 {
 				t.Errorf("%d are left parked", n)
 			}
 		})
@@ -174,14 +174,14 @@ func TestOneHolderPerSeat(t *testing.T) {
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var (
-			s       hub.Seats[int]
+			s       hub.Exclusive[int]
 			holders []*holder
 			sitting = map[int]*holder{}
 		)
 		t.Repeat(map[string]func(*rapid.T){
 			"take": func(t *rapid.T) {
 				key := rapid.IntRange(0, 2).Draw(t, "key")
-				seated, leave := s.Take(context.Background(), key)
+				seated, leave := s.Acquire(context.Background(), key)
 				if before := sitting[key]; before != nil {
 					before.cause = hub.ErrSuperseded
 				}

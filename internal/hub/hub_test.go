@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 var errLeft = errors.New("the client left")
@@ -88,7 +88,7 @@ func TestWatch(t *testing.T) {
 			if err := w.Wait(ended()); !errors.Is(err, test.want) {
 				t.Errorf("Wait: %v, want %v", err, test.want)
 			}
-			if n := h.Parked(); n != 0 {
+			if n := h.Waiting(); n != 0 {
 				t.Errorf("%d watches are left parked", n)
 			}
 		})
@@ -124,13 +124,13 @@ func TestAWakeIsOnlyForThoseWhoWatch(t *testing.T) {
 func TestWaitEndsTheWatch(t *testing.T) {
 	var h hub.Hub[string]
 	w := h.Watch("a")
-	if n := h.Parked(); n != 1 {
+	if n := h.Waiting(); n != 1 {
 		t.Errorf("%d parked after Watch, want 1", n)
 	}
 	if err := w.Wait(ended()); !errors.Is(err, errLeft) {
 		t.Fatal(err)
 	}
-	if n := h.Parked(); n != 0 {
+	if n := h.Waiting(); n != 0 {
 		t.Errorf("%d parked after Wait, want 0", n)
 	}
 	if err := w.Wait(context.Background()); err != nil {
@@ -189,7 +189,7 @@ func TestAWakeReachesEveryWatcherOfItsKey(t *testing.T) {
 		}
 		h.Wake(0)
 		synctest.Wait()
-		if n := h.Parked(); n != each {
+		if n := h.Waiting(); n != each {
 			t.Errorf("%d are left parked, want the %d of the other key", n, each)
 		}
 		woken.Wait()
@@ -224,7 +224,7 @@ func TestCloseReleasesEveryoneForEver(t *testing.T) {
 				t.Errorf("a watch that begins after the close: %v, want ErrClosed", err)
 			}
 		}
-		if n := h.Parked(); n != 0 {
+		if n := h.Waiting(); n != 0 {
 			t.Errorf("%d are left parked", n)
 		}
 		if took := time.Since(start); took != 0 {
@@ -258,7 +258,7 @@ func TestKeysThatNobodyWatchesOccupyNothing(t *testing.T) {
 	if grown := heap() - before; grown > 256<<10 {
 		t.Errorf("60,000 keys that came and went left %d bytes behind", grown)
 	}
-	if n := h.Parked(); n != 0 {
+	if n := h.Waiting(); n != 0 {
 		t.Errorf("%d are left parked", n)
 	}
 	runtime.KeepAlive(&h)

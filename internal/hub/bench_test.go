@@ -7,7 +7,7 @@ import (
 	"runtime"
 	"testing"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 // BenchmarkWatchWakeWait is one poll's turn, with others parked under keys of their own.
@@ -57,11 +57,11 @@ func BenchmarkParked(b *testing.B) {
 }
 
 func BenchmarkTakeLeave(b *testing.B) {
-	var s hub.Seats[[32]byte]
+	var s hub.Exclusive[[32]byte]
 	ctx := b.Context() // which can be cancelled, like a request's
 	b.ReportAllocs()
 	for b.Loop() {
-		_, leave := s.Take(ctx, [32]byte{})
+		_, leave := s.Acquire(ctx, [32]byte{})
 		leave()
 	}
 }

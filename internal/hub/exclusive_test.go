@@ -9,16 +9,16 @@ import (
 	"testing/synctest"
 	"time"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 func TestTheNewestTakerHasTheSeat(t *testing.T) {
-	var s hub.Seats[string]
-	first, leaveFirst := s.Take(t.Context(), "a")
+	var s hub.Exclusive[string]
+	first, leaveFirst := s.Acquire(t.Context(), "a")
 	defer leaveFirst()
-	other, leaveOther := s.Take(t.Context(), "b")
+	other, leaveOther := s.Acquire(t.Context(), "b")
 	defer leaveOther()
-	second, leaveSecond := s.Take(t.Context(), "a")
+	second, leaveSecond := s.Acquire(t.Context(), "a")
 	defer leaveSecond()
 
 	if err := context.Cause(first); !errors.Is(err, hub.ErrSuperseded) {
@@ -37,8 +37,8 @@ func TestTheNewestTakerHasTheSeat(t *testing.T) {
 
 func TestLeaving(t *testing.T) {
 	t.Run("frees the seat at once, and again does nothing", func(t *testing.T) {
-		var s hub.Seats[string]
-		seated, leave := s.Take(t.Context(), "a")
+		var s hub.Exclusive[string]
+		seated, leave := s.Acquire(t.Context(), "a")
 		leave()
 		if n := s.Holders(); n != 0 {
 			t.Errorf("%d holders, want 0", n)
@@ -46,7 +46,7 @@ func TestLeaving(t *testing.T) {
 		if err := context.Cause(seated); !errors.Is(err, context.Canceled) {
 			t.Errorf("who left: %v, want context.Canceled", err)
 		}
-		next, leaveNext := s.Take(t.Context(), "a")
+		next, leaveNext := s.Acquire(t.Context(), "a")
 		defer leaveNext()
 		leave()
 		if err := next.Err(); err != nil || s.Holders() != 1 {
@@ -54,9 +54,9 @@ func TestLeaving(t *testing.T) {
 		}
 	})
 	t.Run("frees nothing of whoever has the seat by now", func(t *testing.T) {
-		var s hub.Seats[string]
-		first, leaveFirst := s.Take(t.Context(), "a")
-		second, leaveSecond := s.Take(t.Context(), "a")
+		var s hub.Exclusive[string]
+		first, leaveFirst := s.Acquire(t.Context(), "a")
+		second, leaveSecond := s.Acquire(t.Context(), "a")
 		defer leaveSecond()
 		leaveFirst()
 		if err := second.Err(); err != nil || s.Holders() != 1 {
@@ -67,9 +67,9 @@ func TestLeaving(t *testing.T) {
 		}
 	})
 	t.Run("is not what a context's end does", func(t *testing.T) {
-		var s hub.Seats[string]
+		var s hub.Exclusive[string]
 		ctx, cancel := context.WithCancelCause(t.Context())
-		seated, leave := s.Take(ctx, "a")
+		seated, leave := s.Acquire(ctx, "a")
 		cancel(errLeft)
 		if err := context.Cause(seated); !errors.Is(err, errLeft) {
 			t.Errorf("the seated context: %v, want its parent's cause", err)
@@ -88,15 +88,15 @@ func TestASupersededWaitEndsAtOnceAndSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
 			h     hub.Hub[string]
-			seats hub.Seats[string]
+			seats hub.Exclusive[string]
 			start = time.Now()
 		)
-		seated, leave := seats.Take(t.Context(), "client")
+		seated, leave := seats.Acquire(t.Context(), "client")
 		patience, cancel := context.WithTimeout(seated, 25*time.Second)
 		defer cancel()
 		go func() {
 			time.Sleep(3 * time.Second)
-			_, leave := seats.Take(t.Context(), "client")
+			_, leave := seats.Acquire(t.Context(), "client")
 			leave()
 		}()
 		if err := h.Watch("mailbox").Wait(patience); !errors.Is(err, hub.ErrSuperseded) {
@@ -112,7 +112,7 @@ func TestASupersededWaitEndsAtOnceAndSaysWhy(t *testing.T) {
 // However many ask at once, when all have asked exactly one sits.
 func TestOneOfManyWhoAskAtOnceIsSeated(t *testing.T) {
 	var (
-		s       hub.Seats[string]
+		s       hub.Exclusive[string]
 		mu      sync.Mutex
 		seated  []context.Context
 		leaving []func()
@@ -120,7 +120,7 @@ func TestOneOfManyWhoAskAtOnceIsSeated(t *testing.T) {
 	)
 	for range 64 {
 		asking.Go(func() {
-			ctx, leave := s.Take(t.Context(), "a")
+			ctx, leave := s.Acquire(t.Context(), "a")
 			mu.Lock()
 			defer mu.Unlock()
 			seated, leaving = append(seated, ctx), append(leaving, leave)
@@ -147,13 +147,13 @@ func TestOneOfManyWhoAskAtOnceIsSeated(t *testing.T) {
 }
 
 func TestFreeSeatsOccupyNothing(t *testing.T) {
-	var s hub.Seats[int]
+	var s hub.Exclusive[int]
 	parent, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	cycle := func(from, to int) {
 		for i := from; i < to; i++ {
-			_, leaveFirst := s.Take(parent, i)
-			_, leaveSecond := s.Take(parent, i)
+			_, leaveFirst := s.Acquire(parent, i)
+			_, leaveSecond := s.Acquire(parent, i)
 			leaveFirst()
 			leaveSecond()
 		}

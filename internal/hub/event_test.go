@@ -7,14 +7,14 @@ import (
 
 	"pgregory.net/rapid"
 
-	"restante/hub"
+	"restante/internal/hub"
 )
 
 // Whatever is done in whatever order, a bell tells its newest listener once of all that was rung since it was hushed.
 func TestBellIsWhatItsModelSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
-			b         hub.Bell
+			b         hub.Event
 			rung      bool
 			listening *int
 			heard     []*int
@@ -22,7 +22,7 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 		)
 		t.Repeat(map[string]func(*rapid.T){
 			"ring": func(*rapid.T) {
-				b.Ring()
+				b.Set()
 				if rung = true; listening != nil {
 					want[listening]++
 					listening = nil
@@ -31,14 +31,14 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 			"listen": func(*rapid.T) {
 				one := new(int)
 				heard = append(heard, one)
-				b.Listen(func() { *one++ })
+				b.OnSet(func() { *one++ })
 				if listening = one; rung {
 					want[one]++
 					listening = nil
 				}
 			},
 			"hush": func(*rapid.T) {
-				b.Hush()
+				b.Clear()
 				rung = false
 			},
 			"": func(t *rapid.T) {
@@ -56,7 +56,7 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 func TestNoRingIsLost(*testing.T) {
 	const ringers, each = 4, 2000
 	var (
-		b      hub.Bell
+		b      hub.Event
 		said   atomic.Int64
 		saying sync.WaitGroup
 	)
@@ -64,13 +64,13 @@ func TestNoRingIsLost(*testing.T) {
 		saying.Go(func() {
 			for range each {
 				said.Add(1)
-				b.Ring()
+				b.Set()
 			}
 		})
 	}
 	for heard := int64(0); heard < ringers*each; heard = said.Load() {
-		<-b.Rung()
-		b.Hush()
+		<-b.Chan()
+		b.Clear()
 	}
 	saying.Wait()
 }
@@ -95,7 +95,7 @@ func TestRing(t *testing.T) {
 			if test.before != nil {
 				test.before(&h, w)
 			}
-			w.Ring(func() { rings++ })
+			w.OnWake(func() { rings++ })
 			if test.after != nil {
 				test.after(&h, w)
 			}
@@ -109,12 +109,12 @@ func TestRing(t *testing.T) {
 
 func TestWhoSitsIsToldOnceThatAnotherDoes(t *testing.T) {
 	var (
-		s        hub.Seats[string]
+		s        hub.Exclusive[string]
 		unseated [3]int
 		leave    [3]func()
 	)
 	for i := range leave {
-		leave[i] = s.Sit("a", func() { unseated[i]++ })
+		leave[i] = s.AcquireFunc("a", func() { unseated[i]++ })
 	}
 	leave[0]()
 	if n := s.Holders(); n != 1 {
