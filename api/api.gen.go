@@ -420,10 +420,10 @@ func (e StatusStorage) Valid() bool {
 
 // Acknowledged defines model for Acknowledged.
 type Acknowledged struct {
-	// Ack The next command the server wants.
+	// Ack The number of a command or of a frame, from 0.
 	Ack Sequence `json:"ack"`
 
-	// NextSentSeq The oldest frame the server now holds.
+	// NextSentSeq The number of a command or of a frame, from 0.
 	NextSentSeq Sequence `json:"nextSentSeq"`
 }
 
@@ -441,7 +441,7 @@ type Added struct {
 	// Position The place of a message in its mailbox, from 1.
 	Position Position `json:"position"`
 
-	// ServerRx When the server received it.
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerRx Timestamp `json:"serverRx"`
 }
 
@@ -530,14 +530,13 @@ type Handshake struct {
 	// Examples: ["example-chat","1.4"]
 	ClientVersion *[]string `json:"clientVersion,omitempty" validate:"omitempty,len=2,dive,max=64,plain"`
 
-	// Epoch The `epoch` of the last handshake of this session that was answered; leave it out as long as none was. It tells a session
-	// that the server has forgotten from one that never began, where both counters are 0.
+	// Epoch How many handshakes of this session were accepted.
 	Epoch *Epoch `json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 
 	// ExpectedSessionState Where the client stands. Both are 0 in a new session.
 	ExpectedSessionState *ExpectedSessionState `json:"expectedSessionState" validate:"required"`
 
-	// GraceMs How long the session is to survive without a sign of life, if longer than `sessionDisconnectGraceMs`. The server sets a limit, by default 24 hours.
+	// GraceMs A duration in milliseconds.
 	GraceMs *Millis `json:"graceMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Metadata Anything the operator asked for. As JSON, at most 4 KiB.
@@ -549,17 +548,17 @@ type Handshake struct {
 	// ProtocolVersion The version of this protocol that the client speaks. It is `1`; any other is `PROTOCOL_VERSION_MISMATCH`.
 	ProtocolVersion *string `json:"protocolVersion" validate:"required"`
 
-	// Replaces A session to end in the same step. One that is not known is ignored.
+	// Replaces The credential. At least 128 random bits.
 	//
 	// Examples: 5hQ2mVx8TzR1cKd7LwYb9A
 	Replaces *SessionID `json:"replaces,omitempty" validate:"omitempty,sessionid"`
 
-	// SessionID Best minted by the client, from 128 random bits or more. By default the server mints one.
+	// SessionID The credential. At least 128 random bits.
 	//
 	// Examples: 5hQ2mVx8TzR1cKd7LwYb9A
 	SessionID *SessionID `json:"sessionId,omitempty" validate:"omitempty,sessionid"`
 
-	// Side By default the server mints one. To resume, send the same or none.
+	// Side One participant. Pick a short random string.
 	//
 	// Examples: 3f9c21
 	Side *Side `json:"side,omitempty" validate:"omitempty,side"`
@@ -569,25 +568,25 @@ type Handshake struct {
 type HandshakeReply struct {
 	AppID string `json:"appId"`
 
-	// ClientTimeoutMs A client that has heard nothing for this long, by the clock on the wall, may take the connection for dead.
+	// ClientTimeoutMs A duration in milliseconds.
 	ClientTimeoutMs Millis `json:"clientTimeoutMs"`
 
 	// Epoch How many handshakes of this session were accepted.
 	Epoch Epoch `json:"epoch"`
 
-	// HeartbeatIntervalMs How often the server sends a heartbeat, at least.
+	// HeartbeatIntervalMs A duration in milliseconds.
 	HeartbeatIntervalMs Millis `json:"heartbeatIntervalMs"`
 
 	// HeartbeatsUntilDead After this many intervals without a sign of life, the session is detached.
 	HeartbeatsUntilDead int64 `json:"heartbeatsUntilDead"`
 
-	// NextExpectedSeq The next command the server wants.
+	// NextExpectedSeq The number of a command or of a frame, from 0.
 	NextExpectedSeq Sequence `json:"nextExpectedSeq"`
 
-	// NextSentSeq The first frame the server will send (again).
+	// NextSentSeq The number of a command or of a frame, from 0.
 	NextSentSeq Sequence `json:"nextSentSeq"`
 
-	// NextWaitMs How long the next receive is held.
+	// NextWaitMs A duration in milliseconds.
 	NextWaitMs Millis `json:"nextWaitMs"`
 
 	// Resumed Whether the session existed before.
@@ -596,7 +595,7 @@ type HandshakeReply struct {
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerTime Timestamp `json:"serverTime"`
 
-	// SessionDisconnectGraceMs How long a detached session lives on.
+	// SessionDisconnectGraceMs A duration in milliseconds.
 	SessionDisconnectGraceMs Millis `json:"sessionDisconnectGraceMs"`
 
 	// SessionID The credential. At least 128 random bits.
@@ -628,10 +627,10 @@ type HealthStatus string
 //
 // Examples: {"ack":5,"nextWaitMs":24102,"serverTime":1795222854211}
 type Heartbeat struct {
-	// Ack The next command the server wants.
+	// Ack The number of a command or of a frame, from 0.
 	Ack Sequence `json:"ack"`
 
-	// NextWaitMs When the next heartbeat comes.
+	// NextWaitMs A duration in milliseconds.
 	NextWaitMs Millis `json:"nextWaitMs"`
 
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -643,7 +642,7 @@ type LastPosition = int64
 
 // Lifetime defines model for Lifetime.
 type Lifetime struct {
-	// TTLMs How long the mailbox is to be kept when nothing happens in it, if longer than the server's own. The server sets a limit, by default 24 hours.
+	// TTLMs A duration in milliseconds.
 	TTLMs *Millis `json:"ttlMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
@@ -669,7 +668,7 @@ type Message struct {
 	// Position The place of a message in its mailbox, from 1.
 	Position Position `json:"position"`
 
-	// ServerRx When the server received it.
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerRx Timestamp `json:"serverRx"`
 
 	// Side Who added it.
@@ -689,7 +688,7 @@ type MessageFrame struct {
 	// Seq The number of a command or of a frame, from 0.
 	Seq Sequence `json:"seq"`
 
-	// ServerRx When the server received it.
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerRx Timestamp        `json:"serverRx"`
 	Side     string           `json:"side"`
 	Type     MessageFrameType `json:"type"`
@@ -726,7 +725,7 @@ type Nameplates struct {
 
 // Occupant defines model for Occupant.
 type Occupant struct {
-	// Mood There once the side has closed.
+	// Mood How a side felt when it closed. When closing a mailbox, `happy` if left out.
 	Mood *Mood  `json:"mood,omitempty"`
 	Side string `json:"side"`
 }
@@ -779,13 +778,13 @@ type Problem struct {
 	// Errors What is wrong with the request.
 	Errors *[]Violation `json:"errors,omitempty"`
 
-	// ExpectedSeq With `SEQ_GAP`: the command the server wants next.
+	// ExpectedSeq The number of a command or of a frame, from 0.
 	ExpectedSeq *Sequence `json:"expectedSeq,omitempty"`
 
-	// NextExpectedSeq When the session has ended: the first command it had not received.
+	// NextExpectedSeq The number of a command or of a frame, from 0.
 	NextExpectedSeq *Sequence `json:"nextExpectedSeq,omitempty"`
 
-	// PermissionRequired With `PERMISSION_REQUIRED`: the work to do.
+	// PermissionRequired What a client has to do before it is let in.
 	PermissionRequired *PermissionRequired `json:"permissionRequired,omitempty"`
 
 	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
@@ -795,7 +794,7 @@ type Problem struct {
 	// Retriable Whether trying on, as `action` says, can help.
 	Retriable bool `json:"retriable"`
 
-	// RetryAfterMs On a stream or a socket: wait this long, as `Retry-After` says elsewhere.
+	// RetryAfterMs A duration in milliseconds.
 	RetryAfterMs *Millis `json:"retryAfterMs,omitempty"`
 
 	// Status The HTTP status.
@@ -814,7 +813,7 @@ type Prune struct {
 	Failures      []PruneFailure `json:"failures"`
 	FailuresTotal Count          `json:"failuresTotal"`
 
-	// FinishedAt When a run last finished.
+	// FinishedAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	FinishedAt *Timestamp `json:"finishedAt,omitempty"`
 
 	// IntervalMs A duration in milliseconds.
@@ -824,7 +823,7 @@ type Prune struct {
 	Retired   Retired `json:"retired"`
 	RunsTotal Count   `json:"runsTotal"`
 
-	// StartedAt When the last run started.
+	// StartedAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	StartedAt *Timestamp `json:"startedAt,omitempty"`
 }
 
@@ -850,7 +849,7 @@ type PruneFailureKind string
 
 // Received defines model for Received.
 type Received struct {
-	// Ack The next command the server wants.
+	// Ack The number of a command or of a frame, from 0.
 	Ack Sequence `json:"ack"`
 
 	// Frames In order, without gaps.
@@ -859,7 +858,7 @@ type Received struct {
 	// Heartbeat True exactly when there are no frames.
 	Heartbeat bool `json:"heartbeat"`
 
-	// NextWaitMs How long the next receive is held.
+	// NextWaitMs A duration in milliseconds.
 	NextWaitMs Millis `json:"nextWaitMs"`
 
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -917,13 +916,13 @@ type Session struct {
 	// Nameplates Those this side holds.
 	Nameplates []string `json:"nameplates"`
 
-	// NextExpectedSeq The next command the server wants.
+	// NextExpectedSeq The number of a command or of a frame, from 0.
 	NextExpectedSeq Sequence `json:"nextExpectedSeq"`
 
-	// NextFrameSeq The number the next frame will have.
+	// NextFrameSeq The number of a command or of a frame, from 0.
 	NextFrameSeq Sequence `json:"nextFrameSeq"`
 
-	// NextSentSeq The oldest frame the server holds.
+	// NextSentSeq The number of a command or of a frame, from 0.
 	NextSentSeq Sequence `json:"nextSentSeq"`
 
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -955,7 +954,7 @@ type Side = string
 //
 // Examples: {"ack":13,"body":{"body":"7b22","phase":"pake"},"id":"x1","method":"POST","path":"/v1/mailboxes/q7jzk3v5nhx2m4wfb6ty/messages","seq":5}, {"method":"GET","path":"/v1/session"}
 type SocketCommand struct {
-	// Ack As the header `Ack`.
+	// Ack The number of a command or of a frame, from 0.
 	Ack *Sequence `json:"ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Body The request body, if it has one.
@@ -968,7 +967,7 @@ type SocketCommand struct {
 	// Path With its query, if it has one.
 	Path string `json:"path" validate:"required,max=1024"`
 
-	// Seq As the header `Seq`.
+	// Seq The number of a command or of a frame, from 0.
 	Seq *Sequence `json:"seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
@@ -1001,10 +1000,10 @@ type SocketHeartbeat struct {
 //
 // Examples: {"ack":12,"epoch":2,"sessionId":"5hQ2mVx8TzR1cKd7LwYb9A"}
 type SocketIdentify struct {
-	// Ack The next frame wanted. Every frame below it is processed.
+	// Ack The number of a command or of a frame, from 0.
 	Ack *Sequence `json:"ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
-	// Epoch The `epoch` of the handshake this socket goes with. By default, the session's current one.
+	// Epoch How many handshakes of this session were accepted.
 	Epoch *Epoch `json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 
 	// SessionID The `sessionId` of an accepted handshake.
@@ -1015,14 +1014,14 @@ type SocketIdentify struct {
 //
 // Examples: {"ack":6,"id":"x1","reply":{"body":{"position":1,"serverRx":1795222811406},"status":201},"seq":5}, {"ack":6,"reply":{"headers":{"Replayed":"true"},"status":204}}
 type SocketReply struct {
-	// Ack The next command the server wants, as the header `Ack`.
+	// Ack The number of a command or of a frame, from 0.
 	Ack *Sequence `json:"ack,omitempty"`
 
 	// ID The command's.
 	ID    *string `json:"id,omitempty"`
 	Reply Reply   `json:"reply"`
 
-	// Seq The command's.
+	// Seq The number of a command or of a frame, from 0.
 	Seq *Sequence `json:"seq,omitempty"`
 }
 
@@ -1031,7 +1030,7 @@ type Status struct {
 	// Counts What is stored.
 	Counts Counts `json:"counts"`
 
-	// CountsAt When the counts were taken.
+	// CountsAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	CountsAt Timestamp `json:"countsAt"`
 
 	// Prune How this process's removal of what is stale goes, since it started.
@@ -1044,11 +1043,11 @@ type Status struct {
 	ServerTime Timestamp     `json:"serverTime"`
 	Service    StatusService `json:"service"`
 
-	// Started When this process started.
+	// Started A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	Started Timestamp     `json:"started"`
 	Storage StatusStorage `json:"storage"`
 
-	// Updated When anything stored last changed; at most a second behind.
+	// Updated A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	Updated Timestamp `json:"updated"`
 	Version string    `json:"version"`
 }
@@ -2557,31 +2556,10 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	}
 
 	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/sessions", wrapper.BeginSession)
+		r.Get(options.BaseURL+"/livez", wrapper.GetLiveness)
 	})
 	r.Group(func(r chi.Router) {
-		r.Delete(options.BaseURL+"/v1/session", wrapper.EndSession)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/session", wrapper.GetSession)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/session/events", wrapper.Receive)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/session/ack", wrapper.Acknowledge)
-	})
-	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/v1/nameplates", wrapper.ListNameplates)
-	})
-	r.Group(func(r chi.Router) {
-		r.Post(options.BaseURL+"/v1/nameplates", wrapper.AllocateNameplate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Delete(options.BaseURL+"/v1/nameplates/{nameplate}", wrapper.ReleaseNameplate)
-	})
-	r.Group(func(r chi.Router) {
-		r.Put(options.BaseURL+"/v1/nameplates/{nameplate}", wrapper.ClaimNameplate)
+		r.Get(options.BaseURL+"/readyz", wrapper.GetReadiness)
 	})
 	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/mailboxes/{mailbox}", wrapper.CloseMailbox)
@@ -2599,10 +2577,31 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Post(options.BaseURL+"/v1/mailboxes/{mailbox}/messages", wrapper.AddMessage)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/livez", wrapper.GetLiveness)
+		r.Get(options.BaseURL+"/v1/nameplates", wrapper.ListNameplates)
 	})
 	r.Group(func(r chi.Router) {
-		r.Get(options.BaseURL+"/readyz", wrapper.GetReadiness)
+		r.Post(options.BaseURL+"/v1/nameplates", wrapper.AllocateNameplate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/nameplates/{nameplate}", wrapper.ReleaseNameplate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/nameplates/{nameplate}", wrapper.ClaimNameplate)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/session", wrapper.EndSession)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/session", wrapper.GetSession)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/session/ack", wrapper.Acknowledge)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/session/events", wrapper.Receive)
+	})
+	r.Group(func(r chi.Router) {
+		r.Post(options.BaseURL+"/v1/sessions", wrapper.BeginSession)
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/status", wrapper.GetStatus)

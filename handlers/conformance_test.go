@@ -1,10 +1,13 @@
 package handlers_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"regexp"
@@ -112,6 +115,18 @@ var leaks = []string{
 // mintedID is random, and so may hold any word.
 var mintedID = regexp.MustCompile(`"sessionId":"[^"]*"`)
 
+// unpacked returns the body without its Content-Encoding.
+func (a *answer) unpacked() ([]byte, error) {
+	if a.header.Get("Content-Encoding") != "gzip" {
+		return a.body, nil
+	}
+	r, err := gzip.NewReader(bytes.NewReader(a.body))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(r)
+}
+
 // check tells how an answer breaks the contract.
 func (p *promise) check(r *request, a *answer) error {
 	route, params, methods := p.route(r.method, r.target)
@@ -126,7 +141,11 @@ func (p *promise) check(r *request, a *answer) error {
 			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
 		}
 		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
-		out.SetBodyBytes(a.body)
+		body, err := a.unpacked()
+		if err != nil {
+			fail("Content-Encoding: %w", err)
+		}
+		out.SetBodyBytes(body)
 		if err := openapi3filter.ValidateResponse(context.Background(), out); err != nil {
 			fail("the contract: %w", err)
 		}

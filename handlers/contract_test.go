@@ -43,13 +43,71 @@ func TestTheContractIsServed(t *testing.T) {
 		for _, accept := range tt.accept {
 			r.with("Accept: " + accept)
 		}
-		got := r.send().says("Vary", "Accept")
+		got := r.with("Accept-Encoding: identity").send()
 		switch want := map[string][]byte{"application/yaml": openapi.YAML, "application/json": asJSON}[tt.media]; {
 		case want == nil && got.status != http.StatusNotAcceptable:
 			t.Errorf("Accept %q: %d", tt.accept, got.status)
 		case want == nil:
 		case got.header.Get("Content-Type") != tt.media || !bytes.Equal(got.body, want):
 			t.Errorf("Accept %q: %d %s, want %s", tt.accept, got.status, got.header.Get("Content-Type"), tt.media)
+		}
+	}
+}
+
+func TestTheContractIsServedCompressedAndOnlyWhenItIsNew(t *testing.T) {
+	w := start(t, setup{})
+	asJSON, err := openapi.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := map[string]string{}
+	for path, want := range map[string][]byte{"/openapi.yaml": openapi.YAML, "/openapi.json": asJSON} {
+		get := func(headers ...string) *answer {
+			r := w.nobody(t).get(path)
+			for _, h := range headers {
+				r.with(h)
+			}
+			return r.send()
+		}
+		plain := get("Accept-Encoding: identity")
+		if plain.status != http.StatusOK || !bytes.Equal(plain.body, want) {
+			t.Errorf("%s: %d and %d bytes, want %d", path, plain.status, len(plain.body), len(want))
+		}
+		packed := get("Accept-Encoding: gzip, br").says("Content-Encoding", "gzip")
+		if got, err := packed.unpacked(); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: unpacks to %d bytes (%v), want %d", path, len(got), err, len(want))
+		}
+		if len(packed.body) > len(want)/3 {
+			t.Errorf("%s: %d bytes become %d", path, len(want), len(packed.body))
+		}
+		for name, a := range map[string]*answer{"plain": plain, "packed": packed} {
+			tag := a.header.Get("ETag")
+			if a.status != http.StatusOK || !strings.HasPrefix(tag, `"`) {
+				t.Errorf("%s, %s: %d with ETag %q, which is not strong", path, name, a.status, tag)
+			}
+			if other := tags[tag]; other != "" {
+				t.Errorf("%s, %s: ETag %s is that of %s", path, name, tag, other)
+			}
+			tags[tag] = path + ", " + name
+		}
+		tag := plain.header.Get("ETag")
+		for header, status := range map[string]int{
+			tag:                       http.StatusNotModified,
+			"W/" + tag:                http.StatusNotModified,
+			`"another", ` + tag:       http.StatusNotModified,
+			"*":                       http.StatusNotModified,
+			`"another"`:               http.StatusOK,
+			strings.ToLower(tag):      http.StatusOK,
+			tag[1:]:                   http.StatusOK,
+			packed.header.Get("ETag"): http.StatusOK, // the same document, but other bytes
+		} {
+			got := get("Accept-Encoding: identity", "If-None-Match: "+header)
+			if got.status != status || got.header.Get("ETag") != tag || (status == http.StatusNotModified) != (len(got.body) == 0) {
+				t.Errorf("%s, If-None-Match: %s: %d with ETag %s and %d bytes", path, header, got.status, got.header.Get("ETag"), len(got.body))
+			}
+		}
+		if got := get("Accept-Encoding: gzip", "If-None-Match: "+packed.header.Get("ETag")); got.status != http.StatusNotModified {
+			t.Errorf("%s: %d for the packed version again", path, got.status)
 		}
 	}
 }

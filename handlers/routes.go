@@ -42,6 +42,7 @@ func (s *Server) Handler() http.Handler {
 	r.Get("/v1/", s.wormhole)
 	r.With(uncached).Get("/v1/session/socket", s.socket)
 	r.Get("/openapi.yaml", s.getContract)
+	r.Get("/openapi.json", s.getContractAsJSON)
 	r.Get("/metrics", metrics.ServeHTTP)
 
 	// What is generated from the contract, in two groups that differ in who may ask.

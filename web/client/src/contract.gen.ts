@@ -73,8 +73,8 @@ export interface paths {
          *     after `wait` seconds if that is sooner. `wait=0` only looks.
          *
          *     A lost answer costs nothing: the same `ack` gives the same frames again. A frame is forgotten only when a later
-         *     request acknowledges it. Without `ack`, nothing new is acknowledged. If both `ack` and the `Ack` header
-         *     are sent, the higher counts.
+         *     request acknowledges it. Without `ack`, nothing new is acknowledged. The header `Ack` does what the parameter `ack` does;
+         *     if both are sent, the higher counts. (The header is not listed below, because many languages cannot tell the two names apart.)
          *
          *     **One receiver at a time.** An `epoch` below the session's current one is `SUPERSEDED`, with action `stop`. Within
          *     an epoch the later request wins; the earlier is answered `SUPERSEDED`, with action `slow_down`. A request whose
@@ -386,9 +386,31 @@ export interface paths {
         };
         /**
          * This document
-         * @description The contract the server keeps, as YAML; as JSON, if `Accept` prefers `application/json`.
+         * @description This document as YAML. If `Accept` prefers `application/json`, it is the same as `/openapi.json`. The answer is
+         *     compressed if `Accept-Encoding` allows `gzip`, and `304` if `If-None-Match` has its `ETag`.
          */
         get: operations["getContract"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * This document, as JSON
+         * @description This document as JSON, with its members in the same order. The answer is compressed if `Accept-Encoding` allows
+         *     `gzip`, and `304` if `If-None-Match` has its `ETag`.
+         */
+        get: operations["getContractAsJSON"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1089,6 +1111,14 @@ export interface components {
         NotModified: {
             headers: {
                 ETag: components["headers"]["ETag"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description This document has not changed since the version that `If-None-Match` names. */
+        SameContract: {
+            headers: {
+                ETag: components["headers"]["StrongETag"];
                 [name: string]: unknown;
             };
             content?: never;
@@ -1885,6 +1915,11 @@ export interface components {
          * @example W/"mZq3nTzvVbQe0u1x"
          */
         ETag: string;
+        /**
+         * @description The version of this document, in this media type and encoding. `If-None-Match` with it is answered `304` until the document changes.
+         * @example "mZq3nTzvVbQe0u1x"
+         */
+        StrongETag: string;
     };
     pathItems: never;
 }
@@ -2092,11 +2127,6 @@ export interface operations {
                  * @example 11
                  */
                 "Last-Event-ID"?: components["schemas"]["Sequence"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
-                Ack?: components["parameters"]["Ack"];
             };
             path?: never;
             cookie?: never;
@@ -2844,9 +2874,10 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The contract. */
+            /** @description This document. */
             200: {
                 headers: {
+                    ETag: components["headers"]["StrongETag"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2864,7 +2895,37 @@ export interface operations {
                     "application/json": Record<string, never>;
                 };
             };
+            304: components["responses"]["SameContract"];
             406: components["responses"]["NotAcceptable"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    getContractAsJSON: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This document. */
+            200: {
+                headers: {
+                    ETag: components["headers"]["StrongETag"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "openapi": "3.1.0"
+                     *     }
+                     */
+                    "application/json": Record<string, never>;
+                };
+            };
+            304: components["responses"]["SameContract"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
         };
