@@ -53,7 +53,7 @@ check: format tidy fresh vet contract client lint ## All checks but the tests
 
 .PHONY: nightly
 nightly: ## What takes too long for every day: tabs that are hidden for seven minutes, pages that are offline for half a minute
-	RESTANTE_NIGHTLY=1 go test -count=1 -timeout 20m -v -run 'TestBrowserHidden|TestBrowserTrouble' .
+	RESTANTE_NIGHTLY=1 go test -count=1 -timeout 20m -v -run 'TestBrowserHidden|TestBrowserTrouble' ./internal/e2e/page
 
 .PHONY: lint
 lint: ## Lint the Go code

@@ -43,12 +43,7 @@ var layers = map[string]layer{
 		uses: []string{"restante/bench", "restante/handlers", "restante/internal/goruntime", "restante/parking", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
-			"database/sql":     "they look at what the program has stored",
-			"restante/api":     "they hold the program to its contract",
-			"restante/openapi": "they hold the program to its contract",
-			"restante/session": "they speak of sessions",
-
-			"restante/repo/pgtest": "the program is tested on PostgreSQL",
+			"restante/internal/e2e": "the program explains itself only when it runs",
 		},
 	},
 	"restante/bench": {
@@ -80,6 +75,26 @@ var layers = map[string]layer{
 			"restante/repo":    "a fake store would only agree with itself; a real one may need a real server",
 			"restante/openapi": "they hold frames, which are stored as they are sent, to the contract",
 			"database/sql":     "they spoil rows, for pruning to survive",
+		},
+	},
+	"restante/internal/e2e": {
+		uses:     []string{"restante/repo/pgtest", "restante/session"},
+		testOnly: "it runs the program to test it",
+		bans:     map[string]string{"database/sql": noSQL},
+		tests: map[string]string{
+			"restante/bench": "the program's benchmark reports what it measures",
+			"database/sql":   "they look at what the program has stored",
+		},
+	},
+	"restante/internal/e2e/page": {
+		testOnly: "it is tests",
+		tests:    map[string]string{"restante/internal/e2e": "they run the program"},
+	},
+	"restante/internal/e2e/wormhole": {
+		testOnly: "it is tests",
+		tests: map[string]string{
+			"restante/internal/e2e": "they run the program",
+			"database/sql":          "they look at what the program has stored",
 		},
 	},
 	"restante/session": {

@@ -2,87 +2,22 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"restante/internal/e2e"
 	"restante/rendezvous"
-	"restante/repo/pgtest"
 )
-
-// binary is the program, built with the race detector.
-var binary string
-
-// TestMain builds the program once: the end-to-end tests run it as its users do.
-func TestMain(m *testing.M) {
-	os.Exit(build(m))
-}
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "restante-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "restante")
-	compile := exec.Command("go", "build", "-race", "-ldflags", "-X main.version=1.2.3-test", "-o", binary, ".")
-	if out, err := compile.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "cannot build the program: %v\n%s", err, out)
-		return 1
-	}
-	defer pgtest.Stop()
-	// These tests wait for other programs more than they compute.
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set("4"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return m.Run()
-}
-
-// eventually waits until something holds. Another process cannot be waited for
-// but by looking again, so that is done here, and nowhere else, until a deadline.
-func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within %v: %s", within, what)
-		case <-tick.C:
-		}
-	}
-}
-
-// pause lets time pass, as a client does that backs off.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}
 
 // settings are those that the program has when nobody gives it any, but for where it is.
 func settings(t *testing.T) Config {
@@ -123,8 +58,16 @@ func TestRun(t *testing.T) {
 		t.Fatalf("listens on %v, want two addresses", addresses)
 	}
 	for _, address := range addresses {
-		if a := ask(t, http.MethodGet, "http://"+address.String()+"/readyz", nil); a.status != http.StatusOK {
-			t.Errorf("%v: %d %s", address, a.status, a.body)
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address.String()+"/readyz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Body.Close(); answer.StatusCode != http.StatusOK {
+			t.Errorf("%v: %s", address, answer.Status)
 		}
 	}
 	cancel()
@@ -138,6 +81,9 @@ func TestRun(t *testing.T) {
 		t.Errorf("a second run on the same database: %v", err)
 	}
 }
+
+// TestMain builds the program once: TestHelp runs it as its users do.
+func TestMain(m *testing.M) { os.Exit(e2e.Main(m)) }
 
 func TestValidate(t *testing.T) {
 	tests := map[string]struct {
@@ -188,41 +134,52 @@ func TestAdmit(t *testing.T) {
 	}
 }
 
-// answer is what a server said.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
+// flagNames are the flags that the configuration has, by the name rules of the command line.
+func flagNames() (names []string) {
+	upper := regexp.MustCompile(`([a-z])([A-Z])`)
+	for field := range reflect.TypeFor[Config]().Fields() {
+		if field.Tag.Get("help") == "" {
+			continue
+		}
+		name := field.Tag.Get("name")
+		if name == "" {
+			name = strings.ToLower(upper.ReplaceAllString(field.Name, "$1-$2"))
+		}
+		names = append(names, name)
+	}
+	return names
 }
 
-// ask asks a server once, on a connection of its own.
-func ask(t *testing.T, method, url string, header http.Header, body ...string) answer {
-	t.Helper()
-	a, err := exchange(t.Context(), lone, method, url, header, strings.Join(body, ""))
-	if err != nil {
-		t.Fatal(err)
+// TestHelp holds that all there is to decide is explained where one looks first, in groups.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	names := flagNames()
+	if len(names) < 20 {
+		t.Fatalf("only %d flags: %v", len(names), names)
 	}
-	return a
-}
-
-// lone makes a connection for each request.
-var lone = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
-// exchange sends a request and takes its whole answer in.
-func exchange(ctx context.Context, via *http.Client, method, url string, header http.Header, body string) (answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return answer{}, err
+	for _, arguments := range [][]string{{"--help"}, {"serve", "--help"}} {
+		out, complaints, code := e2e.Run(t, nil, arguments...)
+		if code != 0 || complaints != "" {
+			t.Errorf("%v: exit code %d, %s", arguments, code, complaints)
+		}
+		for _, name := range names {
+			explained := regexp.MustCompile(`(?m)^ +--(\[no-\])?` + name + `[= ].*\S`)
+			variable := "$RESTANTE_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+			if !explained.MatchString(out) || !strings.Contains(out, variable) {
+				t.Errorf("%v does not explain --%s with %s", arguments, name, variable)
+			}
+		}
+		at := 0
+		for _, group := range []string{"Where", "How long things live", "Sessions", "Limits", "What clients are told", "Operation"} {
+			here := strings.Index(out[at:], "\n"+group+"\n")
+			if here < 0 {
+				t.Errorf("%v has no group %q in its place:\n%s", arguments, group, out)
+				break
+			}
+			at += here
+		}
 	}
-	maps.Copy(request.Header, header)
-	if body != "" {
-		request.Header.Set("Content-Type", "application/json")
+	if out, _, _ := e2e.Run(t, nil, "--help"); !strings.Contains(out, "health") || !strings.Contains(out, "version") {
+		t.Errorf("--help does not name the commands:\n%s", out)
 	}
-	response, err := via.Do(request)
-	if err != nil {
-		return answer{}, err
-	}
-	defer response.Body.Close()
-	whole, err := io.ReadAll(response.Body)
-	return answer{response.StatusCode, response.Header, whole}, err
 }

@@ -1,0 +1,67 @@
+package e2e
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+	_ "modernc.org/sqlite" // the driver
+)
+
+// CheckNothingLeft holds that nothing is left in the database file of nameplates,
+// mailboxes and all that hangs on them, and that it is sound. Of usage it has so many rows, all happy.
+// It opens the file as somebody else would who may only read.
+func CheckNothingLeft(t *testing.T, s *Server, usage map[string]int) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite", "file:"+s.Database+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	count := func(query string) (n int) {
+		t.Helper()
+		if err := db.Get(&n, query); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		return n
+	}
+	for _, table := range []string{"nameplates", "claims", "mailboxes", "mailbox_sides", "messages", "subscriptions"} {
+		if n := count("SELECT COUNT(*) FROM " + table); n != 0 {
+			t.Errorf("%d rows are left in %s", n, table)
+		}
+	}
+	for table, want := range usage {
+		if n := count("SELECT COUNT(*) FROM " + table); n != want {
+			t.Errorf("%d rows in %s, want %d", n, table, want)
+		}
+		if n := count("SELECT COUNT(*) FROM " + table + " WHERE result = 'happy' AND waiting >= 0 AND total >= waiting"); n != want {
+			t.Errorf("%d happy rows in %s, want %d", n, table, want)
+		}
+	}
+	var check string
+	if err := db.Get(&check, "PRAGMA integrity_check"); err != nil || check != "ok" {
+		t.Errorf("integrity_check: %s (%v)", check, err)
+	}
+}
+
+// Column asks a server's database, as somebody who may only read, for one column.
+func Column(t *testing.T, s *Server, query string) (rows []string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite", "file:"+s.Database+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Select(&rows, query); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return rows
+}
+
+// CheckUsage holds how the lives went that are over, of the nameplates or of the mailboxes.
+func CheckUsage(t *testing.T, s *Server, of string, want ...string) {
+	t.Helper()
+	if results := Column(t, s, "SELECT result FROM usage_"+of+" ORDER BY result"); !slices.Equal(results, want) {
+		t.Errorf("%s went %v, want %v", of, results, want)
+	}
+}

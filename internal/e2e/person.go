@@ -1,0 +1,158 @@
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The wormhole clients that people use, as Debian has them: magic-wormhole, in
+// Python, which reconnects; and wormhole-william, in Go, which does not.
+const (
+	Python  = "wormhole"
+	William = "wormhole-william"
+)
+
+// Person is somebody at a terminal who runs a wormhole client.
+type Person struct {
+	t      *testing.T
+	what   string // the command line, for complaints
+	Dir    string // where they are
+	Screen Output
+	cmd    *exec.Cmd
+	ended  chan struct{} // closed when the client has ended; then exit says how
+	exit   error
+}
+
+// RunClient has somebody run a client of a server. Whatever it asks is answered with yes.
+func RunClient(t *testing.T, address, client string, arguments ...string) *Person {
+	t.Helper()
+	flags := []string{"--relay-url", "ws://" + address + "/v1"}
+	if client == Python {
+		flags = append(flags, "--transit-helper", "") // nobody relays their files
+	}
+	return RunProgram(t, client, append(flags, arguments...)...)
+}
+
+// RunProgram has somebody start a program.
+func RunProgram(t *testing.T, program string, arguments ...string) *Person {
+	t.Helper()
+	dir := t.TempDir()
+	p := &Person{t: t, what: strings.Join(append([]string{program}, arguments...), " "), Dir: dir, ended: make(chan struct{})}
+	p.cmd = exec.Command(program, arguments...)
+	p.cmd.Env = Environment("HOME="+dir, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1")
+	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = dir, strings.NewReader("y\n"), &p.Screen, &p.Screen, ChildAttr()
+	if err := p.cmd.Start(); err != nil {
+		t.Fatalf("%s does not start (apt-get install magic-wormhole wormhole-william): %v", program, err)
+	}
+	go func() {
+		defer close(p.ended)
+		p.exit = p.cmd.Wait()
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // or it has ended
+		<-p.ended
+		if t.Failed() {
+			t.Logf("%s\n%s", p.what, p.Screen.String())
+		}
+	})
+	return p
+}
+
+// WaitFor waits until something is on the screen, and answers what.
+func (p *Person) WaitFor(pattern string) (seen string) {
+	p.t.Helper()
+	wanted := regexp.MustCompile(pattern)
+	Eventually(p.t, Patience, pattern+" is on the screen of "+p.what, func() bool {
+		found := wanted.FindStringSubmatch(p.Screen.String())
+		if found == nil {
+			if p.Exited() && !wanted.MatchString(p.Screen.String()) {
+				p.t.Fatalf("%s has ended (%v) and does not say %s:\n%s", p.what, p.exit, pattern, p.Screen.String())
+			}
+			return false
+		}
+		seen = found[len(found)-1]
+		return true
+	})
+	return seen
+}
+
+// WaitCode waits for the code that one is to tell the other.
+func (p *Person) WaitCode() string {
+	p.t.Helper()
+	return p.WaitFor(`Wormhole code is: (\d+-\S+)\n`)
+}
+
+// Patience is how long anything may take that a person waits for.
+const Patience = 60 * time.Second
+
+// wait is the client's exit code, or -1 if a signal ended it.
+func (p *Person) wait() int {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(Patience):
+		p.t.Fatalf("%s does not end:\n%s", p.what, p.Screen.String())
+	}
+	var failed *exec.ExitError
+	if p.exit != nil && !errors.As(p.exit, &failed) {
+		p.t.Fatal(p.exit)
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+// MustSucceed waits until the client has ended as it should, with this on the screen.
+func (p *Person) MustSucceed(text string) {
+	p.t.Helper()
+	if code := p.wait(); code != 0 || !strings.Contains(p.Screen.String(), text) {
+		p.t.Errorf("%s ended with %d, and %q was expected:\n%s", p.what, code, text, p.Screen.String())
+	}
+}
+
+// MustFail waits until the client has ended otherwise.
+func (p *Person) MustFail(text string) {
+	p.t.Helper()
+	if code := p.wait(); code != 1 || !strings.Contains(p.Screen.String(), text) {
+		p.t.Errorf("%s ended with %d, and 1 and %q were expected:\n%s", p.what, code, text, p.Screen.String())
+	}
+}
+
+// waits tells that the client has not ended.
+func (p *Person) waits() {
+	p.t.Helper()
+	if p.Exited() {
+		p.t.Errorf("%s has ended (%v):\n%s", p.what, p.exit, p.Screen.String())
+	}
+}
+
+func (p *Person) Exited() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Interrupt is a person who presses Ctrl-C.
+func (p *Person) Interrupt() {
+	p.t.Helper()
+	p.waits()
+	_ = p.cmd.Process.Signal(os.Interrupt) // or it has ended just now
+	p.wait()
+}
+
+// File is what a file in their directory holds.
+func (p *Person) File(name string) string {
+	p.t.Helper()
+	content, err := os.ReadFile(filepath.Join(p.Dir, name))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(content)
+}

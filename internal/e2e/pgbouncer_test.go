@@ -1,0 +1,104 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"restante/internal/e2e"
+	"restante/repo/pgtest"
+)
+
+// TestBehindPgBouncer is two replicas that start together behind a pooler which gives
+// each transaction another connection.
+func TestBehindPgBouncer(t *testing.T) {
+	t.Parallel()
+	u, err := url.Parse(pgtest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := pgBouncer(t, pgtest.Shared(t).Address())
+	servers := replicas(t, 2, "postgres://postgres@"+address+u.Path+"?sslmode=disable", "--notify=poll")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], 10), servers))
+	if err := e2e.Pause(ctx, 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	total := talk.End(ctx, t)
+	if err := e2e.AtOnce(talk.Pairs, func(p e2e.Pair) error { return p.Part(ctx) }); err != nil {
+		t.Fatal(err)
+	}
+	if refused := total.Refused.Load() - total.Gaps.Load(); refused > 0 {
+		t.Errorf("%d requests were refused", refused)
+	}
+	t.Logf("%d messages, each delivered once", talk.Said())
+}
+
+// pgBouncer starts a pooler in transaction mode, with fewer connections than its clients have.
+func pgBouncer(t *testing.T, to string) (address string) {
+	t.Helper()
+	program, err := exec.LookPath("pgbouncer")
+	if err != nil {
+		t.Fatal("this test needs PgBouncer: apt-get install pgbouncer")
+	}
+	host, port, err := net.SplitHostPort(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = e2e.FreeAddress(t)
+	_, own, _ := net.SplitHostPort(address)
+	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // another user must be able to enter it
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	settings := filepath.Join(dir, "pgbouncer.ini")
+	text := fmt.Sprintf(`[databases]
+* = host=%s port=%s user=postgres
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %s
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 6
+max_client_conn = 200
+`, host, port, own)
+	if err := os.WriteFile(settings, []byte(text), 0o644); err != nil { // #nosec G306 -- there is nothing secret in it
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // #nosec G302 -- nor there
+		t.Fatal(err)
+	}
+	command := []string{program, settings}
+	if os.Geteuid() == 0 { // as which it does not run
+		command = append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}, command...)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	var log e2e.Output
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &log, &log, e2e.ChildAttr()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		done := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		done.Stop()
+	})
+	e2e.Eventually(t, 10*time.Second, "PgBouncer listens", func() bool {
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			return false
+		}
+		return c.Close() == nil
+	})
+	return address
+}

@@ -1,0 +1,183 @@
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"restante/internal/e2e"
+	"restante/repo/pgtest"
+)
+
+// replicas are several servers on one PostgreSQL database.
+func replicas(t *testing.T, n int, database string, flags ...string) []*e2e.Server {
+	t.Helper()
+	servers := make([]*e2e.Server, n)
+	for i := range servers {
+		servers[i] = e2e.NewServer(t, append([]string{"--drain=0s", "--database-connections=8"}, flags...)...)
+		servers[i].Database = database
+		servers[i].Start()
+	}
+	for _, s := range servers {
+		s.WaitReady()
+	}
+	return servers
+}
+
+// scatter is a load balancer without stickiness: each request goes to any of the replicas.
+type scatter struct {
+	to  []*e2e.Server
+	via *http.Transport
+}
+
+// RoundTrip implements http.RoundTripper.
+func (s scatter) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Host = s.to[rand.N(len(s.to))].Address
+	return s.via.RoundTrip(r)
+}
+
+// CloseIdleConnections is what [http.Client.CloseIdleConnections] calls.
+func (s scatter) CloseIdleConnections() { s.via.CloseIdleConnections() }
+
+// scattered has every request of some clients go to any of the replicas.
+func scattered(couples []e2e.Pair, to []*e2e.Server) []e2e.Pair {
+	for _, p := range couples {
+		for _, m := range p {
+			m.HTTP = &http.Client{Transport: scatter{to, &http.Transport{MaxIdleConnsPerHost: 4}}}
+		}
+	}
+	return couples
+}
+
+// TestThreeReplicas has a hundred sessions talk through three replicas, each request to any of
+// them, while one is killed and another one is stopped and started again and again.
+func TestThreeReplicas(t *testing.T) {
+	t.Parallel()
+	const pairs, rounds = 50, 5
+	servers := replicas(t, 3, pgtest.Database(t))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], pairs), servers))
+	for round := range rounds {
+		if err := e2e.Pause(ctx, 300*time.Millisecond+rand.N(time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		talk.MustGoOn(t)
+		killed, stopped := servers[round%3], servers[(round+1)%3]
+		killed.Kill()
+		killed.Start()
+		killed.WaitReady()
+		stopped.Signal(syscall.SIGTERM)
+		stopped.Wait(20 * time.Second)
+		stopped.Start()
+		stopped.WaitReady()
+	}
+	total := talk.End(ctx, t)
+	if err := e2e.AtOnce(talk.Pairs, func(p e2e.Pair) error { return p.Part(ctx) }); err != nil {
+		t.Fatal(err)
+	}
+	if counts := servers[0].Status().Counts; counts.Mailboxes != 0 || counts.Nameplates != 0 {
+		t.Errorf("%+v are left", counts)
+	}
+	t.Logf("%d replicas killed, %d stopped: %d messages, each delivered once; %d frames came again, %d sessions resumed, %d requests lost, %d told to try again (%d gaps)",
+		rounds, rounds, talk.Said(), total.Again.Load(), total.Resumed.Load(), total.Lost.Load(), total.Refused.Load(), total.Gaps.Load())
+}
+
+// TestWakeAcrossReplicas parks a receive on one replica and adds on another.
+func TestWakeAcrossReplicas(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		flag   string
+		rounds int
+		most   time.Duration // the median, on a machine that is busy with other tests
+	}{
+		"by notification":    {"--notify=listen", 50, 100 * time.Millisecond},
+		"by change counters": {"--notify=poll", 15, 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			servers := replicas(t, 2, pgtest.Database(t), x.flag)
+			p := e2e.NewPairs(servers[0], 1)[0]
+			p[1].MoveTo(servers[1])
+			ctx := t.Context()
+			if err := p.Meet(ctx); err != nil {
+				t.Fatal(err)
+			}
+			next := func() error { return p[0].Listen(ctx, func(e2e.Frame) (bool, error) { return true, nil }) }
+			if err := next(); err != nil { // the other one has opened the mailbox
+				t.Fatal(err)
+			}
+			var took []time.Duration
+			for k := range x.rounds {
+				woken := make(chan time.Time, 1)
+				go func() {
+					defer close(woken)
+					if err := next(); err != nil {
+						t.Error(err)
+					}
+					woken <- time.Now()
+				}()
+				servers[0].WaitPolls(1)
+				if _, err := p[1].Command(ctx, http.MethodPost, "/v1/mailboxes/"+p[1].Mailbox+"/messages", p[1].Message(k)); err != nil {
+					t.Fatal(err)
+				}
+				added := time.Now()
+				took = append(took, max(0, (<-woken).Sub(added)))
+			}
+			slices.Sort(took)
+			if median := took[x.rounds/2]; median > x.most {
+				t.Errorf("a receive was answered %v after the add on another replica was, want %v at most", median, x.most)
+			}
+			t.Logf("the receive was answered %v (median), %v (worst) after the add", took[x.rounds/2], took[x.rounds-1])
+		})
+	}
+}
+
+// TestSupersededAcrossReplicas is a client that begins anew on another replica: its
+// receiver of before is told so at once, and does not wait for a heartbeat.
+func TestSupersededAcrossReplicas(t *testing.T) {
+	t.Parallel()
+	const rounds = 9
+	servers := replicas(t, 2, pgtest.Database(t))
+	c := e2e.NewClient(servers[0], "side")
+	ctx := t.Context()
+	if err := c.Handshake(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var took []time.Duration
+	for i := range rounds {
+		here, there := servers[i%2], servers[(i+1)%2]
+		c.MoveTo(here)
+		told := make(chan e2e.Answer, 1)
+		path := fmt.Sprintf("/v1/session/events?epoch=%d", c.Epoch())
+		go func() {
+			a, err := c.Once(ctx, http.MethodGet, path, nil, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			told <- a
+		}()
+		here.WaitPolls(1)
+		c.MoveTo(there)
+		if err := c.Handshake(ctx); err != nil {
+			t.Fatal(err)
+		}
+		shaken := time.Now()
+		a := <-told
+		took = append(took, time.Since(shaken))
+		if p, err := e2e.ParseProblem(a); err != nil || p.Code != "SUPERSEDED" || p.Action != "stop" {
+			t.Fatalf("%d %s (%v), want SUPERSEDED, stop", a.Status, a.Body, err)
+		}
+	}
+	slices.Sort(took)
+	if median := took[rounds/2]; median > 100*time.Millisecond {
+		t.Errorf("told %v after the handshake, want 100ms at most", median)
+	}
+	t.Logf("told %v (median), %v (worst) after the handshake", took[rounds/2], took[rounds-1])
+}

@@ -1,0 +1,208 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Server is the program as a child process, which may be started again and
+// again on the same address and database.
+type Server struct {
+	t        *testing.T
+	Address  string
+	Database string
+	Flags    []string // beside those of address and database
+	Wrap     []string // a command to run it with
+	Output   Output
+	secrets  sync.Map // what must not be logged
+
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has ended; then exit says how
+	exit  error
+}
+
+// NewServer prepares a server; its requests are not limited, since all clients
+// here have one address.
+func NewServer(t *testing.T, flags ...string) *Server {
+	t.Helper()
+	s := &Server{
+		t: t, Address: FreeAddress(t), Database: filepath.Join(t.TempDir(), "restante.db"),
+		Flags: append([]string{"--request-rate=0"}, flags...),
+	}
+	t.Cleanup(s.inspect)
+	return s
+}
+
+// Serve is a server that is ready.
+func Serve(t *testing.T, flags ...string) *Server {
+	t.Helper()
+	s := NewServer(t, flags...)
+	s.Start()
+	s.WaitReady()
+	return s
+}
+
+func (s *Server) URL() string { return "http://" + s.Address }
+
+// Start starts the process, and does not wait until it serves.
+func (s *Server) Start() {
+	s.t.Helper()
+	command := append(append([]string{}, s.Wrap...), binary(), "--listen="+s.Address, "--database="+s.Database, "--log-format=json")
+	command = append(command, s.Flags...)
+	s.cmd = exec.Command(command[0], command[1:]...)
+	s.cmd.Env = Environment()
+	s.cmd.Stdout, s.cmd.Stderr = &s.Output, &s.Output
+	s.cmd.SysProcAttr = ChildAttr()
+	s.Output.mark()
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended, cmd := make(chan struct{}), s.cmd
+	s.ended = ended
+	go func() {
+		defer close(ended)
+		s.exit = cmd.Wait()
+	}()
+}
+
+// WaitReady waits until it serves.
+func (s *Server) WaitReady() {
+	s.t.Helper()
+	Eventually(s.t, 20*time.Second, "the server is ready", func() bool {
+		if s.Exited() {
+			s.t.Fatalf("the server ended: %v\n%s", s.exit, s.Output.Latest())
+		}
+		a, err := Exchange(s.t.Context(), OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
+		return err == nil && a.Status == http.StatusOK
+	})
+}
+
+// PID returns the number of the process that was started, which is the command's if the server runs in one.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Exited reports whether the process has ended.
+func (s *Server) Exited() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Kill is kill -9. It answers whether the server was serving by then.
+func (s *Server) Kill() (served bool) {
+	s.t.Helper()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.t.Fatalf("the server was dead before it was killed: %v\n%s", err, s.Output.Latest())
+	}
+	<-s.ended
+	return s.Logged("listening")
+}
+
+// Signal sends it one.
+func (s *Server) Signal(which os.Signal) {
+	s.t.Helper()
+	if err := s.cmd.Process.Signal(which); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Wait is how it ended, which it must within a time: its exit code, or -1 for a signal.
+func (s *Server) Wait(within time.Duration) int {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+	case <-time.After(within):
+		s.t.Fatalf("the server has not ended within %v\n%s", within, s.Output.Latest())
+	}
+	var failed *exec.ExitError
+	if s.exit != nil && !errors.As(s.exit, &failed) {
+		s.t.Fatal(s.exit)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// Logged tells whether it has logged this message since it was started.
+func (s *Server) Logged(message string) bool {
+	return strings.Contains(s.Output.Latest(), `"msg":"`+message+`"`)
+}
+
+// Get is a page for operators.
+func (s *Server) Get(path string) Answer {
+	s.t.Helper()
+	return Ask(s.t, http.MethodGet, s.URL()+path, nil)
+}
+
+// WaitPolls waits until so many receives are held.
+func (s *Server) WaitPolls(n int) {
+	s.t.Helper()
+	want := fmt.Sprintf("\nrestante_receives_parked %d\n", n)
+	Eventually(s.t, 10*time.Second, fmt.Sprintf("%d receives are held", n), func() bool {
+		return bytes.Contains(s.Get("/metrics").Body, []byte(want))
+	})
+}
+
+// Status is what it tells operators.
+type Status struct {
+	Ready   bool
+	Storage string
+	Counts  struct{ Nameplates, Mailboxes, Messages, Sessions int64 }
+}
+
+func (s *Server) Status() (status Status) {
+	s.t.Helper()
+	a := s.Get("/v1/status")
+	if err := json.Unmarshal(a.Body, &status); err != nil || a.Status != http.StatusOK {
+		s.t.Fatalf("status: %d %s (%v)", a.Status, a.Body, err)
+	}
+	return status
+}
+
+// Secret is something that must never be logged.
+func (s *Server) Secret(texts ...string) {
+	for _, text := range texts {
+		s.secrets.Store(text, true)
+	}
+}
+
+// inspect ends what still runs, and reads its logs: whatever a test is about,
+// nothing may race, panic or be told in a log that is nobody's business.
+func (s *Server) inspect() {
+	if s.cmd != nil && s.cmd.Process != nil && !s.Exited() {
+		_ = s.cmd.Process.Kill() // it may have ended just now
+		<-s.ended
+	}
+	log := s.Output.String()
+	for _, bad := range []string{"DATA RACE", "panic", "goroutine "} {
+		if at := strings.Index(log, bad); at >= 0 {
+			s.t.Errorf("%q in the log: %.4000s", bad, log[max(0, at-200):])
+		}
+	}
+	s.secrets.Range(func(secret, _ any) bool {
+		if at := strings.Index(log, secret.(string)); at >= 0 {
+			s.t.Errorf("the log tells %q: %.400s", secret, log[max(0, at-200):])
+		}
+		return true
+	})
+	for line := range strings.Lines(log) {
+		var entry struct{ Time, Level, Msg string }
+		if err := json.Unmarshal([]byte(line), &entry); err != nil || entry.Time == "" || entry.Level == "" || entry.Msg == "" {
+			s.t.Errorf("a line of the log is not JSON as it should be: %s", line)
+			break
+		}
+	}
+	if s.t.Failed() {
+		s.t.Logf("the end of the log:\n%s", log[max(0, len(log)-4000):])
+	}
+}

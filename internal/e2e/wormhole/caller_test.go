@@ -1,0 +1,363 @@
+package wormhole_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/internal/e2e"
+)
+
+// stage is a server that scripts of the wormhole protocol are played on.
+type stage struct {
+	address string
+	// atOnce tells that whoever is to hear a message is sent it before its sender is answered.
+	atOnce bool
+	// expected takes out of what the server says what it is expected to say beside the others,
+	// and answers which deviation that is.
+	expected func(frame map[string]any) (deviation string)
+}
+
+// play is one script on its stage. Lines are performed one after the other. What
+// the server gives names to is $nameplate1, $mailbox2 … in the order in which that was learnt.
+type play struct {
+	stage stage
+	props map[string]string // $app and the like, which are this script's own
+	names map[string]string
+	cast  map[string]*caller
+	used  map[string]bool // deviations that were expected, and came
+}
+
+func newPlay(title string, on stage) *play {
+	return &play{
+		stage: on,
+		props: map[string]string{
+			"$app": "the app of " + title, "$other": "the other app of " + title,
+			"$long": strings.Repeat("long ", 4<<10), "$tooLong": strings.Repeat("too long ", 8<<10),
+		},
+		names: map[string]string{}, cast: map[string]*caller{}, used: map[string]bool{},
+	}
+}
+
+// caller is a client that says what a script has it say.
+type caller struct {
+	conn     *websocket.Conn
+	inbox    chan map[string]any // closed when the connection is lost
+	messages []map[string]any    // heard, and not told yet
+	fences   int
+	opened   bool // an open was acknowledged: messages may come
+}
+
+var (
+	errLost   = errors.New("lost")
+	errSilent = errors.New("20 s of silence")
+)
+
+// perform plays one line, and tells what the server answered.
+func (p *play) perform(line string) string {
+	who, rest, _ := strings.Cut(line, " ")
+	verb, rest, _ := strings.Cut(rest, " ")
+	switch {
+	case who == http.MethodGet:
+		return p.get(verb)
+	case verb == "connects":
+		how, what, _ := strings.Cut(rest, " ")
+		return p.connect(who, map[string]string{how: what})
+	case verb == "comes":
+		return p.connect(who, nil) + "; " + p.perform(who+` bind {"appid":"$app","side":"`+who[:1]+`"}`)
+	case p.cast[who] == nil:
+		return "gone"
+	}
+	var told []string
+	var err error
+	switch verb {
+	case "leaves":
+		p.leave(who)
+		return "left"
+	case "hears":
+		told, err = p.hear(p.cast[who], rest)
+	case "sends":
+		told, err = p.say(p.cast[who], websocket.TextMessage, rest)
+	case "binary":
+		told, err = p.say(p.cast[who], websocket.BinaryMessage, rest)
+	default:
+		said := `{"type":"` + verb + `"}`
+		if rest != "" {
+			said = `{"type":"` + verb + `",` + rest[1:]
+		}
+		told, err = p.say(p.cast[who], websocket.TextMessage, said)
+	}
+	if err != nil {
+		p.leave(who)
+		return err.Error()
+	}
+	return strings.Join(told, "; ")
+}
+
+// get is a request as browsers and monitors make them.
+func (p *play) get(path string) string {
+	request, err := http.NewRequest(http.MethodGet, "http://"+p.stage.address+path, http.NoBody)
+	if err != nil {
+		return err.Error()
+	}
+	response, err := e2e.OneShot.Do(request)
+	if err != nil {
+		return err.Error()
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Sprint(response.StatusCode)
+	}
+	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	return fmt.Sprint(response.StatusCode, " ", kind)
+}
+
+// connect has somebody come, at a path or from a page. Who was here before has left then.
+func (p *play) connect(who string, how map[string]string) string {
+	p.leave(who)
+	path, header := "/v1", http.Header{}
+	if at := how["at"]; at != "" {
+		path = at
+	}
+	if origin := how["from"]; origin != "" {
+		header.Set("Origin", origin)
+	}
+	conn, status, err := e2e.DialWebSocket("ws://"+p.stage.address+path, header)
+	switch {
+	case status != 0 && err != nil:
+		return fmt.Sprint(status)
+	case err != nil:
+		return err.Error()
+	}
+	c := &caller{conn: conn, inbox: make(chan map[string]any, 1000)}
+	p.cast[who] = c
+	go c.read()
+	told, err := p.listen(c, nil)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.Join(told, "; ")
+}
+
+// leave is a client that says goodbye and waits for the server's, or one that was lost.
+func (p *play) leave(who string) {
+	if c := p.cast[who]; c != nil {
+		delete(p.cast, who)
+		goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		_ = c.conn.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(time.Second)) // or it was lost
+		for err := error(nil); err == nil; {
+			_, err = c.next()
+		}
+		_ = c.conn.Close()
+	}
+}
+
+// decode reads JSON with its numbers as they are written.
+func decode(text string, into any) error {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}
+
+func (c *caller) read() {
+	defer close(c.inbox)
+	for {
+		kind, text, err := c.conn.ReadMessage()
+		if err != nil {
+			return
+		}
+		var frame map[string]any
+		if decode(string(text), &frame) != nil || kind != websocket.TextMessage {
+			frame = map[string]any{"type": "no object in a text frame", "frame": string(text)}
+		}
+		c.inbox <- frame
+	}
+}
+
+func (c *caller) next() (map[string]any, error) {
+	select {
+	case frame, more := <-c.inbox:
+		if !more {
+			return nil, errLost
+		}
+		return frame, nil
+	case <-time.After(20 * time.Second):
+		return nil, errSilent
+	}
+}
+
+// say sends a frame, and tells what the server answers.
+func (p *play) say(c *caller, kind int, said string) ([]string, error) {
+	for _, names := range []map[string]string{p.props, p.names} {
+		for name, value := range names {
+			said = strings.ReplaceAll(said, name, value)
+		}
+	}
+	if err := c.conn.WriteMessage(kind, []byte(said)); err != nil {
+		return nil, errLost
+	}
+	var command any
+	_ = decode(said, &command) // or it is none
+	return p.listen(c, command)
+}
+
+// listen takes in what a caller is told until a ping of our own is answered, and with
+// it all that was said before.
+func (p *play) listen(c *caller, command any) (told []string, err error) {
+	c.fences++
+	fence := fmt.Sprint("fence ", c.fences)
+	if err := c.conn.WriteJSON(map[string]any{"type": "ping", "ping": fence, "id": fence}); err != nil {
+		return nil, errLost
+	}
+	for {
+		frame, err := c.next()
+		switch {
+		case err != nil:
+			return nil, err
+		case frame["type"] == "pong" && frame["pong"] == fence:
+			return told, nil
+		case frame["type"] == "ack" && frame["id"] == fence:
+		case frame["type"] == "message" && c.opened:
+			c.messages = append(c.messages, frame)
+		default:
+			asked, _ := command.(map[string]any)
+			c.opened = c.opened || asked["type"] == "open" && frame["type"] == "ack"
+			told = append(told, p.tell(frame, asked))
+		}
+	}
+}
+
+// hear tells the next messages: so many, or those that have come by now.
+func (p *play) hear(c *caller, many string) (told []string, err error) {
+	if _, err := p.listen(c, nil); err != nil {
+		return nil, err
+	}
+	number, err := strconv.Atoi(many)
+	if err != nil {
+		number = len(c.messages)
+	}
+	for len(c.messages) < number && !p.stage.atOnce {
+		frame, err := c.next()
+		if err != nil {
+			return nil, err
+		}
+		c.messages = append(c.messages, frame)
+	}
+	for range min(number, len(c.messages)) {
+		told = append(told, p.tell(c.messages[0], nil))
+		c.messages = c.messages[1:]
+	}
+	if told == nil {
+		return []string{"nothing"}, nil
+	}
+	return told, nil
+}
+
+// isTime tells whether a number may be one of the protocol's times: some clients need a fraction.
+func isTime(value any) bool {
+	number, is := value.(json.Number)
+	return is && strings.Contains(number.String(), ".")
+}
+
+// tell renders what a server said so that it can be compared: without times, with
+// names, and in short where it repeats the command.
+func (p *play) tell(frame, command map[string]any) string {
+	kind, _ := frame["type"].(string)
+	if d := p.stage.expected(frame); d != "" {
+		p.used[d] = true
+	}
+	for _, at := range []string{"server_tx", "server_rx"} {
+		if (kind == "message" || at == "server_tx") && !isTime(frame[at]) {
+			return fmt.Sprintf("%s with the %s %v", kind, at, frame[at])
+		}
+		delete(frame, at)
+	}
+	delete(frame, "type")
+	switch {
+	case kind == "ack" && reflect.DeepEqual(frame, map[string]any{"id": command["id"]}):
+		return kind
+	case kind == "error" && command != nil && reflect.DeepEqual(frame, map[string]any{"error": frame["error"], "orig": command}):
+		return fmt.Sprintf("%s %q", kind, frame["error"])
+	case kind == "allocated":
+		p.learn("nameplate", frame["nameplate"])
+	case kind == "claimed":
+		p.learn("mailbox", frame["mailbox"])
+	case len(frame) == 0:
+		return kind
+	}
+	rest, err := json.Marshal(frame)
+	if err != nil {
+		return err.Error()
+	}
+	text := string(rest)
+	for _, names := range []map[string]string{p.props, p.names} {
+		for name, value := range names {
+			text = strings.ReplaceAll(text, strconv.Quote(value), strconv.Quote(name))
+		}
+	}
+	return kind + " " + text
+}
+
+// learn gives a name to what the server named.
+func (p *play) learn(kind string, value any) {
+	text, is := value.(string)
+	if !is || slices.Contains(slices.Collect(maps.Values(p.names)), text) {
+		return
+	}
+	for n := 1; ; n++ {
+		name := fmt.Sprint("$", kind, n)
+		if _, taken := p.names[name]; !taken {
+			p.names[name] = text
+			return
+		}
+	}
+}
+
+// script is a play's lines, and the flags of the servers that it wants.
+type script struct {
+	title string
+	flags []string
+	lines []line
+}
+
+// line is what somebody does, and where we deviate, what is answered by whom.
+type line struct {
+	does            string
+	deviation       string
+	reference, ours string // answers, where there is a deviation
+}
+
+// parse reads a script.
+func parse(t *testing.T, title, text string) script {
+	t.Helper()
+	s := script{title: title}
+	for l := range strings.Lines(text) {
+		l = strings.TrimSpace(l)
+		name, answers, is := strings.Cut(l, ": ")
+		reference, ours, differ := strings.Cut(answers, " ≠ ")
+		switch {
+		case l == "":
+		case strings.HasPrefix(l, "--"):
+			s.flags = append(s.flags, l)
+		case is && differ:
+			last := &s.lines[len(s.lines)-1]
+			if last.deviation != "" {
+				t.Fatalf("%s: two deviations at %s", title, last.does)
+			}
+			last.deviation, last.reference, last.ours = name, reference, ours
+		default:
+			s.lines = append(s.lines, line{does: l})
+		}
+	}
+	return s
+}

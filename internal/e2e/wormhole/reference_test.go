@@ -1,0 +1,267 @@
+package wormhole_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"restante/internal/e2e"
+)
+
+// reference is the reference server of the wormhole protocol, as Debian has it.
+type reference struct {
+	t       *testing.T
+	address string
+	usage   string // its usage database
+	log     e2e.Output
+	cmd     *exec.Cmd
+}
+
+func startReference(t *testing.T, flags ...string) *reference {
+	t.Helper()
+	dir := t.TempDir()
+	r := &reference{t: t, address: e2e.FreeAddress(t), usage: filepath.Join(dir, "usage.sqlite")}
+	host, port, _ := strings.Cut(r.address, ":")
+	r.cmd = exec.Command("twist3", append([]string{
+		"wormhole-mailbox", "--port=tcp:" + port + ":interface=" + host,
+		"--channel-db=" + filepath.Join(dir, "relay.sqlite"), "--usage-db=" + r.usage,
+	}, flags...)...)
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = dir, e2e.Environment("HOME="+dir), &r.log, &r.log, e2e.ChildAttr()
+	if err := r.cmd.Start(); err != nil {
+		t.Fatalf("the reference server does not start (apt-get install python3-magic-wormhole-mailbox-server): %v", err)
+	}
+	t.Cleanup(func() {
+		r.stop()
+		if log := r.log.String(); t.Failed() {
+			t.Logf("the end of the reference server's log:\n%s", log[max(0, len(log)-4000):])
+		}
+	})
+	return r
+}
+
+func (r *reference) ready() {
+	r.t.Helper()
+	e2e.Eventually(r.t, 30*time.Second, "the reference server is ready", func() bool {
+		a, err := e2e.Exchange(r.t.Context(), e2e.OneShot, http.MethodGet, "http://"+r.address+"/", nil, "")
+		return err == nil && a.Status == http.StatusOK
+	})
+}
+
+func (r *reference) stop() {
+	_ = r.cmd.Process.Kill() // whatever it did is committed
+	_ = r.cmd.Wait()
+}
+
+// contest is the reference server and ours, with the same flags.
+type contest struct {
+	reference *reference
+	ours      *e2e.Server
+	scripts   []script
+}
+
+// performance is how a script went: what was answered to each line by each.
+type performance struct {
+	script
+	reference, ours []string
+	used            map[string]bool // deviations that need no line, since they are everywhere
+}
+
+// alike is what is expected of the reference server.
+func alike(map[string]any) string { return "" }
+
+// unlike is what is expected of ours, in every script.
+func unlike(frame map[string]any) (deviation string) {
+	if welcome, is := frame["welcome"].(map[string]any); is {
+		address, _ := welcome["your-address"].(map[string]any)
+		if len(address) == 2 && address["ipv4"] == "127.0.0.1" && address["port"] != nil {
+			delete(welcome, "your-address")
+			return yourAddress
+		}
+	}
+	if id, is := frame["mailbox"].(string); is && frame["type"] == "allocated" && len(id) == 26 {
+		delete(frame, "mailbox")
+		return allocatedMailbox
+	}
+	return ""
+}
+
+// perform plays a script to both, each on its own.
+func (c *contest) perform(s script) performance {
+	reference := newPlay(s.title, stage{address: c.reference.address, atOnce: true, expected: alike})
+	ours := newPlay(s.title, stage{address: c.ours.Address, expected: unlike})
+	p := performance{script: s, used: ours.used}
+	_ = e2e.AtOnce([]func(){
+		func() { p.reference = performed(reference, s) },
+		func() { p.ours = performed(ours, s) },
+	}, func(f func()) error { f(); return nil })
+	return p
+}
+
+func performed(p *play, s script) (answers []string) {
+	for _, l := range s.lines {
+		if l.does == "usage" {
+			answers = append(answers, "")
+			continue
+		}
+		answers = append(answers, p.perform(l.does))
+	}
+	for _, who := range slices.Sorted(maps.Keys(p.cast)) {
+		if more := p.perform(who + " hears all"); more != "nothing" {
+			answers[len(answers)-1] += fmt.Sprintf("; then %s heard %s", who, more)
+		}
+		p.leave(who)
+	}
+	return answers
+}
+
+// TestReference plays scripts to the reference server and to ours, which answer
+// alike but for what is documented, and remember alike how it went.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	contests := map[string]*contest{}
+	lines := 0
+	for title, text := range scripts() {
+		s := parse(t, title, text)
+		flags := strings.Join(s.flags, " ")
+		if contests[flags] == nil {
+			contests[flags] = &contest{reference: startReference(t, s.flags...), ours: e2e.NewServer(t, append([]string{"--drain=0s"}, s.flags...)...)}
+			contests[flags].ours.Start()
+		}
+		contests[flags].scripts = append(contests[flags].scripts, s)
+		lines += len(s.lines)
+	}
+	for _, c := range contests {
+		c.reference.ready()
+		c.ours.WaitReady()
+	}
+	began := time.Now()
+	performances := make(chan performance, len(scripts()))
+	seats := make(chan struct{}, 16) // at once: the reference server is slow, and ours hangs up on who does not bind in time
+	_ = e2e.AtOnce(slices.Collect(maps.Values(contests)), func(c *contest) error {
+		return e2e.AtOnce(c.scripts, func(s script) error {
+			seats <- struct{}{}
+			defer func() { <-seats }()
+			performances <- c.perform(s)
+			return nil
+		})
+	})
+	close(performances)
+	took := time.Since(began)
+
+	usage := [2]map[string][]string{{}, {}}
+	for _, c := range contests {
+		c.reference.stop()
+		c.ours.Signal(syscall.SIGTERM)
+		if code := c.ours.Wait(20 * time.Second); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		remember(t, usage[0], c.reference.usage, `
+			SELECT app_id, 'client ' || implementation || ' ' || version FROM client_versions WHERE implementation IS NOT NULL
+			UNION ALL SELECT app_id, 'mailbox ' || result FROM mailboxes
+			UNION ALL SELECT app_id, 'nameplate ' || result FROM nameplates`)
+		remember(t, usage[1], c.ours.Database, `
+			SELECT app, 'client ' || implementation || ' ' || version FROM client_versions WHERE implementation IS NOT NULL
+			UNION ALL SELECT app, 'mailbox ' || result FROM usage_mailboxes
+			UNION ALL SELECT app, 'nameplate ' || result FROM usage_nameplates`)
+	}
+	used := map[string]bool{}
+	for p := range performances {
+		maps.Copy(used, p.used)
+		t.Run(p.title, func(t *testing.T) {
+			for i, l := range p.lines {
+				reference, ours := p.reference[i], p.ours[i]
+				if l.does == "usage" {
+					reference, ours = told(usage[0], p.title), told(usage[1], p.title)
+				}
+				used[l.deviation] = true
+				switch {
+				case l.deviation == "" && reference != ours:
+					t.Errorf("%s\nthe reference: %s\n         ours: %s", l.does, reference, ours)
+				case l.deviation != "" && (reference != l.reference || ours != l.ours):
+					t.Errorf("%s\nthe reference: %s\n     expected: %s\n         ours: %s\n     expected: %s\n  because of: %s",
+						l.does, reference, l.reference, ours, l.ours, l.deviation)
+				}
+			}
+		})
+	}
+	delete(used, "")
+	documented := rows(t)
+	for _, d := range slices.Sorted(maps.Keys(used)) {
+		if !slices.Contains(documented, d) {
+			t.Errorf("%q is in no row of the table in docs/wormhole.md", d)
+		}
+	}
+	for _, d := range documented {
+		if !used[d] {
+			t.Errorf("%q is in docs/wormhole.md, and in no script", d)
+		}
+	}
+	t.Logf("%d scripts, %d lines, %d deviations, in %v", len(scripts()), lines, len(used), took.Round(time.Millisecond))
+}
+
+// remember adds what a usage database says, by app.
+func remember(t *testing.T, usage map[string][]string, path, query string) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	entries, err := db.Query(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer entries.Close()
+	for entries.Next() {
+		var app, entry string
+		if err := entries.Scan(&app, &entry); err != nil {
+			t.Fatal(err)
+		}
+		usage[app] = append(usage[app], entry)
+	}
+	if err := entries.Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// told is the usage of a script's apps.
+func told(usage map[string][]string, title string) string {
+	apps := newPlay(title, stage{}).props
+	entries := slices.Concat(usage[apps["$app"]], usage[apps["$other"]])
+	slices.Sort(entries)
+	if len(entries) == 0 {
+		return "nothing"
+	}
+	return strings.Join(entries, "; ")
+}
+
+// rows are the first cells of the table of deviations in the documentation.
+func rows(t *testing.T) (first []string) {
+	t.Helper()
+	text, err := os.ReadFile(e2e.Path("docs/wormhole.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, ok := strings.Cut(string(text), "<!-- deviations -->\n")
+	if !ok {
+		t.Fatal("docs/wormhole.md has no table behind <!-- deviations -->")
+	}
+	for l := range strings.Lines(after) {
+		if !strings.HasPrefix(l, "|") {
+			break
+		}
+		cell, _, _ := strings.Cut(l[1:], "|")
+		first = append(first, strings.Trim(cell, " `"))
+	}
+	return first[min(2, len(first)):] // without the head
+}
