@@ -118,6 +118,11 @@ var layers = map[string]layer{
 			"database/sql": "it keeps connections, and nothing else",
 		},
 	},
+	"restante/internal/listen": {
+		bans: map[string]string{
+			"database/sql": "it opens sockets, and nothing else",
+		},
+	},
 	"restante/internal/goruntime": {
 		stdlib: "it sets the Go runtime, and nothing else",
 		bans: map[string]string{
