@@ -11,30 +11,31 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// hook sees every statement before it is run, and can have it fail. Tests set it.
+// statementHook sees every statement before it runs and can make it fail. Tests set it.
 type statementHook = atomic.Pointer[func(query string) error]
 
-// conn is a connection with the statements prepared on it. Every statement that
-// is run, BEGIN and COMMIT included, goes through [conn.pass]. One
-// goroutine uses it at a time.
+// conn is a connection with the statements prepared on it. Every statement, BEGIN and
+// COMMIT included, goes through [conn.beforeStatement]. Only one goroutine may use a conn
+// at a time.
 type conn struct {
 	raw      *sqlx.Conn
 	dialect  *dialect
 	hook     *statementHook
 	prepared map[string]*sqlx.Stmt
 
-	// open tells that a transaction is open. The database may end one by itself; what is run
-	// next would then be a transaction of its own, a SAVEPOINT too. So nothing runs outside of one.
+	// inTx is true while a transaction is open. The database may end one by itself; the next
+	// statement, even a SAVEPOINT, would then be a transaction of its own. So no statement runs
+	// outside of a transaction.
 	inTx bool
-	// broken tells that it is not known what state the connection is in.
+	// broken is true once the state of the connection is unknown.
 	broken bool
-	// used tells that a transaction was begun before the one that is open.
+	// usedBefore is true if the connection has begun a transaction before.
 	usedBefore bool
-	// began is when the transaction began, by the database's clock, if that was asked for.
+	// startedAt is when the transaction began, by the database's clock, if the dialect has a clockQuery.
 	startedAt time.Time
 }
 
-// connect takes a connection from the pool for good.
+// openConn takes a connection out of the pool for good.
 func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) (*conn, error) {
 	raw, err := pool.Connx(ctx)
 	if err != nil {
@@ -48,8 +49,8 @@ func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) 
 	return c, nil
 }
 
-// pass is the one door to the database. A statement runs to its end, on no
-// caller's context: it cannot be interrupted, which would end the transaction of others.
+// beforeStatement runs the hook and fails outside of a transaction. Statements run on no
+// caller's context: interrupting one would end the transaction of other callers, too.
 func (c *conn) beforeStatement(query string) error {
 	if before := c.hook.Load(); before != nil {
 		if err := (*before)(query); err != nil {
@@ -62,7 +63,7 @@ func (c *conn) beforeStatement(query string) error {
 	return nil
 }
 
-// statement prepares a statement, once.
+// prepare prepares a statement, once.
 func (c *conn) prepare(query string) (*sqlx.Stmt, error) {
 	if s, ok := c.prepared[query]; ok {
 		return s, nil
@@ -75,13 +76,13 @@ func (c *conn) prepare(query string) (*sqlx.Stmt, error) {
 	return s, nil
 }
 
-// fault is what a statement's error means.
+// classify marks a statement's error as the storage's where it is, and the connection as broken where it is lost.
 func (c *conn) classify(err error) error {
 	c.broken = c.broken || err != nil && c.dialect.isConnLost(err)
 	return c.dialect.wrapError(err)
 }
 
-// exec runs a statement and tells how many rows it changed.
+// exec runs a statement and returns how many rows it changed.
 func (c *conn) exec(query string, args ...any) (n int64, err error) {
 	defer func() { err = c.classify(err) }()
 	if err := c.beforeStatement(query); err != nil {
@@ -105,7 +106,7 @@ func (c *conn) execStatement(query string, args []any) (sql.Result, error) {
 	return s.ExecContext(context.Background(), args...)
 }
 
-// query runs a statement and hands its rows to each until that answers false.
+// query runs a statement and calls each with its rows until each returns false.
 func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string, args ...any) (err error) {
 	defer func() { err = c.classify(err) }()
 	if err := c.beforeStatement(query); err != nil {
@@ -151,7 +152,7 @@ func (c *conn) begin(statement string) (err error) {
 	return nil
 }
 
-// beginWithClock opens a transaction and asks what time it is, on one way to the database and back.
+// beginWithClock opens a transaction and reads the database's clock in one round trip.
 func (c *conn) beginWithClock(statement string) (err error) {
 	defer func() { err = c.classify(err) }()
 	if err := c.beforeStatement(statement); err != nil {
@@ -165,12 +166,12 @@ func (c *conn) beginWithClock(statement string) (err error) {
 	return nil
 }
 
-// savepoint, restore and release bound one member's part of a transaction.
+// savepoint, rollbackToSavepoint and releaseSavepoint bound one update's part of a transaction.
 func (c *conn) savepoint() error           { _, err := c.exec("SAVEPOINT member"); return err }
 func (c *conn) rollbackToSavepoint() error { _, err := c.exec("ROLLBACK TO member"); return err }
 func (c *conn) releaseSavepoint() error    { _, err := c.exec("RELEASE member"); return err }
 
-// commit makes the transaction last.
+// commit commits the transaction.
 func (c *conn) commit() error {
 	if _, err := c.exec("COMMIT"); err != nil {
 		return fmt.Errorf("committing: %w", err)
@@ -179,7 +180,7 @@ func (c *conn) commit() error {
 	return nil
 }
 
-// rollback undoes the transaction, if one is open. What cannot be rolled back is broken.
+// rollback undoes the transaction, if one is open. A connection that cannot roll back is broken.
 func (c *conn) rollback() {
 	if !c.inTx {
 		return
@@ -190,7 +191,7 @@ func (c *conn) rollback() {
 	c.inTx = false
 }
 
-// again undoes the transaction and begins another.
+// restart undoes the transaction and begins another.
 func (c *conn) restart(statement string) error {
 	c.rollback()
 	if c.broken {
@@ -199,9 +200,9 @@ func (c *conn) restart(statement string) error {
 	return c.begin(statement)
 }
 
-// discard closes the connection instead of giving it back, which also undoes
-// what is open on it. database/sql leaves the statements of a connection to whoever
-// prepared them, and SQLite keeps a connection, locks and all, until its last statement is closed.
+// discard closes the connection instead of returning it to the pool, which also undoes an
+// open transaction. database/sql does not close the statements that were prepared on a
+// connection, and SQLite keeps a connection and its locks until the last statement is closed.
 func (c *conn) discard() {
 	for _, s := range c.prepared {
 		_ = s.Close()

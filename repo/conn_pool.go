@@ -1,51 +1,49 @@
 package repo
 
-import (
-	"context"
-)
+import "context"
 
-// lender lends connections, each to one transaction at a time.
+// connPool hands out connections, each to one transaction at a time.
 type connPool struct {
 	open    func(context.Context) (*conn, error)
-	idle    chan *conn // as many as may be lent; nil stands for one that is not open
+	idle    chan *conn // as many as may be in use; nil is one that is not open yet
 	closing chan struct{}
 }
 
 func newConnPool(n int, closing chan struct{}, open func(context.Context) (*conn, error)) *connPool {
-	l := &connPool{open: open, idle: make(chan *conn, n), closing: closing}
+	p := &connPool{open: open, idle: make(chan *conn, n), closing: closing}
 	for range n {
-		l.idle <- nil
+		p.idle <- nil
 	}
-	return l
+	return p
 }
 
-// take lends a connection; the caller gives it back.
-func (l *connPool) acquire(ctx context.Context) (*conn, error) {
+// acquire returns a connection and waits for one until ctx ends. The caller releases it.
+func (p *connPool) acquire(ctx context.Context) (*conn, error) {
 	select {
-	case <-l.closing:
+	case <-p.closing:
 		return nil, errClosed
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case c := <-l.idle:
+	case c := <-p.idle:
 		if c != nil {
 			return c, nil
 		}
 	}
-	c, err := l.open(context.Background())
+	c, err := p.open(context.Background())
 	if err != nil {
-		l.idle <- nil
+		p.idle <- nil
 	}
 	return c, err
 }
 
-// begin opens a transaction on a connection that was lent. One that has died since it
-// was used last is replaced: nothing was sent on it yet.
-func (l *connPool) begin(c **conn, statement string) error {
+// begin opens a transaction on an acquired connection. A connection that died since its last
+// transaction is replaced: nothing was sent on it yet.
+func (p *connPool) begin(c **conn, statement string) error {
 	err := (*c).begin(statement)
 	if err == nil || !(*c).broken || !(*c).usedBefore {
 		return err
 	}
-	fresh, failed := l.open(context.Background())
+	fresh, failed := p.open(context.Background())
 	if failed != nil {
 		return failed
 	}
@@ -54,19 +52,19 @@ func (l *connPool) begin(c **conn, statement string) error {
 	return fresh.begin(statement)
 }
 
-// give takes one back.
-func (l *connPool) release(c *conn) {
+// release takes a connection back.
+func (p *connPool) release(c *conn) {
 	if c.broken {
 		c.discard()
 		c = nil
 	}
-	l.idle <- c
+	p.idle <- c
 }
 
-// close waits for those that are lent and closes all.
-func (l *connPool) close() {
-	for range cap(l.idle) {
-		if c := <-l.idle; c != nil {
+// close waits until every connection is released, and closes them all.
+func (p *connPool) close() {
+	for range cap(p.idle) {
+		if c := <-p.idle; c != nil {
 			c.discard()
 		}
 	}

@@ -5,38 +5,39 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// dialect is all that the engines disagree about, beside how they are opened.
+// dialect holds the differences between the engines, except how each is opened.
 type dialect struct {
 	gooseDialect goose.Dialect
-	// schema fills in the [[…]] of the schema.
+	// schemaWords replace the [[…]] in the schema.
 	schemaWords struct{ Identity, Clustered, Text string }
-	// locker keeps other servers from migrating at the same time; nil where there can be none.
+	// migrationLocker keeps other servers from migrating at the same time; nil if there can be none.
 	migrationLocker func() (goose.ProviderOption, error)
-	// beginRead and beginWrite open a transaction that sees one snapshot, and one that is serializable.
+	// beginRead opens a transaction that sees one snapshot, beginWrite one that may change rows.
 	beginRead, beginWrite string
-	// unavailable tells the errors that are the storage's, by code.
+	// isUnavailable reports, by code, whether an error is the storage's.
 	isUnavailable func(error) bool
-	// unknown tells the errors of a COMMIT that leave its outcome open, by code.
+	// isOutcomeUnknown reports, by code, whether an error of a COMMIT leaves its outcome open.
 	isOutcomeUnknown func(error) bool
-	// clock asks the database what time it is, in the same breath as a transaction is begun;
-	// empty: it is not asked.
+	// clockQuery reads the database's clock, in the same round trip as BEGIN; if it is empty,
+	// the clock is not read.
 	clockQuery string
-	// concurrent tells that several write at once, so that what is loaded to be changed has to be locked.
+	// concurrentWriters is true if several transactions write at once, so that rows are locked when they
+	// are loaded to be changed.
 	concurrentWriters bool
-	// unprepared has statements sent as they are: the next transaction may be on another connection.
+	// unprepared is true if statements are not prepared: the next transaction may be on another connection.
 	unprepared bool
-	// again tells the errors of a transaction that lost against another, and that is to be run again.
+	// isRetriable reports whether a transaction lost against another and has to run again.
 	isRetriable func(error) bool
-	// exhausted is what becomes of such an error when it comes again and again.
+	// retriesExhausted returns the error of a transaction that lost too often.
 	retriesExhausted func(error) error
-	// lost tells the errors after which a connection is of no use.
+	// isConnLost reports whether the connection is of no use after err.
 	isConnLost func(error) bool
-	// watch has ended called when the database ends a transaction by itself, if it does that;
-	// nil takes that back.
+	// onRollback registers ended, which is called when the database ends a transaction by
+	// itself; nil removes it.
 	onRollback func(c *sqlx.Conn, ended func()) error
 }
 
-// explain marks the storage's errors as such.
+// wrapError marks err as unavailable if it is the storage's.
 func (d *dialect) wrapError(err error) error {
 	if err != nil && (d.isConnLost(err) || d.isUnavailable(err)) {
 		return unavailableError(err)
@@ -44,7 +45,7 @@ func (d *dialect) wrapError(err error) error {
 	return err
 }
 
-// commitError tells what a COMMIT that failed means.
+// commitError returns what the error of a COMMIT means for the transaction.
 func (d *dialect) commitError(err error) error {
 	if d.isConnLost(err) || d.isOutcomeUnknown(err) {
 		return outcomeUnknownError(err)

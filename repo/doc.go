@@ -1,54 +1,57 @@
-// Package repo keeps everything in a database: it is the [rendezvous.Store] on sqlx.
+// Package repo stores everything in a database: it is the [rendezvous.Store] on sqlx.
 //
-// A transaction is a [rendezvous.Tx]; what a noun's methods do is in the file of
-// its name, each SQL query in the one method that runs it. All of it is SQL that SQLite and
-// PostgreSQL read alike; the little that they disagree about is a dialect.
+// A transaction is a [rendezvous.Tx]. The methods about a noun are in the file named
+// after it, and each SQL query is in the one method that runs it. SQLite and PostgreSQL
+// share all of this SQL; the few differences between the engines are in a dialect.
 //
 // # Writing to SQLite
 //
-// SQLite has one writer, so one goroutine does all the writing, on one
-// connection, and writers that arrive together share a commit and its fsync:
+// SQLite allows one writer at a time. So one goroutine does all the writing, on one
+// connection, and updates that arrive together share a commit and its fsync:
 //
 //	BEGIN IMMEDIATE
-//	  …                   the first that waits; then all that have come meanwhile,
-//	  SAVEPOINT member    at most 128 and for at most 10 ms
+//	  …                   the first update in the queue, then all that are queued behind
+//	  SAVEPOINT member    it: at most 128, for at most 10 ms
 //	  …
-//	  RELEASE member      or ROLLBACK TO: one that fails is undone alone
-//	  UPDATE modified     once, if any of them changed something
+//	  RELEASE member      or ROLLBACK TO: a failed update is undone alone
+//	  UPDATE modified     once, if any update changed something
 //	COMMIT
-//	                      and only now AfterCommit functions run and callers are answered
+//	                      only now AfterCommit functions run and callers get their results
 //
-// A lone writer waits for nobody. When the database ended the transaction by
-// itself (a full disk does that), or will not commit, nothing of the batch is kept and each
-// member is run again in a transaction of its own, so that none suffers for another.
-// A statement that failed has failed its member, whatever the function makes of it, as
-// on PostgreSQL.
+// A lone update waits for no other. If the database ends the transaction by itself (as it
+// does when the disk is full), or does not commit, nothing of the batch is kept, and each
+// update runs again in a transaction of its own, so that each can only fail by itself.
+// A statement that fails also fails its update, even if the update's function ignores the
+// error. PostgreSQL behaves the same way.
 //
 // # Writing to PostgreSQL
 //
-// Each Update is a transaction of its own, on one of several connections. What it loads to
-// change is locked, in one order (postgres_locks.go); one that loses against another all the
-// same is run again. What concerns many rows is one statement (postgres_batch.go). Only
-// once a second a transaction writes that something was modified: all would wait for that row.
+// Each Update is a transaction of its own, on one of several connections. It locks the rows
+// that it loads in order to change them, in one fixed order (postgres_locks.go). A transaction
+// that still loses against another runs again. An operation on many rows is one statement
+// (postgres_batch.go). The time of the last modification is written only once a second,
+// because every transaction would have to wait for that one row.
 //
-// Other processes on the database are told of news by a [Notifier]: after the commit,
-// together with all that came within 2 ms, and never as more than a hint.
+// A [Notifier] tells the other processes on the database about changes: after the commit,
+// in one message for all changes of 2 ms, and never as more than a hint.
 //
 // # Reading
 //
 // A View has a connection of its own, which refuses to write, and sees one snapshot.
 // It waits for no writer.
 //
-// # Trouble
+// # Failures
 //
-// Statements run to their end: no caller's context reaches the database. Trouble with the
-// storage is told by the database's result code, never by its text, and wraps
+// A statement runs to its end: no caller's context reaches the database. The storage's errors
+// are recognised by the database's result code, never by its text, and wrap
 // [rendezvous.ErrUnavailable].
 //
-// If the file has been moved away from its path, nothing is
-// written into what may be a file without a name; when it is back, work goes on. That
-// is looked at again after each commit: a file that went away during one is the only case in which
-// SQLite's answer is [rendezvous.ErrOutcomeUnknown], beside a disk that fails to sync.
-// PostgreSQL may fall silent: who waits for its answer waits five seconds. A connection that is lost while it
-// commits is another [rendezvous.ErrOutcomeUnknown]; one that has died since it was used last is replaced.
+// Nothing is written while the SQLite file is not at its path, because the data would go into
+// a file without a name. Work goes on when the file is back. The check is repeated after each
+// commit. A file that was moved during a commit is one of two cases in which SQLite returns
+// [rendezvous.ErrOutcomeUnknown]; a disk that fails to sync is the other.
+//
+// A PostgreSQL server may stop answering: a statement waits for it for five seconds. A connection
+// that is lost during its COMMIT returns [rendezvous.ErrOutcomeUnknown], too. A connection that
+// died since its last transaction is replaced.
 package repo

@@ -10,21 +10,21 @@ import (
 	"restante/rendezvous"
 )
 
-// PanicError is a panic of a function that ran in a transaction; nothing of
-// what it did is kept.
+// PanicError is a panic of a function that ran in a transaction. The transaction was
+// rolled back.
 type PanicError struct {
-	Value any    // what it panicked with
-	Stack []byte // where
+	Value any    // the value passed to panic
+	Stack []byte // the stack of the goroutine
 }
 
 func (e *PanicError) Error() string { return fmt.Sprintf("panic in a transaction: %v", e.Value) }
 
-// OpenError tells why a database cannot be opened, and what to do.
+// OpenError says why a database cannot be opened, and what to do about it.
 type OpenError struct {
 	Path    string
 	Problem string
 	Hint    string
-	Err     error // what the database or the operating system said, if it was asked
+	Err     error // the error of the database or of the operating system, if there is one
 }
 
 func (e *OpenError) Error() string {
@@ -36,35 +36,35 @@ func (e *OpenError) Unwrap() error { return e.Err }
 var (
 	errClosed     = unavailableError(errors.New("the store is closed"))
 	errReadOnlyTx = errors.New("a View cannot write")
-	errTxDone     = errors.New("a transaction was used after its function had returned")
-	errTxEnded    = errors.New("the database has ended this transaction")
-	errGoexit     = errors.New("the function of a transaction ended its goroutine")
+	errTxDone     = errors.New("the transaction was used after its function returned")
+	errTxEnded    = errors.New("the database ended this transaction")
+	errGoexit     = errors.New("the transaction's function ended its goroutine")
 )
 
-// unavailable marks an error as the storage's.
+// unavailableError marks an error as the storage's.
 func unavailableError(err error) error { return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, err) }
 
-// outcomeUnknown says that a transaction may or may not be kept. It does not wrap what was the matter,
-// which is marked as unavailable: that would promise that nothing was changed.
+// outcomeUnknownError says that a transaction may or may not have been committed. It does not wrap err,
+// which may be marked as unavailable: that would promise that nothing was changed.
 func outcomeUnknownError(err error) error {
 	return fmt.Errorf("%w: %s", rendezvous.ErrOutcomeUnknown, err.Error())
 }
 
-// lostConnection tells the errors by which database/sql reports that the
-// connection is gone, whichever the engine.
+// isConnLost reports whether err is one by which database/sql reports a lost
+// connection, on any engine.
 func isConnLost(err error) bool {
 	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone)
 }
 
-// doing adds to an error what was being done; it is deferred. Errors are logged, so they tell no
-// names that clients chose: a nameplate is half of somebody's code.
+// annotate adds to an error which operation failed; callers defer it. Errors are logged, so they
+// contain no name that a client chose: a nameplate is half of a user's code.
 func annotate(err *error, format string, args ...any) {
 	if *err != nil {
 		*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *err)
 	}
 }
 
-// guarded runs f and turns a panic into an error.
+// recoverPanic runs f and returns a panic of f as a [*PanicError].
 func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {

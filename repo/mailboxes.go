@@ -33,7 +33,7 @@ type sideRow struct {
 	Mood    *rendezvous.Mood
 }
 
-// occupiedRow is a mailbox with one of its sides, if it has any.
+// mailboxWithSideRow is a mailbox with one of its sides, if it has any.
 type mailboxWithSideRow struct {
 	mailboxRow
 	Side    *rendezvous.Side
@@ -44,18 +44,18 @@ type mailboxWithSideRow struct {
 }
 
 const (
-	// selectOccupied finds mailboxes with their sides.
+	// selectMailboxWithSides selects mailboxes with their sides, a row for each side.
 	selectMailboxWithSides = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
 	       m.crowded, m.last_position, m.bytes, m.held, s.side, s.entered, s.opened, s.closed, s.mood
 	FROM mailboxes AS m
 	LEFT JOIN mailbox_sides AS s ON s.mailbox = m.key`
-	// selectMailbox finds mailboxes; what follows says which.
+	// selectMailbox selects mailboxes; callers add a WHERE clause.
 	selectMailbox = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
 	       m.crowded, m.last_position, m.bytes, m.held
 	FROM mailboxes AS m`
-	// selectSide finds sides of mailboxes.
+	// selectSide selects sides of mailboxes; callers add a WHERE clause.
 	selectSide = `
 	SELECT s.mailbox, s.side, s.entered, s.opened, s.closed, s.mood
 	FROM mailbox_sides AS s`
@@ -86,7 +86,7 @@ func (r sideRow) opening() rendezvous.Opening {
 	return o
 }
 
-// Mailbox loads a mailbox by its id.
+// Mailbox loads a mailbox by its id, or returns ErrNotFound.
 func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "loading a mailbox by its id")
 	if t.needsLocks() {
@@ -95,7 +95,7 @@ func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvou
 	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.app = ? AND m.id = ? ORDER BY s.entered, s.side`, app, id)
 }
 
-// MailboxByKey loads a mailbox by its key.
+// MailboxByKey loads a mailbox by its key, or returns ErrNotFound.
 func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "loading mailbox %d", k)
 	if t.needsLocks() {
@@ -104,7 +104,7 @@ func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err er
 	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.key = ? ORDER BY s.entered, s.side`, k)
 }
 
-// IdleMailbox loads a mailbox by its key, unless another transaction has it.
+// IdleMailbox loads a mailbox by its key, or returns ErrNotFound if another transaction has locked it.
 func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
 	if t.needsLocks() {
 		return t.lockedIdleMailbox(k)
@@ -112,7 +112,7 @@ func (t *tx) IdleMailbox(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
 	return t.MailboxByKey(k)
 }
 
-// occupied is a mailbox of which each row has one of the sides, if there are any.
+// mailboxWithSides loads a mailbox by a query on selectMailboxWithSides.
 func (t *tx) mailboxWithSides(query string, args ...any) (rendezvous.Mailbox, error) {
 	rows, err := queryAll[mailboxWithSideRow](t, query, args...)
 	if err == nil && len(rows) == 0 {
@@ -131,7 +131,7 @@ func (t *tx) mailboxWithSides(query string, args ...any) (rendezvous.Mailbox, er
 	return m, nil
 }
 
-// stored remembers a mailbox as it is stored, so that only what changes of it is written.
+// rememberStored remembers a mailbox as it is stored, so that only its changes are written.
 func (t *tx) rememberStored(m rendezvous.Mailbox) {
 	if t.storedMailboxes == nil {
 		t.storedMailboxes = map[rendezvous.MailboxKey]rendezvous.Mailbox{}
@@ -139,7 +139,7 @@ func (t *tx) rememberStored(m rendezvous.Mailbox) {
 	t.storedMailboxes[m.Key] = m
 }
 
-// CreateMailbox stores a new mailbox with its sides.
+// CreateMailbox stores a new mailbox with its sides and returns it with its key.
 func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "creating a mailbox")
 	m.Key, err = queryReturning[rendezvous.MailboxKey](t, `
@@ -154,7 +154,7 @@ func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err erro
 	return m, t.putSides(m)
 }
 
-// UpdateMailbox stores everything but the messages.
+// UpdateMailbox stores everything of a mailbox but its messages.
 func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 	defer annotate(&err, "updating mailbox %d", m.Key)
 	if err = requireRow(t.exec(`
@@ -192,7 +192,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 	return nil
 }
 
-// MailboxesOf are the mailboxes that a side is in; its quota bounds them.
+// MailboxesOf returns the mailboxes that a side is in; its quota bounds their number.
 func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
 	defer annotate(&err, "listing a side's mailboxes")
 	if err := t.lockMailboxesOfSide(app, side); err != nil {
@@ -212,14 +212,14 @@ func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendez
 	return mapSlice(rows, func(r mailboxRow) rendezvous.Mailbox { return r.mailbox(sides) }), err
 }
 
-// CountMailboxesOf counts them.
+// CountMailboxesOf returns how many mailboxes a side is in.
 func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
 	defer annotate(&err, "counting a side's mailboxes")
 	return queryOne[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
 }
 
-// RetireMailbox removes it, with its sides, messages and subscriptions, which go with
-// it (ON DELETE CASCADE), and records its usage.
+// RetireMailbox deletes a mailbox and records its usage. Its sides, messages and subscriptions
+// are deleted with it (ON DELETE CASCADE).
 func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring mailbox %d", m.Key)
 	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
@@ -228,7 +228,7 @@ func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error)
 	return t.recordMailbox(u, m.ForNameplate)
 }
 
-// StaleMailboxes names the mailboxes whose time to be looked at has come.
+// StaleMailboxes returns up to limit mailboxes that are due for pruning, after a cursor.
 func (t *tx) StaleMailboxes(now time.Time, after rendezvous.MailboxCursor, limit int) (_ []rendezvous.MailboxCursor, err error) {
 	defer annotate(&err, "listing stale mailboxes")
 	type row struct {
@@ -245,9 +245,9 @@ func (t *tx) StaleMailboxes(now time.Time, after rendezvous.MailboxCursor, limit
 	}), err
 }
 
-// Holders are the live sessions whose side is in the mailbox: at most two.
+// Holders returns the live sessions whose side is in the mailbox: at most two.
 func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error) {
-	defer annotate(&err, "listing who holds mailbox %d", k)
+	defer annotate(&err, "listing the sessions that hold mailbox %d", k)
 	rows, err := queryAll[sessionRow](t, selectSession+`
 		JOIN mailbox_sides AS m ON m.app = s.app AND m.side = s.side
 		WHERE m.mailbox = ? AND m.closed IS NULL AND s.ended IS NULL
@@ -255,10 +255,10 @@ func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error
 	return mapSlice(rows, sessionRow.session), err
 }
 
-// HeldBySockets moves the last sign of life of the sockets that hold mailboxes
-// forward, never back.
+// HeldBySockets records the last sign of life of the sockets that hold mailboxes. The stored
+// time never goes back.
 func (t *tx) HeldBySockets(keys []rendezvous.MailboxKey, at time.Time) (err error) {
-	defer annotate(&err, "noting that %d mailboxes are held", len(keys))
+	defer annotate(&err, "recording that %d mailboxes are held", len(keys))
 	if t.needsLocks() {
 		return t.heldBySocketsBatch(keys, at)
 	}

@@ -6,14 +6,14 @@ import (
 	"restante/rendezvous"
 )
 
-// Append stores messages and what they changed of their mailbox. Positions are dense: only the
-// next ones are taken.
+// Append stores messages and the changed mailbox. Positions are dense: Append fails unless the
+// first message has the next position.
 func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
 	first, last := messages[0].Position, messages[len(messages)-1].Position
 	defer annotate(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
 	n, err := t.extendMailbox(b, first, last)
 	if err == nil && n == 0 {
-		err = errors.New("it is not the next position")
+		err = errors.New("the position is not the next one")
 	}
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 	return nil
 }
 
-// lengthen stores what a mailbox is with more messages. What mailboxes are sorted by is written only if it changed.
+// extendMailbox stores a mailbox with more messages. stale_at, which is indexed, is written only if it changed.
 func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
 	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
 		return t.exec(`
@@ -43,7 +43,7 @@ func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position
 		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
 }
 
-// Messages are those after a position, oldest first.
+// Messages returns messages after a position, oldest first: at most count, and at most size bytes but at least one.
 func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (_ []rendezvous.Message, err error) {
 	defer annotate(&err, "loading the messages of mailbox %d after %d", k, after)
 	type row struct {

@@ -16,10 +16,10 @@ import (
 //go:embed schema/*.sql
 var schemas embed.FS
 
-// migrate brings the schema up to date. It only ever goes forward, one server at a time.
+// migrate brings the schema up to date. It only goes forward, and one server migrates at a time.
 //
-// A schema that is newer is left as it is, if those who made it said that servers
-// of this version can work with it: while a new version is rolled out, both run.
+// A newer schema is left as it is if it says that servers of this version can work with it:
+// both versions run while a new one is rolled out.
 func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	files, err := fs.Sub(schemas, "schema")
 	if err != nil {
@@ -39,7 +39,7 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	}
 	has, knows, err := p.GetVersions(ctx)
 	if err != nil {
-		return fmt.Errorf("looking for the schema's version: %w", err)
+		return fmt.Errorf("reading the schema's version: %w", err)
 	}
 	if has > knows {
 		return checkCompatible(ctx, db, has, knows)
@@ -50,28 +50,28 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	return nil
 }
 
-// compatible tells whether a server that knows less than a database has can work with it.
+// checkCompatible fails unless a server that knows schema version knows can work with version has.
 func checkCompatible(ctx context.Context, db *sql.DB, has, knows int64) error {
 	var needs int64
 	if err := db.QueryRowContext(ctx, "SELECT compatible FROM modified").Scan(&needs); err != nil {
-		return fmt.Errorf("looking for what the newer schema needs: %w", err)
+		return fmt.Errorf("reading which servers the newer schema needs: %w", err)
 	}
 	if needs <= knows {
 		return nil
 	}
 	return &OpenError{
-		Problem: fmt.Sprintf("it was made by a newer server (its schema is version %d and needs a server that knows %d; this one knows up to %d)", has, needs, knows),
+		Problem: fmt.Sprintf("a newer server made it (its schema is version %d and needs a server that knows version %d; this one knows version %d)", has, needs, knows),
 		Hint:    "use the newer server, or a backup from before the upgrade",
 	}
 }
 
-// rendered is a folder of templates that reads as what they make.
+// templateFS is a folder of SQL templates; files read as the executed templates.
 type templateFS struct {
 	fs.FS
 	data any
 }
 
-// Open renders a template.
+// Open executes the template of that name.
 func (r templateFS) Open(name string) (fs.File, error) {
 	f, err := r.FS.Open(name)
 	if err != nil || !strings.HasSuffix(name, ".sql") {
@@ -97,5 +97,5 @@ type expandedFile struct {
 	text io.Reader
 }
 
-// Read reads what the template made.
+// Read reads from the executed template.
 func (f *expandedFile) Read(p []byte) (int, error) { return f.text.Read(p) }

@@ -18,12 +18,12 @@ type nameplateRow struct {
 	Crowded flag
 }
 
-// selectNameplate finds nameplates; what follows says which.
+// selectNameplate selects nameplates; callers add a WHERE clause.
 const selectNameplate = `
 	SELECT n.app, n.id, n.mailbox, n.created, n.stale_at, n.crowded
 	FROM nameplates AS n`
 
-// Nameplate loads a nameplate.
+// Nameplate loads a nameplate with its claims, or returns ErrNotFound.
 func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
 	defer annotate(&err, "loading a nameplate")
 	for {
@@ -37,7 +37,7 @@ func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rende
 		}
 		if locked == 0 || locked == row.Mailbox {
 			return t.withClaims(row)
-		} // or it was retired, and made again, before the lock was had
+		} // otherwise it was retired and created again before the lock was acquired
 	}
 }
 
@@ -78,7 +78,7 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
 	return t.putClaims(n)
 }
 
-// UpdateNameplate stores it.
+// UpdateNameplate stores a changed nameplate with its claims.
 func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
 	defer annotate(&err, "updating a nameplate")
 	if err = requireRow(t.exec(`
@@ -105,25 +105,25 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 	return nil
 }
 
-// NameplatesOf are the nameplates that a side holds; its quota bounds them.
+// NameplatesOf returns the nameplates that a side holds; its quota bounds their number.
 func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
 	defer annotate(&err, "listing a side's nameplates")
 	if err := t.lockMailboxesOfSide(app, side); err != nil {
 		return nil, err
 	}
 	return t.nameplates(selectNameplate+`
-		-- No join: SQLite would begin with all the nameplates of the app.
+		-- Not a join: SQLite would start with all the nameplates of the app.
 		WHERE n.app = ? AND n.id IN (SELECT nameplate FROM claims WHERE app = ? AND side = ? AND released IS NULL)
 		ORDER BY n.id`, app, app, side)
 }
 
-// CountNameplatesOf counts them.
+// CountNameplatesOf returns how many nameplates a side holds.
 func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
 	defer annotate(&err, "counting a side's nameplates")
 	return queryOne[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
 }
 
-// NameplatesTo are the nameplates that point to a mailbox.
+// NameplatesTo returns the nameplates that point to a mailbox.
 func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, err error) {
 	defer annotate(&err, "listing the nameplates of mailbox %d", k)
 	return t.nameplates(selectNameplate+`
@@ -131,7 +131,7 @@ func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, er
 		ORDER BY n.app, n.id`, k)
 }
 
-// nameplates are those that a query selects, with their claims.
+// nameplates returns the nameplates that a query selects, with their claims.
 func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, error) {
 	rows, err := queryAll[nameplateRow](t, query, args...)
 	list := make([]rendezvous.Nameplate, len(rows))
@@ -141,7 +141,7 @@ func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, erro
 	return list, err
 }
 
-// WaitingNameplates are those that wait for a partner.
+// WaitingNameplates returns up to limit nameplates that wait for a partner.
 func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.NameplateID, err error) {
 	defer annotate(&err, "listing waiting nameplates")
 	return queryAll[rendezvous.NameplateID](t, `
@@ -151,7 +151,7 @@ func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.
 		LIMIT ?`, app, limit)
 }
 
-// TakenNumbers are the numbers from low to high that are nameplates; there are no more than that.
+// TakenNumbers returns the numbers from low to high that are nameplates.
 func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err error) {
 	defer annotate(&err, "listing the nameplates from %d to %d", low, high)
 	return queryAll[int](t, `
@@ -160,9 +160,9 @@ func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err err
 		ORDER BY number`, app, low, high)
 }
 
-// TakenOf are those of some numbers that are nameplates.
+// TakenOf returns those of the numbers that are nameplates.
 func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
-	defer annotate(&err, "looking whether %d nameplates are taken", len(numbers))
+	defer annotate(&err, "checking whether %d nameplates are taken", len(numbers))
 	query, args, err := sqlx.In(`SELECT number FROM nameplates WHERE app = ? AND number IN (?)`, app, numbers)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
 	return queryAll[int](t, query, args...)
 }
 
-// RetireNameplate removes it with its claims, which go with it, and records its usage.
+// RetireNameplate deletes a nameplate with its claims and records its usage.
 func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring a nameplate")
 	if err = requireRow(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
@@ -179,7 +179,7 @@ func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err er
 	return t.recordNameplate(u)
 }
 
-// StaleNameplates names the nameplates whose time to be looked at has come.
+// StaleNameplates returns up to limit nameplates that are due for pruning, after a cursor.
 func (t *tx) StaleNameplates(now time.Time, after rendezvous.NameplateCursor, limit int) (_ []rendezvous.NameplateCursor, err error) {
 	defer annotate(&err, "listing stale nameplates")
 	type row struct {

@@ -11,40 +11,40 @@ import (
 )
 
 const (
-	// notifyEvery is how often other processes are told of news, at most: each notification
-	// costs the database about as much as a small transaction.
+	// notifyInterval is the shortest time between two notifications: each costs the database
+	// about as much as a small transaction.
 	notifyInterval = 2 * time.Millisecond
-	// notifyTimeout is after how long a notification is taken for lost.
+	// notifyTimeout is how long a notification may take before it counts as lost.
 	notifyTimeout = 5 * time.Second
-	// notifyAgain is how long to wait after one was lost.
+	// notifyRetryDelay is the wait after a lost notification.
 	notifyRetryDelay = 250 * time.Millisecond
 )
 
-// Waker is what wakes the parked requests of this process: a [rendezvous.Service].
+// Waker wakes the waiting requests of this process. A [rendezvous.Service] is one.
 type Waker interface {
 	Wake([]rendezvous.Topic)
 	WakeIf(func(rendezvous.Topic) bool)
 }
 
-// Notifier tells the other processes on the same PostgreSQL database of what was
-// committed here, and hears from them. It carries hints, never data: news that
-// are lost cost those who wait a delay, until their next heartbeat.
+// Notifier tells the other processes on the same PostgreSQL database about changes that this
+// process committed, and receives their notifications. It carries hints, never data: a lost
+// notification delays a waiting request until its next heartbeat.
 type Notifier struct {
 	transport notifyTransport
 	log       *slog.Logger
 
 	mu      sync.Mutex // guards the following; never held while anything waits
 	pending map[rendezvous.Topic]struct{}
-	wakeAll bool          // something was not told: the next notification has everyone look
-	wakeup  chan struct{} // capacity 1: there is something to tell
+	wakeAll bool          // a notification was lost: the next one wakes every topic
+	wakeup  chan struct{} // capacity 1: there is something to send
 }
 
-// wire is a way from process to process.
+// notifyTransport carries notifications between processes.
 type notifyTransport interface {
-	// tell has the other processes look at the topics, or at everything.
+	// send wakes the topics in the other processes, or every topic if everything is true.
 	send(ctx context.Context, topics []rendezvous.Topic, everything bool) error
-	// hear wakes whoever others have news for, until ctx ends.
-	receive(ctx context.Context, here Waker)
+	// receive wakes the topics that other processes announce, until ctx ends.
+	receive(ctx context.Context, waker Waker)
 	close() error
 }
 
@@ -52,7 +52,7 @@ func newNotifier(w notifyTransport, log *slog.Logger) *Notifier {
 	return &Notifier{transport: w, log: log, pending: make(map[rendezvous.Topic]struct{}), wakeup: make(chan struct{}, 1)}
 }
 
-// Announce has other processes told of the topics, soon; it does not wait for that.
+// Announce tells the other processes about the topics soon. It does not block.
 func (n *Notifier) Announce(topics []rendezvous.Topic) {
 	n.mu.Lock()
 	for _, topic := range topics {
@@ -65,26 +65,26 @@ func (n *Notifier) Announce(topics []rendezvous.Topic) {
 func (n *Notifier) signal() {
 	select {
 	case n.wakeup <- struct{}{}:
-	default: // it will look anyway
+	default: // it is signalled already
 	}
 }
 
-// Run tells and hears until ctx ends, and then tells what is left.
-func (n *Notifier) Run(ctx context.Context, here Waker) {
-	heard := make(chan struct{})
+// Run sends and receives notifications until ctx ends, and then sends what is pending.
+func (n *Notifier) Run(ctx context.Context, waker Waker) {
+	received := make(chan struct{})
 	go func() {
-		defer close(heard)
-		n.transport.receive(ctx, here)
+		defer close(received)
+		n.transport.receive(ctx, waker)
 	}()
 	n.sendLoop(ctx)
-	<-heard
+	<-received
 	if err := n.transport.close(); err != nil {
-		n.log.Warn("could not close the connection for notifications", "error", err)
+		n.log.Warn("cannot close the connection for notifications", "error", err)
 	}
 }
 
-// tellLoop tells the first news at once, and what comes during the next
-// [notifyEvery] together.
+// sendLoop sends the first topics at once, and those of the next [notifyInterval]
+// together.
 func (n *Notifier) sendLoop(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
@@ -98,18 +98,18 @@ func (n *Notifier) sendLoop(ctx context.Context) {
 		if err != nil {
 			pause = notifyRetryDelay
 			if !failing {
-				n.log.Warn("other replicas cannot be told of news; they look by themselves at each heartbeat", "error", err)
+				n.log.Warn("cannot notify other replicas; they notice changes at each heartbeat", "error", err)
 			}
 		} else if failing {
-			n.log.Info("other replicas are told of news again")
+			n.log.Info("notifying other replicas again")
 		}
 		failing = err != nil
 		sleep(ctx, pause)
 	}
-	_ = n.sendPending(context.WithoutCancel(ctx)) // the last news; nobody is left to be told if they are lost
+	_ = n.sendPending(context.WithoutCancel(ctx)) // the last topics; there is nothing left to do if they are lost
 }
 
-// tell tells what is pending, once.
+// sendPending sends the pending topics, once.
 func (n *Notifier) sendPending(ctx context.Context) error {
 	topics, everything := n.takePending()
 	if len(topics) == 0 && !everything {
@@ -139,7 +139,7 @@ func (n *Notifier) takePending() (topics []rendezvous.Topic, everything bool) {
 	return topics, everything
 }
 
-// pauseFor waits for d or for ctx's end.
+// sleep waits for d or for the end of ctx.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -149,10 +149,10 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// everyone is the rule that wakes them all.
+// anyTopic matches every topic.
 func anyTopic(rendezvous.Topic) bool { return true }
 
-// chunks cuts notes into texts of at most size bytes, separated by spaces.
+// joinUpTo joins notes with spaces into texts of at most size bytes.
 func joinUpTo(notes []string, size int) []string {
 	var texts []string
 	for _, note := range notes {

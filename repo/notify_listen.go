@@ -19,31 +19,31 @@ import (
 )
 
 const (
-	// channel is what PostgreSQL calls the name that is listened for; it is the database's own.
+	// notifyChannel is the channel of LISTEN and NOTIFY; each database has its own.
 	notifyChannel = "restante"
-	// payload is how long one notification may be: PostgreSQL takes less than 8,000 bytes.
+	// maxPayload is the size of a notification in bytes: PostgreSQL accepts less than 8,000.
 	maxPayload = 7_900
-	// everything, in the place of topics, has everyone look.
+	// allTopics, instead of topics, wakes every topic.
 	allTopics = "*"
-	// listenPing is how often the listening connection is tried, which otherwise only receives
-	// and would not notice that it is cut.
+	// listenPingInterval is how often the listening connection is pinged: it otherwise only
+	// receives and would not notice that it is cut.
 	listenPingInterval = 15 * time.Second
-	// listenAgain and listenAtMost bound the pauses between attempts to connect again.
+	// listenMinBackoff and listenMaxBackoff bound the pauses between attempts to reconnect.
 	listenMinBackoff = 50 * time.Millisecond
 	listenMaxBackoff = 2 * time.Second
 )
 
-// listening is the [wire] of LISTEN and NOTIFY: a connection to hear on and one to tell on.
-// It needs a session of its own with the database, which a transaction-mode pooler does not give.
+// listenTransport is the [notifyTransport] on LISTEN and NOTIFY, with one connection to receive
+// and one to send. It needs a session with the database, which a transaction-mode pooler does not give.
 type listenTransport struct {
 	url    string
-	sender string // what our own notifications begin with: we have woken our own already
+	sender string // begins our own notifications, which are ignored: Announce's caller has woken our own requests
 	db     *sqlx.DB
 	log    *slog.Logger
 }
 
-// newListening connects when it is first used. A notification needs no fsync: after
-// a crash of the database everyone looks anyway.
+// newListenTransport returns a transport that connects at its first use. A notification needs no
+// fsync: every topic is woken anyway after a crash of the database.
 func newListenTransport(address string, log *slog.Logger) (*listenTransport, error) {
 	relaxed, err := withParameter(address, "synchronous_commit", "off")
 	if err != nil {
@@ -73,48 +73,48 @@ func (l *listenTransport) send(ctx context.Context, topics []rendezvous.Topic, a
 	return err
 }
 
-func (l *listenTransport) receive(ctx context.Context, here Waker) {
-	ear := pq.NewDialListener(timeoutDialer{3 * listenPingInterval}, l.url, listenMinBackoff, listenMaxBackoff, l.onConnectionEvent)
+func (l *listenTransport) receive(ctx context.Context, waker Waker) {
+	listener := pq.NewDialListener(timeoutDialer{3 * listenPingInterval}, l.url, listenMinBackoff, listenMaxBackoff, l.onConnectionEvent)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		err := ear.Listen(notifyChannel) // waits until there is a connection
+		err := listener.Listen(notifyChannel) // blocks until there is a connection
 		if err != nil && ctx.Err() == nil {
-			l.log.Error("cannot listen for the news of other replicas", "error", err)
+			l.log.Error("cannot listen for notifications of other replicas", "error", err)
 		}
-		here.WakeIf(anyTopic) // who began to wait before it was listened
+		waker.WakeIf(anyTopic) // requests may have missed a notification before LISTEN
 	}()
 	ping := time.NewTicker(listenPingInterval)
 	defer ping.Stop()
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case n := <-ear.Notify:
-			l.onNotification(n, here)
+		case n := <-listener.Notify:
+			l.onNotification(n, waker)
 		case <-ping.C:
-			go func() { _ = ear.Ping() }() // it waits for the answer; one that fails has it connect again
+			go func() { _ = listener.Ping() }() // blocks until the answer; a failed ping reconnects
 		}
 	}
-	_ = ear.Close() // ends Listen, too
+	_ = listener.Close() // also ends Listen
 	<-stopped
 }
 
-// changed hears what becomes of the listening connection.
+// onConnectionEvent logs when the listening connection is lost and when it is back.
 func (l *listenTransport) onConnectionEvent(event pq.ListenerEventType, err error) {
 	switch event {
 	case pq.ListenerEventDisconnected:
-		l.log.Warn("the connection that listens for the news of other replicas is lost", "error", err)
+		l.log.Warn("lost the connection that listens for notifications of other replicas", "error", err)
 	case pq.ListenerEventReconnected:
-		l.log.Info("listening for the news of other replicas again")
+		l.log.Info("listening for notifications of other replicas again")
 	case pq.ListenerEventConnected, pq.ListenerEventConnectionAttemptFailed:
 	}
 }
 
-// heard wakes whom a notification is for. None at all means that the connection is
-// new, and that some may have been missed.
-func (l *listenTransport) onNotification(n *pq.Notification, here Waker) {
+// onNotification wakes the topics of a notification. nil means that the connection is new
+// and that notifications may have been missed.
+func (l *listenTransport) onNotification(n *pq.Notification, waker Waker) {
 	if n == nil {
-		here.WakeIf(anyTopic)
+		waker.WakeIf(anyTopic)
 		return
 	}
 	from, notes, _ := strings.Cut(n.Extra, " ")
@@ -124,18 +124,18 @@ func (l *listenTransport) onNotification(n *pq.Notification, here Waker) {
 	var topics []rendezvous.Topic
 	for text := range strings.FieldsSeq(notes) {
 		topic, err := decodeTopic(text)
-		if err != nil { // everything, or what a newer version says
-			here.WakeIf(anyTopic)
+		if err != nil { // allTopics, or a text of a newer version
+			waker.WakeIf(anyTopic)
 			return
 		}
 		topics = append(topics, topic)
 	}
-	here.Wake(topics)
+	waker.Wake(topics)
 }
 
 func (l *listenTransport) close() error { return l.db.Close() }
 
-// note is a topic as it is told: m and the mailbox's key, or s and the session's.
+// encodeTopic returns a topic as text: m and the mailbox's key, or s and the session's.
 func encodeTopic(topic rendezvous.Topic) string {
 	if topic.Mailbox != 0 {
 		return "m" + strconv.FormatInt(int64(topic.Mailbox), 10)
@@ -143,9 +143,9 @@ func encodeTopic(topic rendezvous.Topic) string {
 	return "s" + base64.RawURLEncoding.EncodeToString(topic.Session[:])
 }
 
-var errUnknownTopic = errors.New("not a note that is known here")
+var errUnknownTopic = errors.New("unknown topic")
 
-// topicOf is the topic of a note.
+// decodeTopic returns the topic of a text of encodeTopic.
 func decodeTopic(note string) (rendezvous.Topic, error) {
 	switch {
 	case strings.HasPrefix(note, "m"):

@@ -12,15 +12,15 @@ import (
 )
 
 const (
-	// buckets is how many change counters there are. Topics share them: a change
-	// wakes all who wait for a topic of its bucket.
+	// bucketCount is how many change counters there are. Topics share them: a change
+	// wakes every topic of its bucket.
 	bucketCount = 1024
-	// pollEvery is how often the counters are looked at, and so how late news may be.
+	// pollInterval is how often the counters are read, and so the longest delay of a notification.
 	pollInterval = 50 * time.Millisecond
 )
 
-// polling is the [wire] for where LISTEN is not to be had: change counters, which
-// are looked at again and again. It keeps nothing on its connection from one transaction to the next.
+// pollTransport is the [notifyTransport] where LISTEN is not available: it polls change counters.
+// It keeps no state on its connection from one transaction to the next.
 type pollTransport struct {
 	db  *sqlx.DB
 	log *slog.Logger
@@ -35,7 +35,7 @@ func newPollTransport(url string, log *slog.Logger) (*pollTransport, error) {
 	return &pollTransport{db, log}, nil
 }
 
-// bucket is whose counter a topic's changes are counted in.
+// bucket returns the number of the counter that counts a topic's changes.
 func bucket(topic rendezvous.Topic) int64 {
 	if topic.Mailbox != 0 {
 		return int64(topic.Mailbox) % bucketCount
@@ -54,7 +54,7 @@ func (p *pollTransport) send(ctx context.Context, topics []rendezvous.Topic, all
 			touched = append(touched, b)
 		}
 	}
-	// In the order of the buckets, so that no two processes wait for each other.
+	// In the order of the buckets, so that no two processes deadlock.
 	return p.transact(ctx, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO changes (bucket, count)
 			SELECT bucket, 1 FROM (SELECT DISTINCT unnest($1::bigint[]) AS bucket) AS touched ORDER BY bucket
@@ -63,10 +63,10 @@ func (p *pollTransport) send(ctx context.Context, topics []rendezvous.Topic, all
 	})
 }
 
-func (p *pollTransport) receive(ctx context.Context, here Waker) {
+func (p *pollTransport) receive(ctx context.Context, waker Waker) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
-	known, failing := map[int64]int64{}, true // what came before the first look may have been missed
+	known, failing := map[int64]int64{}, true // changes before the first poll may have been missed
 	for {
 		select {
 		case <-ctx.Done():
@@ -76,21 +76,21 @@ func (p *pollTransport) receive(ctx context.Context, here Waker) {
 		counts, err := p.counts(ctx)
 		if err != nil {
 			if !failing && ctx.Err() == nil {
-				p.log.Warn("the news of other replicas cannot be looked at", "error", err)
+				p.log.Warn("cannot poll for changes of other replicas", "error", err)
 			}
 			failing = true
 			continue
 		}
 		if changed := changedBuckets(known, counts); failing {
-			here.WakeIf(anyTopic)
+			waker.WakeIf(anyTopic)
 		} else if len(changed) > 0 {
-			here.WakeIf(func(topic rendezvous.Topic) bool { return changed[bucket(topic)] })
+			waker.WakeIf(func(topic rendezvous.Topic) bool { return changed[bucket(topic)] })
 		}
 		known, failing = counts, false
 	}
 }
 
-// news are the buckets whose counts are not as they were.
+// changedBuckets returns the buckets whose counts differ from the known ones.
 func changedBuckets(known, counts map[int64]int64) map[int64]bool {
 	changed := map[int64]bool{}
 	for bucket, count := range counts {
@@ -105,7 +105,7 @@ func (p *pollTransport) counts(ctx context.Context) (map[int64]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
 	defer cancel()
 	counts := map[int64]int64{}
-	rows, err := p.db.QueryContext(ctx, "SELECT bucket, count FROM changes") // no arguments: one round trip, nothing prepared
+	rows, err := p.db.QueryContext(ctx, "SELECT bucket, count FROM changes") // without arguments, so that it takes one round trip and prepares nothing
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (p *pollTransport) counts(ctx context.Context) (map[int64]int64, error) {
 	return counts, rows.Err()
 }
 
-// transact keeps to one connection of a pooler for as long as f takes.
+// transact runs f in a transaction, and so on one connection of a pooler.
 func (p *pollTransport) transact(ctx context.Context, f func(*sqlx.Tx) error) error {
 	tx, err := p.db.BeginTxx(ctx, nil)
 	if err != nil {

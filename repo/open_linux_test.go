@@ -15,7 +15,7 @@ func TestOpenRefusesWhatItMayNotWrite(t *testing.T) {
 		dir, file os.FileMode
 		problem   string
 	}{
-		"to its directory":   {0o555, 0o666, "no file can be made beside it"},
+		"to its directory":   {0o555, 0o666, "no file can be created beside it"},
 		"to the file":        {0o777, 0o444, "it cannot be written to"},
 		"to it, nor read it": {0o777, 0o000, "it cannot be opened"},
 	} {

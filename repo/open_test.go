@@ -44,7 +44,7 @@ func TestOpen(t *testing.T) {
 		"one that is damaged":        {damage, "it is damaged"},
 		"a directory":                {func(path string) { must(os.Mkdir(path, 0o700)) }, "it is not a file"},
 		"another program's":          {func(path string) { write(path, "CREATE TABLE t (a)") }, "it is the database of another program"},
-		"one of a newer server":      {func(path string) { fresher(path, 999, 998) }, "it was made by a newer server (its schema is version 999 and needs a server that knows 998; this one knows up to "},
+		"one of a newer server":      {func(path string) { fresher(path, 999, 998) }, "a newer server made it (its schema is version 999 and needs a server that knows version 998; this one knows version "},
 		"one in a missing directory": {func(path string) { must(os.Remove(filepath.Dir(path))) }, "its directory does not exist"},
 		"one that cannot be resolved": {func(path string) {
 			must(os.Symlink("itself", path))
@@ -69,7 +69,7 @@ func TestOpen(t *testing.T) {
 	})
 	t.Run("refuses what is kept in no file", func(t *testing.T) {
 		t.Parallel()
-		refused(t, "mysql://user:secret@host/db", "not a kind of database")
+		refused(t, "mysql://user:secret@host/db", "this kind of database is not supported")
 		_, err := repo.Open(t.Context(), repo.Options{URL: "mysql://user:secret@host/db"})
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)

@@ -8,7 +8,7 @@ import (
 	"restante/session"
 )
 
-// Subscribe has the session sent what happens in the mailbox.
+// Subscribe subscribes the session to the mailbox. It reports whether the subscription is new.
 func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err error) {
 	defer annotate(&err, "subscribing session %s to mailbox %d", k, m)
 	n, err := t.exec(`
@@ -17,15 +17,15 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err erro
 	return n > 0, err
 }
 
-// Unsubscribe ends that.
+// Unsubscribe ends a subscription, if there is one.
 func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
 	defer annotate(&err, "unsubscribing session %s from mailbox %d", k, m)
 	_, err = t.exec(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
 	return err
 }
 
-// Subscribers are the sessions subscribed to a mailbox: one for each of its
-// sides, at most.
+// Subscribers returns the sessions that are subscribed to a mailbox, in the order of their keys:
+// at most one for each of its sides.
 func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, err error) {
 	defer annotate(&err, "listing the subscribers of mailbox %d", m)
 	type row struct {
@@ -43,14 +43,14 @@ func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, er
 	}), err
 }
 
-// backlogRow is what is not acknowledged.
+// backlogRow counts the frames that are not acknowledged.
 type backlogRow struct{ Frames, Bytes int64 }
 
-// Send appends a frame to a session's outbox.
+// Send appends a frame to a session's outbox and returns the session's backlog.
 func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "sending a frame to session %s", k)
-	// The number is taken first: whoever holds the row is the only one to number frames. It
-	// stands in the frame once, in as many bytes as it has digits.
+	// The number is taken first: the transaction that has locked the outbox's row is the only one
+	// that numbers frames. The frame contains its number once, in as many bytes as it has digits.
 	b, err := queryReturning[struct {
 		Seq session.Seq
 		backlogRow
@@ -65,7 +65,7 @@ func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.
 	return rendezvous.Backlog(b.backlogRow), err
 }
 
-// Frames are the frames from from on.
+// Frames returns the frames from number from on: at most count, and at most size bytes but at least one.
 func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [][]byte, err error) {
 	defer annotate(&err, "loading the frames of session %s from %d on", k, from)
 	var frames [][]byte
@@ -80,15 +80,15 @@ func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [
 	return frames, err
 }
 
-// Backlog is what the session has not acknowledged.
+// Backlog returns how many frames and bytes the session has not acknowledged.
 func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "loading the backlog of session %s", k)
 	b, err := queryOne[backlogRow](t, `SELECT next - kept AS frames, bytes FROM outboxes WHERE session = ?`, digest(k))
 	return rendezvous.Backlog(b), err
 }
 
-// Acknowledge forgets the frames that are acknowledged, in the order of the
-// outboxes. What is late, of an earlier epoch, or of what was never numbered changes nothing.
+// Acknowledge deletes the acknowledged frames, in the order of the outboxes. An acknowledgement
+// that is late, of an earlier epoch, or of a number that was never given changes nothing.
 func (t *tx) Acknowledge(acks ...rendezvous.Ack) (err error) {
 	defer annotate(&err, "acknowledging the frames of %d sessions", len(acks))
 	inOrder := slices.SortedFunc(slices.Values(acks), func(a, b rendezvous.Ack) int {

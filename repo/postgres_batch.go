@@ -9,10 +9,10 @@ import (
 	"restante/session"
 )
 
-// What concerns many rows is one statement on PostgreSQL: their locks are held for as
-// long as it takes, and others need them. Each takes its locks in the order of the keys.
+// An operation on many rows is one statement on PostgreSQL, so that their locks are held for a
+// short time only. Each statement takes its locks in the order of the keys.
 
-// sessionsAtOnce is Sessions.
+// sessionsBatch is Sessions in one statement.
 func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err error) {
 	defer annotate(&err, "loading %d sessions", len(keys))
 	list := make(pq.ByteaArray, len(keys))
@@ -23,7 +23,7 @@ func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err erro
 	return mapSlice(rows, sessionRow.session), err
 }
 
-// sightedAtOnce is Sighted.
+// sightedBatch is Sighted in one statement.
 func (t *tx) sightedBatch(seen []rendezvous.Sighting) error {
 	keys := make(pq.ByteaArray, len(seen))
 	times, sweeps := make(pq.Int64Array, len(seen)), make(pq.Int64Array, len(seen))
@@ -42,7 +42,7 @@ func (t *tx) sightedBatch(seen []rendezvous.Sighting) error {
 	return err
 }
 
-// heldAtOnce is HeldBySockets.
+// heldBySocketsBatch is HeldBySockets in one statement.
 func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time) error {
 	keys := make(pq.Int64Array, len(mailboxes))
 	for i, k := range mailboxes {
@@ -59,7 +59,7 @@ func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time)
 	return err
 }
 
-// acknowledgeAtOnce is Acknowledge.
+// acknowledgeBatch is Acknowledge in one statement.
 func (t *tx) acknowledgeBatch(acks []rendezvous.Ack) error {
 	keys := make(pq.ByteaArray, len(acks))
 	epochs, upTo := make(pq.Int64Array, len(acks)), make(pq.Int64Array, len(acks))

@@ -7,13 +7,13 @@ import (
 	"restante/session"
 )
 
-// Where several transactions write at once, they take their locks in this order, so that
-// no two wait for each other: the session that acts; the mailboxes it touches, in the order
-// of their keys; outboxes, in the order of theirs. A mailbox's row guards its sides, its
-// messages, its subscriptions and the nameplate that points to it, which have no locks of their own.
+// Transactions that write at the same time take their locks in this order, so that no two
+// deadlock: first the session that acts; then the mailboxes that it touches, in the order of their
+// keys; then outboxes, in the order of theirs. A mailbox's row guards its sides, its messages, its
+// subscriptions and the nameplate that points to it, which have no locks of their own.
 
-// lockMailboxOf locks the mailbox behind a nameplate, if there is one, and tells which it is;
-// 0 where there is none, or no need.
+// lockMailboxOfNameplate locks the mailbox behind a nameplate and returns its key; 0 if there is
+// none or if no lock is needed.
 func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
 	if !t.needsLocks() {
 		return 0, nil
@@ -29,7 +29,7 @@ func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.Nameplat
 	return k, err
 }
 
-// lockAllOf locks the mailboxes that a side is in, and those behind the nameplates that it holds.
+// lockMailboxesOfSide locks the mailboxes that a side is in and those behind the nameplates that it holds.
 func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) error {
 	if !t.needsLocks() {
 		return nil
@@ -47,8 +47,8 @@ func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) err
 	return err
 }
 
-// lockOutbox locks the outbox of a session that will be deleted: else who has the outbox
-// would wait for the session, while this waits for the outbox.
+// lockOutbox locks the outbox of a session that will be deleted. Otherwise a transaction that has
+// locked the outbox would wait for the session while this one waits for the outbox.
 func (t *tx) lockOutbox(k session.Key) error {
 	if !t.needsLocks() {
 		return nil
@@ -58,9 +58,9 @@ func (t *tx) lockOutbox(k session.Key) error {
 }
 
 // A mailbox is locked before its sides are read: another transaction may have changed them while
-// this one waited, and a query that waits does not see that of other tables.
+// this one waited, and a statement that waits does not see such changes in other tables.
 
-// lockedMailbox loads a mailbox by its id, and locks it.
+// lockedMailbox loads and locks a mailbox by its id.
 func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rendezvous.Mailbox, error) {
 	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id)
 	if err != nil {
@@ -69,7 +69,7 @@ func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rende
 	return t.withSides(row)
 }
 
-// lockedMailboxByKey loads a mailbox by its key, and locks it.
+// lockedMailboxByKey loads and locks a mailbox by its key.
 func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
 	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k)
 	if err != nil {
@@ -78,7 +78,7 @@ func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, er
 	return t.withSides(row)
 }
 
-// lockedMailboxIfIdle loads a mailbox by its key, and locks it, unless another transaction has it.
+// lockedIdleMailbox loads and locks a mailbox by its key, unless another transaction has locked it.
 func (t *tx) lockedIdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "loading mailbox %d if it is idle", k)
 	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k)

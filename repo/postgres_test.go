@@ -98,9 +98,9 @@ func TestPostgresProblems(t *testing.T) {
 		"nobody listens":    {"postgres://user:secret@127.0.0.1:1/db", "it cannot be reached (connect: connection refused)"},
 		"no TLS":            {"postgres://postgres:secret@" + c.Address() + "/postgres?sslmode=require", "it does not speak TLS"},
 		"not a URL":         {"postgres://user:secret@%zz/", "this is not a URL"},
-		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be made ready (unrecognized configuration parameter"},
+		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be prepared (unrecognized configuration parameter"},
 		"a user without rights": {
-			strings.Replace(c.Database(t), "user=postgres", "user=nobody_here", 1), "this user may not make tables in it",
+			strings.Replace(c.Database(t), "user=postgres", "user=nobody_here", 1), "this user may not create tables in it",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

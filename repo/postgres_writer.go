@@ -9,28 +9,28 @@ import (
 )
 
 const (
-	// attempts is how often a transaction is run that loses against others.
+	// maxAttempts is how often a transaction runs that loses against others.
 	maxAttempts = 20
-	// attemptPause grows with each of them, and is drawn between nothing and that.
+	// retryDelay times the number of attempts is the longest pause before the next one.
 	retryDelay = 2 * time.Millisecond
-	// stampEvery is how far the time of the last modification may lag behind: if each wrote it,
-	// all would wait for that row.
+	// stampInterval is how far the stored time of the last modification may lag behind: if each
+	// transaction wrote it, each would wait for that row.
 	stampInterval = time.Second
 )
 
-// writers runs each Update in a transaction of its own, several at once.
+// postgresWriter runs each Update in a transaction of its own, several at once.
 type postgresWriter struct {
 	dialect       *dialect
 	conns         *connPool
 	now           func(*conn) time.Time
 	log           *slog.Logger
 	retried       *atomic.Int64
-	stampInterval time.Duration // stampEvery
+	stampInterval time.Duration // normally the constant; tests shorten it
 
-	lastStamp atomic.Int64 // unix milliseconds: the last modification's time that this process wrote
+	lastStamp atomic.Int64 // Unix milliseconds: the last time that this process stored
 }
 
-// do runs f on a connection, on a goroutine of its own: the caller may leave.
+// update runs f on a goroutine of its own, so that it returns at once when ctx ends.
 func (w *postgresWriter) update(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (w *postgresWriter) update(ctx context.Context, f func(*tx) error) error {
 	}
 }
 
-// run runs f until it does not lose against another transaction.
+// run runs f until it no longer loses against another transaction.
 func (w *postgresWriter) run(c **conn, f func(*tx) error) error {
 	for attempt := 1; ; attempt++ {
 		err := w.transact(c, f)
@@ -67,7 +67,7 @@ func (w *postgresWriter) run(c **conn, f func(*tx) error) error {
 			return w.dialect.retriesExhausted(err)
 		}
 		w.retried.Add(1)
-		time.Sleep(rand.N(time.Duration(attempt) * retryDelay)) // #nosec G404 -- spreads a load, hides nothing
+		time.Sleep(rand.N(time.Duration(attempt) * retryDelay)) // #nosec G404 -- spreads the load, needs no secrecy
 	}
 }
 
@@ -98,9 +98,9 @@ func (w *postgresWriter) transact(c **conn, f func(*tx) error) error {
 	return nil
 }
 
-// stamp notes that something was modified, in the transaction that does it, and
-// last in it: others wait for that row until this one has committed. If it does
-// not, undo has the next one do it.
+// stamp stores the time of the modification as the last statement of its transaction, because other
+// transactions wait for that row until this one has committed. If it does not commit, undo lets the
+// next transaction store its time.
 func (w *postgresWriter) stamp(t *tx) (undo func(), err error) {
 	now, last := t.now.UnixMilli(), w.lastStamp.Load()
 	if now < last+w.stampInterval.Milliseconds() && now >= last || !w.lastStamp.CompareAndSwap(last, now) {
@@ -109,5 +109,5 @@ func (w *postgresWriter) stamp(t *tx) (undo func(), err error) {
 	return func() { w.lastStamp.CompareAndSwap(now, last) }, t.conn.stamp(t.now)
 }
 
-// stop has nothing to wait for: what runs has one of the connections, which were closed before.
+// stop has nothing to wait for: a running transaction has a connection, and the pool was closed before.
 func (w *postgresWriter) stop() error { return nil }

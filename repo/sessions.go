@@ -28,7 +28,7 @@ type sessionRow struct {
 	Reason  *session.Reason
 }
 
-// selectSession finds whole sessions; what follows says which.
+// selectSession selects sessions with their outbox's counters; callers add a WHERE clause.
 const selectSession = `
 	SELECT s.key, s.app, s.side, s.address, s.began, s.epoch, s.wanted, o.kept, o.next,
 	       s.seen, s.grace, s.used, s.ended, s.reason
@@ -49,7 +49,7 @@ func (r sessionRow) session() rendezvous.Session {
 	return s
 }
 
-// ending is how the end of a session is stored: both or neither.
+// endingColumns returns the columns of a session's end: both or neither are NULL.
 func endingColumns(e *session.Ending) (at *millis, why *session.Reason) {
 	if e == nil {
 		return nil, nil
@@ -57,14 +57,14 @@ func endingColumns(e *session.Ending) (at *millis, why *session.Reason) {
 	return millisOrNil(&e.At), &e.Reason
 }
 
-// Session loads a session.
+// Session loads a session, or returns ErrNotFound.
 func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading session %s", k)
 	row, err := queryOne[sessionRow](t, selectSession+` WHERE s.key = ?`+t.forUpdate("s"), digest(k))
 	return row.session(), err
 }
 
-// Sessions loads those that there are.
+// Sessions loads the sessions with the given keys, without those that do not exist.
 func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
 	if t.conn.dialect.concurrentWriters {
 		return t.sessionsBatch(keys)
@@ -83,14 +83,14 @@ func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
 	return found, nil
 }
 
-// IdleSession loads a session, unless another transaction has it.
+// IdleSession loads a session, or returns ErrNotFound if another transaction has locked it.
 func (t *tx) IdleSession(k session.Key) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading session %s if it is idle", k)
 	row, err := queryOne[sessionRow](t, selectSession+` WHERE s.key = ?`+t.forUpdateSkipLocked("s"), digest(k))
 	return row.session(), err
 }
 
-// SideOwner loads the session that began last with this side.
+// SideOwner loads the session that began last with this side, live or ended.
 func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading a side's owner")
 	row, err := queryOne[sessionRow](t, selectSession+`
@@ -100,7 +100,7 @@ func (t *tx) SideOwner(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous
 	return row.session(), err
 }
 
-// LiveSession loads the session of this side that has not ended.
+// LiveSession loads the session of this side that has not ended; there is at most one.
 func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading a side's live session")
 	row, err := queryOne[sessionRow](t, selectSession+`
@@ -115,7 +115,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	_, err = t.exec(`
 		INSERT INTO sessions (key, app, side, address, began, turn, epoch, wanted, seen, grace, used, ended, reason, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
-			-- It owns its side from now on.
+			-- The new session owns the side.
 			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
 			?, ?, ?, ?, ?, ?, ?, ?)`,
 		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
@@ -127,7 +127,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	return err
 }
 
-// UpdateSession stores its record, except the frames' counters.
+// UpdateSession stores a session's record, except the frames' counters.
 func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "updating session %s", s.Key)
 	ended, reason := endingColumns(s.Ended)
@@ -138,14 +138,14 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 		s.Epoch, s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt), digest(s.Key)))
 }
 
-// EmptySession removes what only a living session has.
+// EmptySession deletes what only a live session has: its subscriptions, replies and frames.
 func (t *tx) EmptySession(k session.Key) (err error) {
 	defer annotate(&err, "emptying session %s", k)
 	for _, query := range []string{
 		`DELETE FROM subscriptions WHERE session = ?`,
 		`DELETE FROM replies WHERE session = ?`,
 		`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`,
-		`DELETE FROM frames WHERE session = ?`, // after its outbox, which guards them
+		`DELETE FROM frames WHERE session = ?`, // after the outbox, whose lock guards them
 	} {
 		if _, err = t.exec(query, digest(k)); err != nil {
 			return err
@@ -154,7 +154,7 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 	return nil
 }
 
-// DeleteSession removes it and all that it has.
+// DeleteSession deletes a session and everything that refers to it.
 func (t *tx) DeleteSession(k session.Key) (err error) {
 	defer annotate(&err, "deleting session %s", k)
 	if err = t.lockOutbox(k); err != nil {
@@ -164,7 +164,7 @@ func (t *tx) DeleteSession(k session.Key) (err error) {
 	return err
 }
 
-// CountSessions counts an address's living sessions, or its tombstones.
+// CountSessions counts an address's live sessions, or its tombstones, up to atMost.
 func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err error) {
 	defer annotate(&err, "counting the sessions of an address")
 	if ended {
@@ -177,7 +177,7 @@ func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err e
 		FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NULL LIMIT ?) AS few`, address, atMost)
 }
 
-// CountTombstones counts all that have ended.
+// CountTombstones counts the ended sessions, up to atMost.
 func (t *tx) CountTombstones(atMost int) (_ int, err error) {
 	defer annotate(&err, "counting tombstones")
 	return queryOne[int](t, `
@@ -185,9 +185,9 @@ func (t *tx) CountTombstones(atMost int) (_ int, err error) {
 		FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?) AS few`, atMost)
 }
 
-// OldestTombstone is the one that ended first.
+// OldestTombstone returns the session that ended first, of an address or of all if address is empty.
 func (t *tx) OldestTombstone(address string) (_ session.Key, err error) {
-	defer annotate(&err, "looking for the oldest tombstone")
+	defer annotate(&err, "loading the oldest tombstone")
 	var k digest
 	if address == "" {
 		k, err = queryOne[digest](t, `
@@ -205,7 +205,7 @@ func (t *tx) OldestTombstone(address string) (_ session.Key, err error) {
 	return session.Key(k), err
 }
 
-// SessionsToSweep names the sessions whose time to be looked at has come.
+// SessionsToSweep returns up to limit sessions that are due for the sweep, after a cursor.
 func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit int) (_ []rendezvous.SweepCursor, err error) {
 	defer annotate(&err, "listing the sessions to sweep")
 	type row struct {
@@ -222,8 +222,8 @@ func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit 
 	}), err
 }
 
-// Sighted moves the stored signs of life forward, in the order of the keys so
-// that two transactions that do it never wait for each other.
+// Sighted moves the stored signs of life forward, never back. It goes in the order of the keys,
+// so that two such transactions never deadlock.
 func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
 	defer annotate(&err, "recording %d signs of life", len(seen))
 	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b rendezvous.Sighting) int {
@@ -243,14 +243,14 @@ func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
 	return nil
 }
 
-// MarkUsed notes that the session did something.
+// MarkUsed records that the session did something.
 func (t *tx) MarkUsed(k session.Key) (err error) {
 	defer annotate(&err, "marking session %s as used", k)
 	_, err = t.exec(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
 	return err
 }
 
-// Reply is the recorded reply to command n.
+// Reply returns the recorded reply to command n, or ErrNotFound.
 func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error) {
 	defer annotate(&err, "loading reply %d of session %s", n, k)
 	type row struct {
@@ -265,14 +265,14 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
 }
 
-// Complete counts command n as done.
+// Complete counts command n as done and records its reply. It fails if n is not the next command.
 func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
 	defer annotate(&err, "completing command %d of session %s", n, k)
 	done, err := t.exec(`
 		UPDATE sessions SET wanted = wanted + 1, used = 1
 		WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
 	if err == nil && done == 0 {
-		err = errors.New("it is not the command that is wanted")
+		err = errors.New("it is not the next command")
 	}
 	if err != nil {
 		return err
@@ -289,5 +289,6 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	return err
 }
 
-// forgetEvery is after how many commands replies that are too old are deleted. Until then they are not found.
+// replyCleanupInterval is the number of commands between deletions of replies that are too old.
+// Reply does not return such a reply before it is deleted, either.
 const replyCleanupInterval = 16

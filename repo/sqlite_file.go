@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// locate makes a path absolute and follows its links, so that one file has one
-// lock, and tells what is wrong with it.
+// resolvePath makes a path absolute and follows its symbolic links, so that one file has one
+// lock. An [*OpenError] says what is wrong with the path.
 func resolvePath(path string) (string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
@@ -33,11 +33,11 @@ func resolvePath(path string) (string, error) {
 	return full, nil
 }
 
-// create makes an empty file for the server's eyes only, unless there is one.
+// createFile creates an empty file that only the server's user can read, unless the file exists.
 func createFile(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // #nosec G304 -- the operator's path
 	if errors.Is(err, fs.ErrExist) {
-		return nil // and it is not opened: closing it again would drop SQLite's locks on it
+		return nil // it is not opened, because closing it would drop SQLite's locks on it
 	}
 	if err != nil {
 		return err
@@ -45,39 +45,39 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// anchor knows which files a database was opened from.
+// fileIdentity knows which files a database was opened from.
 type fileIdentity struct {
 	mu    sync.RWMutex
 	files map[string]os.FileInfo // guarded by mu
 }
 
-// drop takes the file at path for ours.
-func (a *fileIdentity) record(path string) error {
+// record remembers the file that is at path now.
+func (i *fileIdentity) record(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.files == nil {
-		a.files = make(map[string]os.FileInfo)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.files == nil {
+		i.files = make(map[string]os.FileInfo)
 	}
-	a.files[path] = info
+	i.files[path] = info
 	return nil
 }
 
-// check fails while another file, or none, is where one of ours was: what were
-// written now would be lost with the next restart.
-func (a *fileIdentity) check() error {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	for path, ours := range a.files {
+// check fails while one of the recorded files is missing or replaced by another: data
+// written now would be lost at the next restart.
+func (i *fileIdentity) check() error {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	for path, ours := range i.files {
 		info, err := os.Stat(path)
 		if err != nil {
 			return unavailableError(err)
 		}
 		if !os.SameFile(ours, info) {
-			return unavailableError(fmt.Errorf("%s is another file than the one that was opened", path))
+			return unavailableError(fmt.Errorf("%s is not the file that was opened", path))
 		}
 	}
 	return nil

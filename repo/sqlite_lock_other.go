@@ -2,8 +2,8 @@
 
 package repo
 
-// lock does nothing where there is no flock: there, it is for the operator to
-// start one server only.
+// lockFile does nothing where the operating system has no flock: there, the operator must
+// start only one server on a file.
 func lock(string) (release func() error, err error) {
 	return func() error { return nil }, nil
 }

@@ -11,14 +11,14 @@ import (
 	"syscall"
 )
 
-// lock keeps other servers from a SQLite file: whoever waits in one process is not
-// woken by another. The lock goes with the process, however that ends; the file that bears it
-// stays, since removing it would let two in.
+// lockFile keeps other servers from a SQLite file, because one process does not wake the
+// requests that wait in another. The operating system releases the lock when the process ends,
+// however that happens. The lock file stays: removing it would let two servers in.
 func lockFile(path string) (release func() error, err error) {
 	f, err := os.OpenFile(path+"-lock", os.O_CREATE|os.O_RDWR, 0o600) // #nosec G304 -- beside the operator's path
 	if err != nil {
 		return nil, &OpenError{
-			Path: path, Problem: fmt.Sprintf("no file can be made beside it (%v)", osError(err)),
+			Path: path, Problem: fmt.Sprintf("no file can be created beside it (%v)", osError(err)),
 			Hint: "let the server's user write to its directory", Err: err,
 		}
 	}
@@ -28,12 +28,12 @@ func lockFile(path string) (release func() error, err error) {
 		return nil, problem
 	}
 	if err := f.Truncate(0); err == nil {
-		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // only for the message below
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // for the error of another server
 	}
 	return f.Close, nil
 }
 
-// cause is what the operating system said, without the path.
+// osError returns the operating system's error without the path.
 func osError(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
 		return e.Err
@@ -49,6 +49,6 @@ func lockError(f *os.File, path string, err error) *OpenError {
 	n, _ := f.ReadAt(pid[:], 0)
 	return &OpenError{
 		Path: path, Problem: fmt.Sprintf("another server is using it (process %s)", pid[:n]),
-		Hint: "end that one first, or give this one a file of its own", Err: err,
+		Hint: "stop that server first, or give this one a file of its own", Err: err,
 	}
 }

@@ -13,29 +13,29 @@ import (
 )
 
 const (
-	// batchSize is how many members share a commit, at most.
+	// batchSize is the largest number of updates that share a commit.
 	batchSize = 128
-	// batchTime is for how long members are let in: it bounds how long the first one waits for the others.
+	// batchTime is how long a batch takes in updates: it bounds how long the first one waits for the others.
 	batchTime = 10 * time.Millisecond
 )
 
-// writer does all the writing, on one goroutine and one connection.
+// sqliteWriter does all the writing, on one goroutine and one connection.
 type sqliteWriter struct {
 	dialect    *dialect
-	openConn   func(context.Context) (*conn, error) // a connection that can write
-	checkFiles func() error                         // fails while the database is not where it was
+	openConn   func(context.Context) (*conn, error) // opens a connection that can write
+	checkFiles func() error                         // fails while the database's files are not at their paths
 	now        func(*conn) time.Time
 	log        *slog.Logger
 
 	queue   chan *job
-	closing chan struct{} // closed: begin nothing more
-	stopped chan struct{} // closed: nothing runs any more
+	closing chan struct{} // closed: begin no more transactions
+	stopped chan struct{} // closed: no transaction runs any more
 
-	conn   *conn   // the writer's goroutine's own; nil until it is needed
+	conn   *conn   // used by the writer's goroutine only; nil until it is needed
 	worker *worker // likewise
 }
 
-// newWriter starts the writer.
+// newSQLiteWriter returns a writer and starts its goroutine.
 func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, error)) *sqliteWriter {
 	w := &sqliteWriter{
 		dialect:    db.engine.dialect,
@@ -51,7 +51,7 @@ func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, 
 	return w
 }
 
-// stop waits for the writer to end, and empties the log of the file.
+// stop waits until the writer has ended, and empties the file's write-ahead log.
 func (w *sqliteWriter) stop() error {
 	<-w.stopped
 	if w.worker != nil {
@@ -62,46 +62,46 @@ func (w *sqliteWriter) stop() error {
 	}
 	defer w.conn.discard()
 	if w.conn.broken {
-		return nil // the next to open the file does it
+		return nil // SQLite does it when the file is opened next
 	}
 	_, err := w.conn.raw.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
 	return err
 }
 
-// op is one Update: a member of the batch that it runs in.
+// job is one Update: a member of the batch that it runs in.
 type job struct {
 	ctx  context.Context
 	fn   func(*tx) error
-	done chan struct{} // closed when err says what became of it
+	done chan struct{} // closed when err is set
 
 	tx  *tx // its last run
 	err error
 }
 
-// do queues f and waits for its outcome, or until ctx ends.
+// update queues f and waits for its outcome, or until ctx ends.
 func (w *sqliteWriter) update(ctx context.Context, f func(*tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	o := &job{ctx: ctx, fn: f, done: make(chan struct{})}
+	j := &job{ctx: ctx, fn: f, done: make(chan struct{})}
 	select {
-	case w.queue <- o:
+	case w.queue <- j:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-w.stopped:
 		return errClosed
 	}
 	select {
-	case <-o.done:
-		return o.err
+	case <-j.done:
+		return j.err
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-w.stopped:
 	}
 	select {
-	case <-o.done: // just before
-		return o.err
-	default: // and now it never will be
+	case <-j.done: // it ended just before the writer stopped
+		return j.err
+	default: // it will never run
 		return errClosed
 	}
 }
@@ -113,102 +113,102 @@ func (w *sqliteWriter) run() {
 		select {
 		case <-w.closing:
 			return
-		default: // an end goes before whatever waits
+		default: // closing goes before queued updates
 		}
 		select {
 		case <-w.closing:
-		case o := <-w.queue:
-			w.batch(o)
+		case j := <-w.queue:
+			w.batch(j)
 		}
 	}
 }
 
-// batch runs first and whoever waits behind it, and answers them.
+// batch runs first and the updates queued behind it, and returns their results to their callers.
 func (w *sqliteWriter) batch(first *job) {
 	members, err := w.transact(w.queued(first))
 	switch {
 	case err == nil:
-	case len(members) == 0: // not even begun: so it is for all who wait
-		for o := first; o != nil; o = w.next() {
-			members = append(members, o)
+	case len(members) == 0: // the transaction did not begin: every queued update fails the same way
+		for j := first; j != nil; j = w.next() {
+			members = append(members, j)
 		}
 		fallthrough
 	case len(members) == 1 || errors.Is(err, rendezvous.ErrOutcomeUnknown):
-		for _, o := range members {
-			o.err = err
+		for _, j := range members {
+			j.err = err
 		}
-	default: // void: each alone, so that none suffers for another
-		for _, o := range members {
-			if _, err := w.transact(slices.Values([]*job{o})); err != nil {
-				o.err = err
+	default: // nothing is kept: each runs again alone, so that none fails because of another
+		for _, j := range members {
+			if _, err := w.transact(slices.Values([]*job{j})); err != nil {
+				j.err = err
 			}
 		}
 	}
-	for _, o := range members {
-		w.finish(o)
+	for _, j := range members {
+		w.finish(j)
 	}
 }
 
-// waiting is first and those behind it, while there are any and the batch may
-// grow. Those whose callers left are dropped: nobody hears what becomes of them.
+// queued yields first and the updates queued behind it while the batch may grow. It drops updates
+// whose callers no longer wait.
 func (w *sqliteWriter) queued(first *job) iter.Seq[*job] {
 	return func(yield func(*job) bool) {
 		began := time.Now()
 		size := 0
-		for o := first; o != nil; o = w.next() {
-			if o.ctx.Err() != nil {
+		for j := first; j != nil; j = w.next() {
+			if j.ctx.Err() != nil {
 				continue
 			}
-			if size++; !yield(o) || size == batchSize || time.Since(began) >= batchTime {
+			if size++; !yield(j) || size == batchSize || time.Since(began) >= batchTime {
 				return
 			}
 		}
 	}
 }
 
-// next is one that waits already, or nil.
+// next returns the next queued update, or nil if there is none.
 func (w *sqliteWriter) next() *job {
 	select {
-	case o := <-w.queue:
-		return o
+	case j := <-w.queue:
+		return j
 	default:
 		return nil
 	}
 }
 
-// transact runs ops in one transaction, each in a savepoint, and commits it. An
-// error means that nothing is kept of any of those that it began.
+// transact runs jobs in one transaction, each in a savepoint, and commits it. An error means that
+// no change of the returned members is kept.
 //
-// It does so on another goroutine: an op that ends its goroutine, as a test's FailNow does,
+// It runs them on another goroutine: a function that ends its goroutine, as a test's FailNow does,
 // must not end the writer.
-func (w *sqliteWriter) transact(ops iter.Seq[*job]) (members []*job, err error) {
+func (w *sqliteWriter) transact(jobs iter.Seq[*job]) (members []*job, err error) {
 	if w.worker == nil {
 		w.worker = newWorker()
 	}
-	err = w.worker.run(func() error { return w.runBatch(ops, &members) })
+	err = w.worker.run(func() error { return w.runBatch(jobs, &members) })
 	if errors.Is(err, errGoexit) {
 		w.worker = nil
 	}
 	return members, err
 }
 
-func (w *sqliteWriter) runBatch(ops iter.Seq[*job], members *[]*job) error {
+func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], members *[]*job) error {
 	c, err := w.begin()
 	if err != nil {
 		return err
 	}
-	defer c.rollback() // unless it is committed
+	defer c.rollback() // does nothing after a commit
 	kept, changed := false, false
-	for o := range ops {
-		*members = append(*members, o)
-		if err := w.runMember(c, o, kept); err != nil {
+	for j := range jobs {
+		*members = append(*members, j)
+		if err := w.runMember(c, j, kept); err != nil {
 			return err
 		}
-		kept = kept || o.err == nil
-		changed = changed || o.err == nil && o.tx.changed
+		kept = kept || j.err == nil
+		changed = changed || j.err == nil && j.tx.changed
 	}
 	if len(*members) == 0 {
-		return nil // all have left
+		return nil // no caller waits any more
 	}
 	if changed {
 		if err := c.stamp(w.now(c)); err != nil {
@@ -219,12 +219,12 @@ func (w *sqliteWriter) runBatch(ops iter.Seq[*job], members *[]*job) error {
 		return w.dialect.commitError(err)
 	}
 	if err := w.checkFiles(); err != nil {
-		return outcomeUnknownError(err) // it is kept in a file that nobody may find again
+		return outcomeUnknownError(err) // the changes may be in a file that is lost
 	}
 	return nil
 }
 
-// begin opens a transaction, on another connection if the last one broke.
+// begin opens a transaction, on a new connection if the last one broke.
 func (w *sqliteWriter) begin() (*conn, error) {
 	if err := w.checkFiles(); err != nil {
 		return nil, err
@@ -243,25 +243,25 @@ func (w *sqliteWriter) begin() (*conn, error) {
 	return w.conn, w.conn.begin(w.dialect.beginWrite)
 }
 
-// member runs one op. While there is something of others to keep, that is in a savepoint;
-// before, one that fails is undone with the whole transaction, and another is begun. An error
-// means that the transaction is void.
-func (w *sqliteWriter) runMember(c *conn, o *job, kept bool) error {
+// runMember runs one job, in a savepoint if the transaction has changes of others to keep.
+// Otherwise a failed job is undone with the whole transaction, and another transaction begins. An
+// error means that the transaction is lost.
+func (w *sqliteWriter) runMember(c *conn, j *job, kept bool) error {
 	if kept {
 		if err := c.savepoint(); err != nil {
 			return err
 		}
 	}
-	o.tx = &tx{conn: c, now: w.now(c)}
-	o.err = o.tx.run(o.fn)
+	j.tx = &tx{conn: c, now: w.now(c)}
+	j.err = j.tx.run(j.fn)
 	switch {
 	case !c.inTx:
-		return cmp.Or(o.err, errTxEnded)
-	case !kept && o.err != nil:
+		return cmp.Or(j.err, errTxEnded)
+	case !kept && j.err != nil:
 		return c.restart(w.dialect.beginWrite)
 	case !kept:
 		return nil
-	case o.err != nil:
+	case j.err != nil:
 		if err := c.rollbackToSavepoint(); err != nil {
 			return err
 		}
@@ -269,10 +269,10 @@ func (w *sqliteWriter) runMember(c *conn, o *job, kept bool) error {
 	return c.releaseSavepoint()
 }
 
-// answer tells an op's caller, after what was to be done once it is committed.
-func (w *sqliteWriter) finish(o *job) {
-	if o.err == nil {
-		o.tx.runAfterCommit(w.log)
+// finish runs a job's AfterCommit functions and returns its result to its caller.
+func (w *sqliteWriter) finish(j *job) {
+	if j.err == nil {
+		j.tx.runAfterCommit(w.log)
 	}
-	close(o.done)
+	close(j.done)
 }

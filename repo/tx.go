@@ -12,8 +12,8 @@ import (
 	"restante/rendezvous"
 )
 
-// tx is one transaction, or one member's part of one. Its methods are in the
-// files of the nouns; all of them go through the few functions below.
+// tx is a transaction, or one update's part of a shared one. Its methods are in the files of the
+// nouns, and all of them use the few functions below.
 type tx struct {
 	conn     *conn
 	now      time.Time
@@ -22,33 +22,33 @@ type tx struct {
 	afterCommit []func()
 	changed     bool
 
-	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see stored
+	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see rememberStored
 
-	// failed is the first statement's error. It fails the transaction whatever the function
-	// makes of it: what follows an error would be done on PostgreSQL in no transaction at all.
+	// failed is the first error of a statement. It fails the transaction even if the function
+	// ignores it: PostgreSQL runs no statement after an error.
 	failed error
 }
 
 var _ rendezvous.Tx = (*tx)(nil)
 
-// Now is the transaction's time.
+// Now returns the transaction's time.
 func (t *tx) Now() time.Time { return t.now }
 
-// AfterCommit has f run once this has committed.
+// AfterCommit runs f once the transaction has committed.
 func (t *tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
-// run calls f, and tells what becomes of the transaction.
+// run calls f and returns nil if the transaction may commit.
 func (t *tx) run(f func(*tx) error) error {
 	err := recoverPanic(func() error { return f(t) })
-	if err == nil || t.conn.dialect.isRetriable(t.failed) { // which says more than whatever f made of it
+	if err == nil || t.conn.dialect.isRetriable(t.failed) { // the statement's error says more than f's
 		err = cmp.Or(t.failed, err)
 	}
 	t.failed = errTxDone
 	return err
 }
 
-// committed runs what was to be run then. One that panics does not keep the
-// others from it: they wake those who wait.
+// runAfterCommit runs the AfterCommit functions. A panic of one does not stop the others, because
+// they wake waiting requests.
 func (t *tx) runAfterCommit(log *slog.Logger) {
 	for _, f := range t.afterCommit {
 		err := recoverPanic(func() error { f(); return nil })
@@ -58,7 +58,7 @@ func (t *tx) runAfterCommit(log *slog.Logger) {
 	}
 }
 
-// exec changes rows and tells how many.
+// exec changes rows and returns how many.
 func (t *tx) exec(query string, args ...any) (int64, error) {
 	if t.readOnly {
 		return 0, errReadOnlyTx
@@ -72,12 +72,12 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, err
 }
 
-// locks tells whether what is loaded has to be locked, so that it stays as it is until
-// this transaction ends: SQLite lets only one write at a time.
+// needsLocks reports whether loaded rows have to be locked so that they stay unchanged until the
+// transaction ends. SQLite needs no locks because it has one writer at a time.
 func (t *tx) needsLocks() bool { return !t.readOnly && t.conn.dialect.concurrentWriters }
 
-// lock has a SELECT lock the rows of a table that it finds. Others may still refer to
-// them, as frames do to their session.
+// forUpdate returns the clause with which a SELECT locks the rows that it finds in a table. Other
+// transactions may still insert rows that refer to them, as frames do to their session.
 func (t *tx) forUpdate(of string) string {
 	if !t.needsLocks() {
 		return ""
@@ -85,7 +85,7 @@ func (t *tx) forUpdate(of string) string {
 	return " FOR NO KEY UPDATE OF " + of
 }
 
-// lockIdle is lock for a SELECT that is to find nothing where another transaction has the row.
+// forUpdateSkipLocked is forUpdate for a SELECT that skips rows that another transaction has locked.
 func (t *tx) forUpdateSkipLocked(of string) string {
 	if !t.needsLocks() {
 		return ""
@@ -93,7 +93,7 @@ func (t *tx) forUpdateSkipLocked(of string) string {
 	return t.forUpdate(of) + " SKIP LOCKED"
 }
 
-// do runs a statement, unless one has failed before.
+// execute runs a statement, unless one has failed before.
 func (t *tx) execute(statement func() error) error {
 	if t.failed == nil {
 		t.failed = statement()
@@ -101,7 +101,7 @@ func (t *tx) execute(statement func() error) error {
 	return t.failed
 }
 
-// each hands the rows of a SELECT to f, one by one, until f answers false.
+// queryEach calls f with each row of a SELECT until f returns false.
 func queryEach[T any](t *tx, f func(T) bool, query string, args ...any) error {
 	return t.execute(func() error {
 		return t.conn.query(func(rows *sqlx.Rows) (bool, error) {
@@ -111,7 +111,7 @@ func queryEach[T any](t *tx, f func(T) bool, query string, args ...any) error {
 	})
 }
 
-// all are the rows of a SELECT.
+// queryAll returns the rows of a SELECT.
 func queryAll[T any](t *tx, query string, args ...any) ([]T, error) {
 	var list []T
 	err := queryEach(t, func(row T) bool {
@@ -121,7 +121,7 @@ func queryAll[T any](t *tx, query string, args ...any) ([]T, error) {
 	return list, err
 }
 
-// one is the row of a SELECT, or ErrNotFound.
+// queryOne returns the row of a SELECT, or ErrNotFound.
 func queryOne[T any](t *tx, query string, args ...any) (T, error) {
 	list, err := queryAll[T](t, query, args...)
 	if err == nil && len(list) == 0 {
@@ -134,8 +134,8 @@ func queryOne[T any](t *tx, query string, args ...any) (T, error) {
 	return list[0], nil
 }
 
-// returning is the row of a change that returns one, or ErrNotFound. The
-// statement is run to its end: the change is not complete before.
+// queryReturning returns the row of a change with a RETURNING clause, or ErrNotFound. It reads all
+// rows, because the change is not complete before.
 func queryReturning[T any](t *tx, query string, args ...any) (T, error) {
 	if t.readOnly {
 		var none T
@@ -146,7 +146,7 @@ func queryReturning[T any](t *tx, query string, args ...any) (T, error) {
 	return row, err
 }
 
-// scan reads a row: a struct by the names of its columns, or a single value.
+// scan reads a row into a struct, by the names of its columns, or into a single value.
 func scan[T any](rows *sqlx.Rows) (T, error) {
 	var row T
 	var err error
@@ -158,10 +158,10 @@ func scan[T any](rows *sqlx.Rows) (T, error) {
 	return row, err
 }
 
-// isStruct tells a row of several columns from a single value.
+// isStruct reports whether T is a row of several columns and not a single value.
 func isStruct[T any]() bool { return reflect.TypeFor[T]().Kind() == reflect.Struct }
 
-// found is the error of a change that must have found its row.
+// requireRow returns ErrNotFound for a change that found no row.
 func requireRow(rows int64, err error) error {
 	if err == nil && rows == 0 {
 		return rendezvous.ErrNotFound
@@ -169,7 +169,7 @@ func requireRow(rows int64, err error) error {
 	return err
 }
 
-// collect turns rows into values.
+// mapSlice converts rows to values.
 func mapSlice[R, V any](rows []R, value func(R) V) []V {
 	values := make([]V, len(rows))
 	for i, r := range rows {

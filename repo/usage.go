@@ -2,7 +2,7 @@ package repo
 
 import "restante/rendezvous"
 
-// recordMailbox remembers how a mailbox's life went.
+// recordMailbox stores a mailbox's usage record.
 func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
 	_, err := t.exec(`
 		INSERT INTO usage_mailboxes (app, for_nameplate, started, waiting, total, result)
@@ -11,7 +11,7 @@ func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
 	return err
 }
 
-// recordNameplate remembers how a nameplate's life went.
+// recordNameplate stores a nameplate's usage record.
 func (t *tx) recordNameplate(u rendezvous.Usage) error {
 	_, err := t.exec(`
 		INSERT INTO usage_nameplates (app, started, waiting, total, result)
@@ -20,7 +20,7 @@ func (t *tx) recordNameplate(u rendezvous.Usage) error {
 	return err
 }
 
-// waited is NULL where the second side never came.
+// waitingSpan returns the waiting time, NULL if the second side never came.
 func waitingSpan(u rendezvous.Usage) *span {
 	if u.Waiting == nil {
 		return nil
@@ -29,7 +29,7 @@ func waitingSpan(u rendezvous.Usage) *span {
 	return &s
 }
 
-// RecordClients notes which clients came.
+// RecordClients stores which client versions connected.
 func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 	defer annotate(&err, "recording %d clients", len(clients))
 	for _, c := range clients {
@@ -43,7 +43,7 @@ func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 	return nil
 }
 
-// orNull is a text, or nothing if it is empty.
+// nullIfEmpty returns NULL for an empty text.
 func nullIfEmpty(s string) *string {
 	if s == "" {
 		return nil

@@ -13,7 +13,7 @@ func toMillis(t time.Time) millis { return millis(t.UnixMilli()) }
 
 func (m millis) time() time.Time { return time.UnixMilli(int64(m)).UTC() }
 
-// maybeMillis is NULL for a time that is not there.
+// millisOrNil returns NULL for nil.
 func millisOrNil(t *time.Time) *millis {
 	if t == nil {
 		return nil
@@ -37,10 +37,10 @@ func toSpan(d time.Duration) span { return span(d.Milliseconds()) }
 
 func (s span) duration() time.Duration { return time.Duration(s) * time.Millisecond }
 
-// flag is a truth as it is stored: 0 or 1, which every engine can check and index alike.
+// flag is a boolean as it is stored: 0 or 1, which both engines can check and index.
 type flag bool
 
-// Value is what the database gets.
+// Value implements driver.Valuer.
 func (f flag) Value() (driver.Value, error) {
 	if f {
 		return int64(1), nil
@@ -48,7 +48,7 @@ func (f flag) Value() (driver.Value, error) {
 	return int64(0), nil
 }
 
-// Scan is what came from the database.
+// Scan implements sql.Scanner.
 func (f *flag) Scan(src any) error {
 	n, ok := src.(int64)
 	if !ok {
@@ -61,10 +61,10 @@ func (f *flag) Scan(src any) error {
 // digest is a SHA-256: a session's key, a command's fingerprint.
 type digest [32]byte
 
-// Value is what the database gets.
+// Value implements driver.Valuer.
 func (d digest) Value() (driver.Value, error) { return d[:], nil }
 
-// Scan is what came from the database.
+// Scan implements sql.Scanner.
 func (d *digest) Scan(src any) error {
 	b, ok := src.([]byte)
 	if !ok || len(b) != len(d) {
@@ -74,5 +74,5 @@ func (d *digest) Scan(src any) error {
 	return nil
 }
 
-// blob is never NULL.
+// nonNil returns a copy of b that is never NULL.
 func nonNil[T string | []byte](b T) []byte { return append([]byte{}, b...) }

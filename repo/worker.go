@@ -1,33 +1,34 @@
 package repo
 
-// hand is a goroutine that runs functions, one after the other, until one of them ends it.
-// It is used again and again, as its stack has grown to what a transaction needs.
+// worker is a goroutine that runs functions one after the other, until one of them ends it.
+// It is reused because its stack has already grown to the size that a transaction needs.
 type worker struct {
 	tasks   chan func() error
 	results chan error
 }
 
 func newWorker() *worker {
-	h := &worker{make(chan func() error), make(chan error, 1)}
-	go h.loop()
-	return h
+	w := &worker{make(chan func() error), make(chan error, 1)}
+	go w.loop()
+	return w
 }
 
-// run runs f. It answers errExited if f ended the goroutine: then that can run no more.
-func (h *worker) run(f func() error) error {
-	h.tasks <- f
-	return <-h.results
+// run runs f and returns its error, or errGoexit if f ended the goroutine: the worker is then of no more use.
+func (w *worker) run(f func() error) error {
+	w.tasks <- f
+	return <-w.results
 }
 
-func (h *worker) loop() {
+// loop runs tasks until the channel is closed.
+func (w *worker) loop() {
 	exited := true
 	defer func() {
 		if exited {
-			h.results <- errGoexit
+			w.results <- errGoexit
 		}
 	}()
-	for f := range h.tasks {
-		h.results <- f()
+	for f := range w.tasks {
+		w.results <- f()
 	}
 	exited = false
 }

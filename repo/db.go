@@ -14,29 +14,29 @@ import (
 	"restante/rendezvous"
 )
 
-// Options say which database to open, and how.
+// Options says which database to open, and how.
 type Options struct {
 	// URL names the database: the path of a SQLite file, with or without "sqlite:" before
-	// it, or postgres://… A file that is not there is made; its directory, or a database, is not.
+	// it, or postgres://… A missing file is created; a missing directory or PostgreSQL database is not.
 	URL string
-	// Connections is how many a PostgreSQL database is asked for; 0 is [DefaultConnections].
+	// Connections is the size of the connection pool of a PostgreSQL database; 0 is [DefaultConnections].
 	Connections int
-	// Pooled says that a pooler between here and PostgreSQL may give each transaction
-	// another connection, so that nothing is kept on one from a transaction to the next.
+	// Pooled is true if an external pooler may give each transaction another connection to
+	// PostgreSQL, so that no state may stay on a connection from one transaction to the next.
 	Pooled bool
-	// Now is the clock; nil is time.Now, and with PostgreSQL the clock of the database.
+	// Now is the clock; nil is time.Now for SQLite, and the database's clock for PostgreSQL.
 	Now func() time.Time
-	// Retried counts the transactions that lost against others and were run again; nil counts nothing.
+	// Retried counts the transactions that lost against others and ran again; nil counts nothing.
 	Retried *atomic.Int64
-	// Log hears of what no caller can be told; nil is slog.Default.
+	// Log gets the failures that no caller gets as an error; nil is slog.Default.
 	Log *slog.Logger
 }
 
-// DB is the [rendezvous.Store] that Open opened.
+// DB is a [rendezvous.Store] in a SQLite file or a PostgreSQL database. All methods are safe for concurrent use.
 type DB struct {
 	engine  *engine
 	hook    statementHook
-	now     func(*conn) time.Time // of the transaction that is open
+	now     func(*conn) time.Time // the time of the connection's open transaction
 	log     *slog.Logger
 	pool    *connPool
 	writer  updater
@@ -46,38 +46,38 @@ type DB struct {
 
 var _ rendezvous.Store = (*DB)(nil)
 
-// updater runs the transactions that change something.
+// updater runs the transactions that may write.
 type updater interface {
 	update(ctx context.Context, f func(*tx) error) error
-	// stop returns when nothing runs any more, after closing was closed.
+	// stop waits, after closing is closed, until no transaction runs.
 	stop() error
 }
 
-// engine is a database that was opened, with what only its kind knows of it.
+// engine is an open database of one kind.
 type engine struct {
 	dialect *dialect
-	// write and read are pools of which connections are taken for good.
+	// write and read are pools; connections are taken out of them for good.
 	write, read *sqlx.DB
-	// readable takes a connection to read with.
+	// openReader opens a connection to read with.
 	openReader func(context.Context, *statementHook) (*conn, error)
-	// connections is how many there may be to read with.
+	// connections is the size of the connection pool.
 	connections int
-	// updater begins to write.
+	// newUpdater starts the writer.
 	newUpdater func(*DB) updater
-	// check fails while the database is not where it was.
+	// checkFiles fails while the database's files are not at their paths.
 	checkFiles func() error
-	// release gives up what kept others out.
+	// unlock releases the lock that keeps other servers out.
 	unlock func() error
-	// name is what may be shown of where it is.
+	// name is where the database is, without secrets.
 	name string
-	// wire is a way to other processes on it; nil if there can be none.
+	// newTransport connects to other processes on the database; nil if there can be none.
 	newTransport func(*slog.Logger) (notifyTransport, error)
-	// problem is the OpenError for what kept it from being opened.
+	// openError returns the OpenError for an error of opening it.
 	openError func(error) error
 }
 
-// Open opens a database, brings its schema up to date and makes sure that it can be
-// written to. What keeps it from that is an [*OpenError].
+// Open opens a database, brings its schema up to date and checks that it can be written to.
+// If it fails it returns an [*OpenError], unless ctx ended.
 func Open(ctx context.Context, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
@@ -105,13 +105,13 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 		return openPostgres(ctx, o)
 	default:
 		return nil, &OpenError{
-			Path: kind + "://…", Problem: "this is not a kind of database that is known here",
-			Hint: "give the path of a file, which SQLite will keep, or postgres://…",
+			Path: kind + "://…", Problem: "this kind of database is not supported",
+			Hint: "give the path of a SQLite file, or postgres://…",
 		}
 	}
 }
 
-// newDB starts the writer.
+// newDB returns a DB on an engine and starts its writer.
 func newDB(e *engine, o Options) *DB {
 	db := &DB{engine: e, log: o.Log, closing: make(chan struct{})}
 	clock := o.Now
@@ -132,13 +132,13 @@ func newDB(e *engine, o Options) *DB {
 	return db
 }
 
-// Name is what may be shown of where the database is: a path, or a URL without its password.
+// Name returns where the database is: a path, or a URL without user and password.
 func (db *DB) Name() string { return db.engine.name }
 
-// Notifier is a way to the other processes on the database; nil with SQLite, where there are none.
+// Notifier returns a connection to the other processes on the database; nil with SQLite, where there are none.
 func (db *DB) Notifier() (*Notifier, error) {
 	if db.engine.newTransport == nil {
-		return nil, nil //nolint:nilnil // there is none, and nothing is wrong with that
+		return nil, nil //nolint:nilnil // SQLite needs none
 	}
 	w, err := db.engine.newTransport(db.log)
 	if err != nil {
@@ -147,30 +147,31 @@ func (db *DB) Notifier() (*Notifier, error) {
 	return newNotifier(w, db.log), nil
 }
 
-// Close finishes the transactions that have begun, refuses those that wait,
-// and closes the database. To close it again changes nothing.
+// Close waits for the running transactions, refuses the queued ones, and closes the
+// database. Closing it again does nothing.
 func (db *DB) Close() error { return db.close() }
 
 func (db *DB) shutdown() error {
 	close(db.closing)
-	db.pool.close() // first: whoever reads keeps SQLite's log from being emptied
+	db.pool.close() // first: a reader keeps SQLite's log from being emptied
 	var errs []error
 	for _, part := range []func() error{db.engine.read.Close, db.writer.stop, db.engine.write.Close, db.engine.unlock} {
-		if err := part(); err != nil && !db.engine.dialect.isConnLost(err) { // what is lost is closed
+		if err := part(); err != nil && !db.engine.dialect.isConnLost(err) { // a lost connection is closed
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// Update runs f in a transaction. AfterCommit functions have run when it returns nil;
-// they run one after the other, before anything else is written, and must not use the store.
+// Update runs f in a transaction, and again if the transaction lost against another. When it returns
+// nil, the AfterCommit functions have run; they run one after the other and must not use the store.
+// It returns ErrUnavailable, ErrOutcomeUnknown, a [*PanicError], f's error or that of ctx.
 func (db *DB) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	return db.writer.update(ctx, func(t *tx) error { return f(t) })
 }
 
-// Probe writes and commits something without meaning, of the size of a large
-// request, and removes it again.
+// Probe writes and commits some bytes without meaning, as many as a large request has, and
+// deletes them again. It shows whether the storage can be written to.
 func (db *DB) Probe(ctx context.Context) error {
 	if err := db.writer.update(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
 		return err
@@ -178,7 +179,7 @@ func (db *DB) Probe(ctx context.Context) error {
 	return db.writer.update(ctx, func(t *tx) error { return t.probe(false) })
 }
 
-// View runs f on a snapshot. A panic of f is returned as a [*PanicError].
+// View runs f on one snapshot, which f cannot change. It returns a panic of f as a [*PanicError].
 func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
