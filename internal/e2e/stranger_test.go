@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"restante/internal/e2e"
+)
+
+// TestGeneratedClient checks that a client generated from the contract that a server serves can be compiled and used.
+func TestGeneratedClient(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // the generator may have to be compiled
+	defer cancel()
+	dir := t.TempDir()
+	run := func(in, name string, arguments ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(ctx, name, arguments...)
+		cmd.Dir, cmd.Env, cmd.SysProcAttr = in, e2e.Environment("GOWORK=off"), e2e.ChildAttr()
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %q: %v\n%s", name, arguments, err, out)
+		}
+		return string(out)
+	}
+	write := func(name string, text []byte) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(path string) []byte {
+		t.Helper()
+		text, err := os.ReadFile(e2e.Path(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+
+	contract := s.Get("/openapi.json")
+	if contract.Status != http.StatusOK {
+		t.Fatalf("GET /openapi.json: %d %s", contract.Status, contract.Body)
+	}
+	write("openapi.json", contract.Body)
+	write("client/client.go", nil)
+	run(e2e.Path("."), "go", "tool", "-modfile=.ci/tools.mod", "oapi-codegen",
+		"-generate", "types,client", "-package", "client", "-o", filepath.Join(dir, "client", "client.go"), filepath.Join(dir, "openapi.json"))
+	write("main.go", read("internal/e2e/testdata/stranger/main.go"))
+	// The server needs every module that a generated client needs, so nothing has to be downloaded.
+	_, requirements, _ := strings.Cut(string(read("go.mod")), "\n")
+	write("go.mod", []byte("module stranger\n"+requirements))
+	write("go.sum", read("go.sum"))
+	program := filepath.Join(dir, "stranger")
+	run(dir, "go", "build", "-mod=readonly", "-o", program, ".")
+	if got, want := run(dir, program, s.URL()), "1 chat ping\n2 chat pong\n"; got != want {
+		t.Errorf("the sides received\n%swant\n%s", got, want)
+	}
+}
