@@ -73,6 +73,7 @@ const (
 	CodeMALFORMEDHANDSHAKE        Code = "MALFORMED_HANDSHAKE"
 	CodeMALFORMEDHANDSHAKEMETA    Code = "MALFORMED_HANDSHAKE_META"
 	CodeMETHODNOTALLOWED          Code = "METHOD_NOT_ALLOWED"
+	CodeMISDIRECTEDREQUEST        Code = "MISDIRECTED_REQUEST"
 	CodeNOTACCEPTABLE             Code = "NOT_ACCEPTABLE"
 	CodeNOTFOUND                  Code = "NOT_FOUND"
 	CodeNOTOPEN                   Code = "NOT_OPEN"
@@ -118,6 +119,8 @@ func (e Code) Valid() bool {
 	case CodeMALFORMEDHANDSHAKEMETA:
 		return true
 	case CodeMETHODNOTALLOWED:
+		return true
+	case CodeMISDIRECTEDREQUEST:
 		return true
 	case CodeNOTACCEPTABLE:
 		return true
@@ -1140,6 +1143,9 @@ type MalformedHandshake = Problem
 
 // MethodNotAllowed A failure (RFC 9457), and what to do next.
 type MethodNotAllowed = Problem
+
+// MisdirectedRequest A failure (RFC 9457), and what to do next.
+type MisdirectedRequest = Problem
 
 // NoSession A failure (RFC 9457), and what to do next.
 type NoSession = Problem

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -153,7 +154,7 @@ func (r *request) exchange(ctx context.Context) (*answer, error) {
 		return nil, err
 	}
 	asked.URL = &url.URL{Scheme: "http", Host: "restante.test", Opaque: r.target} // as it is, whatever it is
-	asked.Header = r.header
+	asked.Header, asked.Host = r.header, cmp.Or(r.header.Get("Host"), asked.Host)
 	got, err := w.http.Do(asked)
 	if err != nil {
 		return nil, err

@@ -135,7 +135,7 @@ func (p *promise) check(r *request, a *answer) error {
 
 	var response *openapi3.Response
 	switch {
-	case route != nil:
+	case route != nil && a.status != http.StatusMisdirectedRequest: // which is answered before an operation is looked for
 		in := &openapi3filter.RequestValidationInput{
 			Request: &http.Request{Method: r.method, Header: r.header}, PathParams: params, Route: route,
 			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},

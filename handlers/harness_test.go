@@ -79,6 +79,7 @@ type setup struct {
 	proxies []string
 	pages   map[string]string // their files, by name
 	origins []string
+	hosts   []string // that requests may be for
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
 }
@@ -113,7 +114,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

@@ -19,6 +19,11 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// permissions is what a page may ask the browser for: nothing but to put a code on the clipboard.
+const permissions = "accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), " +
+	"hid=(), magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), " +
+	"xr-spatial-tracking=(), clipboard-write=(self)"
+
 // mediaTypes are those of the files that pages are made of.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
@@ -79,9 +84,12 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	h.Set("Content-Type", mediaTypes[path.Ext(name)])
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no other site may build its page of our files
 	if path.Ext(name) == ".html" {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Permissions-Policy", permissions)
+		h.Set("Cross-Origin-Opener-Policy", "same-origin") // a page that opens ours, or is opened by it, has no hold on it
 	}
 	if squeezed {
 		h.Set("Content-Encoding", "gzip")

@@ -92,7 +92,11 @@ func TestPagesArePoliced(t *testing.T) {
 	for _, path := range []string{"/", "/v1", "/docs"} {
 		got := w.nobody(t).get(path).with("Accept: text/html").want(http.StatusOK).says("Referrer-Policy", "no-referrer").
 			says("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "+
-				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'").
+			says("Cross-Origin-Opener-Policy", "same-origin").says("Cross-Origin-Resource-Policy", "same-origin")
+		if got := got.header.Get("Permissions-Policy"); !strings.Contains(got, "camera=()") || !strings.Contains(got, "clipboard-write=(self)") {
+			t.Errorf("%s: Permissions-Policy is %q", path, got)
+		}
 		if len(got.header.Values("Content-Security-Policy")) != 1 {
 			t.Errorf("%s has several policies", path)
 		}

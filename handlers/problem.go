@@ -20,6 +20,7 @@ const (
 	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
 	payloadTooLarge      rendezvous.Code = "PAYLOAD_TOO_LARGE"
 	unsupportedMediaType rendezvous.Code = "UNSUPPORTED_MEDIA_TYPE"
+	misdirectedRequest   rendezvous.Code = "MISDIRECTED_REQUEST"
 	upgradeRequired      rendezvous.Code = "UPGRADE_REQUIRED"
 )
 
@@ -57,6 +58,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.SessionEnded:             {410, api.ActionRestart, "The session has ended"},
 	payloadTooLarge:                     {413, api.ActionStop, "The body is too large"},
 	unsupportedMediaType:                {415, api.ActionStop, "The body must be JSON"},
+	misdirectedRequest:                  {421, api.ActionStop, "The host is not served here"},
 	upgradeRequired:                     {426, api.ActionStop, "An upgrade is required"},
 	rendezvous.RateLimited:              {429, api.ActionSlowDown, "Too many requests"},
 	rendezvous.WindowFull:               {429, api.ActionSlowDown, "Too much is unacknowledged"},

@@ -20,6 +20,7 @@ func (s *Server) Handler() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
 	r.Use(secured)            // headers that every answer has
+	r.Use(s.hosted)           // not for somebody else's host
 	if s.origins != nil {
 		r.Use(s.origins.Handler) // a browser asks before it asks: with no credential, and not against any limit
 	}

@@ -30,6 +30,8 @@ type Server struct {
 	TrustedProxies []netip.Prefix
 	// Origins are those whose pages may ask, besides our own; "*" is all.
 	Origins []string
+	// Hosts are the hosts that requests may be for, as [CheckHost] takes them; none stands for every host.
+	Hosts []string
 	// Parking is where polls and sockets wait for long, if it is there. The [http.Server] has its ConnContext, and serves it.
 	Parking *parking.Lot
 	Limits  Limits

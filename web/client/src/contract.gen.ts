@@ -1072,7 +1072,7 @@ export interface components {
          * @description What happened, for programs. More may come; go by `action` for one you do not know.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
@@ -1314,6 +1314,27 @@ export interface components {
                  *       "status": 405,
                  *       "detail": "This path knows GET and POST.",
                  *       "code": "METHOD_NOT_ALLOWED",
+                 *       "retriable": false,
+                 *       "action": "stop"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `MISDIRECTED_REQUEST`: this server does not answer for the host of the request. */
+        MisdirectedRequest: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:misdirected-request",
+                 *       "title": "The host is not served here",
+                 *       "status": 421,
+                 *       "detail": "This server does not answer for \"rebound.example\"; its operator can allow it with --allowed-hosts.",
+                 *       "code": "MISDIRECTED_REQUEST",
                  *       "retriable": false,
                  *       "action": "stop"
                  *     }
