@@ -147,7 +147,7 @@ func (c *Config) policy() rendezvous.Config {
 }
 
 // admit refuses the clients that --reject-client names.
-func (c *Config) admit(_ context.Context, n rendezvous.Newcomer) error {
+func (c *Config) admit(_ context.Context, n rendezvous.ClientInfo) error {
 	said := n.Client[0] + "/" + n.Client[1]
 	for _, pattern := range c.RejectClient {
 		if match, _ := path.Match(pattern, said); match {

@@ -118,7 +118,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	if others != nil {
 		service.Announce = others.Announce
-		service.Config.GlanceSpan = glanceSpan
+		service.Config.LookupBatchWindow = glanceSpan
 	}
 	limits := handlers.DefaultLimits()
 	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst

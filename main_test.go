@@ -128,7 +128,7 @@ func TestAdmit(t *testing.T) {
 		{"else", "0.9"}: false,
 		{"", ""}:        true,
 	} {
-		if err := c.admit(t.Context(), rendezvous.Newcomer{Client: client}); (err == nil) != admitted {
+		if err := c.admit(t.Context(), rendezvous.ClientInfo{Client: client}); (err == nil) != admitted {
 			t.Errorf("%q: %v, want admitted: %t", client, err, admitted)
 		}
 	}

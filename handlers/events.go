@@ -15,7 +15,7 @@ import (
 
 // Receive is GET /v1/session/events, by long-poll or as a stream.
 func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
-	ask := rendezvous.Receive{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: patience(r.Params)}
+	ask := rendezvous.ReceiveRequest{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: patience(r.Params)}
 	if header := number(r.Params.Ack); header != nil && (ask.Ack == nil || *header > *ask.Ack) {
 		ask.Ack = header // both say what is processed: the one that says more holds
 	}

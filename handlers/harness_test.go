@@ -75,7 +75,7 @@ type world struct {
 type setup struct {
 	config  func(*rendezvous.Config)
 	limits  func(*handlers.Limits)
-	admit   func(context.Context, rendezvous.Newcomer) error
+	admit   func(context.Context, rendezvous.ClientInfo) error
 	proxies []string
 	pages   map[string]string // their files, by name
 	origins []string

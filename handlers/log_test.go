@@ -105,7 +105,7 @@ func TestLog(t *testing.T) {
 func TestLogOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := "cause-in-detail"
-		w := start(t, setup{piped: true, admit: func(context.Context, rendezvous.Newcomer) error { panic(fmt.Errorf("%s", secret)) }})
+		w := start(t, setup{piped: true, admit: func(context.Context, rendezvous.ClientInfo) error { panic(fmt.Errorf("%s", secret)) }})
 		got := w.nobody(t).post("/v1/sessions", hello()).refused(http.StatusInternalServerError, "INTERNAL")
 		if strings.Contains(string(got.body), secret) {
 			t.Errorf("the client hears %s", got.body)

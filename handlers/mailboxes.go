@@ -19,7 +19,7 @@ func (s *Server) OpenMailbox(ctx context.Context, r api.OpenMailboxRequestObject
 
 // GetMailbox is GET /v1/mailboxes/{mailbox}.
 func (s *Server) GetMailbox(ctx context.Context, r api.GetMailboxRequestObject) (api.GetMailboxResponseObject, error) {
-	a, err := s.Service.Look(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox))
+	a, err := s.Service.Mailbox(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox))
 	seen, err := answered(ctx, a, err)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (s *Server) CloseMailbox(ctx context.Context, r api.CloseMailboxRequestObje
 	return api.CloseMailbox204Response{}, nil
 }
 
-func mailbox(seen rendezvous.Sight) api.Mailbox {
+func mailbox(seen rendezvous.MailboxView) api.Mailbox {
 	m := api.Mailbox{Mailbox: string(seen.Mailbox), LastPosition: int64(seen.Last), Sides: make([]api.Occupant, len(seen.Sides))}
 	for i, side := range seen.Sides {
 		m.Sides[i].Side = string(side.Side)

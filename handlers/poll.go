@@ -19,44 +19,44 @@ const (
 
 // heldPoll is a long-poll that is held, on a goroutine or in the parking lot.
 type heldPoll struct {
-	*rendezvous.Held
+	*rendezvous.Poll
 	began time.Time
 }
 
 // poll receives by long-poll. One that waits for long waits in the parking lot, if it can: then there is
 // no answer, and none may be given. It comes back as the same request, and goes on here.
-func (s *Server) poll(ctx context.Context, ask rendezvous.Receive, how receiving) (_ rendezvous.Received, answered bool, err error) {
+func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how receiving) (_ rendezvous.Delivery, answered bool, err error) {
 	n := note(how.r)
 	held := n.takeResumed()
 	if held == nil {
-		begun, err := s.Service.BeginReceive(ctx, ask)
+		begun, err := s.Service.StartPoll(ctx, ask)
 		if err != nil {
-			return rendezvous.Received{}, false, err
+			return rendezvous.Delivery{}, false, err
 		}
 		held = &heldPoll{begun, n.began}
 	}
 	parked := false
 	defer func() {
 		if !parked {
-			held.Leave()
+			held.Close()
 		}
 	}()
 	if !n.stirs && s.Parking.Parks(how.r) {
 		linger := s.Limits.Linger
-		if held.Quiet(quiet) {
+		if held.IdleFor(quiet) {
 			linger = 0
 		}
-		got, answered, err := held.Await(ctx, linger)
+		got, answered, err := held.Wait(ctx, linger)
 		if err != nil || answered {
 			return got, answered, err
 		}
 		n.parked = true // before another goroutine serves it again
 		if parked = s.Parking.Park(how.w, how.r, held); parked {
-			return rendezvous.Received{}, false, nil
+			return rendezvous.Delivery{}, false, nil
 		}
 		n.parked = false
 	}
-	return held.Await(ctx, forever)
+	return held.Wait(ctx, forever)
 }
 
 // parkedPoll is the answer that is not given.
@@ -83,6 +83,6 @@ func (n *requestNote) takeResumed() *heldPoll {
 // abandon ends what nobody took.
 func (n *requestNote) abandon() {
 	if held := n.takeResumed(); held != nil {
-		held.Leave()
+		held.Close()
 	}
 }

@@ -148,7 +148,7 @@ func document(failure *rendezvous.Failure, violations []api.Violation) (*rendezv
 		Code:   api.Code(failure.Code),
 		Action: means.action,
 	}
-	if failure.Again {
+	if failure.SlowDown {
 		p.Action = api.ActionSlowDown
 	}
 	p.Retriable = p.Action != api.ActionStop

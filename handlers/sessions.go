@@ -27,7 +27,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 	if err := s.permit(ctx, r.Body.Permission); err != nil {
 		return nil, err
 	}
-	w, err := s.Service.Shake(ctx, h)
+	w, err := s.Service.Handshake(ctx, h)
 	if err != nil {
 		return nil, err
 	}

@@ -130,7 +130,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestAdmission(t *testing.T) {
-	w := start(t, setup{admit: func(_ context.Context, n rendezvous.Newcomer) error {
+	w := start(t, setup{admit: func(_ context.Context, n rendezvous.ClientInfo) error {
 		switch n.Client[0] {
 		case "old":
 			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "update it"}

@@ -69,7 +69,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 		return // it is too late, and has been told
 	}
 	var stream *rendezvous.Stream
-	var first rendezvous.Received
+	var first rendezvous.Delivery
 	if err == nil {
 		stream, first, err = c.server.Service.Stream(ctx, ask)
 	}
@@ -94,21 +94,21 @@ func (c *sessionSocket) serve(ctx context.Context) {
 }
 
 // identify reads the first message: whose socket this is, and what it wants.
-func (c *sessionSocket) identify() (rendezvous.Receive, error) {
+func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 	raw, err := c.take()
 	if err != nil {
-		return rendezvous.Receive{}, err
+		return rendezvous.ReceiveRequest{}, err
 	}
 	var said api.SocketIdentify
 	if err := understood(raw, &said); err != nil {
-		return rendezvous.Receive{}, err
+		return rendezvous.ReceiveRequest{}, err
 	}
 	id, err := session.ParseID(said.SessionID)
 	if err != nil {
-		return rendezvous.Receive{}, err // validated
+		return rendezvous.ReceiveRequest{}, err // validated
 	}
 	c.key, c.credential = id.Key(), said.SessionID
-	ask := rendezvous.Receive{Session: c.key, Ack: number(said.Ack)}
+	ask := rendezvous.ReceiveRequest{Session: c.key, Ack: number(said.Ack)}
 	if said.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*said.Epoch))
 	}

@@ -16,7 +16,7 @@ import (
 const eventStreamType = "text/event-stream"
 
 // stream begins to answer a receive with an event stream.
-func (s *Server) stream(ctx context.Context, ask rendezvous.Receive) (api.ReceiveResponseObject, error) {
+func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api.ReceiveResponseObject, error) {
 	leave, admitted := s.sockets.enter(addressOf(ctx), s.Limits.Sockets)
 	if !admitted {
 		return nil, tooMany()
@@ -37,7 +37,7 @@ func tooMany() *rendezvous.Failure {
 // eventStream is a receive's answer as server-sent events (HTML, §9.2).
 type eventStream struct {
 	stream *rendezvous.Stream
-	first  rendezvous.Received
+	first  rendezvous.Delivery
 	leave  func()
 	limit  time.Duration // in which the client must read what is sent
 }
@@ -51,7 +51,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 	w.WriteHeader(http.StatusOK)
 	err := e.send(w, event("heartbeat", heartbeat(e.first)))
 	for err == nil {
-		var got rendezvous.Received
+		var got rendezvous.Delivery
 		var beat bool
 		got, beat, err = e.stream.Next()
 		if err != nil {
@@ -116,6 +116,6 @@ func frameEvent(frame []byte) []byte {
 }
 
 // heartbeat is what a stream or a socket tells of itself.
-func heartbeat(r rendezvous.Received) api.Heartbeat {
+func heartbeat(r rendezvous.Delivery) api.Heartbeat {
 	return api.Heartbeat{Ack: int64(r.Wanted), NextWaitMs: r.NextWait.Milliseconds(), ServerTime: r.Now.UnixMilli()}
 }

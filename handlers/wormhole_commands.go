@@ -18,7 +18,7 @@ type conversation struct {
 	permitted bool
 
 	bound bool
-	peer  rendezvous.Peer
+	peer  rendezvous.SideRef
 
 	allocated, claimed, released, closed bool
 
@@ -146,8 +146,8 @@ func (c *socket) bind(o object) error {
 	if !c.permitted {
 		return mustSubmitFirst
 	}
-	c.bound, c.peer = true, rendezvous.Peer{App: rendezvous.AppID(app), Side: rendezvous.Side(side)}
-	c.server.Service.Arrived(c.peer, clientVersion(o))
+	c.bound, c.peer = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side)}
+	c.server.Service.RecordClient(c.peer, clientVersion(o))
 	return nil
 }
 

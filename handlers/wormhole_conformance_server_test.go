@@ -35,8 +35,8 @@ func TestWormholeConformanceServer(t *testing.T) {
 	t.Run("test_nameplate_allocation", nameplateAllocation)
 	t.Run("test_nameplate_allocation_failure", func(t *testing.T) {
 		// Shorter ranges than the true ones, since filling these takes as long as it sounds.
-		defer func(all []struct{ Low, High int }) { rendezvous.Digits = all }(rendezvous.Digits)
-		rendezvous.Digits = []struct{ Low, High int }{{1, 2}, {10, 11}}
+		defer func(all []struct{ Low, High int }) { rendezvous.NumberRanges = all }(rendezvous.NumberRanges)
+		rendezvous.NumberRanges = []struct{ Low, High int }{{1, 2}, {10, 11}}
 		t.Run("", func(t *testing.T) {
 			r := serve(t, relaySetup{})
 			for i := range 4 {

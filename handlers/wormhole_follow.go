@@ -23,7 +23,7 @@ type following struct {
 
 // follow begins to deliver a mailbox's messages: those it holds, then those to come.
 func (c *socket) follow(ctx context.Context, key rendezvous.MailboxKey) {
-	f := &following{key: key, letGo: c.server.Service.Hold(key), ended: make(chan struct{})}
+	f := &following{key: key, letGo: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
 	c.following = f
 	f.stop = c.server.Service.Follow(key, func() error { return c.deliver(ctx, f) }, func(err error) {
 		if _, is := errors.AsType[*rendezvous.Failure](err); is {

@@ -171,7 +171,7 @@ func TestWormholeImprovements(t *testing.T) {
 		})
 		now = now.Add(time.Hour)
 		r := serve(t, relaySetup{now: clock, path: path, config: func(c *rendezvous.Config) { c.BootGrace = 11 * time.Minute }})
-		if !eventually(t, func() bool { return r.service.Prune(t.Context()).Spared }) {
+		if !eventually(t, func() bool { return r.service.Prune(t.Context()).Skipped }) {
 			t.Error("it prunes at once")
 		}
 		b := r.bind(t, "app", "b")

@@ -22,7 +22,7 @@ type bell struct {
 	left int
 }
 
-func (b *bell) Ring(f func()) {
+func (b *bell) OnReady(f func()) {
 	b.mu.Lock()
 	rung := b.rung
 	if !rung {
@@ -34,7 +34,7 @@ func (b *bell) Ring(f func()) {
 	}
 }
 
-func (b *bell) Leave() {
+func (b *bell) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left++
@@ -130,7 +130,7 @@ func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for !b.answer() { // without the lot
 		select {
 		case <-r.Context().Done():
-			b.Leave()
+			b.Close()
 			return
 		case <-time.After(time.Millisecond):
 		}

@@ -11,11 +11,11 @@ import (
 
 // Waiting is what a parked request waits for.
 type Waiting interface {
-	// Ring has f called once, when the request is to go on; if that is now, at the end of Ring. f
+	// OnReady has f called once, when the request is to go on; if that is now, at the end of OnReady. f
 	// returns at once.
-	Ring(f func())
+	OnReady(f func())
 	// Leave is called if the request never goes on: the server has stopped.
-	Leave()
+	Close()
 }
 
 // longestHead is kept of a request: one that is longer costs more than a goroutine.
@@ -99,7 +99,7 @@ func (l *Lot) park(b *returning, until Waiting) {
 		l.goOn(b)
 		return
 	}
-	until.Ring(func() { l.call(p) })
+	until.OnReady(func() { l.call(p) })
 	l.attend(p)
 }
 
@@ -184,7 +184,7 @@ func (b *returning) Read(into []byte) (int, error) {
 // Close implements [net.Conn].
 func (b *returning) Close() error {
 	if w := b.resume(); w != nil {
-		w.Leave()
+		w.Close()
 	}
 	return b.Conn.Close()
 }

@@ -16,9 +16,9 @@ type arrivals struct {
 // maxArrivals bounds what is remembered while the storage is away.
 const maxArrivals = 10_000
 
-// Arrived notes a client that came, for the usage records. version is its
+// RecordClient notes a client that came, for the usage records. version is its
 // implementation and version, empty where it did not say.
-func (s *Service) Arrived(p Peer, version [2]string) {
+func (s *Service) RecordClient(p SideRef, version [2]string) {
 	at := Usage{Started: s.now()}.Blurred(s.Config.Blur).Started
 	a := &s.arrived
 	a.mu.Lock()

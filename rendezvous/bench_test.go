@@ -58,11 +58,11 @@ var useCases = []struct {
 	}},
 	{"allocate and release", func(w *world, c *client, _ rendezvous.MailboxID) {
 		claimed := c.allocate()
-		c.must(w.ReleaseFor(context.Background(), rendezvous.Peer{App: app, Side: c.side}, claimed.Nameplate))
+		c.must(w.ReleaseFor(context.Background(), rendezvous.SideRef{App: app, Side: c.side}, claimed.Nameplate))
 		c.close(claimed.Mailbox, rendezvous.Happy)
 	}},
 	{"receive nothing", func(w *world, c *client, _ rendezvous.MailboxID) {
-		_, err := w.Receive(context.Background(), rendezvous.Receive{Session: c.key, Wait: new(time.Duration(0))})
+		_, err := w.Receive(context.Background(), rendezvous.ReceiveRequest{Session: c.key, Wait: new(time.Duration(0))})
 		c.must(err)
 	}},
 }
@@ -98,7 +98,7 @@ func BenchmarkReceive(b *testing.B) {
 			to.open("box")
 			ack := session.Seq(0)
 			for b.Loop() {
-				got := make(chan rendezvous.Received)
+				got := make(chan rendezvous.Delivery)
 				go func() {
 					r, _ := to.poll(b.Context(), ack)
 					got <- r

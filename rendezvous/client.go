@@ -286,13 +286,13 @@ func sleep(ctx context.Context, d time.Duration) {
 }
 
 // takeAcks takes up to a batch of what is dirty.
-func (c *clients) takeAcks() []Ack {
+func (c *clients) takeAcks() []session.Ack {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var acks []Ack
+	var acks []session.Ack
 	for k := range c.dirty {
 		one := c.known[k]
-		acks = append(acks, Ack{k, one.epoch, one.acked})
+		acks = append(acks, session.Ack{Session: k, Epoch: one.epoch, UpTo: one.acked})
 		delete(c.dirty, k)
 		if len(acks) == recordBatch {
 			break
@@ -325,11 +325,11 @@ func (s *Service) recordSightings(ctx context.Context, pending []sighting) error
 			batch[i].Sighting.SweepAt = s.sweepAt(batch[i].Seen, batch[i].grace)
 		}
 		err := s.Store.Update(ctx, func(tx Tx) error {
-			sightings := make([]Sighting, len(batch))
+			sightings := make([]session.Sighting, len(batch))
 			for i, p := range batch {
 				sightings[i] = p.Sighting
 			}
-			return tx.Sighted(sightings)
+			return tx.UpdateLastSeen(sightings)
 		})
 		if err != nil {
 			return s.told(err)
@@ -343,7 +343,7 @@ func (s *Service) recordSightings(ctx context.Context, pending []sighting) error
 
 // sighting is a sign of life to write.
 type sighting struct {
-	Sighting
+	session.Sighting
 	grace time.Duration
 }
 
@@ -360,7 +360,7 @@ func (c *clients) takeBack() []sighting {
 	pending := make([]sighting, 0, len(c.back))
 	for _, k := range c.back {
 		if one := c.known[k]; one != nil && one.seen.After(one.written) {
-			pending = append(pending, sighting{Sighting{Key: k, Seen: one.seen}, one.grace})
+			pending = append(pending, sighting{session.Sighting{Key: k, Seen: one.seen}, one.grace})
 		}
 	}
 	c.back = nil
@@ -380,7 +380,7 @@ func (c *clients) takeSightings(now time.Time, minAge, silence time.Duration) []
 		switch {
 		case one.seen.IsZero():
 		case one.seen.After(one.written) && now.Sub(one.written) >= minAge:
-			pending = append(pending, sighting{Sighting{Key: k, Seen: one.seen}, one.grace})
+			pending = append(pending, sighting{session.Sighting{Key: k, Seen: one.seen}, one.grace})
 		case one.parked == 0 && one.busy == 0 && now.After(gone) && !c.dirty[k]:
 			delete(c.known, k)
 		}

@@ -54,7 +54,7 @@ type Failure struct {
 	Wanted   *session.Seq    // the next command wanted, where the session is known
 	Ended    *session.Closed // where the session is known to have ended
 	Work     *Work           // PERMISSION_REQUIRED: what to do first
-	Again    bool            // SUPERSEDED within one epoch: slow down instead of stopping
+	SlowDown bool            // SUPERSEDED within one epoch: slow down instead of stopping
 	Replayed bool            // the recorded refusal of a repeated command
 }
 

@@ -66,7 +66,7 @@ func (s *Service) glanceForAll() {
 			seen <- one
 		}
 	}
-	time.AfterFunc(s.Config.GlanceSpan, s.glanceForAll)
+	time.AfterFunc(s.Config.LookupBatchWindow, s.glanceForAll)
 }
 
 // take takes all who wait; nil if nobody does, and then nobody looks any more.

@@ -29,7 +29,7 @@ func TestLooksAreGathered(t *testing.T) {
 	const span = 25 * time.Millisecond
 	var count atomic.Int64
 	counting := func(s rendezvous.Store) rendezvous.Store { return views{s, &count} }
-	gathering := func(c *rendezvous.Config) { c.GlanceSpan = span }
+	gathering := func(c *rendezvous.Config) { c.LookupBatchWindow = span }
 	bubbleOn(t, gathering, counting, func(t *testing.T, w *world) {
 		a, b, mailbox := pair(w)
 		var waiting []*client
@@ -66,7 +66,7 @@ func TestLooksAreGathered(t *testing.T) {
 
 // TestGatheredLooksSeeWhatOthersDo is a session that is taken over, and ends.
 func TestGatheredLooksSeeWhatOthersDo(t *testing.T) {
-	gathering := func(c *rendezvous.Config) { c.GlanceSpan = 25 * time.Millisecond }
+	gathering := func(c *rendezvous.Config) { c.LookupBatchWindow = 25 * time.Millisecond }
 	bubble(t, gathering, func(t *testing.T, w *world) {
 		a := w.begin("a")
 		held := a.park(t.Context(), 0)
@@ -76,7 +76,7 @@ func TestGatheredLooksSeeWhatOthersDo(t *testing.T) {
 		expect(t, code(t, got.err), rendezvous.Superseded)
 		_, err := w.End(t.Context(), a.command(), nil)
 		a.must(err)
-		_, err = w.Receive(t.Context(), rendezvous.Receive{Session: a.key})
+		_, err = w.Receive(t.Context(), rendezvous.ReceiveRequest{Session: a.key})
 		expect(t, code(t, err), rendezvous.SessionEnded)
 	})
 }

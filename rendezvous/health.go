@@ -109,7 +109,7 @@ func (s *Service) watchLoop(ctx context.Context) {
 		case <-tick.C:
 		}
 		if late := s.paused(s.now()); late > 0 {
-			s.Spare()
+			s.startBootGrace()
 			s.Log.Warn("this process was paused; nothing expires for a while", "for", late.Round(time.Second), "bootGrace", s.Config.BootGrace)
 		}
 		s.tick()
@@ -141,7 +141,7 @@ func (s *Service) probe(ctx context.Context) error {
 		return err
 	}
 	since := s.health.recovered()
-	s.Spare()
+	s.startBootGrace()
 	s.Log.Warn("the storage can be used again; nothing expires for a while", "wasAwayFor", s.now().Sub(since).Round(time.Millisecond), "bootGrace", s.Config.BootGrace)
 	return nil
 }

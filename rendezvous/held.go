@@ -10,11 +10,11 @@ import (
 	"restante/internal/hub"
 )
 
-// Held is a receive that is held: it has the session's seat and is a standing sign of life. It
+// Poll is a receive that is held: it has the session's seat and is a standing sign of life. It
 // needs a goroutine while it looks, and none while it waits. It belongs to one at a time.
-type Held struct {
+type Poll struct {
 	s     *Service
-	ask   Receive
+	ask   ReceiveRequest
 	got   batch // at the last look
 	over  bool  // the hold was, at the last look
 	hold  time.Duration
@@ -27,17 +27,17 @@ type Held struct {
 	unseated atomic.Bool
 }
 
-// BeginReceive begins a receive, under the rules of [Service.Receive]. Leave must be called.
+// StartPoll begins a receive, under the rules of [Service.Receive]. Leave must be called.
 //
 // Watch, read, wait: whatever commits after the watch began wakes it, so nothing slips in between.
-func (s *Service) BeginReceive(ctx context.Context, r Receive) (_ *Held, err error) {
+func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err error) {
 	if s.draining.Load() {
 		return nil, draining()
 	}
-	h := &Held{s: s, ask: r}
+	h := &Poll{s: s, ask: r}
 	defer func() {
 		if err != nil {
-			h.Leave()
+			h.Close()
 		}
 	}()
 	h.leave = append(h.leave, s.outboxes.follow(r.Session))
@@ -52,7 +52,7 @@ func (s *Service) BeginReceive(ctx context.Context, r Receive) (_ *Held, err err
 	if !s.clients.acknowledge(r.Session, h.got.epoch, h.got.from) {
 		return nil, s.counted(superseded(true))
 	}
-	h.leave = append(h.leave, s.seats.AcquireFunc(r.Session, h.unseat))
+	h.leave = append(h.leave, s.receivers.AcquireFunc(r.Session, h.unseat))
 	if s.clients.full(r.Session, h.got.full) {
 		return nil, s.windowFull()
 	}
@@ -67,7 +67,7 @@ func (s *Service) BeginReceive(ctx context.Context, r Receive) (_ *Held, err err
 }
 
 // Leave ends the receive, answered or not.
-func (h *Held) Leave() {
+func (h *Poll) Close() {
 	h.watch.Stop()
 	if h.timer != nil {
 		h.timer.Stop()
@@ -78,9 +78,9 @@ func (h *Held) Leave() {
 	h.leave = nil
 }
 
-// Await answers when there is an answer, if that is in time. If not, the receive is still held, and
-// goes on with another Await, or with Ring.
-func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, answered bool, err error) {
+// Wait answers when there is an answer, if that is in time. If not, the receive is still held, and
+// goes on with another Wait, or with Ring.
+func (h *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, answered bool, err error) {
 	var late <-chan time.Time
 	if atMost < h.hold {
 		timer := time.NewTimer(atMost)
@@ -97,11 +97,11 @@ func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, a
 			select {
 			case <-rung: // just in time
 			default:
-				return Received{}, false, nil
+				return Delivery{}, false, nil
 			}
 		}
 		if err := h.look(ctx); err != nil {
-			return Received{}, false, err
+			return Delivery{}, false, err
 		}
 	}
 	if len(h.got.Frames) == 0 {
@@ -110,29 +110,29 @@ func (h *Held) Await(ctx context.Context, atMost time.Duration) (got Received, a
 		h.s.clients.hand(h.ask.Session, time.Now())
 	}
 	h.s.stats.Frames.Add(int64(len(h.got.Frames)))
-	return h.got.Received, true, nil
+	return h.got.Delivery, true, nil
 }
 
-// Quiet tells that the session has had no frames for so long: more are not expected at once.
-func (h *Held) Quiet(long time.Duration) bool {
+// IdleFor tells that the session has had no frames for so long: more are not expected at once.
+func (h *Poll) IdleFor(long time.Duration) bool {
 	return time.Since(h.s.clients.handedOut(h.ask.Session)) >= long
 }
 
 // Ring has f called once, as soon as there may be an answer; if that is now, before Ring returns.
 // f must return at once: whoever brings the news waits for it.
-func (h *Held) Ring(f func()) {
+func (h *Poll) OnReady(f func()) {
 	h.watch.OnWake(h.bell.Set)
 	h.bell.OnSet(f)
 }
 
 // unseat tells that another has the seat.
-func (h *Held) unseat() {
+func (h *Poll) unseat() {
 	h.unseated.Store(true)
 	h.bell.Set()
 }
 
 // look looks again.
-func (h *Held) look(ctx context.Context) error {
+func (h *Poll) look(ctx context.Context) error {
 	h.bell.Clear()
 	switch {
 	case ctx.Err() != nil:
@@ -158,7 +158,7 @@ func (h *Held) look(ctx context.Context) error {
 }
 
 // linger spreads the answers of a server that stops: all who get one come back.
-func (h *Held) linger(ctx context.Context) {
+func (h *Poll) linger(ctx context.Context) {
 	h.watch.Stop()                                               // it was released with all others
 	timer := time.NewTimer(rand.N(max(h.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
 	defer timer.Stop()

@@ -149,7 +149,7 @@ func TestNothingExpiresInTheGraceAfterAStart(t *testing.T) {
 		c.w = w
 		time.Sleep(11*time.Minute - time.Second)
 		expect(t, w.state(c.key), "detached")
-		expect(t, w.Prune(t.Context()).Spared, true)
+		expect(t, w.Prune(t.Context()).Skipped, true)
 		c.must(c.shake(0, 0))
 		c.open(claimed.Mailbox)
 	})
@@ -220,15 +220,15 @@ func TestASidesOwnerIsProtectedUntilItsTombstoneFalls(t *testing.T) {
 		expect(t, code(t, thief.shake(0, 0)), rendezvous.SideTaken)
 		time.Sleep(time.Hour) // the owner expired, and is remembered
 		expect(t, code(t, thief.shake(0, 0)), rendezvous.SideTaken)
-		heir, err := w.Shake(t.Context(), rendezvous.Handshake{ID: thief.id, App: app, Side: "a", Replaces: &owner.id})
+		heir, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: thief.id, App: app, Side: "a", Replaces: &owner.id})
 		if err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour) // the heir did nothing else, and expired: it still owns the side
 		third := newID()
-		_, err = w.Shake(t.Context(), rendezvous.Handshake{ID: third, App: app, Side: "a", Replaces: &owner.id})
+		_, err = w.Handshake(t.Context(), rendezvous.Handshake{ID: third, App: app, Side: "a", Replaces: &owner.id})
 		expect(t, code(t, err), rendezvous.SideTaken)
-		_, err = w.Shake(t.Context(), rendezvous.Handshake{ID: third, App: app, Side: "a", Replaces: &heir.ID})
+		_, err = w.Handshake(t.Context(), rendezvous.Handshake{ID: third, App: app, Side: "a", Replaces: &heir.ID})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +248,7 @@ func TestReplacingEndsTheOldSessionInTheSameTransaction(t *testing.T) {
 		synctest.Wait()
 		fresh := &client{w: w, id: newID(), app: app, side: "a"}
 		fresh.key = fresh.id.Key()
-		welcome, err := w.Shake(t.Context(), rendezvous.Handshake{ID: fresh.id, App: app, Side: "a", Replaces: &old.id})
+		welcome, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: fresh.id, App: app, Side: "a", Replaces: &old.id})
 		fresh.must(err)
 		expect(t, welcome.Resumed, false)
 		expect(t, code(t, <-ended), rendezvous.SessionEnded) // at once
@@ -262,7 +262,7 @@ func TestASessionThatWasForgottenIsNotBegunAgain(t *testing.T) {
 		c := w.begin("a")
 		c.allocate()                          // done, but the reply is lost: its counters are still 0
 		time.Sleep(w.Config.TombstoneTTL * 2) // the session expired, and its tombstone fell
-		_, err := w.Shake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Epoch: 1})
+		_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Epoch: 1})
 		expect(t, code(t, err), rendezvous.SessionStateMismatch)
 	})
 }
@@ -291,7 +291,7 @@ func TestASidesTombstonesFallTogether(t *testing.T) {
 			t.Helper()
 			c := &client{w: w, id: newID(), app: app, side: side}
 			c.key = c.id.Key()
-			_, err := w.Shake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: side, Address: address, Replaces: replaces})
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: side, Address: address, Replaces: replaces})
 			c.must(err)
 			c.allocate()
 			time.Sleep(time.Second)
@@ -342,12 +342,12 @@ func TestACallerThatLeavesLosesNothing(t *testing.T) {
 		on.Store(true)
 		_, err := w.Add(t.Context(), a.command(), mailbox, rendezvous.Draft{Phase: "p", Body: "done"})
 		expect(t, errors.Is(err, context.Canceled), true)
-		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "77777")
+		_, err = w.ClaimFor(t.Context(), rendezvous.SideRef{App: app, Side: "c"}, "77777")
 		expect(t, errors.Is(err, context.Canceled), true)
 		done.Wait()
 		on.Store(false)
 		expect(t, frames(t, (<-held).got)[0].Body, "done") // and its reader was woken
-		_, err = w.ClaimFor(t.Context(), rendezvous.Peer{App: app, Side: "c"}, "77777")
+		_, err = w.ClaimFor(t.Context(), rendezvous.SideRef{App: app, Side: "c"}, "77777")
 		b.must(err)
 	})
 }

@@ -18,9 +18,9 @@ type Mailbox struct {
 	// StaleAt is when pruning looks at it again. It is never later than it should be
 	// by more than TTL, and is put off while somebody who holds the mailbox is alive.
 	StaleAt time.Time
-	// Held is the last sign of life of a socket that had it open, as it is stored: at most
+	// SocketSeen is the last sign of life of a socket that had it open, as it is stored: at most
 	// a minute late. It is zero if none had.
-	Held time.Time
+	SocketSeen time.Time
 	// ForNameplate tells that it was made for one.
 	ForNameplate bool
 	// Crowded tells that a third side was refused.

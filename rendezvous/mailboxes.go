@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Sight is a mailbox as a side in it sees it.
-type Sight struct {
-	Mailbox MailboxID   `json:"mailbox"`
-	Sides   []SightSide `json:"sides"`
-	Last    Position    `json:"lastPosition"`
+// MailboxView is a mailbox as a side in it sees it.
+type MailboxView struct {
+	Mailbox MailboxID  `json:"mailbox"`
+	Sides   []SideView `json:"sides"`
+	Last    Position   `json:"lastPosition"`
 }
 
-// SightSide is one of the mailbox's sides; Mood is empty until it has closed.
-type SightSide struct {
+// SideView is one of the mailbox's sides; Mood is empty until it has closed.
+type SideView struct {
 	Side Side `json:"side"`
 	Mood Mood `json:"mood,omitempty"`
 }
 
-func sight(m Mailbox) Sight {
-	seen := Sight{Mailbox: m.ID, Sides: []SightSide{}, Last: m.Last}
+func sight(m Mailbox) MailboxView {
+	seen := MailboxView{Mailbox: m.ID, Sides: []SideView{}, Last: m.Last}
 	for _, o := range m.Sides {
-		one := SightSide{Side: o.Side}
+		one := SideView{Side: o.Side}
 		if o.Closed != nil {
 			one.Mood = o.Closed.Mood
 		}
@@ -35,11 +35,11 @@ func sight(m Mailbox) Sight {
 // session to it: the messages after the given position come as frames, and from then on
 // all that happens. It refuses with CROWDED, QUOTA_EXCEEDED, WINDOW_FULL if there is more to replay than
 // the session may leave unacknowledged, and INVALID_REQUEST if after is past the last message.
-func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[Sight], error) {
-	return do(ctx, s, c, func(t *turn) (Sight, error) {
+func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[MailboxView], error) {
+	return do(ctx, s, c, func(t *turn) (MailboxView, error) {
 		m, err := t.open(t.me.App, t.me.Side, id, after, ttl)
 		if err != nil {
-			return Sight{}, err
+			return MailboxView{}, err
 		}
 		return sight(m), t.subscribe(m, after)
 	})
@@ -50,9 +50,9 @@ func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood)
 	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.close(t.me.App, t.me.Side, id, mood) })
 }
 
-// Look is the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
-func (s *Service) Look(ctx context.Context, q Query, id MailboxID) (Answer[Sight], error) {
-	return look(ctx, s, q, func(t *turn) (Sight, error) {
+// Mailbox is the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
+func (s *Service) Mailbox(ctx context.Context, q Query, id MailboxID) (Answer[MailboxView], error) {
+	return look(ctx, s, q, func(t *turn) (MailboxView, error) {
 		m, err := t.inside(id)
 		return sight(m), err
 	})

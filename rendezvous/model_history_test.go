@@ -220,7 +220,7 @@ func (h *history) silence() {
 	awake := map[*modelSession]bool{}
 	ctx, stop := context.WithCancel(h.t.Context())
 	var all sync.WaitGroup
-	heard := make([][]rendezvous.Received, len(h.players))
+	heard := make([][]rendezvous.Delivery, len(h.players))
 	for i, c := range h.players {
 		if c.is.end != "" || h.draw("sleeps", 2) == 0 {
 			continue

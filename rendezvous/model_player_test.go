@@ -37,8 +37,8 @@ func answered[R any](t testing.TB, a rendezvous.Answer[R], err error) answer {
 	switch result := any(a.Result).(type) {
 	case rendezvous.Claimed:
 		is.claimed = result
-	case rendezvous.Sight: // those who came in the same millisecond are in no order
-		slices.SortFunc(result.Sides, func(a, b rendezvous.SightSide) int { return strings.Compare(string(a.Side), string(b.Side)) })
+	case rendezvous.MailboxView: // those who came in the same millisecond are in no order
+		slices.SortFunc(result.Sides, func(a, b rendezvous.SideView) int { return strings.Compare(string(a.Side), string(b.Side)) })
 	}
 	if err == nil {
 		is.text = text(a.Result)
@@ -146,7 +146,7 @@ func (c *player) gone() string {
 // poll receives what there is.
 func (h *history) poll(c *player) {
 	ack, none := session.Seq(c.ack), time.Duration(0)
-	got, err := h.Receive(h.t.Context(), rendezvous.Receive{Session: c.key, Ack: &ack, Epoch: &c.epoch, Wait: &none})
+	got, err := h.Receive(h.t.Context(), rendezvous.ReceiveRequest{Session: c.key, Ack: &ack, Epoch: &c.epoch, Wait: &none})
 	h.received(c, outcome{got: got, err: err})
 }
 
@@ -170,7 +170,7 @@ func (h *history) received(c *player, o outcome) {
 }
 
 // see sees that frames from c.ack on are those that are due; or, if they have been seen before, the same.
-func (h *history) see(c *player, got rendezvous.Received) {
+func (h *history) see(c *player, got rendezvous.Delivery) {
 	for i, f := range frames(h.t, got) {
 		n, due := c.ack+i, c.is.due[f.Mailbox]
 		switch {
@@ -203,7 +203,7 @@ func (h *history) begin(side rendezvous.Side, replaces *player) *player {
 		c.is.used = replaces.is.end == "" || replaces.is.used && replaces.side == side
 		replaces.is.over(session.Replaced)
 	}
-	welcome, err := h.Shake(h.t.Context(), shake)
+	welcome, err := h.Handshake(h.t.Context(), shake)
 	h.must(err)
 	c.epoch = welcome.Epoch
 	h.model.sessions = append(h.model.sessions, c.is)
@@ -219,7 +219,7 @@ func (h *history) startOver(c *player) {
 		replaces = nil
 	}
 	if side == c.side && (c.is.end == "" || c.is.used) {
-		_, err := h.Shake(h.t.Context(), rendezvous.Handshake{ID: newID(), App: app, Side: side})
+		_, err := h.Handshake(h.t.Context(), rendezvous.Handshake{ID: newID(), App: app, Side: side})
 		h.same("a peer that would become "+string(side), code(h.t, err), rendezvous.SideTaken)
 	}
 	held := c.held
@@ -233,7 +233,7 @@ func (h *history) startOver(c *player) {
 // resume is a client that comes back, and sends again what it does not know to be done.
 func (h *history) resume(c *player) {
 	again := h.draw("commands again", len(c.told)+1)
-	welcome, err := h.Shake(h.t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: c.side, NextExpected: session.Seq(c.ack), NextSent: session.Seq(len(c.told) - again)})
+	welcome, err := h.Handshake(h.t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: c.side, NextExpected: session.Seq(c.ack), NextSent: session.Seq(len(c.told) - again)})
 	switch {
 	case c.is.end != "" && c.is.used:
 		h.same("resuming what ended", code(h.t, err), rendezvous.SessionStateMismatch)

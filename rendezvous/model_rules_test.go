@@ -234,14 +234,14 @@ func (b *modelMailbox) enter(s rendezvous.Side, ttl time.Duration) bool {
 	return true
 }
 
-func (b *modelMailbox) sight() rendezvous.Sight {
-	v := rendezvous.Sight{Mailbox: b.id, Last: rendezvous.Position(len(b.log))}
+func (b *modelMailbox) sight() rendezvous.MailboxView {
+	v := rendezvous.MailboxView{Mailbox: b.id, Last: rendezvous.Position(len(b.log))}
 	for _, s := range slices.Sorted(maps.Keys(b.sides)) {
 		mood := rendezvous.Mood(b.sides[s])
 		if mood == "in" || mood == "reading" {
 			mood = ""
 		}
-		v.Sides = append(v.Sides, rendezvous.SightSide{Side: s, Mood: mood})
+		v.Sides = append(v.Sides, rendezvous.SideView{Side: s, Mood: mood})
 	}
 	return v
 }

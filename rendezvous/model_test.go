@@ -117,7 +117,7 @@ func (t mistakenTx) Send(k session.Key, encode func(session.Seq) []byte) (rendez
 	return t.Tx.Send(k, encode)
 }
 
-func (t mistakenTx) Acknowledge(acks ...rendezvous.Ack) error {
+func (t mistakenTx) Acknowledge(acks ...session.Ack) error {
 	acks = slices.Clone(acks)
 	for i := range acks {
 		if t.makes == forgetsTooMuch {

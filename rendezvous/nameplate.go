@@ -59,8 +59,8 @@ func (n Nameplate) Release(s Side, now time.Time) Nameplate {
 	return n
 }
 
-// Held tells whether any side still holds it. One that nobody holds is retired.
-func (n Nameplate) Held() bool {
+// Claimed tells whether any side still holds it. One that nobody holds is retired.
+func (n Nameplate) Claimed() bool {
 	return slices.ContainsFunc(n.Claims, func(c Claim) bool { return c.Released == nil })
 }
 
@@ -79,9 +79,9 @@ func (n NameplateID) Number() (int, bool) {
 	return i, err == nil
 }
 
-// Digits are the ranges in which nameplates are allocated, shortest first. In
+// NumberRanges are the ranges in which nameplates are allocated, shortest first. In
 // the last one a number is drawn blindly; in those before, among the free.
-var Digits = []struct{ Low, High int }{{1, 9}, {10, 99}, {100, 999}, {1000, 999_999}}
+var NumberRanges = []struct{ Low, High int }{{1, 9}, {10, 99}, {100, 999}, {1000, 999_999}}
 
 // ErrNoFreeNameplate tells that every number of a range is taken.
 var ErrNoFreeNameplate = errors.New("unable to find a free nameplate")

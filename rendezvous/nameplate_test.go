@@ -168,7 +168,7 @@ func TestNameplateHeldAndWaiting(t *testing.T) {
 		"both released it and a third is refused": {crowdedPlate(released("a", 1, 3), released("b", 2, 3)), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if held, waiting := r.n.Held(), r.n.Waiting(); held != r.held || waiting != r.waiting {
+			if held, waiting := r.n.Claimed(), r.n.Waiting(); held != r.held || waiting != r.waiting {
 				t.Errorf("held %v, waiting %v; want %v, %v", held, waiting, r.held, r.waiting)
 			}
 		})
@@ -219,7 +219,7 @@ func TestNumber(t *testing.T) {
 func TestDigits(t *testing.T) {
 	t.Run("the ranges follow upon each other, from 1 to 999,999", func(t *testing.T) {
 		next := 1
-		for _, r := range rendezvous.Digits {
+		for _, r := range rendezvous.NumberRanges {
 			if r.Low != next || r.High < r.Low {
 				t.Errorf("range %d…%d follows, and should start at %d", r.Low, r.High, next)
 			}
@@ -230,14 +230,14 @@ func TestDigits(t *testing.T) {
 		}
 	})
 	t.Run("one, two and three digits each have their range", func(t *testing.T) {
-		for i, r := range rendezvous.Digits[:3] {
+		for i, r := range rendezvous.NumberRanges[:3] {
 			if low, high := len(strconv.Itoa(r.Low)), len(strconv.Itoa(r.High)); low != i+1 || high != i+1 {
 				t.Errorf("range %d…%d is not of %d digits", r.Low, r.High, i+1)
 			}
 		}
 	})
 	t.Run("what is allocated is a number", func(t *testing.T) {
-		for _, r := range rendezvous.Digits {
+		for _, r := range rendezvous.NumberRanges {
 			for _, n := range []int{r.Low, r.High} {
 				if got, ok := rendezvous.NameplateID(strconv.Itoa(n)).Number(); !ok || got != n {
 					t.Errorf("%d is read as %d, %v", n, got, ok)
@@ -335,7 +335,7 @@ func TestPickFreeReachesEachFreeNumberByOneDraw(t *testing.T) {
 
 func TestPickFreeInTheAllocatedRanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := rapid.SampledFrom(rendezvous.Digits).Draw(t, "range")
+		r := rapid.SampledFrom(rendezvous.NumberRanges).Draw(t, "range")
 		taken := rapid.SliceOfNDistinct(rapid.IntRange(r.Low, r.High), 0, min(r.High-r.Low, 300), rapid.ID[int]).Draw(t, "taken")
 		slices.Sort(taken)
 		free := r.High - r.Low + 1 - len(taken)
@@ -355,7 +355,7 @@ func TestPickFreeInTheAllocatedRanges(t *testing.T) {
 // As the reference server does it: nine allocations take 1 to 9, ninety more 10 to 99.
 func TestPickFreeFillsARange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := rapid.SampledFrom(rendezvous.Digits[:2]).Draw(t, "range")
+		r := rapid.SampledFrom(rendezvous.NumberRanges[:2]).Draw(t, "range")
 		var taken []int
 		for range r.High - r.Low + 1 {
 			got, err := rendezvous.PickFree(r.Low, r.High, taken, func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "drawn") })

@@ -168,7 +168,7 @@ func (t *turn) release(app AppID, side Side, id NameplateID) error {
 		return err
 	}
 	n = n.Release(side, t.now)
-	if !n.Held() {
+	if !n.Claimed() {
 		return t.retireNameplate(n, false)
 	}
 	return t.UpdateNameplate(n)
@@ -192,8 +192,8 @@ const drawn = 32
 
 // freeNameplate finds the shortest nameplate that is free, any of them as likely as another.
 func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
-	for i := t.s.shortest.of(app, t.now); i < len(Digits); i++ {
-		number, err := t.freeNumber(app, Digits[i].Low, Digits[i].High)
+	for i := t.s.shortest.of(app, t.now); i < len(NumberRanges); i++ {
+		number, err := t.freeNumber(app, NumberRanges[i].Low, NumberRanges[i].High)
 		if errors.Is(err, ErrNoFreeNameplate) {
 			t.s.shortest.full(app, i, t.now)
 			continue

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// Peer is a side without a session: a wormhole client. Whoever says it is one
+// SideRef is a side without a session: a wormhole client. Whoever says it is one
 // is believed, as the wormhole protocol has it.
-type Peer struct {
+type SideRef struct {
 	App  AppID
 	Side Side
 }
@@ -37,7 +37,7 @@ func as[R any](ctx context.Context, s *Service, work func(*turn) (R, error)) (R,
 
 // AllocateFor is [Service.Allocate] for a peer. A side that has a nameplate which
 // waits for a partner is given it again: the reply was lost, and the peer came back.
-func (s *Service) AllocateFor(ctx context.Context, p Peer) (Claimed, error) {
+func (s *Service) AllocateFor(ctx context.Context, p SideRef) (Claimed, error) {
 	return as(ctx, s, func(t *turn) (Claimed, error) {
 		held, err := t.NameplatesOf(p.App, p.Side)
 		if err != nil {
@@ -53,18 +53,18 @@ func (s *Service) AllocateFor(ctx context.Context, p Peer) (Claimed, error) {
 }
 
 // ClaimFor is [Service.Claim] for a peer.
-func (s *Service) ClaimFor(ctx context.Context, p Peer, id NameplateID) (Claimed, error) {
+func (s *Service) ClaimFor(ctx context.Context, p SideRef, id NameplateID) (Claimed, error) {
 	return as(ctx, s, func(t *turn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
 }
 
 // ReleaseFor is [Service.Release] for a peer.
-func (s *Service) ReleaseFor(ctx context.Context, p Peer, id NameplateID) error {
+func (s *Service) ReleaseFor(ctx context.Context, p SideRef, id NameplateID) error {
 	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
 	return err
 }
 
 // ListFor is [Service.List] for a peer.
-func (s *Service) ListFor(ctx context.Context, p Peer) (waiting []NameplateID, err error) {
+func (s *Service) ListFor(ctx context.Context, p SideRef) (waiting []NameplateID, err error) {
 	err = s.read(ctx, func(t *turn) (err error) {
 		waiting, err = t.list(p.App)
 		return err
@@ -74,14 +74,14 @@ func (s *Service) ListFor(ctx context.Context, p Peer) (waiting []NameplateID, e
 
 // OpenFor enters and opens a mailbox for a peer, and answers which one it is now,
 // to be followed with [Service.Follow].
-func (s *Service) OpenFor(ctx context.Context, p Peer, id MailboxID) (MailboxKey, error) {
+func (s *Service) OpenFor(ctx context.Context, p SideRef, id MailboxID) (MailboxKey, error) {
 	m, err := as(ctx, s, func(t *turn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
 	return m.Key, err
 }
 
 // AddFor is [Service.Add] for a peer, of several messages in one transaction. Those that there
 // is no room for are not added, which it tells of each by a refusal.
-func (s *Service) AddFor(ctx context.Context, p Peer, id MailboxID, drafts []Draft) (refused []error, err error) {
+func (s *Service) AddFor(ctx context.Context, p SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
 	positions, err := as(ctx, s, func(t *turn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (s *Service) AddFor(ctx context.Context, p Peer, id MailboxID, drafts []Dra
 }
 
 // CloseFor is [Service.Close] for a peer.
-func (s *Service) CloseFor(ctx context.Context, p Peer, id MailboxID, mood Mood) error {
+func (s *Service) CloseFor(ctx context.Context, p SideRef, id MailboxID, mood Mood) error {
 	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
 	return err
 }
@@ -142,8 +142,8 @@ type holds struct {
 	open map[MailboxKey]int
 }
 
-// Hold keeps a mailbox alive until it is let go of.
-func (s *Service) Hold(k MailboxKey) (letGo func()) {
+// KeepAlive keeps a mailbox alive until it is let go of.
+func (s *Service) KeepAlive(k MailboxKey) (letGo func()) {
 	h := &s.holds
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -186,7 +186,7 @@ func (s *Service) recordHolds(ctx context.Context) error {
 	for len(keys) > 0 {
 		batch := keys[:min(recordBatch, len(keys))]
 		keys = keys[len(batch):]
-		err := s.Store.Update(ctx, func(tx Tx) error { return tx.HeldBySockets(batch, tx.Now()) })
+		err := s.Store.Update(ctx, func(tx Tx) error { return tx.SocketsSeen(batch, tx.Now()) })
 		if err != nil {
 			return s.told(err)
 		}

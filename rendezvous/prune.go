@@ -34,7 +34,7 @@ type Pruned struct {
 	Started, Finished time.Time
 	Retired           map[Kind]int
 	Failed            int // things that could not be pruned in this run
-	Spared            bool
+	Skipped           bool
 }
 
 // PruneFailure is something that could not be pruned, and is not tried again before NextTry.
@@ -60,8 +60,8 @@ type pruner struct {
 // and passed by; it is tried again later and later. In the grace after a start nothing is pruned.
 func (s *Service) Prune(ctx context.Context) Pruned {
 	run := Pruned{Started: s.now(), Retired: map[Kind]int{}}
-	if run.Started.Before(s.timing().SpareUntil) {
-		run.Spared = true
+	if run.Started.Before(s.timing().BootGraceUntil) {
+		run.Skipped = true
 	} else {
 		s.pruneMailboxes(ctx, &run)
 		s.pruneNameplates(ctx, &run)
@@ -94,7 +94,7 @@ func (s *Service) pruneLoop(ctx context.Context) {
 		}
 		s.survive("prune", func() error {
 			run := s.Prune(ctx)
-			s.Log.Info("pruned", "retired", run.Retired, "failed", run.Failed, "spared", run.Spared, "took", run.Finished.Sub(run.Started).Round(time.Millisecond))
+			s.Log.Info("pruned", "retired", run.Retired, "failed", run.Failed, "skipped", run.Skipped, "took", run.Finished.Sub(run.Started).Round(time.Millisecond))
 			return nil
 		})
 	}
@@ -213,8 +213,8 @@ func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	switch {
 	case t.s.holds.has(m.Key):
 		seen = t.now
-	case !m.Held.IsZero():
-		seen = m.Held.Add(sightingSlack)
+	case !m.SocketSeen.IsZero():
+		seen = m.SocketSeen.Add(sightingSlack)
 	}
 	for _, h := range holders {
 		switch state := t.s.state(h, t.now).(type) {

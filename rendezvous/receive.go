@@ -8,8 +8,8 @@ import (
 	"restante/session"
 )
 
-// Receive is how a session asks for its frames.
-type Receive struct {
+// ReceiveRequest is how a session asks for its frames.
+type ReceiveRequest struct {
 	Session session.Key
 	// Ack says that every frame below it is processed; nil says nothing new.
 	Ack *session.Seq
@@ -21,8 +21,8 @@ type Receive struct {
 	Wait *time.Duration
 }
 
-// Received is the answer: frames, or a heartbeat if there are none.
-type Received struct {
+// Delivery is the answer: frames, or a heartbeat if there are none.
+type Delivery struct {
 	Wanted   session.Seq // the next command wanted
 	Frames   [][]byte    // as they are sent; see [Encode]
 	NextWait time.Duration
@@ -31,7 +31,7 @@ type Received struct {
 
 // batch is one look at the outbox.
 type batch struct {
-	Received
+	Delivery
 	authentic bool // there is such a session, whatever else is wrong
 	epoch     session.Epoch
 	grace     time.Duration
@@ -47,18 +47,18 @@ type batch struct {
 // (SUPERSEDED: stop), and within an epoch the later arrival ends the earlier (SUPERSEDED: slow down).
 // It also refuses with SESSION_STATE_MISMATCH if Ack was never sent, with WINDOW_FULL once when
 // too much is unacknowledged, and with DRAINING.
-func (s *Service) Receive(ctx context.Context, r Receive) (Received, error) {
-	held, err := s.BeginReceive(ctx, r)
+func (s *Service) Receive(ctx context.Context, r ReceiveRequest) (Delivery, error) {
+	held, err := s.StartPoll(ctx, r)
 	if err != nil {
-		return Received{}, err
+		return Delivery{}, err
 	}
-	defer held.Leave()
-	got, _, err := held.Await(ctx, held.hold)
+	defer held.Close()
+	got, _, err := held.Wait(ctx, held.hold)
 	return got, err
 }
 
 // look looks at the outbox once, or knows what is there.
-func (s *Service) look(ctx context.Context, r Receive) (batch, error) {
+func (s *Service) look(ctx context.Context, r ReceiveRequest) (batch, error) {
 	if got, known := s.remember(r); known {
 		return got, nil
 	}
@@ -70,7 +70,7 @@ func (s *Service) look(ctx context.Context, r Receive) (batch, error) {
 
 // remember is batch without asking the storage. Whatever is out of the ordinary is not
 // known for certain.
-func (s *Service) remember(r Receive) (got batch, known bool) {
+func (s *Service) remember(r ReceiveRequest) (got batch, known bool) {
 	last, stored, known := s.outboxes.knows(r.Session)
 	if !known {
 		return batch{}, false
@@ -98,7 +98,7 @@ func (s *Service) remember(r Receive) (got batch, known bool) {
 
 // batch looks at the outbox once. Looking is what finds out that the session
 // ended, or that a handshake began a newer epoch, whoever did that and wherever.
-func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
+func (s *Service) batch(ctx context.Context, r ReceiveRequest) (batch, error) {
 	var got batch
 	var stored Session
 	version := s.outboxes.version(r.Session)
@@ -133,8 +133,8 @@ func (s *Service) batch(ctx context.Context, r Receive) (batch, error) {
 
 // idle is batch for a receiver that is not expected to find anything, which is most of
 // them: if there is nothing, it takes its turn with others.
-func (s *Service) idle(ctx context.Context, r Receive) (batch, error) {
-	if s.Config.GlanceSpan == 0 {
+func (s *Service) idle(ctx context.Context, r ReceiveRequest) (batch, error) {
+	if s.Config.LookupBatchWindow == 0 {
 		return s.batch(ctx, r)
 	}
 	version := s.outboxes.version(r.Session)
@@ -157,12 +157,12 @@ func (s *Service) idle(ctx context.Context, r Receive) (batch, error) {
 }
 
 // news tells whether a receiver acknowledges what it had not before: then more may come.
-func (s *Service) news(r Receive) bool {
+func (s *Service) news(r ReceiveRequest) bool {
 	return r.Ack != nil && *r.Ack > s.clients.lastAcked(r.Session)
 }
 
 // receiving is what a receive is answered if there are no frames, and from where on there may be.
-func (s *Service) receiving(r Receive, attached session.Attached, now time.Time) (batch, error) {
+func (s *Service) receiving(r ReceiveRequest, attached session.Attached, now time.Time) (batch, error) {
 	got := batch{authentic: true, epoch: attached.Epoch, grace: attached.Grace}
 	got.Wanted, got.Now = attached.Wanted, now
 	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
@@ -205,7 +205,7 @@ func superseded(again bool) *Failure {
 	if again {
 		f = refuse(Superseded, "another receive of this session came later, or had acknowledged more; ask again in a moment if this is the one that goes on")
 	}
-	f.Again = again
+	f.SlowDown = again
 	return f
 }
 

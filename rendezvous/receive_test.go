@@ -15,7 +15,7 @@ import (
 
 // outcome is what a receive in the background ended with, and when.
 type outcome struct {
-	got rendezvous.Received
+	got rendezvous.Delivery
 	err error
 	at  time.Time
 }
@@ -103,7 +103,7 @@ func TestAnOldReaderGetsItsOldFramesAndThenRetired(t *testing.T) {
 		a, b, mailbox := pair(w)
 		a.add(mailbox, "old")
 		for _, c := range []*client{a, b} { // neither closes; both fall silent, b survives long enough
-			_, err := w.Shake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Grace: 10 * time.Hour, NextExpected: 0})
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Grace: 10 * time.Hour, NextExpected: 0})
 			c.must(err)
 			c.epoch++
 		}
@@ -150,7 +150,7 @@ func TestTheLaterReceiveOfAnEpochWins(t *testing.T) {
 		second := b.park(t.Context(), 0)
 		got := <-first
 		expect(t, code(t, got.err), rendezvous.Superseded)
-		expect(t, failure(t, got.err).Again, true)
+		expect(t, failure(t, got.err).SlowDown, true)
 		a.add(mailbox, "hello")
 		expect(t, frames(t, (<-second).got)[0].Body, "hello")
 	})
@@ -164,7 +164,7 @@ func TestAnOldReceiveThatArrivesLateDoesNotEndTheLivingOne(t *testing.T) {
 		living := b.park(t.Context(), 1)
 		late := <-b.park(t.Context(), 0) // sent before, delivered after
 		expect(t, code(t, late.err), rendezvous.Superseded)
-		expect(t, failure(t, late.err).Again, true)
+		expect(t, failure(t, late.err).SlowDown, true)
 		a.add(mailbox, "two")
 		expect(t, frames(t, (<-living).got)[0].Body, "two")
 	})
@@ -180,12 +180,12 @@ func TestADuplicatedTabsOlderCopyIsToldToStopWhicheverPollsLast(t *testing.T) {
 		got := <-held
 		expect(t, got.at.Sub(handshake), 0)
 		expect(t, code(t, got.err), rendezvous.Superseded)
-		expect(t, failure(t, got.err).Again, false)
+		expect(t, failure(t, got.err).SlowDown, false)
 
 		living := newer.park(t.Context(), 0)
 		late := <-older.park(t.Context(), 0) // and it polls last
 		expect(t, code(t, late.err), rendezvous.Superseded)
-		expect(t, failure(t, late.err).Again, false)
+		expect(t, failure(t, late.err).SlowDown, false)
 		a.add(mailbox, "hello")
 		expect(t, frames(t, (<-living).got)[0].Body, "hello")
 	})
@@ -265,7 +265,7 @@ func TestAnAcknowledgementIsWrittenLazilyAndACrashMayLoseIt(t *testing.T) {
 		b.receive(0)
 		zero := time.Duration(0)
 		one := session.Seq(1)
-		if _, err := w.Receive(t.Context(), rendezvous.Receive{Session: b.key, Ack: &one, Wait: &zero}); err != nil {
+		if _, err := w.Receive(t.Context(), rendezvous.ReceiveRequest{Session: b.key, Ack: &one, Wait: &zero}); err != nil {
 			t.Fatal(err)
 		}
 		stored := func() (kept session.Seq) {
@@ -384,10 +384,10 @@ func TestASessionIsQuietUntilItHasFramesAndAWhileAfter(t *testing.T) {
 		a, b, mailbox := pair(w)
 		quiet := func() bool {
 			t.Helper()
-			held, err := w.BeginReceive(t.Context(), rendezvous.Receive{Session: b.key})
+			held, err := w.StartPoll(t.Context(), rendezvous.ReceiveRequest{Session: b.key})
 			b.must(err)
-			defer held.Leave()
-			return held.Quiet(2 * time.Second)
+			defer held.Close()
+			return held.IdleFor(2 * time.Second)
 		}
 		expect(t, quiet(), true)
 		a.add(mailbox, "hello")

@@ -23,7 +23,7 @@ type Config struct {
 	TombstoneTTL        time.Duration // how long the end of a session is remembered
 	BootGrace           time.Duration // how long nothing expires after a start or an outage
 	PruneInterval       time.Duration // between two runs of pruning
-	GlanceSpan          time.Duration // how long looks that find nothing are gathered; 0: each is made alone
+	LookupBatchWindow   time.Duration // how long looks that find nothing are gathered; 0: each is made alone
 	DrainSpan           time.Duration // over which parked receives are released at a stop
 	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
 	Limits              Limits
@@ -77,8 +77,8 @@ func DefaultConfig() Config {
 // the true one: what is not written for a minute must still be believed.
 const sightingSlack = time.Minute
 
-// Newcomer is a client that shakes hands, as [Service.Admit] is asked about it.
-type Newcomer struct {
+// ClientInfo is a client that shakes hands, as [Service.Admit] is asked about it.
+type ClientInfo struct {
 	App      AppID
 	Client   [2]string // implementation and version; empty if it did not say
 	Metadata json.RawMessage
@@ -94,17 +94,17 @@ type Service struct {
 	Now func() time.Time
 	// Admit refuses a handshake by answering an error: a [Failure] as it is,
 	// any other as REJECTED_BY_CUSTOM_HANDLER. nil admits everyone.
-	Admit func(context.Context, Newcomer) error
+	Admit func(context.Context, ClientInfo) error
 	// Announce is handed what each committed transaction has news of, to have those
 	// woken who wait in other processes on the same storage. It must not
 	// wait for anything. nil is for a process that has its storage to itself.
 	Announce func([]Topic)
 
-	hub     hub.Hub[Topic]
-	seats   hub.Exclusive[session.Key]
-	clients clients
-	glances glances
-	holds   holds
+	hub       hub.Hub[Topic]
+	receivers hub.Exclusive[session.Key]
+	clients   clients
+	glances   glances
+	holds     holds
 
 	logs     logs
 	outboxes outboxes
@@ -154,25 +154,25 @@ func (s *Service) now() time.Time {
 // timing is when silence means something, at this moment.
 func (s *Service) timing() session.Timing {
 	if s.spareUntil.Load() == 0 || s.paused(s.now()) > 0 {
-		s.Spare() // a request came before Run began, or before its loop could tick
+		s.startBootGrace() // a request came before Run began, or before its loop could tick
 	}
 	return session.Timing{
 		HeartbeatInterval:   s.Config.HeartbeatInterval,
 		HeartbeatsUntilDead: s.Config.HeartbeatsUntilDead,
 		Slack:               sightingSlack,
-		SpareUntil:          time.UnixMilli(s.spareUntil.Load()),
+		BootGraceUntil:      time.UnixMilli(s.spareUntil.Load()),
 	}
 }
 
-// Spare begins a grace in which nothing expires: whoever could not reach us must
+// startBootGrace begins a grace in which nothing expires: whoever could not reach us must
 // find their things when they come back.
-func (s *Service) Spare() { s.spareUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
+func (s *Service) startBootGrace() { s.spareUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
 
 // Run does what has to be done whether anybody asks or not, until ctx ends:
 // pruning, writing down signs of life, watching the storage and the clock. What it must
 // write down before the end, it has written when it returns.
 func (s *Service) Run(ctx context.Context) {
-	s.Spare()
+	s.startBootGrace()
 	done := make(chan struct{}, 3)
 	for _, loop := range []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop} {
 		go func() {

@@ -24,8 +24,8 @@ type Handshake struct {
 	Address      string
 }
 
-// Welcome is the answer to an accepted handshake.
-type Welcome struct {
+// HandshakeReply is the answer to an accepted handshake.
+type HandshakeReply struct {
 	ID       session.ID
 	App      AppID
 	Side     Side
@@ -38,12 +38,12 @@ type Welcome struct {
 	Now      time.Time
 }
 
-// Shake begins or resumes a session as [session.Decide] decides, in one
+// Handshake begins or resumes a session as [session.Decide] decides, in one
 // transaction. A receive of an older epoch, on any replica, ends with it.
 //
 // It refuses with the codes of the handshake table, with what [Service.Admit] answers, and
 // with QUOTA_EXCEEDED, OVERLOADED or DRAINING.
-func (s *Service) Shake(ctx context.Context, h Handshake) (Welcome, error) {
+func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
 	w, err := s.shake(ctx, h)
 	switch {
 	case err != nil:
@@ -57,35 +57,35 @@ func (s *Service) Shake(ctx context.Context, h Handshake) (Welcome, error) {
 	return w, err
 }
 
-func (s *Service) shake(ctx context.Context, h Handshake) (Welcome, error) {
+func (s *Service) shake(ctx context.Context, h Handshake) (HandshakeReply, error) {
 	if s.draining.Load() {
-		return Welcome{}, draining()
+		return HandshakeReply{}, draining()
 	}
 	if err := s.admit(ctx, h); err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	if h.Grace > s.Config.MaxTTL {
-		return Welcome{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
+		return HandshakeReply{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
 	}
 	if h.ID == (session.ID{}) {
 		h.ID = session.NewID()
 	}
 	minted := mintSide()
-	var w Welcome
+	var w HandshakeReply
 	err := s.transact(ctx, func(t *turn) (err error) {
 		w, err = t.shake(h, minted)
 		return err
 	})
 	var failure *Failure
 	if errors.As(err, &failure) && failure.Code == OutcomeUnknown {
-		return Welcome{}, &Failure{Code: StorageUnavailable, Detail: "the storage failed while committing; send the same handshake again", Err: err}
+		return HandshakeReply{}, &Failure{Code: StorageUnavailable, Detail: "the storage failed while committing; send the same handshake again", Err: err}
 	}
 	if err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	s.clients.handshaken(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
 	if !w.Resumed && h.Client != ([2]string{}) {
-		s.Arrived(Peer{w.App, w.Side}, h.Client)
+		s.RecordClient(SideRef{w.App, w.Side}, h.Client)
 	}
 	return w, nil
 }
@@ -94,7 +94,7 @@ func (s *Service) admit(ctx context.Context, h Handshake) error {
 	if s.Admit == nil {
 		return nil
 	}
-	err := s.Admit(ctx, Newcomer{h.App, h.Client, h.Metadata, h.Address})
+	err := s.Admit(ctx, ClientInfo{h.App, h.Client, h.Metadata, h.Address})
 	var failure *Failure
 	if err == nil || errors.As(err, &failure) {
 		return err
@@ -103,24 +103,24 @@ func (s *Service) admit(ctx context.Context, h Handshake) error {
 }
 
 // shake gathers the facts, has them decided, and carries the decision out.
-func (t *turn) shake(h Handshake, minted Side) (Welcome, error) {
+func (t *turn) shake(h Handshake, minted Side) (HandshakeReply, error) {
 	key := h.ID.Key()
 	held, stored, err := t.held(key)
 	if err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	hello := session.Hello{Key: key, App: string(h.App), Side: string(h.Side), NextExpected: h.NextExpected, NextSent: h.NextSent, Epoch: h.Epoch}
-	facts := session.Facts{Held: held, Replaced: session.Nothing{}}
+	facts := session.Facts{Stored: held, Replaced: session.Nothing{}}
 	var old Session
 	if h.Replaces != nil {
 		replaces := h.Replaces.Key()
 		hello.Replaces = &replaces
 		if facts.Replaced, old, err = t.held(replaces); err != nil {
-			return Welcome{}, err
+			return HandshakeReply{}, err
 		}
 	}
 	if facts.Owner, err = t.owner(h.App, h.Side); err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
 	if fresh.Side == "" {
@@ -134,7 +134,7 @@ func (t *turn) shake(h Handshake, minted Side) (Welcome, error) {
 	case session.Replace:
 		fresh.Used = true // it took a side over, and is to be remembered for that
 		if err := t.bury(old, t.closing(old, session.Replaced)); err != nil {
-			return Welcome{}, err
+			return HandshakeReply{}, err
 		}
 		t.stir(old.Key)
 		return t.start(h, fresh)
@@ -142,13 +142,13 @@ func (t *turn) shake(h Handshake, minted Side) (Welcome, error) {
 		fresh.Used = d.TakesOver
 		return t.start(h, fresh)
 	case session.Reject:
-		return Welcome{}, &Failure{Code: Code(d.Code), Detail: d.Detail, Ended: d.Ended}
+		return HandshakeReply{}, &Failure{Code: Code(d.Code), Detail: d.Detail, Ended: d.Ended}
 	}
 	panic("unreachable: Decision is sealed")
 }
 
 // held is what is stored under a key, as the handshake sees it.
-func (t *turn) held(k session.Key) (session.Held, Session, error) {
+func (t *turn) held(k session.Key) (session.Stored, Session, error) {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
 		return session.Nothing{}, stored, nil
@@ -201,21 +201,21 @@ func (t *turn) closing(of Session, why session.Reason) session.Closed {
 	panic("unreachable: State is sealed")
 }
 
-func (t *turn) resume(h Handshake, stored Session, from session.Seq) (Welcome, error) {
+func (t *turn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
 	attached, err := t.attach(stored.Key)
 	if err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	if attached, err = attached.Reconnect(t.now, from); err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	attached.Grace = max(attached.Grace, h.Grace)
 	stored.Record = attached.Record()
 	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
-	if err := t.Acknowledge(Ack{stored.Key, stored.Epoch, from}); err != nil {
-		return Welcome{}, err
+	if err := t.Acknowledge(session.Ack{Session: stored.Key, Epoch: stored.Epoch, UpTo: from}); err != nil {
+		return HandshakeReply{}, err
 	}
 	t.stir(stored.Key)
 	return t.welcome(h, stored, true), nil
@@ -223,18 +223,18 @@ func (t *turn) resume(h Handshake, stored Session, from session.Seq) (Welcome, e
 
 // start stores a new session. What is stored of one that expired, and is not
 // swept yet, makes way: of this key if it did nothing, and of this side.
-func (t *turn) start(h Handshake, fresh Session) (Welcome, error) {
+func (t *turn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	limits := t.s.Config.Limits
 	if t.s.census.sessions() >= limits.Sessions {
-		return Welcome{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
+		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
 	}
 	if !t.s.quotas.use(fresh.Address) {
 		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
 		if err != nil {
-			return Welcome{}, err
+			return HandshakeReply{}, err
 		}
 		if count >= limits.AddressSessions {
-			return Welcome{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+			return HandshakeReply{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 		}
 		t.s.quotas.grant(fresh.Address, limits.AddressSessions-count-1)
 	}
@@ -247,21 +247,21 @@ func (t *turn) start(h Handshake, fresh Session) (Welcome, error) {
 			continue
 		}
 		if err != nil {
-			return Welcome{}, err
+			return HandshakeReply{}, err
 		}
 		if err := t.bury(expired, t.closing(expired, session.Expired)); err != nil {
-			return Welcome{}, err
+			return HandshakeReply{}, err
 		}
 		t.stir(expired.Key)
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
-		return Welcome{}, err
+		return HandshakeReply{}, err
 	}
 	return t.welcome(h, fresh, false), nil
 }
 
-func (t *turn) welcome(h Handshake, stored Session, resumed bool) Welcome {
-	return Welcome{
+func (t *turn) welcome(h Handshake, stored Session, resumed bool) HandshakeReply {
+	return HandshakeReply{
 		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
 		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
 		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now,

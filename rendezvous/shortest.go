@@ -13,7 +13,7 @@ const (
 	shortestApps = 1000
 )
 
-// shortest remembers which of the [Digits] were full lately. To find out takes the longer the
+// shortest remembers which of the [NumberRanges] were full lately. To find out takes the longer the
 // more nameplates there are, and is the same every time.
 type shortest struct {
 	mu   sync.Mutex
@@ -56,7 +56,7 @@ func (s *shortest) freed(app AppID, id NameplateID) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f, known := s.apps[app]; known && number <= Digits[f.from-1].High {
+	if f, known := s.apps[app]; known && number <= NumberRanges[f.from-1].High {
 		delete(s.apps, app)
 	}
 }

@@ -31,7 +31,7 @@ func TestTheShortestFreeNameplateIsAllocated(t *testing.T) {
 			holders[id] = c
 		}
 		for _, id := range []rendezvous.NameplateID{"42", "7"} {
-			holders[id].must(w.ReleaseFor(t.Context(), rendezvous.Peer{App: app, Side: holders[id].side}, id))
+			holders[id].must(w.ReleaseFor(t.Context(), rendezvous.SideRef{App: app, Side: holders[id].side}, id))
 			if got := w.begin("next " + rendezvous.Side(id)).allocate().Nameplate; got != id {
 				t.Errorf("after %s was released, %s is allocated", id, got)
 			}
@@ -42,7 +42,7 @@ func TestTheShortestFreeNameplateIsAllocated(t *testing.T) {
 		other := open(t, w.path, nil, nil) // another process, which knows nothing of what this one remembers
 		defer other.stop()
 		w.begin("full").allocate()
-		if err := other.ReleaseFor(t.Context(), rendezvous.Peer{App: app, Side: holders["5"].side}, "5"); err != nil {
+		if err := other.ReleaseFor(t.Context(), rendezvous.SideRef{App: app, Side: holders["5"].side}, "5"); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -79,8 +79,8 @@ type SessionTx interface {
 	// SessionsToSweep are up to limit sessions whose sweepAt is at or before now, in
 	// order of (sweepAt, key), from after the one named by the cursor.
 	SessionsToSweep(now time.Time, after SweepCursor, limit int) ([]SweepCursor, error)
-	// Sighted moves the stored sign of life forward, never back, for sessions that live.
-	Sighted([]Sighting) error
+	// UpdateLastSeen moves the stored sign of life forward, never back, for sessions that live.
+	UpdateLastSeen([]session.Sighting) error
 
 	// Reply is the recorded reply to command n.
 	Reply(k session.Key, n session.Seq) (Reply, error)
@@ -107,7 +107,7 @@ type OutboxTx interface {
 	// Backlog is what the session has not acknowledged.
 	Backlog(session.Key) (Backlog, error)
 	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's; it never goes back.
-	Acknowledge(...Ack) error
+	Acknowledge(...session.Ack) error
 }
 
 // MailboxTx is about mailboxes and their messages.
@@ -137,8 +137,8 @@ type MailboxTx interface {
 	StaleMailboxes(now time.Time, after MailboxCursor, limit int) ([]MailboxCursor, error)
 	// Holders are the live sessions whose side is in the mailbox.
 	Holders(MailboxKey) ([]Session, error)
-	// HeldBySockets moves the mailboxes' Held forward, never back.
-	HeldBySockets(keys []MailboxKey, at time.Time) error
+	// SocketsSeen moves the mailboxes' Held forward, never back.
+	SocketsSeen(keys []MailboxKey, at time.Time) error
 }
 
 // NameplateTx is about nameplates.
@@ -174,20 +174,6 @@ type Session struct {
 	Address string // where it was begun from, for the limits by address
 	Began   time.Time
 	session.Record
-}
-
-// Sighting is a sign of life.
-type Sighting struct {
-	Key     session.Key
-	Seen    time.Time
-	SweepAt time.Time
-}
-
-// Ack says that a session's client has processed every frame below UpTo.
-type Ack struct {
-	Session session.Key
-	Epoch   session.Epoch
-	UpTo    session.Seq
 }
 
 // Subscriber is a session that subscribes to a mailbox.

@@ -19,7 +19,7 @@ type Stream struct {
 	seat  context.Context // ends with ctx, or when another receive takes the seat
 	stand func()
 	letGo func() // of what is remembered
-	ask   Receive
+	ask   ReceiveRequest
 	every time.Duration // between two heartbeats
 	beat  time.Time     // when the next one is due
 	grace time.Duration
@@ -31,34 +31,34 @@ const minBeat = time.Second
 // Stream begins to receive, under the rules of [Service.Receive], and refuses as
 // that does. r.Wait is the time between two heartbeats, if that is less than was announced. ctx
 // ends the stream; Close must be called.
-func (s *Service) Stream(ctx context.Context, r Receive) (*Stream, Received, error) {
+func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (*Stream, Delivery, error) {
 	if s.draining.Load() {
-		return nil, Received{}, draining()
+		return nil, Delivery{}, draining()
 	}
 	letGo := s.outboxes.follow(r.Session)
 	st, got, err := s.begin(ctx, r)
 	if err != nil {
 		letGo()
-		return nil, Received{}, err
+		return nil, Delivery{}, err
 	}
 	st.letGo = letGo
 	return st, got, nil
 }
 
-func (s *Service) begin(ctx context.Context, r Receive) (*Stream, Received, error) {
+func (s *Service) begin(ctx context.Context, r ReceiveRequest) (*Stream, Delivery, error) {
 	got, err := s.batch(ctx, r)
 	if err != nil {
 		if got.authentic {
 			s.clients.saw(r.Session, s.now(), got.grace)
 		}
-		return nil, Received{}, err
+		return nil, Delivery{}, err
 	}
 	s.clients.saw(r.Session, s.now(), got.grace)
 	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
-		return nil, Received{}, s.counted(superseded(true))
+		return nil, Delivery{}, s.counted(superseded(true))
 	}
 	if s.clients.full(r.Session, got.full) {
-		return nil, Received{}, s.windowFull()
+		return nil, Delivery{}, s.windowFull()
 	}
 	every := got.NextWait
 	if r.Wait != nil {
@@ -67,10 +67,10 @@ func (s *Service) begin(ctx context.Context, r Receive) (*Stream, Received, erro
 	got.NextWait, got.Frames = every, nil
 	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.start // a handshake ends it, also if it named no epoch
 	st := &Stream{s: s, ctx: ctx, ask: r, every: every, beat: time.Now().Add(every), grace: got.grace}
-	st.seat, st.stand = s.seats.Acquire(ctx, r.Session)
+	st.seat, st.stand = s.receivers.Acquire(ctx, r.Session)
 	s.stats.Streams.Add(1)
 	s.stats.Heartbeats.Add(1)
-	return st, got.Received, nil
+	return st, got.Delivery, nil
 }
 
 // Close gives the seat back.
@@ -86,13 +86,13 @@ func (st *Stream) Alive() { st.s.clients.saw(st.ask.Session, st.s.now(), st.grac
 // Next waits for frames, or for a heartbeat, which is due at its time whether
 // frames came or not: beat tells that it is. Whatever it refuses with ends the stream: what ends a
 // receive (SUPERSEDED, SESSION_ENDED, WINDOW_FULL …), or DRAINING, spread over the drain span.
-func (st *Stream) Next() (got Received, beat bool, err error) {
+func (st *Stream) Next() (got Delivery, beat bool, err error) {
 	patience, cancel := context.WithDeadline(st.seat, st.beat)
 	defer cancel()
 	for {
 		if st.s.draining.Load() {
 			sleep(st.seat, rand.N(max(st.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-			return Received{}, false, st.why(draining())
+			return Delivery{}, false, st.why(draining())
 		}
 		// Watch, read, wait: whatever commits after the watch began wakes it.
 		watch := st.s.hub.Watch(Topic{Session: st.ask.Session})
@@ -103,13 +103,13 @@ func (st *Stream) Next() (got Received, beat bool, err error) {
 		}
 		_ = watch.Wait(patience) // however it ends, the next look finds out why
 		if err := st.seat.Err(); err != nil {
-			return Received{}, false, st.why(err)
+			return Delivery{}, false, st.why(err)
 		}
 	}
 }
 
 // look reads once, and moves on behind what it hands out.
-func (st *Stream) look() (Received, bool, error) {
+func (st *Stream) look() (Delivery, bool, error) {
 	beat := !time.Now().Before(st.beat)
 	look := st.s.look
 	if beat {
@@ -117,10 +117,10 @@ func (st *Stream) look() (Received, bool, error) {
 	}
 	got, err := look(st.seat, st.ask)
 	if err != nil {
-		return Received{}, false, st.why(err)
+		return Delivery{}, false, st.why(err)
 	}
 	if st.s.clients.full(st.ask.Session, got.full) {
-		return Received{}, false, st.s.windowFull()
+		return Delivery{}, false, st.s.windowFull()
 	}
 	got.NextWait = st.every
 	if beat {
@@ -129,7 +129,7 @@ func (st *Stream) look() (Received, bool, error) {
 	}
 	st.s.stats.Frames.Add(int64(len(got.Frames)))
 	st.ask.From = new(got.start + session.Seq(len(got.Frames)))
-	return got.Received, beat, nil
+	return got.Delivery, beat, nil
 }
 
 // why tells what ended a stream that met err. One that lost its seat asks once

@@ -154,7 +154,7 @@ func (w *world) begin(side rendezvous.Side) *client {
 
 // shake shakes hands with the given counters.
 func (c *client) shake(expected, sent session.Seq) error {
-	welcome, err := c.w.Shake(context.Background(), rendezvous.Handshake{ID: c.id, App: c.app, Side: c.side, NextExpected: expected, NextSent: sent})
+	welcome, err := c.w.Handshake(context.Background(), rendezvous.Handshake{ID: c.id, App: c.app, Side: c.side, NextExpected: expected, NextSent: sent})
 	if err == nil {
 		c.epoch, c.wait = welcome.Epoch, welcome.NextWait
 	}
@@ -184,7 +184,7 @@ func (c *client) claim(id rendezvous.NameplateID) rendezvous.Claimed {
 	return a.Result
 }
 
-func (c *client) open(id rendezvous.MailboxID) rendezvous.Sight {
+func (c *client) open(id rendezvous.MailboxID) rendezvous.MailboxView {
 	c.w.t.Helper()
 	a, err := c.w.Open(context.Background(), c.command(), id, 0, 0)
 	c.must(err)
@@ -205,9 +205,9 @@ func (c *client) close(id rendezvous.MailboxID, mood rendezvous.Mood) {
 }
 
 // poll receives from ack on, in the client's epoch.
-func (c *client) poll(ctx context.Context, ack session.Seq) (rendezvous.Received, error) {
+func (c *client) poll(ctx context.Context, ack session.Seq) (rendezvous.Delivery, error) {
 	epoch := c.epoch
-	return c.w.Receive(ctx, rendezvous.Receive{Session: c.key, Ack: &ack, Epoch: &epoch})
+	return c.w.Receive(ctx, rendezvous.ReceiveRequest{Session: c.key, Ack: &ack, Epoch: &epoch})
 }
 
 // receive polls until there are frames, as a client does that only ever answers.
@@ -235,7 +235,7 @@ type frame struct {
 	Last     rendezvous.Position `json:"lastPosition"`
 }
 
-func frames(t testing.TB, got rendezvous.Received) []frame {
+func frames(t testing.TB, got rendezvous.Delivery) []frame {
 	t.Helper()
 	all := make([]frame, len(got.Frames))
 	for i, raw := range got.Frames {

@@ -91,7 +91,7 @@ func shakes(h rendezvous.Handshake) act {
 	return func(s *stage) error {
 		h := h
 		h.App = "app"
-		_, err := s.Shake(context.Background(), h)
+		_, err := s.Handshake(context.Background(), h)
 		return err
 	}
 }
@@ -200,7 +200,7 @@ func mailboxVanishes(s *stage) error {
 }
 
 func prunes(s *stage) error {
-	if run := s.Prune(context.Background()); run.Failed > 0 || run.Spared {
+	if run := s.Prune(context.Background()); run.Failed > 0 || run.Skipped {
 		return errors.New("not everything was pruned")
 	}
 	return nil

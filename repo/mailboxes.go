@@ -68,7 +68,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes,
 	}
 	if r.Held > 0 {
-		m.Held = r.Held.time()
+		m.SocketSeen = r.Held.time()
 	}
 	for _, s := range sides {
 		if s.Mailbox == r.Key {
@@ -255,9 +255,9 @@ func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error
 	return mapSlice(rows, sessionRow.session), err
 }
 
-// HeldBySockets records the last sign of life of the sockets that hold mailboxes. The stored
+// SocketsSeen records the last sign of life of the sockets that hold mailboxes. The stored
 // time never goes back.
-func (t *tx) HeldBySockets(keys []rendezvous.MailboxKey, at time.Time) (err error) {
+func (t *tx) SocketsSeen(keys []rendezvous.MailboxKey, at time.Time) (err error) {
 	defer annotate(&err, "recording that %d mailboxes are held", len(keys))
 	if t.needsLocks() {
 		return t.heldBySocketsBatch(keys, at)

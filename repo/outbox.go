@@ -89,9 +89,9 @@ func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 
 // Acknowledge deletes the acknowledged frames, in the order of the outboxes. An acknowledgement
 // that is late, of an earlier epoch, or of a number that was never given changes nothing.
-func (t *tx) Acknowledge(acks ...rendezvous.Ack) (err error) {
+func (t *tx) Acknowledge(acks ...session.Ack) (err error) {
 	defer annotate(&err, "acknowledging the frames of %d sessions", len(acks))
-	inOrder := slices.SortedFunc(slices.Values(acks), func(a, b rendezvous.Ack) int {
+	inOrder := slices.SortedFunc(slices.Values(acks), func(a, b session.Ack) int {
 		return bytes.Compare(a.Session[:], b.Session[:])
 	})
 	if t.needsLocks() {

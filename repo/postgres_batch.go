@@ -23,8 +23,8 @@ func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err erro
 	return mapSlice(rows, sessionRow.session), err
 }
 
-// sightedBatch is Sighted in one statement.
-func (t *tx) sightedBatch(seen []rendezvous.Sighting) error {
+// sightedBatch is UpdateLastSeen in one statement.
+func (t *tx) sightedBatch(seen []session.Sighting) error {
 	keys := make(pq.ByteaArray, len(seen))
 	times, sweeps := make(pq.Int64Array, len(seen)), make(pq.Int64Array, len(seen))
 	for i, s := range seen {
@@ -42,7 +42,7 @@ func (t *tx) sightedBatch(seen []rendezvous.Sighting) error {
 	return err
 }
 
-// heldBySocketsBatch is HeldBySockets in one statement.
+// heldBySocketsBatch is SocketsSeen in one statement.
 func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time) error {
 	keys := make(pq.Int64Array, len(mailboxes))
 	for i, k := range mailboxes {
@@ -60,7 +60,7 @@ func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time)
 }
 
 // acknowledgeBatch is Acknowledge in one statement.
-func (t *tx) acknowledgeBatch(acks []rendezvous.Ack) error {
+func (t *tx) acknowledgeBatch(acks []session.Ack) error {
 	keys := make(pq.ByteaArray, len(acks))
 	epochs, upTo := make(pq.Int64Array, len(acks)), make(pq.Int64Array, len(acks))
 	for i, a := range acks {

@@ -136,7 +136,7 @@ func TestManyAllocateAtOnce(t *testing.T) {
 		together.Go(func() {
 			for round := range 4 {
 				side := rendezvous.Side(fmt.Sprintf("%d-%d", i, round))
-				got, err := replicas[(i+round)%3].AllocateFor(t.Context(), rendezvous.Peer{App: "app", Side: side})
+				got, err := replicas[(i+round)%3].AllocateFor(t.Context(), rendezvous.SideRef{App: "app", Side: side})
 				if err != nil {
 					t.Errorf("allocate: %v", err)
 					return
@@ -144,7 +144,7 @@ func TestManyAllocateAtOnce(t *testing.T) {
 				mu.Lock()
 				taken[got.Nameplate]++
 				mu.Unlock()
-				partner, err := replicas[(i+round+1)%3].ClaimFor(t.Context(), rendezvous.Peer{App: "app", Side: "partner of " + side}, got.Nameplate)
+				partner, err := replicas[(i+round+1)%3].ClaimFor(t.Context(), rendezvous.SideRef{App: "app", Side: "partner of " + side}, got.Nameplate)
 				if err != nil || partner.Mailbox != got.Mailbox {
 					t.Errorf("claim: %v, %v, want %v", partner, err, got)
 				}

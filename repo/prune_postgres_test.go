@@ -37,7 +37,7 @@ func TestReplicasPruneTogether(t *testing.T) {
 	db.MustExec(`INSERT INTO claims (app, nameplate, side, since) SELECT app, id, 'side ' || mailbox, 1 FROM nameplates`)
 	db.MustExec(`ANALYZE`)
 
-	peer := rendezvous.Peer{App: "app", Side: "alive"}
+	peer := rendezvous.SideRef{App: "app", Side: "alive"}
 	if _, err := replicas[0].OpenFor(t.Context(), peer, "alive"); err != nil {
 		t.Fatal(err)
 	}

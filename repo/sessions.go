@@ -222,11 +222,11 @@ func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit 
 	}), err
 }
 
-// Sighted moves the stored signs of life forward, never back. It goes in the order of the keys,
+// UpdateLastSeen moves the stored signs of life forward, never back. It goes in the order of the keys,
 // so that two such transactions never deadlock.
-func (t *tx) Sighted(seen []rendezvous.Sighting) (err error) {
+func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 	defer annotate(&err, "recording %d signs of life", len(seen))
-	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b rendezvous.Sighting) int {
+	inOrder := slices.SortedFunc(slices.Values(seen), func(a, b session.Sighting) int {
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})
 	if t.needsLocks() {

@@ -19,10 +19,10 @@ type Hello struct {
 	Replaces *Key
 }
 
-// Held is what is stored under a session's key: [Nothing], [Live] or [Tombstone].
+// Stored is what is stored under a session's key: [Nothing], [Live] or [Tombstone].
 //
 //sumtype:decl
-type Held interface{ held() }
+type Stored interface{ stored() }
 
 // Nothing is stored.
 type Nothing struct{}
@@ -39,15 +39,15 @@ type Tombstone struct {
 	Closed    Closed
 }
 
-func (Nothing) held()   {}
-func (Live) held()      {}
-func (Tombstone) held() {}
+func (Nothing) stored()   {}
+func (Live) stored()      {}
+func (Tombstone) stored() {}
 
 // Facts is all of the store that the handshake's decision depends on.
 type Facts struct {
-	Held     Held // under the client's own key
-	Replaced Held // under the key it says it replaces; Nothing if it names none
-	Owner    *Key // the session of this app that had the client's side last; nil if none had
+	Stored   Stored // under the client's own key
+	Replaced Stored // under the key it says it replaces; Nothing if it names none
+	Owner    *Key   // the session of this app that had the client's side last; nil if none had
 }
 
 // Decision is the outcome of a handshake: [Start], [Resume], [Replace] or [Reject].
@@ -98,7 +98,7 @@ func Decide(h Hello, f Facts) Decision {
 	if h.Replaces != nil && *h.Replaces == h.Key {
 		return Reject{Code: Malformed, Detail: "a session cannot replace itself"}
 	}
-	switch held := f.Held.(type) {
+	switch held := f.Stored.(type) {
 	case Live:
 		if !same(h, held.App, held.Side) {
 			return otherIdentity

@@ -81,15 +81,15 @@ func TestDecide(t *testing.T) {
 		facts session.Facts
 		want  session.Decision
 	}
-	mineIsLive := session.Facts{Held: live("app", "me", ledger), Replaced: nothing, Owner: &mine}
-	mineEnded := session.Facts{Held: tombstone("app", "me"), Replaced: nothing, Owner: &mine}
-	fresh := session.Facts{Held: live("app", "me", session.Ledger{}), Replaced: nothing, Owner: &mine}
-	free := session.Facts{Held: nothing, Replaced: nothing}
-	owned := func(by session.Key, replaced session.Held) session.Facts {
-		return session.Facts{Held: nothing, Replaced: replaced, Owner: &by}
+	mineIsLive := session.Facts{Stored: live("app", "me", ledger), Replaced: nothing, Owner: &mine}
+	mineEnded := session.Facts{Stored: tombstone("app", "me"), Replaced: nothing, Owner: &mine}
+	fresh := session.Facts{Stored: live("app", "me", session.Ledger{}), Replaced: nothing, Owner: &mine}
+	free := session.Facts{Stored: nothing, Replaced: nothing}
+	owned := func(by session.Key, replaced session.Stored) session.Facts {
+		return session.Facts{Stored: nothing, Replaced: replaced, Owner: &by}
 	}
-	unowned := func(replaced session.Held) session.Facts {
-		return session.Facts{Held: nothing, Replaced: replaced}
+	unowned := func(replaced session.Stored) session.Facts {
+		return session.Facts{Stored: nothing, Replaced: replaced}
 	}
 
 	groups := map[string]map[string]row{
@@ -130,20 +130,20 @@ func TestDecide(t *testing.T) {
 			"that did nothing yet, by who sent a command":     {claims(0, 1), fresh, future},
 			"of which all is acknowledged": {
 				claims(7, 5),
-				session.Facts{Held: live("app", "me", session.Ledger{Wanted: 5, Kept: 7, Next: 7}), Replaced: nothing, Owner: &mine},
+				session.Facts{Stored: live("app", "me", session.Ledger{Wanted: 5, Kept: 7, Next: 7}), Replaced: nothing, Owner: &mine},
 				session.Resume{From: 7},
 			},
 			"whose first handshake's reply was lost, replacing another": {
 				replacing(old, claims(0, 0)),
-				session.Facts{Held: live("app", "me", session.Ledger{}), Replaced: tombstone("app", "me"), Owner: &mine},
+				session.Facts{Stored: live("app", "me", session.Ledger{}), Replaced: tombstone("app", "me"), Owner: &mine},
 				session.Resume{From: 0},
 			},
 			"whose side another has by now": {
-				claims(3, 5), session.Facts{Held: live("app", "me", ledger), Replaced: nothing, Owner: &other}, session.Resume{From: 3},
+				claims(3, 5), session.Facts{Stored: live("app", "me", ledger), Replaced: nothing, Owner: &other}, session.Resume{From: 3},
 			},
 			"that names a live session to replace only resumes": {
 				replacing(old, claims(3, 5)),
-				session.Facts{Held: live("app", "me", ledger), Replaced: live("app", "me", ledger), Owner: &mine},
+				session.Facts{Stored: live("app", "me", ledger), Replaced: live("app", "me", ledger), Owner: &mine},
 				session.Resume{From: 3},
 			},
 		},
@@ -154,8 +154,8 @@ func TestDecide(t *testing.T) {
 			"by who expects the never sent":  {claims(8, 5), mineEnded, buried},
 			"by who expects the forgotten":   {claims(2, 5), mineEnded, buried},
 			"by who would replace another":   {replacing(old, claims(0, 0)), mineEnded, buried},
-			"whose side another has by now":  {claims(0, 0), session.Facts{Held: tombstone("app", "me"), Replaced: nothing, Owner: &other}, buried},
-			"whose side nobody has any more": {claims(0, 0), session.Facts{Held: tombstone("app", "me"), Replaced: nothing}, buried},
+			"whose side another has by now":  {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing, Owner: &other}, buried},
+			"whose side nobody has any more": {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing}, buried},
 		},
 		"nothing": {
 			"both counters 0, but an epoch is known":         {welcomed(1, claims(0, 0)), free, unknown},
@@ -185,7 +185,7 @@ func TestDecide(t *testing.T) {
 		"naming itself to replace": {
 			"nothing":                  {replacing(mine, claims(0, 0)), free, itself},
 			"nothing, with counters":   {replacing(mine, claims(3, 5)), free, itself},
-			"live":                     {replacing(mine, claims(3, 5)), session.Facts{Held: mineIsLive.Held, Replaced: mineIsLive.Held, Owner: &mine}, itself},
+			"live":                     {replacing(mine, claims(3, 5)), session.Facts{Stored: mineIsLive.Stored, Replaced: mineIsLive.Stored, Owner: &mine}, itself},
 			"live, of another side":    {replacing(mine, as(claims(3, 5), "app", "you")), mineIsLive, itself},
 			"a tombstone":              {replacing(mine, claims(0, 0)), mineEnded, itself},
 			"on a side that is taken":  {replacing(mine, claims(0, 0)), owned(other, nothing), itself},
@@ -216,7 +216,7 @@ func TestDecide(t *testing.T) {
 
 func TestATombstoneSaysWhyItEnded(t *testing.T) {
 	for _, why := range []session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow} {
-		f := session.Facts{Held: session.Tombstone{App: "app", Side: "me", Closed: ended(why)}, Replaced: session.Nothing{}}
+		f := session.Facts{Stored: session.Tombstone{App: "app", Side: "me", Closed: ended(why)}, Replaced: session.Nothing{}}
 		reject, is := session.Decide(claims(0, 0), f).(session.Reject)
 		if !is || reject.Ended == nil || reject.Ended.Reason != why || !strings.Contains(reject.Detail, string(why)) {
 			t.Errorf("%s: %+v", why, reject)
@@ -242,7 +242,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 		n := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(0, 4), rapid.Int64Range(0, int64(session.MaxSeq))), 3, 3).Draw(t, "ledger")
 		return session.Ledger{Wanted: session.Seq(n[0]), Kept: session.Seq(min(n[1], n[2])), Next: session.Seq(max(n[1], n[2]))}
 	})
-	store := rapid.Custom(func(t *rapid.T) session.Held {
+	store := rapid.Custom(func(t *rapid.T) session.Stored {
 		app, side, l := word.Draw(t, "app"), word.Draw(t, "side"), ledgers.Draw(t, "counters")
 		switch rapid.IntRange(0, 2).Draw(t, "stored") {
 		case 0:
@@ -255,7 +255,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 
 	rapid.Check(t, func(t *rapid.T) {
 		// What is stored under each key; the client's claim; the facts that follow from both.
-		stored := map[session.Key]session.Held{}
+		stored := map[session.Key]session.Stored{}
 		for _, k := range []session.Key{mine, old, other} {
 			stored[k] = store.Draw(t, "held")
 		}
@@ -266,7 +266,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 		h := session.Hello{
 			Key: mine, App: word.Draw(t, "app"), Side: rapid.SampledFrom([]string{"", "a", "a", "b"}).Draw(t, "side"),
 		}
-		f := session.Facts{Held: stored[mine], Replaced: session.Nothing{}}
+		f := session.Facts{Stored: stored[mine], Replaced: session.Nothing{}}
 		if rapid.Bool().Draw(t, "replaces") {
 			h.Replaces = new(keys.Draw(t, "replaced"))
 			f.Replaced = stored[*h.Replaces]
@@ -293,9 +293,9 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 	if again := session.Decide(h, f); !reflect.DeepEqual(got, again) {
 		t.Fatalf("the same question has two answers: %+v and %+v", got, again)
 	}
-	app, side, something := identity(f.Held)
+	app, side, something := identity(f.Stored)
 	isMine := something && app == h.App && (h.Side == "" || h.Side == side)
-	held, isLive := f.Held.(session.Live)
+	held, isLive := f.Stored.(session.Live)
 	joins := isLive && isMine && held.Ledger.Kept <= h.NextExpected && h.NextExpected <= held.Ledger.Next && h.NextSent <= held.Ledger.Wanted
 	self := h.Replaces != nil && *h.Replaces == h.Key
 	if _, is := got.(session.Resume); is != (joins && !self) {
@@ -318,7 +318,7 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 		}
 	case session.Start, session.Replace:
 		if something || h.NextExpected != 0 || h.NextSent != 0 {
-			t.Fatalf("%+v begins, with %+v held and the claim %+v", d, f.Held, h)
+			t.Fatalf("%+v begins, with %+v held and the claim %+v", d, f.Stored, h)
 		}
 		if f.Owner != nil && (h.Replaces == nil || *h.Replaces != *f.Owner) {
 			t.Fatalf("%+v takes a side that another owns", d)
@@ -333,12 +333,12 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 			t.Fatalf("%+v, where %+v is to be replaced", d, f.Replaced)
 		}
 	case session.Reject:
-		grave, isTombstone := f.Held.(session.Tombstone)
+		grave, isTombstone := f.Stored.(session.Tombstone)
 		if (d.Ended != nil) != (isTombstone && isMine && !self) || d.Ended != nil && *d.Ended != grave.Closed {
-			t.Fatalf("%+v, with %+v held", d, f.Held)
+			t.Fatalf("%+v, with %+v held", d, f.Stored)
 		}
 		if (d.Code == session.IdentityMismatch) != (something && !isMine && !self) || (d.Code == session.Malformed) != self || d.Detail == "" {
-			t.Fatalf("%+v, with %+v held", d, f.Held)
+			t.Fatalf("%+v, with %+v held", d, f.Stored)
 		}
 		if something && !isMine && strings.ContainsAny(d.Detail, "0123456789") {
 			t.Fatalf("a stranger is told: %q", d.Detail)
@@ -349,7 +349,7 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 }
 
 // identity is whose session is stored, if one is.
-func identity(h session.Held) (app, side string, something bool) {
+func identity(h session.Stored) (app, side string, something bool) {
 	switch held := h.(type) {
 	case session.Live:
 		return held.App, held.Side, true
@@ -364,9 +364,9 @@ func BenchmarkDecide(b *testing.B) {
 		hello session.Hello
 		facts session.Facts
 	}{
-		"resume": {claims(3, 5), session.Facts{Held: live("app", "me", ledger), Replaced: session.Nothing{}, Owner: &mine}},
-		"start":  {claims(0, 0), session.Facts{Held: session.Nothing{}, Replaced: session.Nothing{}}},
-		"reject": {claims(8, 5), session.Facts{Held: live("app", "me", ledger), Replaced: session.Nothing{}, Owner: &mine}},
+		"resume": {claims(3, 5), session.Facts{Stored: live("app", "me", ledger), Replaced: session.Nothing{}, Owner: &mine}},
+		"start":  {claims(0, 0), session.Facts{Stored: session.Nothing{}, Replaced: session.Nothing{}}},
+		"reject": {claims(8, 5), session.Facts{Stored: live("app", "me", ledger), Replaced: session.Nothing{}, Owner: &mine}},
 	}
 	for name, bm := range benchmarks {
 		b.Run(name, func(b *testing.B) {

@@ -82,7 +82,7 @@ func (s *server) restart(sparing bool) {
 	s.heard, s.acked = map[session.Key]time.Time{}, map[session.Key]acknowledged{}
 	s.timing = timing
 	if sparing {
-		s.timing.SpareUntil = s.now.Add(spare)
+		s.timing.BootGraceUntil = s.now.Add(spare)
 	}
 }
 
@@ -169,7 +169,7 @@ func (s *server) serve(request any) any {
 	panic("unreachable")
 }
 
-func (s *server) held(k session.Key) session.Held {
+func (s *server) held(k session.Key) session.Stored {
 	r := s.kept.rows[k]
 	if r == nil {
 		return session.Nothing{}
@@ -205,7 +205,7 @@ func (s *server) owner() *session.Key {
 }
 
 func (s *server) shake(h session.Hello) any {
-	facts := session.Facts{Held: s.held(h.Key), Replaced: session.Nothing{}, Owner: s.owner()}
+	facts := session.Facts{Stored: s.held(h.Key), Replaced: session.Nothing{}, Owner: s.owner()}
 	if h.Replaces != nil {
 		facts.Replaced = s.held(*h.Replaces)
 	}
@@ -238,7 +238,7 @@ func (s *server) shake(h session.Hello) any {
 		s.commit()
 		return s.start(h, d.TakesOver)
 	case session.Reject:
-		_, live := facts.Held.(session.Live)
+		_, live := facts.Stored.(session.Live)
 		switch why, _, _ := strings.Cut(d.Detail, " what"); {
 		case live:
 			why, _, _ = strings.Cut(why, ":")

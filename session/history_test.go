@@ -78,7 +78,7 @@ func TestTheHistoriesFindWhatIsWrong(t *testing.T) {
 	// live changes a claim on a live session of the client's.
 	live := func(change func(session.Hello, session.Ledger) session.Hello) decide {
 		return func(h session.Hello, f session.Facts) session.Decision {
-			if held, is := f.Held.(session.Live); is {
+			if held, is := f.Stored.(session.Live); is {
 				h = change(h, held.Ledger)
 			}
 			return session.Decide(h, f)
@@ -87,7 +87,7 @@ func TestTheHistoriesFindWhatIsWrong(t *testing.T) {
 	// strict refuses a claim on a live session that the table accepts.
 	strict := func(refuse func(session.Hello, session.Ledger) bool) decide {
 		return func(h session.Hello, f session.Facts) session.Decision {
-			if held, is := f.Held.(session.Live); is && refuse(h, held.Ledger) {
+			if held, is := f.Stored.(session.Live); is && refuse(h, held.Ledger) {
 				return session.Reject{Code: session.StateMismatch}
 			}
 			return session.Decide(h, f)
@@ -107,13 +107,13 @@ func TestTheHistoriesFindWhatIsWrong(t *testing.T) {
 			return h
 		}),
 		"without the row: a tombstone": func(h session.Hello, f session.Facts) session.Decision {
-			if _, is := f.Held.(session.Tombstone); is {
-				f.Held = session.Nothing{}
+			if _, is := f.Stored.(session.Tombstone); is {
+				f.Stored = session.Nothing{}
 			}
 			return session.Decide(h, f)
 		},
 		"without the row: nothing, and a counter above 0": func(h session.Hello, f session.Facts) session.Decision {
-			if _, is := f.Held.(session.Nothing); is {
+			if _, is := f.Stored.(session.Nothing); is {
 				h.NextExpected, h.NextSent = 0, 0
 			}
 			return session.Decide(h, f)

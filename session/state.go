@@ -81,8 +81,8 @@ func (Closed) state()   {}
 // client until then.
 func (r Record) Deadline(t Timing) time.Time {
 	until := r.Seen.Add(t.Silence()).Add(r.Grace)
-	if until.Before(t.SpareUntil) {
-		return t.SpareUntil
+	if until.Before(t.BootGraceUntil) {
+		return t.BootGraceUntil
 	}
 	return until
 }
@@ -98,7 +98,7 @@ func (r Record) State(now time.Time, t Timing) State {
 	case now.Before(lost):
 		return Attached{alive}
 	}
-	detached := Attached{alive}.Lose(lost)
+	detached := Attached{alive}.Detach(lost)
 	detached.Until = r.Deadline(t)
 	if now.Before(detached.Until) {
 		return detached
@@ -154,8 +154,8 @@ func (a Attached) Reconnect(now time.Time, expected Seq) (Attached, error) {
 	return next, nil
 }
 
-// Lose notices that the client has been silent for too long.
-func (a Attached) Lose(at time.Time) Detached {
+// Detach notices that the client has been silent for too long.
+func (a Attached) Detach(at time.Time) Detached {
 	return Detached{a.life, at, at.Add(a.Grace)}
 }
 

@@ -24,7 +24,7 @@ func after(d time.Duration) time.Time { return seen.Add(d) }
 
 func sparing(until time.Time) session.Timing {
 	t := timing
-	t.SpareUntil = until
+	t.BootGraceUntil = until
 	return t
 }
 
@@ -147,7 +147,7 @@ func TestTransitions(t *testing.T) {
 		}
 	})
 	t.Run("silence detaches", func(t *testing.T) {
-		lost := state[session.Attached](t, record, seen).Lose(now)
+		lost := state[session.Attached](t, record, seen).Detach(now)
 		if !lost.Since.Equal(now) || !lost.Until.Equal(now.Add(10*time.Minute)) {
 			t.Errorf("from %v until %v", lost.Since, lost.Until)
 		}

@@ -15,9 +15,9 @@ type Timing struct {
 	// Slack is how far the stored sign of life may lag behind the true one. It is for
 	// whoever stores it: [Record.State] takes [Record.Seen] as it is.
 	Slack time.Duration
-	// SpareUntil is the end of a grace in which nothing expires: after a start,
+	// BootGraceUntil is the end of a grace in which nothing expires: after a start,
 	// after the storage was away, after the process itself was paused.
-	SpareUntil time.Time
+	BootGraceUntil time.Time
 }
 
 // Silence is how long an attached session may be silent.

@@ -94,7 +94,7 @@ var outboxes = []test{
 				size += int64(len(fmt.Sprintf(`{"seq":%d}`, n)))
 				equal(w, "backlog told", b, rendezvous.Backlog{Frames: n + 1, Bytes: size})
 			}
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 1, UpTo: 120}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 1, UpTo: 120}))
 			equal(w, "backlog", ok(tx.Backlog(key(1))), rendezvous.Backlog{})
 		})
 	}},
@@ -127,17 +127,17 @@ var outboxes = []test{
 				equal(w, what+": backlog", ok(tx.Backlog(key(1))), rendezvous.Backlog{Frames: 5 - int64(want), Bytes: 10 * (5 - int64(want))})
 				equal(w, what+": frames", len(ok(tx.Frames(key(1), 0, 9, 99))), 5-int(want))
 			}
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 1, UpTo: 4}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 1, UpTo: 4}))
 			kept("of an earlier epoch", 0)
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 2, UpTo: 3}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 2, UpTo: 3}))
 			kept("below 3", 3)
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 2, UpTo: 1}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 2, UpTo: 1}))
 			kept("back", 3)
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 2, UpTo: 6}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 2, UpTo: 6}))
 			kept("beyond", 3)
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 2, UpTo: 5}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 2, UpTo: 5}))
 			kept("all", 5)
-			w.must(tx.Acknowledge(rendezvous.Ack{Session: key(2), Epoch: 2, UpTo: 5}))
+			w.must(tx.Acknowledge(session.Ack{Session: key(2), Epoch: 2, UpTo: 5}))
 		})
 	}},
 	{"a session without an outbox is not found", func(w *world) {

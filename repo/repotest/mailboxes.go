@@ -137,9 +137,9 @@ var mailboxes = []test{
 	{"what sockets hold only moves forward", func(w *world) {
 		w.update(func(tx rendezvous.Tx) {
 			m, other := w.mailbox(tx), w.mailbox(tx)
-			w.must(tx.HeldBySockets([]rendezvous.MailboxKey{m.Key, 999}, at(5)))
-			w.must(tx.HeldBySockets([]rendezvous.MailboxKey{m.Key}, at(4)))
-			m.Held = at(5)
+			w.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key, 999}, at(5)))
+			w.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key}, at(4)))
+			m.SocketSeen = at(5)
 			equal(w, "held", ok(tx.MailboxByKey(m.Key)), m)
 			m, _ = m.Open("a", at(9))
 			w.must(tx.UpdateMailbox(m))

@@ -40,7 +40,7 @@ var sessions = []test{
 			w.must(tx.DeleteSession(key(1)))
 			w.must(tx.EmptySession(key(1)))
 			w.must(tx.MarkUsed(key(1)))
-			w.must(tx.Sighted([]rendezvous.Sighting{{Key: key(1), Seen: at(0)}}))
+			w.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(0)}}))
 		})
 	}},
 	{"a side has one live session, and its owner is the one that began last", func(w *world) {
@@ -130,12 +130,12 @@ var sessions = []test{
 			w.session(tx, key(1))
 			w.session(tx, key(2))
 			w.end(tx, key(2), at(1))
-			w.must(tx.Sighted([]rendezvous.Sighting{
+			w.must(tx.UpdateLastSeen([]session.Sighting{
 				{Key: key(2), Seen: at(5), SweepAt: at(50)},
 				{Key: key(1), Seen: at(5), SweepAt: at(50)},
 				{Key: key(3), Seen: at(5), SweepAt: at(50)},
 			}))
-			w.must(tx.Sighted([]rendezvous.Sighting{{Key: key(1), Seen: at(4), SweepAt: at(40)}}))
+			w.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(4), SweepAt: at(40)}}))
 			equal(w, "living", ok(tx.Session(key(1))).Seen, at(5))
 			equal(w, "ended", ok(tx.Session(key(2))).Seen, at(0))
 			equal(w, "to sweep", ok(tx.SessionsToSweep(at(99), rendezvous.SweepCursor{}, 9)),

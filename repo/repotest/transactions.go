@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"restante/rendezvous"
+	"restante/session"
 )
 
 var errMine = errors.New("mine")
@@ -183,18 +184,18 @@ func (w *world) empty() {
 func writes(m rendezvous.Mailbox, n rendezvous.Nameplate) map[string]func(rendezvous.Tx) error {
 	u := rendezvous.Usage{App: app, Result: rendezvous.ResultQuiet}
 	return map[string]func(rendezvous.Tx) error{
-		"CreateSession": func(tx rendezvous.Tx) error { return tx.CreateSession(newSession(key(2), "b"), at(0)) },
-		"UpdateSession": func(tx rendezvous.Tx) error { return tx.UpdateSession(newSession(key(1), "a"), at(0)) },
-		"EmptySession":  func(tx rendezvous.Tx) error { return tx.EmptySession(key(1)) },
-		"DeleteSession": func(tx rendezvous.Tx) error { return tx.DeleteSession(key(1)) },
-		"Sighted":       func(tx rendezvous.Tx) error { return tx.Sighted([]rendezvous.Sighting{{Key: key(1), Seen: at(9)}}) },
-		"Complete":      func(tx rendezvous.Tx) error { return tx.Complete(key(1), 0, rendezvous.Reply{}) },
-		"MarkUsed":      func(tx rendezvous.Tx) error { return tx.MarkUsed(key(1)) },
-		"Subscribe":     func(tx rendezvous.Tx) error { _, err := tx.Subscribe(key(1), m.Key); return err },
-		"Unsubscribe":   func(tx rendezvous.Tx) error { return tx.Unsubscribe(key(1), m.Key) },
-		"Send":          func(tx rendezvous.Tx) error { _, err := tx.Send(key(1), frame); return err },
+		"CreateSession":  func(tx rendezvous.Tx) error { return tx.CreateSession(newSession(key(2), "b"), at(0)) },
+		"UpdateSession":  func(tx rendezvous.Tx) error { return tx.UpdateSession(newSession(key(1), "a"), at(0)) },
+		"EmptySession":   func(tx rendezvous.Tx) error { return tx.EmptySession(key(1)) },
+		"DeleteSession":  func(tx rendezvous.Tx) error { return tx.DeleteSession(key(1)) },
+		"UpdateLastSeen": func(tx rendezvous.Tx) error { return tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(9)}}) },
+		"Complete":       func(tx rendezvous.Tx) error { return tx.Complete(key(1), 0, rendezvous.Reply{}) },
+		"MarkUsed":       func(tx rendezvous.Tx) error { return tx.MarkUsed(key(1)) },
+		"Subscribe":      func(tx rendezvous.Tx) error { _, err := tx.Subscribe(key(1), m.Key); return err },
+		"Unsubscribe":    func(tx rendezvous.Tx) error { return tx.Unsubscribe(key(1), m.Key) },
+		"Send":           func(tx rendezvous.Tx) error { _, err := tx.Send(key(1), frame); return err },
 		"Acknowledge": func(tx rendezvous.Tx) error {
-			return tx.Acknowledge(rendezvous.Ack{Session: key(1), Epoch: 1, UpTo: 0})
+			return tx.Acknowledge(session.Ack{Session: key(1), Epoch: 1, UpTo: 0})
 		},
 		"CreateMailbox": func(tx rendezvous.Tx) error {
 			_, err := tx.CreateMailbox(rendezvous.NewMailbox(app, "x", 1, at(0)))
