@@ -33,14 +33,14 @@ const noSQL = "SQL belongs to repo alone"
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
 //	main ─► bench
-//	     ─► handlers ─► api, openapi, rendezvous, session, parking
+//	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub
 //
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/bench", "restante/handlers", "restante/internal/goruntime", "restante/parking", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/bench", "restante/handlers", "restante/internal/goruntime", "restante/internal/idleconn", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/internal/e2e": "the program explains itself only when it runs",
@@ -50,7 +50,7 @@ var layers = map[string]layer{
 		bans: map[string]string{"database/sql": noSQL},
 	},
 	"restante/handlers": {
-		uses: []string{"restante/api", "restante/openapi", "restante/parking", "restante/rendezvous", "restante/session"},
+		uses: []string{"restante/api", "restante/internal/idleconn", "restante/openapi", "restante/rendezvous", "restante/session"},
 		bans: map[string]string{
 			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
 			"restante/internal/hub": "who waits for what, the use cases decide",
@@ -112,10 +112,10 @@ var layers = map[string]layer{
 			"database/sql": "a wake is a hint and carries no data",
 		},
 	},
-	"restante/parking": {
-		stdlib: "it keeps connections and does not know for whom",
+	"restante/internal/idleconn": {
+		stdlib: "it holds connections and does not know what they wait for",
 		bans: map[string]string{
-			"database/sql": "it keeps connections, and nothing else",
+			"database/sql": "it holds connections, and nothing else",
 		},
 	},
 	"restante/internal/listen": {

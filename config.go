@@ -9,10 +9,11 @@ import (
 	"net/netip"
 	"os"
 	"path"
-	"restante/handlers"
-	"restante/rendezvous"
 	"strings"
 	"time"
+
+	"restante/handlers"
+	"restante/rendezvous"
 
 	"github.com/go-json-experiment/json"
 )

@@ -22,7 +22,7 @@ import (
 	"restante/bench"
 	"restante/handlers"
 	"restante/internal/goruntime"
-	"restante/parking"
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/web"
@@ -125,12 +125,6 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
 	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
 
-	if c.Parking {
-		if door.Parking, err = parking.New(log); err != nil {
-			log.Debug("clients that wait are not parked", "error", err)
-		}
-		defer door.Parking.Close() //nolint:errcheck // it is as good as gone
-	}
 	notices, err := c.notices()
 	if err != nil {
 		return err
@@ -142,19 +136,18 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	newConns := parking.NewNewConnections()
-	server := &http.Server{
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // a proxy may speak it to us
+	server := idleconn.NewServer(&http.Server{
 		Handler:           door.Handler(),
-		ConnState:         newConns.Watch,
-		ConnContext:       door.Parking.ConnContext,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    limits.HeaderSize,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		Protocols:         new(http.Protocols),
-	}
-	server.Protocols.SetHTTP1(true)
-	server.Protocols.SetUnencryptedHTTP2(true) // a proxy may speak it to us
+		Protocols:         protocols,
+	}, idleconn.Options{Log: log, Disabled: !c.Parking})
+	defer server.Close() //nolint:errcheck // what was to be told has been
 
 	// The loops outlive the requests: what these have to have written down is written last.
 	loops, endLoops := context.WithCancel(context.WithoutCancel(ctx))
@@ -174,9 +167,6 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		addresses[i] = l.Addr()
 		go func() { failed <- server.Serve(l) }()
 	}
-	if door.Parking != nil {
-		go func() { _ = server.Serve(door.Parking) }() // until the server is shut down
-	}
 	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", store.Name())
 	if c.Ready != nil {
 		c.Ready(addresses)
@@ -190,8 +180,6 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		time.Sleep(c.Drain) // while it answers that it is not ready, so that a load balancer sends everyone elsewhere
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain+10*time.Second)
 		defer cancel()
-		door.Parking.Settle(patience)
-		newConns.Close()
 		err = server.Shutdown(patience)
 		door.Wait(patience) // for the sockets, which are not the server's any more
 		if err != nil {

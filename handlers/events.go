@@ -34,7 +34,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	case err != nil:
 		return nil, err
 	case !answered:
-		return parkedPoll{}, nil
+		return noAnswer{}, nil
 	}
 	received := api.Receive200JSONResponse{
 		Ack: int64(got.Wanted), Heartbeat: len(got.Frames) == 0, Frames: make([]api.Frame, len(got.Frames)),

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"restante/parking"
+	"restante/internal/idleconn"
 )
 
 // gatherer is a connection whose writes can be gathered, so that several messages
@@ -123,7 +123,7 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.taken = &gatherer{Conn: parking.Below(conn)}
+	h.taken = &gatherer{Conn: idleconn.Unwrap(conn)}
 	if buffered.Reader.Buffered() > 0 {
 		return h.taken, buffered, nil // which is refused: nothing may be said yet
 	}

@@ -3,7 +3,6 @@ package handlers_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"restante/handlers"
-	"restante/parking"
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 	"restante/repo"
 )
@@ -119,21 +118,16 @@ func start(t testing.TB, s setup) *world {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}
 
-	if !s.piped {
-		// A poll is parked as soon as it waits: whatever is asked of polls here, is asked of parked ones.
-		if door.Parking, err = parking.New(log); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			t.Fatal(err)
-		}
-	}
 	w.door = door
 
 	server := &http.Server{
 		Handler: door.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: limits.HeaderSize,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
-		ConnContext: door.Parking.ConnContext,
 	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
+	// A poll leaves its goroutine as soon as it waits: these tests are of polls that wait without one.
+	serving := idleconn.NewServer(server, idleconn.Options{Log: log, Disabled: s.piped})
 	listener := w.listen(s.piped)
 	transport := &http.Transport{
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dial(ctx) },
@@ -144,12 +138,9 @@ func start(t testing.TB, s setup) *world {
 	loops, endLoops := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
 	running.Go(func() { w.service.Run(loops) })
-	running.Go(func() { _ = server.Serve(listener) }) // ends when the server is closed
-	if door.Parking != nil {
-		running.Go(func() { _ = server.Serve(door.Parking) })
-	}
+	running.Go(func() { _ = serving.Serve(listener) }) // ends when the server is closed
 	t.Cleanup(func() {
-		_ = server.Close()
+		_ = serving.Close()
 		transport.CloseIdleConnections()
 		endLoops()
 		running.Wait()

@@ -89,7 +89,7 @@ func (s *Server) limited(next http.Handler) http.Handler {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/metrics":
 		default:
-			if !note(r).again && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
+			if admitted := note(r).poll != nil; !admitted && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
 				s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"})
 				return
 			}

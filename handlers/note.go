@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -18,10 +19,7 @@ import (
 // requestNote is what is remembered of a request for its line in the log.
 type requestNote struct {
 	began   time.Time
-	resumed *heldPoll    // what it left when it was parked, until somebody takes it
-	again   bool         // it was parked, and so has been let in before
-	stirs   bool         // its connection did, so that it cannot be parked again
-	parked  bool         // it is answered later, as another request
+	poll    *waitingPoll // which the request has left to wait, and resumes; nil for any other request
 	bound   bool         // it came to an operation of a session
 	session *session.Key // which one it says it is
 	took    bool         // its body was taken in, or could not be
@@ -32,6 +30,13 @@ type requestNote struct {
 }
 
 type keyOfNote struct{}
+
+func newNote(r *http.Request) *requestNote {
+	if poll, is := idleconn.Resume(r).(*waitingPoll); is {
+		return &requestNote{began: poll.began, poll: poll}
+	}
+	return &requestNote{began: time.Now()}
+}
 
 // note is the request's note.
 func note(r *http.Request) *requestNote {
@@ -104,8 +109,7 @@ func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n := &requestNote{began: time.Now()}
-			n.resume(r)
+			n := newNote(r)
 			o := &observer{w, n, s.Limits.WriteTime}
 			r = r.WithContext(context.WithValue(r.Context(), keyOfNote{}, n))
 			// The routes' context is made here, so that the pattern is known afterwards.
@@ -119,9 +123,11 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 					s.Log.Error("panic", "value", p, "stack", string(debug.Stack()))
 					s.fail(o, r, &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here"})
 				}
-				n.abandon()
-				if n.parked {
-					return
+				if idleconn.Waiting(r) {
+					return // it is answered later
+				}
+				if n.poll != nil {
+					n.poll.Close() // if it was refused before it came to the poll
 				}
 				pattern := routes.RoutePattern()
 				if pattern == "" {

@@ -6,83 +6,58 @@ import (
 	"net/http"
 	"time"
 
-	"restante/parking"
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 )
 
 const (
 	// forever is longer than any hold.
 	forever time.Duration = math.MaxInt64
-	// quiet is for how long a session has had no frames whose poll is parked at once: most come only to wait.
-	quiet = 2 * time.Second
+	// idleAfter is how long a session has had no frames when its polls leave their goroutines at once: most come
+	// only to wait.
+	idleAfter = 2 * time.Second
 )
 
-// heldPoll is a long-poll that is held, on a goroutine or in the parking lot.
-type heldPoll struct {
+// waitingPoll is a long-poll that is held, on a goroutine or without one. It is an [idleconn.Waiter].
+type waitingPoll struct {
 	*rendezvous.Poll
 	began time.Time
 }
 
-// poll receives by long-poll. One that waits for long waits in the parking lot, if it can: then there is
-// no answer, and none may be given. It comes back as the same request, and goes on here.
+// poll receives by long-poll. A poll that waits for long leaves its goroutine, if it can: then there is no
+// answer, and none may be given. The request is served again later, and continues here.
 func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how receiving) (_ rendezvous.Delivery, answered bool, err error) {
 	n := note(how.r)
-	held := n.takeResumed()
-	if held == nil {
-		begun, err := s.Service.StartPoll(ctx, ask)
+	poll := n.poll
+	if poll == nil {
+		started, err := s.Service.StartPoll(ctx, ask)
 		if err != nil {
 			return rendezvous.Delivery{}, false, err
 		}
-		held = &heldPoll{begun, n.began}
+		poll = &waitingPoll{started, n.began}
 	}
-	parked := false
+	waits := false
 	defer func() {
-		if !parked {
-			held.Close()
+		if !waits {
+			poll.Close()
 		}
 	}()
-	if !n.stirs && s.Parking.Parks(how.r) {
-		linger := s.Limits.Linger
-		if held.IdleFor(quiet) {
-			linger = 0
-		}
-		got, answered, err := held.Wait(ctx, linger)
-		if err != nil || answered {
-			return got, answered, err
-		}
-		n.parked = true // before another goroutine serves it again
-		if parked = s.Parking.Park(how.w, how.r, held); parked {
-			return rendezvous.Delivery{}, false, nil
-		}
-		n.parked = false
+	linger := s.Limits.Linger
+	if poll.IdleFor(idleAfter) {
+		linger = 0
 	}
-	return held.Wait(ctx, forever)
+	got, answered, err := poll.Wait(ctx, linger)
+	if err != nil || answered {
+		return got, answered, err
+	}
+	if waits = idleconn.Wait(how.w, how.r, poll); waits {
+		return rendezvous.Delivery{}, false, nil
+	}
+	return poll.Wait(ctx, forever)
 }
 
-// parkedPoll is the answer that is not given.
-type parkedPoll struct{}
+// noAnswer is the answer of a poll that waits without a goroutine.
+type noAnswer struct{}
 
 // VisitReceiveResponse implements [api.ReceiveResponseObject].
-func (parkedPoll) VisitReceiveResponse(http.ResponseWriter) error { return nil }
-
-// resume takes note of what a request left that was parked.
-func (n *requestNote) resume(r *http.Request) {
-	waiting, stirs := parking.Resume(r)
-	if held, is := waiting.(*heldPoll); is {
-		n.resumed, n.stirs, n.again, n.began = held, stirs, true, held.began
-	}
-}
-
-// takeResumed is what the request left, once.
-func (n *requestNote) takeResumed() *heldPoll {
-	held := n.resumed
-	n.resumed = nil
-	return held
-}
-
-// abandon ends what nobody took.
-func (n *requestNote) abandon() {
-	if held := n.takeResumed(); held != nil {
-		held.Close()
-	}
-}
+func (noAnswer) VisitReceiveResponse(http.ResponseWriter) error { return nil }

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/cors"
 
 	"restante/api"
-	"restante/parking"
 	"restante/rendezvous"
 )
 
@@ -31,10 +30,8 @@ type Server struct {
 	// Origins are those whose pages may ask, besides our own; "*" is all.
 	Origins []string
 	// Hosts are the hosts that requests may be for, as [CheckHost] takes them; none stands for every host.
-	Hosts []string
-	// Parking is where polls and sockets wait for long, if it is there. The [http.Server] has its ConnContext, and serves it.
-	Parking *parking.Lot
-	Limits  Limits
+	Hosts  []string
+	Limits Limits
 
 	notices    atomic.Pointer[Notices]
 	limiters   *limiters // nil: no limit
@@ -67,7 +64,7 @@ type Limits struct {
 	HeaderSize int           // bytes of a request's header
 	Sockets    int           // sockets and streams of an address
 	Identify   time.Duration // in which a socket must have said who it is
-	Linger     time.Duration // for which a poll or a socket waits before it is parked
+	Linger     time.Duration // how long a poll or a socket waits on its goroutine before it waits without one
 }
 
 // DefaultLimits are those of a server that nobody configured.

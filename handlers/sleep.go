@@ -92,7 +92,7 @@ func (c *wire) sleep(wake func()) (asleep bool) {
 		return false
 	}
 	c.conn.below.rest() // before somebody else reads
-	c.rouse, asleep = c.server.Parking.Sleep(c.conn.below.Conn, wake)
+	c.rouse, asleep = c.pool.WhenReadable(c.conn.below.Conn, wake)
 	return asleep
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 )
 
@@ -133,6 +134,7 @@ func (g *goodbye) Error() string { return g.reason }
 type wire struct {
 	server   *Server
 	conn     *socketConn
+	pool     *idleconn.Pool     // where it sleeps; nil: nowhere
 	cancel   context.CancelFunc // ends everything
 	address  string
 	patience time.Duration // without a sign of life, after which the peer counts as dead

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"restante/internal/idleconn"
+
 	"github.com/gorilla/websocket"
 )
 
@@ -33,7 +35,7 @@ func (s *Server) wormhole(w http.ResponseWriter, r *http.Request) { //nolint:con
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &socket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(r.Context()), patience: deadAfter}, notices: s.told()}
+	c := &socket{wire: wire{server: s, conn: conn, pool: idleconn.PoolOf(r.Context()), cancel: cancel, address: addressOf(r.Context()), patience: deadAfter}, notices: s.told()}
 	address := yourAddress(r)
 	c.leave = leave
 	s.detach(func() { c.serve(ctx, address) })

@@ -1,4 +1,4 @@
-package parking_test
+package idleconn_test
 
 import (
 	"testing"

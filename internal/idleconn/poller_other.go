@@ -1,10 +1,10 @@
 //go:build !linux
 
-package parking
+package idleconn
 
 import "errors"
 
-// poller is not there.
+// poller is for Linux only.
 type poller struct{}
 
 func newPoller() (*poller, error) { return nil, errors.ErrUnsupported }

@@ -1,12 +1,12 @@
-package parking
+package idleconn
 
 import (
 	"os"
 	"syscall"
 )
 
-// poller asks the kernel which connections stir (epoll(7)). It is a second one beside that
-// of the Go runtime, which would wake a goroutine for each. It is itself waited for by the runtime's.
+// poller asks the kernel which connections are readable (epoll(7)). It is a second poller beside that of the Go
+// runtime, which would need a goroutine for each connection. The runtime's poller waits for this one.
 type poller struct {
 	file *os.File
 	fd   int
@@ -17,18 +17,18 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // or NewFile would have each read take a thread
+	if err := syscall.SetNonblock(fd, true); err != nil { // otherwise each read of the file blocks a thread
 		_ = syscall.Close(fd) // it was never used
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	return &poller{os.NewFile(uintptr(fd), "epoll"), fd}, nil
 }
 
-// add has it told once when a descriptor stirs. A descriptor that is closed is forgotten by the kernel.
+// add asks for one report once a descriptor is readable. The kernel forgets a descriptor that is closed.
 func (p *poller) add(descriptor int32, generation uint32) error {
 	event := syscall.EpollEvent{
 		Events: syscall.EPOLLIN | syscall.EPOLLRDHUP | syscall.EPOLLONESHOT,
-		Fd:     descriptor, Pad: int32(generation), // #nosec G115 -- bits that come back as they went
+		Fd:     descriptor, Pad: int32(generation), // #nosec G115 -- the same bits come back
 	}
 	err := syscall.EpollCtl(p.fd, syscall.EPOLL_CTL_MOD, int(descriptor), &event)
 	if err == syscall.ENOENT {
@@ -37,8 +37,8 @@ func (p *poller) add(descriptor int32, generation uint32) error {
 	return os.NewSyscallError("epoll_ctl", err)
 }
 
-// run calls stirs for each descriptor that does, until close.
-func (p *poller) run(stirs func(descriptor int32, generation uint32)) error {
+// run calls readable for each descriptor that is, until close.
+func (p *poller) run(readable func(descriptor int32, generation uint32)) error {
 	raw, err := p.file.SyscallConn()
 	if err != nil {
 		return err
@@ -60,7 +60,7 @@ func (p *poller) run(stirs func(descriptor int32, generation uint32)) error {
 			return os.NewSyscallError("epoll_wait", failed)
 		}
 		for _, e := range events[:n] {
-			stirs(e.Fd, uint32(e.Pad)) // #nosec G115 -- bits that come back as they went
+			readable(e.Fd, uint32(e.Pad)) // #nosec G115 -- the same bits come back
 		}
 	}
 }

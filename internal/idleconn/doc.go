@@ -1,0 +1,13 @@
+// Package idleconn lets requests and sockets wait without a goroutine, a stack and buffers of their own. Only the
+// connection and what it waits for stay in memory.
+//
+// [Server] wraps an [http.Server]. A handler that has nothing to answer yet calls [Wait]: the connection leaves the
+// [http.Server], and the handler returns. Once the [Waiter] is ready, or once the connection becomes readable (the
+// client hung up or sent more), the connection goes back to the [http.Server] as if it were new, with the request in
+// front of what the client sends next. So the handler runs again, finds its waiter with [Resume], and answers. The
+// [http.Server] writes every byte of every answer, as always.
+//
+// The package owns connections while nothing serves them. It must not know what they wait for: no sessions, no
+// mailboxes. It imports the standard library only. Where the system cannot tell when a connection becomes readable (all
+// but Linux), there is no [Pool], and requests wait on their goroutines.
+package idleconn

@@ -1,0 +1,194 @@
+package idleconn
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+)
+
+// Waiter is what a request waits for.
+type Waiter interface {
+	// OnReady registers f. f runs once, when the request is to be served again; if that is now, it runs before
+	// OnReady returns. f does not block.
+	OnReady(f func())
+	// Close is called if the request is never served again, because the server has stopped.
+	Close()
+}
+
+// maxHead is how much is kept of a request, in bytes. A longer request costs more than a goroutine.
+const maxHead = 8 << 10
+
+// connection is what is known of the connection below a request. Requests of HTTP/2 share one.
+type connection struct {
+	net.Conn
+	pool    *Pool
+	waiting bool // Wait has taken the connection away
+}
+
+type connectionKey struct{}
+
+func (p *Pool) connContext(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, &connection{Conn: conn, pool: p})
+}
+
+func connectionOf(ctx context.Context) *connection {
+	c, _ := ctx.Value(connectionKey{}).(*connection)
+	return c
+}
+
+// PoolOf returns the pool of the server that serves a request with this context, or nil.
+func PoolOf(ctx context.Context) *Pool {
+	if c := connectionOf(ctx); c != nil {
+		return c.pool
+	}
+	return nil
+}
+
+// Wait lets a request wait without a goroutine, if nothing of its answer has been written. If it returns true,
+// the handler must return and use neither w nor r; the request is served again once waiter is ready, and then
+// [Resume] returns waiter. If it returns false, nothing has changed: the system, the protocol or the request does
+// not allow it, or the request has waited and its client sends more.
+func Wait(w http.ResponseWriter, r *http.Request, waiter Waiter) bool {
+	c := connectionOf(r.Context())
+	if !c.canWait(r) {
+		return false
+	}
+	head := headOf(r)
+	if len(head) > maxHead {
+		return false
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	c.waiting = true
+	unread, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	if before, is := conn.(*resumedConn); is {
+		conn, unread = before.Conn, slices.Concat(unread, before.unread)
+	}
+	c.pool.wait(&resumedConn{Conn: conn, unread: slices.Concat(head, unread), readable: len(unread) > 0, pool: c.pool, waiter: waiter})
+	return true
+}
+
+// Waiting reports whether Wait has taken this request away, so that it has no answer yet.
+func Waiting(r *http.Request) bool {
+	c := connectionOf(r.Context())
+	return c != nil && c.waiting
+}
+
+func (c *connection) canWait(r *http.Request) bool {
+	if c == nil || r.ProtoMajor != 1 || r.Close || r.Body != http.NoBody {
+		return false
+	}
+	conn := c.Conn
+	if resumed, is := conn.(*resumedConn); is {
+		if resumed.readable {
+			return false
+		}
+		conn = resumed.Conn
+	}
+	_, is := conn.(*net.TCPConn)
+	return is
+}
+
+// headOf is a request without a body as it was sent (RFC 9112, §3 and §5).
+func headOf(r *http.Request) []byte {
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s %s\r\nHost: %s\r\n", r.Method, r.RequestURI, r.Proto, r.Host)
+	_ = r.Header.Write(&head) // a buffer takes all
+	head.WriteString("\r\n")
+	return bytes.Clone(head.Bytes())
+}
+
+// wait adds a connection to the pool. It may be served again before wait returns, so wait does not touch it once
+// it can be woken.
+func (p *Pool) wait(c *resumedConn) {
+	p.mu.Lock()
+	p.countLocked(1)
+	p.mu.Unlock()
+	if c.readable {
+		p.resume(c)
+		return
+	}
+	e, err := p.enter(c.Conn, func(readable bool) {
+		c.readable = readable
+		p.resumeLocked(c)
+	})
+	if err != nil {
+		c.readable = true // it is served on a goroutine
+		p.resume(c)
+		return
+	}
+	c.waiter.OnReady(func() { p.wake(e) })
+	p.watch(e)
+}
+
+// resumedConn is a connection that goes back to the server. The server first reads what was read of it before.
+type resumedConn struct {
+	net.Conn
+	unread   []byte
+	readable bool // the request must not wait again
+
+	pool   *Pool
+	waiter Waiter // nil once it is taken; guarded by the pool's lock
+}
+
+// Read implements [net.Conn].
+func (c *resumedConn) Read(into []byte) (int, error) {
+	if len(c.unread) == 0 {
+		return c.Conn.Read(into)
+	}
+	n := copy(into, c.unread)
+	if c.unread = c.unread[n:]; len(c.unread) == 0 {
+		c.unread = nil
+	}
+	return n, nil
+}
+
+// Close implements [net.Conn].
+func (c *resumedConn) Close() error {
+	if w := c.takeWaiter(); w != nil {
+		w.Close()
+	}
+	return c.Conn.Close()
+}
+
+func (c *resumedConn) takeWaiter() Waiter {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	w := c.waiter
+	if c.waiter = nil; w != nil {
+		c.pool.countLocked(-1)
+	}
+	return w
+}
+
+// Unwrap returns the connection below one that has waited, once everything that was read of it before is read
+// again. It returns any other connection itself.
+func Unwrap(conn net.Conn) net.Conn {
+	if c, is := conn.(*resumedConn); is && len(c.unread) == 0 {
+		return c.Conn
+	}
+	return conn
+}
+
+// Resume returns what a request waited for, or nil if it did not wait. It is called once for each request, before
+// any Wait. The caller closes the waiter, or passes it to Wait again.
+func Resume(r *http.Request) Waiter {
+	c := connectionOf(r.Context())
+	if c == nil {
+		return nil
+	}
+	resumed, is := c.Conn.(*resumedConn)
+	if !is {
+		return nil
+	}
+	w := resumed.takeWaiter()
+	if w == nil {
+		resumed.readable = false // that was of an earlier request
+	}
+	return w
+}
