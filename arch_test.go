@@ -32,7 +32,7 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► bench
+//	main ─► internal/bench
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub
@@ -40,13 +40,13 @@ const noSQL = "SQL belongs to repo alone"
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/bench", "restante/handlers", "restante/internal/goruntime", "restante/internal/idleconn", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/handlers", "restante/internal/bench", "restante/internal/goruntime", "restante/internal/idleconn", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/internal/e2e": "the program explains itself only when it runs",
 		},
 	},
-	"restante/bench": {
+	"restante/internal/bench": {
 		bans: map[string]string{"database/sql": noSQL},
 	},
 	"restante/handlers": {
@@ -82,8 +82,8 @@ var layers = map[string]layer{
 		testOnly: "it runs the program to test it",
 		bans:     map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
-			"restante/bench": "the program's benchmark reports what it measures",
-			"database/sql":   "they look at what the program has stored",
+			"restante/internal/bench": "the program's benchmark reports what it measures",
+			"database/sql":            "they look at what the program has stored",
 		},
 	},
 	"restante/internal/e2e/page": {

@@ -19,8 +19,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"restante/bench"
 	"restante/handlers"
+	"restante/internal/bench"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
 	"restante/rendezvous"

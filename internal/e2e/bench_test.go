@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"restante/bench"
+	"restante/internal/bench"
 	"restante/internal/e2e"
 )
 
