@@ -32,7 +32,7 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► internal/bench
+//	main ─► internal/bench, internal/listen
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub
@@ -40,7 +40,7 @@ const noSQL = "SQL belongs to repo alone"
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/handlers", "restante/internal/bench", "restante/internal/goruntime", "restante/internal/idleconn", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{"restante/handlers", "restante/internal/bench", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/rendezvous", "restante/repo", "restante/web"},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/internal/e2e": "the program explains itself only when it runs",

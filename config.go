@@ -21,10 +21,11 @@ import (
 // Config is everything that an operator decides. Each field is also an
 // environment variable: RESTANTE_ and the flag's name.
 type Config struct {
-	Listen              []string `group:"Where" default:":4000" placeholder:"ADDR" help:"Address to listen on; repeat for more (${default})."`
-	Database            string   `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is kept: a SQLite file, made if it is not there; or postgres://user:password@host/database, for any number of servers at once (${default})."`
-	DatabaseConnections int      `group:"Where" default:"16" help:"Connections to PostgreSQL, at most, beside two for notifications (${default})."`
-	Notify              string   `group:"Where" enum:"listen,poll" default:"listen" help:"How servers on one PostgreSQL database tell each other of news: listen, with LISTEN and NOTIFY; or poll, which looks at change counters and works through a pooler that gives each transaction another connection (${default})."`
+	Listening
+
+	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is kept: a SQLite file, made if it is not there; or postgres://user:password@host/database, for any number of servers at once (${default})."`
+	DatabaseConnections int    `group:"Where" default:"16" help:"Connections to PostgreSQL, at most, beside two for notifications (${default})."`
+	Notify              string `group:"Where" enum:"listen,poll" default:"listen" help:"How servers on one PostgreSQL database tell each other of news: listen, with LISTEN and NOTIFY; or poll, which looks at change counters and works through a pooler that gives each transaction another connection (${default})."`
 
 	PruneInterval time.Duration `group:"How long things live" default:"5m" help:"Between two runs of pruning (${default})."`
 	MailboxTTL    time.Duration `group:"How long things live" name:"mailbox-ttl" default:"11m" help:"How long a mailbox is kept after its last change, and after the last sign of life of whoever holds it (${default})."`
@@ -98,6 +99,9 @@ func (c *Config) validate() error {
 		return fmt.Errorf("--database %s://…: that kind is not known here; give a path such as ./restante.db, or postgres://…", kind)
 	case c.DatabaseConnections < 1:
 		return errors.New("--database-connections must be at least 1")
+	}
+	if err := c.validateListening(); err != nil {
+		return err
 	}
 	for _, origin := range c.CORSOrigins {
 		if err := handlers.CheckOrigin(origin); err != nil {

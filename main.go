@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -130,22 +129,19 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	door.Notify(notices)
-	defer c.reread(door, log)()
-
-	listeners, err := listen(ctx, c.Listen)
+	reached, err := c.open(ctx, log)
 	if err != nil {
 		return err
 	}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // a proxy may speak it to us
+	door.Hosts = c.hosts(reached)
+	defer c.reread(door, reached, log)()
 	server := idleconn.NewServer(&http.Server{
-		Handler:           door.Handler(),
+		Handler:           reached.handler(door.Handler()),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    limits.HeaderSize,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		Protocols:         protocols,
+		Protocols:         c.protocols(),
 	}, idleconn.Options{Log: log, Disabled: !c.Parking})
 	defer server.Close() //nolint:errcheck // what was to be told has been
 
@@ -161,13 +157,14 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		service.Run(loops)
 		running.Wait()
 	}()
+	listeners, addresses := reached.All(), reached.Addrs()
 	failed := make(chan error, len(listeners))
-	addresses := make([]net.Addr, len(listeners))
-	for i, l := range listeners {
-		addresses[i] = l.Addr()
+	for _, l := range listeners {
 		go func() { failed <- server.Serve(l) }()
 	}
 	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", store.Name())
+	c.warn(reached, log)
+	reached.obtain()
 	if c.Ready != nil {
 		c.Ready(addresses)
 	}
@@ -195,9 +192,9 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	return err
 }
 
-// reread reads the settings again at each SIGHUP, until stop. Settings that
-// cannot be read change nothing.
-func (c *Config) reread(door *handlers.Server, log *slog.Logger) (stop func()) {
+// reread reads the settings and the certificate again at each SIGHUP, until stop. What
+// cannot be read changes nothing.
+func (c *Config) reread(door *handlers.Server, reached *reach, log *slog.Logger) (stop func()) {
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
@@ -207,6 +204,7 @@ func (c *Config) reread(door *handlers.Server, log *slog.Logger) (stop func()) {
 				return
 			case <-hangups:
 			}
+			reached.reload()
 			notices, err := c.notices()
 			if err != nil {
 				log.Error("the settings stay as they were", "error", err)
@@ -220,24 +218,6 @@ func (c *Config) reread(door *handlers.Server, log *slog.Logger) (stop func()) {
 		signal.Stop(hangups)
 		close(done)
 	}
-}
-
-func listen(ctx context.Context, addresses []string) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for _, address := range addresses {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
-		if err != nil {
-			for _, open := range listeners {
-				_ = open.Close() // nothing was served on it
-			}
-			if errors.Is(err, syscall.EADDRINUSE) {
-				return nil, fmt.Errorf("%s is taken by another program; choose another with --listen", address)
-			}
-			return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
-		}
-		listeners = append(listeners, l)
-	}
-	return listeners, nil
 }
 
 // measure is `restante bench`.

@@ -137,7 +137,7 @@ func TestAdmit(t *testing.T) {
 // flagNames are the flags that the configuration has, by the name rules of the command line.
 func flagNames() (names []string) {
 	upper := regexp.MustCompile(`([a-z])([A-Z])`)
-	for field := range reflect.TypeFor[Config]().Fields() {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
 		if field.Tag.Get("help") == "" {
 			continue
 		}

@@ -329,7 +329,7 @@ func TestCurlStreams(t *testing.T) {
 }
 
 func curlStreams(t *testing.T, flag string) {
-	s := e2e.Serve(t)
+	s := e2e.Serve(t, "--h2c")
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	const script = `

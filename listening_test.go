@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"restante/handlers"
+)
+
+func TestValidateListening(t *testing.T) {
+	tests := map[string]struct {
+		change func(*Config)
+		want   string // in the complaint; empty: there is none
+	}{
+		"every form":              {func(c *Config) { c.Listen = []string{":1", "127.0.0.1:2", "[::]:3", "unix:/x", "systemd:", "none"} }, ""},
+		"no address":              {func(c *Config) { c.Listen = []string{"4000"} }, "write :4000"},
+		"no TLS address":          {func(c *Config) { c.TLSListen, c.TLSCert, c.TLSKey = []string{"443"}, "c", "k" }, "write :4000"},
+		"no mode":                 {func(c *Config) { c.SocketMode = "rw" }, "--socket-mode"},
+		"a mode of more":          {func(c *Config) { c.SocketMode = "1777" }, "--socket-mode"},
+		"a pair":                  {func(c *Config) { c.TLSCert, c.TLSKey = "c", "k" }, ""},
+		"no key":                  {func(c *Config) { c.TLSCert = "c" }, "come together"},
+		"no certificate":          {func(c *Config) { c.TLSKey = "k" }, "come together"},
+		"two origins of one":      {func(c *Config) { c.TLSCert, c.TLSKey, c.ACMEDomain = "c", "k", []string{"a.example"} }, "one of them"},
+		"TLS with no certificate": {func(c *Config) { c.TLSListen = []string{":443"} }, "needs a certificate"},
+		"a name":                  {func(c *Config) { c.ACMEDomain = []string{"a.example"} }, ""},
+		"a name, and PostgreSQL":  {func(c *Config) { c.ACMEDomain, c.Database = []string{"a.example"}, "postgres://db/x" }, "--acme-cache"},
+		"with a cache": {func(c *Config) {
+			c.ACMEDomain, c.Database, c.ACMECache = []string{"a.example"}, "postgres://db/x", "/c"
+		}, ""},
+		"hosts":              {func(c *Config) { c.AllowedHosts = []string{"a.example", "*.b.example", "*"} }, ""},
+		"a host with a port": {func(c *Config) { c.AllowedHosts = []string{"a.example:443"} }, `--allowed-hosts "a.example:443": leave out the port`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := settings(t)
+			tt.change(&c)
+			if err := c.validate(); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("%v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+// What is listened on decides for whom the server answers, and what it warns of.
+func TestReach(t *testing.T) {
+	const encrypt, root = "nothing is encrypted", "runs as root"
+	tests := map[string]struct {
+		listen  []string
+		proxies []netip.Prefix
+		hosts   []string // that are asked for
+		want    []string // that are answered for
+		warns   bool
+	}{
+		"loopback":           {[]string{"127.0.0.1:0", "[::1]:0"}, nil, nil, handlers.LoopbackHosts(), false},
+		"loopback, by order": {[]string{"127.0.0.1:0"}, nil, []string{"a.example"}, []string{"a.example"}, false},
+		"behind a proxy":     {[]string{"127.0.0.1:0"}, []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, nil, nil, false},
+		"everywhere":         {[]string{":0"}, nil, nil, nil, true},
+		"also everywhere":    {[]string{"127.0.0.1:0", ":0"}, nil, nil, nil, true},
+		"behind another":     {[]string{":0"}, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, nil, nil, false},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := settings(t)
+			c.Listen, c.TrustedProxies, c.AllowedHosts = tt.listen, tt.proxies, tt.hosts
+			r, err := c.open(t.Context(), slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			if got := c.hosts(r); !slices.Equal(got, tt.want) {
+				t.Errorf("it answers for %q, want %q", got, tt.want)
+			}
+			var said bytes.Buffer
+			c.warn(r, slog.New(slog.NewTextHandler(&said, nil)))
+			if got := strings.Contains(said.String(), encrypt); got != tt.warns {
+				t.Errorf("that nothing is encrypted is said: %t, want %t", got, tt.warns)
+			}
+			if got := strings.Contains(said.String(), root); got != (os.Geteuid() == 0) {
+				t.Errorf("that it runs as root is said: %t", got)
+			}
+		})
+	}
+}
+
+func TestHealthFindsTheServer(t *testing.T) {
+	tests := map[string]struct {
+		url         string
+		listen      []string
+		want, where string // where is a Unix socket
+	}{
+		"by default":          {"", []string{":4000"}, "http://localhost:4000", ""},
+		"everywhere":          {"", []string{"0.0.0.0:5000"}, "http://localhost:5000", ""},
+		"by IPv6":             {"", []string{"[::]:5000"}, "http://localhost:5000", ""},
+		"on one address":      {"", []string{"192.0.2.1:5000"}, "http://192.0.2.1:5000", ""},
+		"on one IPv6 address": {"", []string{"[2001:db8::1]:5000"}, "http://[2001:db8::1]:5000", ""},
+		"on a socket":         {"", []string{"unix:/x"}, "http://localhost", "/x"},
+		"on what it opened":   {"", []string{"none", "systemd:", ":5000", ":6000"}, "http://localhost:5000", ""},
+		"by URL":              {"https://a.example/", []string{":4000"}, "https://a.example", ""},
+		"by a socket's URL":   {"unix:///x", []string{":4000"}, "http://localhost", "/x"},
+		"nowhere":             {"", []string{"none"}, "", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			url, where, err := (&health{URL: tt.url, Listen: tt.listen}).target()
+			if url != tt.want || where != tt.where || (err == nil) != (tt.want != "") {
+				t.Errorf("%q, %q, %v; want %q, %q", url, where, err, tt.want, tt.where)
+			}
+		})
+	}
+}
+
+// A certificate authority is answered by whatever the server is asked for, and everybody else as ever.
+func TestChallenges(t *testing.T) {
+	c := settings(t)
+	c.Listen, c.TLSListen, c.ACMEDomain = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, []string{"a.example"}
+	r, err := c.open(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if !r.Secure() || len(r.All()) != 2 {
+		t.Errorf("listens on %v, want one address with TLS beside one without", r.Addrs())
+	}
+	for path, want := range map[string]int{"/.well-known/acme-challenge/unknown": http.StatusNotFound, "/v1": http.StatusTeapot} {
+		h := r.handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+		got := &status{}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.example"+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.ServeHTTP(got, request); got.code != want {
+			t.Errorf("%s: %d, want %d", path, got.code, want)
+		}
+	}
+}
+
+// status takes in only the status of an answer.
+type status struct{ code int }
+
+func (s *status) Header() http.Header         { return http.Header{} }
+func (s *status) WriteHeader(code int)        { s.code = code }
+func (s *status) Write(b []byte) (int, error) { return len(b), nil }
