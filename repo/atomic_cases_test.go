@@ -12,49 +12,49 @@ import (
 	"restante/session"
 )
 
-// ages are a life and a grace that do not end here.
-const ages = 20 * time.Hour
+// longTTL is a lifetime and a grace that do not end during a test.
+const longTTL = 20 * time.Hour
 
-// useCases are those that promise to be one transaction.
+// useCases are the use cases that promise to be one transaction.
 var useCases = []useCase{
-	{name: "allocate", given: all(begins("a"), begins("b"), takesAllNumbersBut("b", 5)), when: allocates("a")},
-	{name: "claim, of a new nameplate", given: begins("a"), when: claims("a", "42")},
-	{name: "claim, of one that waits", company: true, given: all(begins("a"), begins("b"), claims("a", "42")), when: claims("b", "42")},
-	{name: "claim, by a third side", given: meet, when: claims("c", "42"), refusal: rendezvous.Crowded},
-	{name: "claim, by who has released", given: all(meet, releases("a")), when: claims("a", "42"), refusal: rendezvous.Reclaimed},
-	{name: "claim, of one that leads nowhere", given: all(meet, mailboxVanishes), when: claims("a", "42")},
-	{name: "release, of the first side", given: meet, when: releases("a")},
-	{name: "release, of the last side", given: all(meet, releases("b")), when: releases("a")},
-	{name: "open, of a new mailbox", given: begins("a"), when: opens("a", "agreed")},
-	{name: "open, of one with a log and a reader", given: all(meet, closes("b")), when: opens("b", "")},
-	{name: "open, by a third side", given: meet, when: opens("c", ""), refusal: rendezvous.Crowded},
-	{name: "add", company: true, given: meet, when: adds("a")},
-	{name: "add, by who has not opened", given: meet, when: adds("c"), refusal: rendezvous.NotOpen},
-	{name: "add, of what is too much for its reader", given: meet, when: adds("a"), config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 1 }},
-	{name: "close, of the first side", given: meet, when: closes("a")},
-	{name: "close, of the last side", company: true, given: all(meet, closes("b")), when: closes("a")},
-	{name: "end, without a mood", given: meet, when: ends("a", "")},
-	{name: "end, in a mood", given: all(meet, closes("b"), opens("a", "agreed"), opens("b", "agreed")), when: ends("a", rendezvous.Errory)},
-	{name: "begin", given: meet, when: begins("d")},
-	{name: "begin, in the place of what expired", given: all(beginsForShort("a"), claims("a", "42"), later(time.Hour)), when: replaces("a")},
-	{name: "resume", given: meet, when: resumes("b", 1)},
-	{name: "replace", company: true, given: meet, when: replaces("a")},
-	// The nameplate was put off until later than its mailbox: it is not looked at by itself.
-	{name: "prune a mailbox", given: all(meet, later(5*time.Minute), adds("a"), later(8*time.Minute), prunes, later(4*time.Minute+30*time.Second)), when: prunes, prunes: true},
-	{name: "prune a nameplate that leads nowhere", given: all(meet, mailboxVanishes, later(12*time.Minute)), when: prunes, prunes: true},
-	{name: "prune a session", given: all(beginsForShort("a"), begins("b"), claimsForAges("a", "42"), numbered(opens("a", "")), claims("b", "42"), opens("b", ""), adds("b"), later(time.Hour)), when: prunes, prunes: true},
-	{name: "prune a tombstone", given: all(begins("a"), releases("a"), ends("a", ""), later(25*time.Hour)), when: prunes, prunes: true},
-	{name: "prune the oldest of too many tombstones", given: all(begins("a"), releases("a"), ends("a", ""), later(time.Second), begins("b"), releases("b"), ends("b", "")), when: prunes, prunes: true, config: func(c *rendezvous.Config) { c.Limits.Sessions = 1 }},
+	{name: "allocate", setup: inOrder(begins("a"), begins("b"), takesAllDigitsBut("b", 5)), action: allocates("a")},
+	{name: "claim, of a new nameplate", setup: begins("a"), action: claims("a", "42")},
+	{name: "claim, of one that waits", withOther: true, setup: inOrder(begins("a"), begins("b"), claims("a", "42")), action: claims("b", "42")},
+	{name: "claim, by a third side", setup: twoSidesMeet, action: claims("c", "42"), refusal: rendezvous.Crowded},
+	{name: "claim, after a release", setup: inOrder(twoSidesMeet, releases("a")), action: claims("a", "42"), refusal: rendezvous.Reclaimed},
+	{name: "claim, of a nameplate without a mailbox", setup: inOrder(twoSidesMeet, mailboxVanishes), action: claims("a", "42")},
+	{name: "release, of the first side", setup: twoSidesMeet, action: releases("a")},
+	{name: "release, of the last side", setup: inOrder(twoSidesMeet, releases("b")), action: releases("a")},
+	{name: "open, of a new mailbox", setup: begins("a"), action: opens("a", "agreed")},
+	{name: "open, of one with a log and a reader", setup: inOrder(twoSidesMeet, closes("b")), action: opens("b", "")},
+	{name: "open, by a third side", setup: twoSidesMeet, action: opens("c", ""), refusal: rendezvous.Crowded},
+	{name: "add", withOther: true, setup: twoSidesMeet, action: adds("a")},
+	{name: "add, without an open mailbox", setup: twoSidesMeet, action: adds("c"), refusal: rendezvous.NotOpen},
+	{name: "add, beyond its reader's window", setup: twoSidesMeet, action: adds("a"), config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 1 }},
+	{name: "close, of the first side", setup: twoSidesMeet, action: closes("a")},
+	{name: "close, of the last side", withOther: true, setup: inOrder(twoSidesMeet, closes("b")), action: closes("a")},
+	{name: "end, without a mood", setup: twoSidesMeet, action: ends("a", "")},
+	{name: "end, in a mood", setup: inOrder(twoSidesMeet, closes("b"), opens("a", "agreed"), opens("b", "agreed")), action: ends("a", rendezvous.Errory)},
+	{name: "begin", setup: twoSidesMeet, action: begins("d")},
+	{name: "begin, instead of an expired session", setup: inOrder(beginsWithDefaultGrace("a"), claims("a", "42"), later(time.Hour)), action: replaces("a")},
+	{name: "resume", setup: twoSidesMeet, action: resumes("b", 1)},
+	{name: "replace", withOther: true, setup: twoSidesMeet, action: replaces("a")},
+	// The nameplate goes stale later than its mailbox, so it is not pruned by itself.
+	{name: "prune a mailbox", setup: inOrder(twoSidesMeet, later(5*time.Minute), adds("a"), later(8*time.Minute), prunes, later(4*time.Minute+30*time.Second)), action: prunes, prunes: true},
+	{name: "prune a nameplate without a mailbox", setup: inOrder(twoSidesMeet, mailboxVanishes, later(12*time.Minute)), action: prunes, prunes: true},
+	{name: "prune a session", setup: inOrder(beginsWithDefaultGrace("a"), begins("b"), claimsWithLongTTL("a", "42"), numbered(opens("a", "")), claims("b", "42"), opens("b", ""), adds("b"), later(time.Hour)), action: prunes, prunes: true},
+	{name: "prune a tombstone", setup: inOrder(begins("a"), releases("a"), ends("a", ""), later(25*time.Hour)), action: prunes, prunes: true},
+	{name: "prune the oldest of too many tombstones", setup: inOrder(begins("a"), releases("a"), ends("a", ""), later(time.Second), begins("b"), releases("b"), ends("b", "")), action: prunes, prunes: true, config: func(c *rendezvous.Config) { c.Limits.Sessions = 1 }},
 }
 
-// act is what somebody does, or what happens.
-type act func(*stage) error
+// step is an action of a client, or an event.
+type step func(*fixture) error
 
-// meet has two sides in the mailbox behind nameplate 42, who read what the other has added, and a third one nearby.
-var meet = all(begins("a"), begins("b"), begins("c"), claims("a", "42"), claims("b", "42"), opens("a", ""), opens("b", ""), adds("a"), adds("b"))
+// twoSidesMeet puts two sides into the mailbox behind nameplate 42. Each has a message of the other; a third side has a session.
+var twoSidesMeet = inOrder(begins("a"), begins("b"), begins("c"), claims("a", "42"), claims("b", "42"), opens("a", ""), opens("b", ""), adds("a"), adds("b"))
 
-func all(acts ...act) act {
-	return func(s *stage) error {
+func inOrder(acts ...step) step {
+	return func(s *fixture) error {
 		for i, a := range acts {
 			if err := a(s); err != nil {
 				return fmt.Errorf("act %d: %w", i, err)
@@ -70,8 +70,8 @@ func id(name string) session.ID {
 	return id
 }
 
-// command is a session's first numbered one, if commands are numbered.
-func (s *stage) command(of string) rendezvous.Command {
+// command returns a session's first command, numbered if the fixture numbers commands.
+func (s *fixture) command(of string) rendezvous.Command {
 	c := rendezvous.Command{Session: id(of).Key()}
 	if s.numbered {
 		c.Seq = new(session.Seq(0))
@@ -79,16 +79,16 @@ func (s *stage) command(of string) rendezvous.Command {
 	return c
 }
 
-func numbered(a act) act {
-	return func(s *stage) error {
+func numbered(a step) step {
+	return func(s *fixture) error {
 		s.numbered = true
 		defer func() { s.numbered = false }()
 		return a(s)
 	}
 }
 
-func shakes(h rendezvous.Handshake) act {
-	return func(s *stage) error {
+func handshakes(h rendezvous.Handshake) step {
+	return func(s *fixture) error {
 		h := h
 		h.App = "app"
 		_, err := s.Handshake(context.Background(), h)
@@ -96,46 +96,48 @@ func shakes(h rendezvous.Handshake) act {
 	}
 }
 
-func begins(name string) act {
-	return shakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), Grace: ages})
+func begins(name string) step {
+	return handshakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), Grace: longTTL})
 }
 
-func beginsForShort(name string) act {
-	return shakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name)})
+func beginsWithDefaultGrace(name string) step {
+	return handshakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name)})
 }
 
-func resumes(name string, expects session.Seq) act {
-	return shakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), NextExpected: expects})
+func resumes(name string, expects session.Seq) step {
+	return handshakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), NextExpected: expects})
 }
 
-func replaces(name string) act {
-	return shakes(rendezvous.Handshake{ID: id("z"), Side: rendezvous.Side(name), Replaces: new(id(name))})
+func replaces(name string) step {
+	return handshakes(rendezvous.Handshake{ID: id("z"), Side: rendezvous.Side(name), Replaces: new(id(name))})
 }
 
-func allocates(name string) act {
-	return func(s *stage) error {
+func allocates(name string) step {
+	return func(s *fixture) error {
 		_, err := s.Allocate(context.Background(), s.command(name), 0)
 		return err
 	}
 }
 
-func takesAllNumbersBut(name string, free int) act {
-	var acts []act
+func takesAllDigitsBut(name string, free int) step {
+	var acts []step
 	for n := range 10 {
 		if n > 0 && n != free {
 			acts = append(acts, claims(name, rendezvous.NameplateID(fmt.Sprint(n))))
 		}
 	}
-	return all(acts...)
+	return inOrder(acts...)
 }
 
-// claims has the mailbox be the one that is spoken of, if it is the first.
-func claims(name string, n rendezvous.NameplateID) act { return claimsFor(name, n, 0) }
+// claims claims a nameplate. The fixture remembers the first mailbox.
+func claims(name string, n rendezvous.NameplateID) step { return claimsWithTTL(name, n, 0) }
 
-func claimsForAges(name string, n rendezvous.NameplateID) act { return claimsFor(name, n, ages) }
+func claimsWithLongTTL(name string, n rendezvous.NameplateID) step {
+	return claimsWithTTL(name, n, longTTL)
+}
 
-func claimsFor(name string, n rendezvous.NameplateID, ttl time.Duration) act {
-	return func(s *stage) error {
+func claimsWithTTL(name string, n rendezvous.NameplateID, ttl time.Duration) step {
+	return func(s *fixture) error {
 		a, err := s.Claim(context.Background(), s.command(name), n, ttl)
 		if s.mailbox == "" {
 			s.mailbox = a.Result.Mailbox
@@ -144,15 +146,15 @@ func claimsFor(name string, n rendezvous.NameplateID, ttl time.Duration) act {
 	}
 }
 
-func releases(name string) act {
-	return func(s *stage) error {
+func releases(name string) step {
+	return func(s *fixture) error {
 		_, err := s.Release(context.Background(), s.command(name), "42")
 		return err
 	}
 }
 
-func opens(name string, m rendezvous.MailboxID) act {
-	return func(s *stage) error {
+func opens(name string, m rendezvous.MailboxID) step {
+	return func(s *fixture) error {
 		m := m
 		if m == "" {
 			m = s.mailbox
@@ -162,22 +164,22 @@ func opens(name string, m rendezvous.MailboxID) act {
 	}
 }
 
-func adds(name string) act {
-	return func(s *stage) error {
+func adds(name string) step {
+	return func(s *fixture) error {
 		_, err := s.Add(context.Background(), s.command(name), s.mailbox, rendezvous.Draft{Phase: "p", Body: "body"})
 		return err
 	}
 }
 
-func closes(name string) act {
-	return func(s *stage) error {
+func closes(name string) step {
+	return func(s *fixture) error {
 		_, err := s.Close(context.Background(), s.command(name), s.mailbox, rendezvous.Scary)
 		return err
 	}
 }
 
-func ends(name string, mood rendezvous.Mood) act {
-	return func(s *stage) error {
+func ends(name string, mood rendezvous.Mood) step {
+	return func(s *fixture) error {
 		var in *rendezvous.Mood
 		if mood != "" {
 			in = &mood
@@ -187,19 +189,19 @@ func ends(name string, mood rendezvous.Mood) act {
 	}
 }
 
-func later(d time.Duration) act {
-	return func(s *stage) error {
+func later(d time.Duration) step {
+	return func(s *fixture) error {
 		s.now = s.now.Add(d)
 		return nil
 	}
 }
 
-func mailboxVanishes(s *stage) error {
-	repo.RawExec(s.t, s.db, "DELETE FROM mailboxes")
+func mailboxVanishes(s *fixture) error {
+	repo.RawExec(s.tb, s.db, "DELETE FROM mailboxes")
 	return nil
 }
 
-func prunes(s *stage) error {
+func prunes(s *fixture) error {
 	if run := s.Prune(context.Background()); run.Failed > 0 || run.Skipped {
 		return errors.New("not everything was pruned")
 	}

@@ -20,15 +20,15 @@ import (
 	"restante/repo"
 )
 
-// TestEveryUseCaseIsOneTransaction fails each statement of each use case in turn, and sees that
-// what is stored then is what was stored before, byte for byte; and that the use case can be done afterwards.
+// TestEveryUseCaseIsOneTransaction fails each statement of each use case in turn. The stored data
+// must be the same as before, byte for byte, and the use case must succeed afterwards.
 func TestEveryUseCaseIsOneTransaction(t *testing.T) {
 	t.Parallel()
 	for _, c := range useCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			x := newTrial(t, c, func(db *repo.DB) rendezvous.Store { return db })
-			x.all()
+			x := newFaultRun(t, c, func(db *repo.DB) rendezvous.Store { return db })
+			x.run()
 			for _, problem := range x.problems {
 				t.Error(problem)
 			}
@@ -37,31 +37,31 @@ func TestEveryUseCaseIsOneTransaction(t *testing.T) {
 	}
 }
 
-// TestTwoTransactionsAreNoticed has a close that is done in two, as the one was with which it all began.
-func TestTwoTransactionsAreNoticed(t *testing.T) {
+// TestSplitTransactionIsDetected runs a close in two transactions, which the test above must detect.
+func TestSplitTransactionIsDetected(t *testing.T) {
 	t.Parallel()
 	i := slices.IndexFunc(useCases, func(c useCase) bool { return c.name == "close, of the last side" })
-	x := newTrial(t, useCases[i], func(db *repo.DB) rendezvous.Store { return inTwo{db} })
-	x.all()
+	x := newFaultRun(t, useCases[i], func(db *repo.DB) rendezvous.Store { return splitStore{db} })
+	x.run()
 	if len(x.problems) == 0 {
-		t.Error("they were not")
+		t.Error("the split transaction was not detected")
 	}
 	t.Logf("%s: %d problems, such as %s", x.summary(), len(x.problems), strings.Join(x.problems[:min(1, len(x.problems))], ""))
 }
 
-// inTwo is a store that retires things in a transaction of its own.
-type inTwo struct{ rendezvous.Store }
+// splitStore is a store that retires mailboxes in a transaction of their own.
+type splitStore struct{ rendezvous.Store }
 
-type firstHalf struct {
+type splitTx struct {
 	rendezvous.Tx
-	second *[]func(rendezvous.Tx) error
+	deferred *[]func(rendezvous.Tx) error
 }
 
-func (s inTwo) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+func (s splitStore) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	var second []func(rendezvous.Tx) error
 	if err := s.Store.Update(ctx, func(tx rendezvous.Tx) error {
 		second = nil
-		return f(firstHalf{tx, &second})
+		return f(splitTx{tx, &second})
 	}); err != nil || len(second) == 0 {
 		return err
 	}
@@ -74,77 +74,77 @@ func (s inTwo) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	})
 }
 
-func (t firstHalf) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) error {
-	*t.second = append(*t.second, func(tx rendezvous.Tx) error { return tx.RetireMailbox(m, u) })
+func (t splitTx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) error {
+	*t.deferred = append(*t.deferred, func(tx rendezvous.Tx) error { return tx.RetireMailbox(m, u) })
 	return nil
 }
 
-// useCase is something that is done in one transaction.
+// useCase is a use case that must be one transaction.
 type useCase struct {
-	name    string
-	config  func(*rendezvous.Config)
-	given   act             // what was done before
-	when    act             // what is done
-	refusal rendezvous.Code // what it is answered, and remembers
-	company bool            // it is tried together with another, too
-	prunes  bool            // other transactions, which change nothing, surround it
+	name      string
+	config    func(*rendezvous.Config)
+	setup     step            // runs before
+	action    step            // runs in one transaction
+	refusal   rendezvous.Code // the refusal that it returns and records
+	withOther bool            // it also runs in one batch with another update
+	prunes    bool            // other transactions, which change nothing, run before and after it
 }
 
-// stage is a store with a service on it, and a clock that stands still.
-type stage struct {
+// fixture is a store with a service on it, and a clock that only steps move.
+type fixture struct {
 	*rendezvous.Service
-	t        testing.TB
+	tb       testing.TB
 	db       *repo.DB
 	now      time.Time
-	mailbox  rendezvous.MailboxID // the one that is spoken of
+	mailbox  rendezvous.MailboxID // the first claimed one
 	numbered bool                 // commands have numbers
 }
 
-// trial is a use case that is tried over and over, from the same beginning.
-type trial struct {
-	t                  *testing.T
-	useCase            useCase
-	stage              *stage
-	wrap               func(*repo.DB) rendezvous.Store
-	tables             []string
-	reading, restoring []*sqlx.Stmt
-	before, after      string // all that is stored
-	statements         []string
+// faultRun runs a use case again and again, each time on the same data and with another fault.
+type faultRun struct {
+	t                         *testing.T
+	useCase                   useCase
+	fixture                   *fixture
+	wrap                      func(*repo.DB) rendezvous.Store
+	tables                    []string
+	reading, restoring        []*sqlx.Stmt
+	storedBefore, storedAfter string // all rows
+	statements                []string
 
-	together map[[2]bool]string // likewise, depending on whether it was done and whether another was
+	withOther map[[2]bool]string // all rows, by whether the use case and the other update committed
 
-	problems                   []string
-	panicked, inCompany, saved int
+	problems                                      []string
+	panics, injectedWithOther, succeededWithOther int
 }
 
-func newTrial(t *testing.T, c useCase, wrap func(*repo.DB) rendezvous.Store) *trial {
+func newFaultRun(t *testing.T, c useCase, wrap func(*repo.DB) rendezvous.Store) *faultRun {
 	t.Helper()
-	x := &trial{t: t, useCase: c, wrap: wrap, stage: &stage{t: t, now: time.UnixMilli(1_700_000_000_000)}}
+	x := &faultRun{t: t, useCase: c, wrap: wrap, fixture: &fixture{tb: t, now: time.UnixMilli(1_700_000_000_000)}}
 	path := newFile(t)
 	x.open(path)
 	x.serve(rendezvous.DefaultConfig())
-	must(c.given(x.stage))
-	must(x.stage.db.Close())
+	must(c.setup(x.fixture))
+	must(x.fixture.db.Close())
 	file, err := os.ReadFile(path)
 	must(err)
 	template := path + "-given"
 	must(os.WriteFile(template, file, 0o600))
 
 	x.open(path)
-	x.back(template)
+	x.prepareRestore(template)
 	return x
 }
 
-// back makes ready to read all that is stored, and to bring back what was given.
-func (x *trial) back(template string) {
-	raw := sqlx.NewDb(repo.OpenRaw(x.t, repo.Path(x.t, x.stage.db)), "sqlite")
+// prepareRestore prepares the statements that read all rows and that restore the data of the setup.
+func (x *faultRun) prepareRestore(template string) {
+	raw := sqlx.NewDb(repo.OpenRaw(x.t, repo.Path(x.t, x.fixture.db)), "sqlite")
 	prepare := func(statement string) *sqlx.Stmt {
 		s, err := raw.Preparex(statement)
 		must(err)
 		return s
 	}
 	raw.MustExec("PRAGMA synchronous = OFF; ATTACH '" + template + "' AS given")
-	must(raw.Select(&x.tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'sqlite_sequence'")) // last: the others change it
+	must(raw.Select(&x.tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'sqlite_sequence'")) // last, because the other tables change it
 	x.restoring = append(x.restoring, prepare("BEGIN IMMEDIATE"))
 	for _, name := range x.tables {
 		x.restoring = append(x.restoring, prepare("DELETE FROM main."+name), prepare("INSERT INTO main."+name+" SELECT * FROM given."+name))
@@ -153,15 +153,15 @@ func (x *trial) back(template string) {
 	x.restoring = append(x.restoring, prepare("COMMIT"))
 }
 
-// restore brings back what was given.
-func (x *trial) restore() {
+// restore restores the data of the setup.
+func (x *faultRun) restore() {
 	for _, s := range x.restoring {
 		s.MustExec()
 	}
 }
 
-// stored is every row of every table; what is drawn by lot counts as the same.
-func (x *trial) stored() string {
+// stored returns every row of every table. Random ids count as equal.
+func (x *faultRun) stored() string {
 	var lines []string
 	for i, s := range x.reading {
 		rows, err := s.Queryx()
@@ -179,123 +179,123 @@ func (x *trial) stored() string {
 		must(rows.Err())
 	}
 	slices.Sort(lines)
-	return minted.ReplaceAllString(strings.Join(lines, "\n"), "minted")
+	return randomID.ReplaceAllString(strings.Join(lines, "\n"), "minted")
 }
 
 func difference(want, got string) string {
 	return cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n"))
 }
 
-var minted = regexp.MustCompile(`[a-z2-7]{26}`) // mailboxes' ids
+var randomID = regexp.MustCompile(`[a-z2-7]{26}`) // mailboxes' ids
 
-// open opens the store anew.
-func (x *trial) open(path string) {
-	x.stage.db = open(x.t, repo.Options{URL: path, Now: func() time.Time { return x.stage.now }})
+// open opens the store.
+func (x *faultRun) open(path string) {
+	x.fixture.db = open(x.t, repo.Options{URL: path, Now: func() time.Time { return x.fixture.now }})
 }
 
-// serve begins a service that remembers nothing.
-func (x *trial) serve(c rendezvous.Config) {
-	s := x.stage
-	c.BootGrace = 0 // what is stale may go
+// serve starts a service with empty caches.
+func (x *faultRun) serve(c rendezvous.Config) {
+	s := x.fixture
+	c.BootGrace = 0 // stale things may be pruned at once
 	s.Service = &rendezvous.Service{Config: c, Store: x.wrap(s.db), Now: func() time.Time { return s.now }, Log: slog.New(slog.DiscardHandler)}
 }
 
-// do does what is tried.
-func (x *trial) do() error {
+// runUseCase runs the use case.
+func (x *faultRun) runUseCase() error {
 	c := rendezvous.DefaultConfig()
 	if x.useCase.config != nil {
 		x.useCase.config(&c)
 	}
 	x.serve(c)
-	err := numbered(x.useCase.when)(x.stage)
+	err := numbered(x.useCase.action)(x.fixture)
 	if f, ok := errors.AsType[*rendezvous.Failure](err); ok && f.Code == x.useCase.refusal {
 		return nil
 	}
 	return err
 }
 
-func (x *trial) problem(format string, args ...any) {
+func (x *faultRun) problem(format string, args ...any) {
 	x.problems = append(x.problems, fmt.Sprintf(format, args...))
 }
 
-// all fails every statement, in every way.
-func (x *trial) all() {
-	x.before = x.stored()
-	statements := record(x.stage.db)
-	err := x.do()
-	repo.SetHook(x.stage.db, nil)
+// run makes every statement fail, in every way.
+func (x *faultRun) run() {
+	x.storedBefore = x.stored()
+	statements := recordStatements(x.fixture.db)
+	err := x.runUseCase()
+	repo.SetHook(x.fixture.db, nil)
 	x.statements = statements()
-	x.after = x.stored()
-	if err != nil || x.after == x.before {
-		x.problem("undisturbed, it was told %v; it changed something: %v", err, x.after != x.before)
+	x.storedAfter = x.stored()
+	if err != nil || x.storedAfter == x.storedBefore {
+		x.problem("without a fault it returned %v; it changed something: %v", err, x.storedAfter != x.storedBefore)
 		return
 	}
 	x.restore()
 	for i, s := range x.statements {
-		x.try(i, "fails", func(n int) error {
+		x.inject(i, "fails", func(n int) error {
 			if n == i {
-				return errMine
+				return errTest
 			}
 			return nil
 		})
-		if ofTheWriter.MatchString(s) {
-			x.try(i, cutOff, func(n int) error {
+		if writerStatement.MatchString(s) {
+			x.inject(i, failsToTheEnd, func(n int) error {
 				if n >= i {
-					return errMine
+					return errTest
 				}
 				return nil
 			})
 		} else {
-			x.panicked++
-			x.try(i, "panics", func(n int) error {
+			x.panics++
+			x.inject(i, "panics", func(n int) error {
 				if n == i {
-					panic(errMine)
+					panic(errTest)
 				}
 				return nil
 			})
 		}
-		if err, got := x.do(), x.stored(); err != nil || got != x.after {
-			x.problem("after statement %d of %d, %s, had been disturbed, and no longer: it was told %v\n%s", i+1, len(x.statements), s, err, difference(x.after, got))
+		if err, got := x.runUseCase(), x.stored(); err != nil || got != x.storedAfter {
+			x.problem("after a fault at statement %d of %d, %s, it returned %v\n%s", i+1, len(x.statements), s, err, difference(x.storedAfter, got))
 		}
 		x.restore()
 	}
-	if x.useCase.company {
+	if x.useCase.withOther {
 		for more := true; more; {
-			more = x.tryInCompany(x.inCompany)
+			more = x.injectWithOther(x.injectedWithOther)
 		}
 	}
 	x.restore()
 }
 
-const cutOff = "fails with all after it"
+const failsToTheEnd = "fails with all after it"
 
-// ofTheWriter are the statements that are run outside of any function of ours.
-var ofTheWriter = regexp.MustCompile(`^(BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT|UPDATE modified)`)
+// writerStatement matches the statements that the writer runs outside of an update's function.
+var writerStatement = regexp.MustCompile(`^(BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COMMIT|UPDATE modified)`)
 
-// try disturbs the use case at statement i, and sees that nothing came of it.
-func (x *trial) try(i int, happens string, how func(n int) error) {
+// inject injects a fault at statement i and checks that nothing changed.
+func (x *faultRun) inject(i int, happens string, how func(n int) error) {
 	n := -1
-	repo.SetHook(x.stage.db, func(string) error {
+	repo.SetHook(x.fixture.db, func(string) error {
 		n++
 		return how(n)
 	})
-	err := x.do()
-	repo.SetHook(x.stage.db, nil)
+	err := x.runUseCase()
+	repo.SetHook(x.fixture.db, nil)
 	got := x.stored()
-	if happens == cutOff {
-		must(x.stage.db.Probe(context.Background())) // on another connection: the last one may have been left with a transaction open
+	if happens == failsToTheEnd {
+		must(x.fixture.db.Probe(context.Background())) // on another connection: the last one may still have an open transaction
 	}
-	switch within := x.within(i); {
-	case !within && got == x.after:
+	switch within := x.inTransaction(i); {
+	case !within && got == x.storedAfter:
 		x.restore()
-	case within && err == nil, got != x.before:
-		x.problem("statement %d of %d, %s, %s: it was told %v\n%s", i+1, len(x.statements), x.statements[i], happens, err, difference(x.before, got))
+	case within && err == nil, got != x.storedBefore:
+		x.problem("statement %d of %d, %s, %s: it returned %v\n%s", i+1, len(x.statements), x.statements[i], happens, err, difference(x.storedBefore, got))
 		x.restore()
 	}
 }
 
-// within tells whether statement i is in the transaction that changes something.
-func (x *trial) within(i int) bool {
+// inTransaction reports whether statement i is in the transaction that changes something.
+func (x *faultRun) inTransaction(i int) bool {
 	if !x.useCase.prunes {
 		return true
 	}
@@ -307,23 +307,23 @@ func (x *trial) within(i int) bool {
 	return begin <= i && i <= stamp+1
 }
 
-// tryInCompany does the use case in one batch with another, disturbs statement i of theirs, and
-// tells whether there was one. What can be done by being done again, alone, is.
-func (x *trial) tryInCompany(i int) (disturbed bool) {
-	db := x.stage.db
-	other := func(tx rendezvous.Tx) error { return create(tx, "other") }
-	if x.together == nil {
+// injectWithOther runs the use case in one batch with another update, with a fault at statement i,
+// and reports whether there was such a statement. An update that can succeed alone must succeed.
+func (x *faultRun) injectWithOther(i int) (disturbed bool) {
+	db := x.fixture.db
+	other := func(tx rendezvous.Tx) error { return createMailbox(tx, "other") }
+	if x.withOther == nil {
 		x.restore()
 		must(db.Update(context.Background(), other))
 		alone := x.stored()
 		x.restore()
-		must(errors.Join(x.do(), db.Update(context.Background(), other)))
-		x.together = map[[2]bool]string{{false, false}: x.before, {true, false}: x.after, {false, true}: alone, {true, true}: x.stored()}
+		must(errors.Join(x.runUseCase(), db.Update(context.Background(), other)))
+		x.withOther = map[[2]bool]string{{false, false}: x.storedBefore, {true, false}: x.storedAfter, {false, true}: alone, {true, true}: x.stored()}
 	}
 	x.restore()
-	release := busy(db)
+	release := blockWriter(db)
 	mine := make(chan error, 1)
-	go func() { mine <- x.do() }()
+	go func() { mine <- x.runUseCase() }()
 	for repo.QueueLength(db) == 0 && len(mine) == 0 {
 		runtime.Gosched()
 	}
@@ -331,30 +331,30 @@ func (x *trial) tryInCompany(i int) (disturbed bool) {
 	n := -1
 	repo.SetHook(db, func(string) error {
 		if n++; n == i {
-			return errMine
+			return errTest
 		}
 		return nil
 	})
 	release()
 	err, otherErr := <-mine, <-others
 	repo.SetHook(db, nil)
-	if diff := difference(x.together[[2]bool{err == nil, otherErr == nil}], x.stored()); diff != "" {
-		x.problem("in company, statement %d: it was told %v, the other %v\n%s", i+1, err, otherErr, diff)
+	if diff := difference(x.withOther[[2]bool{err == nil, otherErr == nil}], x.stored()); diff != "" {
+		x.problem("with another update, statement %d: it returned %v, the other %v\n%s", i+1, err, otherErr, diff)
 	}
 	if n < i {
 		return false
 	}
-	x.inCompany++
+	x.injectedWithOther++
 	if err == nil {
-		x.saved++
+		x.succeededWithOther++
 	}
 	return true
 }
 
-func (x *trial) summary() string {
-	s := fmt.Sprintf("%d statements failed; %d of them panicked, and %d failed with all after them", len(x.statements), x.panicked, len(x.statements)-x.panicked)
-	if x.useCase.company {
-		s += fmt.Sprintf("; %d failed in company, which did not keep it from being done in %d cases", x.inCompany, x.saved)
+func (x *faultRun) summary() string {
+	s := fmt.Sprintf("%d statements failed; %d of them panicked, and %d failed with all after them", len(x.statements), x.panics, len(x.statements)-x.panics)
+	if x.useCase.withOther {
+		s += fmt.Sprintf("; %d failed with another update, and it still succeeded in %d cases", x.injectedWithOther, x.succeededWithOther)
 	}
 	return s
 }

@@ -12,8 +12,8 @@ import (
 	"restante/repo/pgtest"
 )
 
-// BenchmarkUpdate appends messages, durably: writers that arrive together share
-// the fsync that is most of what a lone one waits for. What PostgreSQL can do by itself, docs/performance.md says how to find out.
+// BenchmarkUpdate appends messages durably. Concurrent updates share the fsync, which is most of the
+// time of a lone one. docs/performance.md says how to measure what PostgreSQL can do by itself.
 func BenchmarkUpdate(b *testing.B) {
 	for _, engine := range []string{"sqlite", "postgres"} {
 		b.Run(engine, func(b *testing.B) {

@@ -14,8 +14,8 @@ import (
 	"restante/rendezvous"
 )
 
-// SetHook has every statement of db pass before, BEGIN and COMMIT included; an
-// error takes the statement's place. nil takes the hook away.
+// SetHook calls before with every statement of db, BEGIN and COMMIT included. If it returns an
+// error, the statement fails with it and does not run. nil removes the hook.
 func SetHook(db *DB, before func(query string) error) {
 	if before == nil {
 		db.hook.Store(nil)
@@ -24,23 +24,23 @@ func SetHook(db *DB, before func(query string) error) {
 	db.hook.Store(&before)
 }
 
-// ErrInterrupted is what End answers.
+// ErrInterrupted is the error of EndTransaction.
 var ErrInterrupted = errors.New("the database ended the transaction")
 
-// End has SQLite end the transaction that is being written, as it does by itself when the
-// disk is full. Only a hook may call it, and only for a statement that writes.
+// EndTransaction makes SQLite end the writer's transaction, as it does by itself when the disk is
+// full. Only a hook may call it, and only for a statement that writes.
 func EndTransaction(db *DB) error {
 	_, err := db.writer.(*sqliteWriter).conn.raw.ExecContext(context.Background(), "ROLLBACK")
 	return errors.Join(ErrInterrupted, err)
 }
 
-// StampEach has db write the time of the last modification with each of them.
+// StampEveryUpdate makes db store the time of each modification.
 func StampEveryUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = 0 }
 
-// Queued is how many Updates wait for the writer.
+// QueueLength returns how many Updates wait for the writer.
 func QueueLength(db *DB) int { return len(db.writer.(*sqliteWriter).queue) }
 
-// Write runs a statement on the connection that writes, inside of a transaction but unseen by the hook.
+// ExecOnWriter runs a statement on the connection that writes, in a transaction but without the hook.
 func ExecOnWriter(tb testing.TB, db *DB, statement string) {
 	tb.Helper()
 	if err := db.writer.update(tb.Context(), func(t *tx) error {
@@ -51,7 +51,7 @@ func ExecOnWriter(tb testing.TB, db *DB, statement string) {
 	}
 }
 
-// Pragma is a pragma's value on the connection that writes, and on one that reads.
+// Pragma returns a pragma's value on the connection that writes and on one that reads.
 func Pragma(tb testing.TB, db *DB, name string) (writing, reading string) {
 	tb.Helper()
 	ask := func(into *string) func(*tx) error {
@@ -67,7 +67,7 @@ func Pragma(tb testing.TB, db *DB, name string) (writing, reading string) {
 	return writing, reading
 }
 
-// ReadOnlyWrite tries to write on a connection that reads, past all checks of ours.
+// ReadOnlyWrite tries to write on a connection that reads, without the store's own checks.
 func ReadOnlyWrite(db *DB) error {
 	return db.View(context.Background(), func(t rendezvous.Tx) error {
 		_, err := t.(*tx).conn.exec("DELETE FROM modified")
@@ -75,7 +75,7 @@ func ReadOnlyWrite(db *DB) error {
 	})
 }
 
-// Path is where db is kept.
+// Path returns the path of db's file.
 func Path(tb testing.TB, db *DB) string {
 	tb.Helper()
 	var path string
@@ -85,8 +85,8 @@ func Path(tb testing.TB, db *DB) string {
 	return path
 }
 
-// Raw opens one more connection to the file, on which foreign keys are off and
-// which no rule of ours binds.
+// OpenRaw opens another connection to the file, with foreign keys off and without the store's
+// rules.
 func OpenRaw(tb testing.TB, path string) *sql.DB {
 	tb.Helper()
 	raw, err := sql.Open("sqlite", sqliteDSN(path, []string{"busy_timeout(5000)", "foreign_keys(0)"}))
@@ -98,7 +98,7 @@ func OpenRaw(tb testing.TB, path string) *sql.DB {
 	return raw
 }
 
-// RawExec runs a statement past the store, with foreign keys off.
+// RawExec runs a statement without the store, with foreign keys off.
 func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 	tb.Helper()
 	raw := OpenRaw(tb, Path(tb, db))
@@ -108,7 +108,7 @@ func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 	}
 }
 
-// Empty brings a store back to how it was made.
+// DeleteAll deletes everything that is stored.
 func DeleteAll(db *DB) {
 	if err := db.writer.update(context.Background(), func(t *tx) error {
 		_, err := t.conn.raw.ExecContext(context.Background(), `
@@ -126,8 +126,8 @@ func DeleteAll(db *DB) {
 	}
 }
 
-// Dump is every row of every table, the last modification's time and the next
-// mailbox's key included, in an order that only depends on what is stored.
+// Dump returns every row of every table, with the last modification's time and the next mailbox's
+// key, in an order that depends only on the rows.
 func Dump(tb rapid.TB, db *DB) string {
 	tb.Helper()
 	var dump strings.Builder
@@ -162,7 +162,7 @@ func Dump(tb rapid.TB, db *DB) string {
 	return dump.String()
 }
 
-// Plan is how SQLite would run a statement.
+// SQLitePlan returns SQLite's plan of a statement.
 func SQLitePlan(tb testing.TB, db *DB, statement string) []string {
 	tb.Helper()
 	var steps []struct {
@@ -180,8 +180,8 @@ func SQLitePlan(tb testing.TB, db *DB, statement string) []string {
 	return plan
 }
 
-// PlanPostgres is how PostgreSQL would run a statement, whatever its arguments, if it may not
-// walk through tables.
+// PostgresPlan returns PostgreSQL's plan of a statement for any arguments, with sequential scans
+// disabled.
 func PostgresPlan(tb testing.TB, db *DB, statement string) []string {
 	tb.Helper()
 	ctx := tb.Context()
@@ -209,7 +209,7 @@ func PostgresPlan(tb testing.TB, db *DB, statement string) []string {
 	return plan
 }
 
-// OpenProblem is what Open would say of err.
+// SQLiteOpenError returns the OpenError for err.
 func SQLiteOpenError(err error) *OpenError {
 	problem, _ := errors.AsType[*OpenError](sqliteOpenError("path", err))
 	return problem

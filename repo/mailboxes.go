@@ -260,7 +260,7 @@ func (t *tx) Holders(k rendezvous.MailboxKey) (_ []rendezvous.Session, err error
 func (t *tx) SocketsSeen(keys []rendezvous.MailboxKey, at time.Time) (err error) {
 	defer annotate(&err, "recording that %d mailboxes are held", len(keys))
 	if t.needsLocks() {
-		return t.heldBySocketsBatch(keys, at)
+		return t.socketsSeenBatch(keys, at)
 	}
 	for _, k := range keys {
 		if _, err := t.exec(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {

@@ -13,14 +13,14 @@ import (
 	"restante/rendezvous"
 )
 
-// told is what a wire was given, and when.
+// sentBatch is what a transport was given, and when.
 type sentBatch struct {
 	After      time.Duration
 	Mailboxes  int
 	Everything bool
 }
 
-// slowWire takes a while for each notification, and fails some.
+// slowTransport delays each notification and fails some.
 type slowTransport struct {
 	began time.Time
 	delay time.Duration
@@ -43,23 +43,23 @@ func (*slowTransport) close() error                         { return nil }
 func TestNotifierBatchesTopics(t *testing.T) {
 	const ms = time.Millisecond
 	tests := map[string]struct {
-		news []time.Duration // when each came
+		news []time.Duration // when each topic is announced
 		fail func(int) error
 		want []sentBatch
 	}{
-		"the first is told at once": {
+		"the first topic is sent at once": {
 			news: []time.Duration{0},
 			want: []sentBatch{{0, 1, false}},
 		},
-		"what comes within 2 ms is told together": {
+		"topics of 2 ms are sent together": {
 			news: []time.Duration{0, ms / 2, ms, 3 * ms / 2},
 			want: []sentBatch{{0, 1, false}, {2 * ms, 3, false}},
 		},
-		"what comes later is told at once again": {
+		"a later topic is sent at once again": {
 			news: []time.Duration{0, 10 * ms},
 			want: []sentBatch{{0, 1, false}, {10 * ms, 1, false}},
 		},
-		"what was lost is made up for": {
+		"after a lost notification everything is woken": {
 			news: []time.Duration{0, ms},
 			fail: func(call int) error {
 				if call == 1 {
@@ -69,7 +69,7 @@ func TestNotifierBatchesTopics(t *testing.T) {
 			},
 			want: []sentBatch{{0, 1, false}, {250 * ms, 1, true}},
 		},
-		"what comes at the very end is told": {
+		"topics of the last moment are sent": {
 			news: []time.Duration{0, 999*ms + ms/2, 999*ms + ms/2 + 1},
 			want: []sentBatch{{0, 1, false}, {999*ms + ms/2, 1, false}, {time.Second, 1, false}},
 		},

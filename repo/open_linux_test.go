@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Permission bits do not bind root, so root looks at the files as somebody else.
-func TestOpenRefusesWhatItMayNotWrite(t *testing.T) {
+// Root ignores permission bits, so the test uses the files as another user.
+func TestOpenWithoutPermission(t *testing.T) {
 	t.Parallel()
 	for name, x := range map[string]struct {
 		dir, file os.FileMode
@@ -23,18 +23,18 @@ func TestOpenRefusesWhatItMayNotWrite(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			path := filepath.Join(dir, "restante.db")
-			must(os.WriteFile(path, fresh(), 0o600))
+			must(os.WriteFile(path, templateFile(), 0o600))
 			must(os.Chmod(path, x.file))
 			must(os.Chmod(filepath.Dir(dir), 0o755)) // #nosec G302
 			must(os.Chmod(dir, x.dir))
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				runtime.LockOSThread() // and never unlocked: the thread, which is somebody else, ends here
+				runtime.LockOSThread() // never unlocked, so that the thread with the other user ends here
 				if os.Getuid() == 0 {
 					_, _, _ = syscall.RawSyscall(syscall.SYS_SETFSUID, 65534, 0, 0)
 				}
-				refused(t, path, x.problem)
+				wantOpenError(t, path, x.problem)
 			}()
 			<-done
 			must(os.Chmod(dir, 0o700)) // #nosec G302 -- so that it can be removed

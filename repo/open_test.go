@@ -14,8 +14,8 @@ import (
 	"restante/repo"
 )
 
-// refused tells that a database is not opened, in one line that says why and what to do.
-func refused(t *testing.T, url, problem string) {
+// wantOpenError checks that a database is not opened, and that the error is one line with a problem and a hint.
+func wantOpenError(t *testing.T, url, problem string) {
 	t.Helper()
 	db, err := repo.Open(t.Context(), repo.Options{URL: url})
 	if err == nil {
@@ -41,10 +41,10 @@ func TestOpen(t *testing.T) {
 		problem string
 	}{
 		"what is no database":        {func(path string) { must(os.WriteFile(path, []byte(strings.Repeat("no database ", 99)), 0o600)) }, "it is not a SQLite database"},
-		"one that is damaged":        {damage, "it is damaged"},
+		"one that is damaged":        {damageFile, "it is damaged"},
 		"a directory":                {func(path string) { must(os.Mkdir(path, 0o700)) }, "it is not a file"},
-		"another program's":          {func(path string) { write(path, "CREATE TABLE t (a)") }, "it is the database of another program"},
-		"one of a newer server":      {func(path string) { fresher(path, 999, 998) }, "a newer server made it (its schema is version 999 and needs a server that knows version 998; this one knows version "},
+		"another program's":          {func(path string) { execOnFile(path, "CREATE TABLE t (a)") }, "it is the database of another program"},
+		"one of a newer server":      {func(path string) { newerSchema(path, 999, 998) }, "a newer server made it (its schema is version 999 and needs a server that knows version 998; this one knows version "},
 		"one in a missing directory": {func(path string) { must(os.Remove(filepath.Dir(path))) }, "its directory does not exist"},
 		"one that cannot be resolved": {func(path string) {
 			must(os.Symlink("itself", path))
@@ -55,21 +55,21 @@ func TestOpen(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(t.TempDir(), "restante.db")
 			x.make(path)
-			refused(t, path, x.problem)
-			refused(t, "sqlite:"+path, x.problem) // and nothing was left behind that would say otherwise
+			wantOpenError(t, path, x.problem)
+			wantOpenError(t, "sqlite:"+path, x.problem) // the first attempt must leave nothing behind
 		})
 	}
 	t.Run("takes one of a newer server that says we can work with it", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "restante.db")
-		fresher(path, 999, 3)
-		write(path, "ALTER TABLE messages ADD COLUMN colour TEXT; CREATE TABLE shelves (one INTEGER)") // as it may have been extended
+		newerSchema(path, 999, 3)
+		execOnFile(path, "ALTER TABLE messages ADD COLUMN colour TEXT; CREATE TABLE shelves (one INTEGER)") // an extension that a newer version may have made
 		db := open(t, repo.Options{URL: path})
 		must(db.Probe(t.Context()))
 	})
 	t.Run("refuses what is kept in no file", func(t *testing.T) {
 		t.Parallel()
-		refused(t, "mysql://user:secret@host/db", "this kind of database is not supported")
+		wantOpenError(t, "mysql://user:secret@host/db", "this kind of database is not supported")
 		_, err := repo.Open(t.Context(), repo.Options{URL: "mysql://user:secret@host/db"})
 		if strings.Contains(err.Error(), "secret") {
 			t.Error(err)
@@ -82,11 +82,11 @@ func TestOpen(t *testing.T) {
 		link := filepath.Join(t.TempDir(), "link.db")
 		must(os.Symlink(path, link))
 		for _, name := range []string{path, link} {
-			refused(t, name, fmt.Sprintf("another server is using it (process %d)", os.Getpid()))
+			wantOpenError(t, name, fmt.Sprintf("another server is using it (process %d)", os.Getpid()))
 		}
-		works(t, db)
+		wantWorking(t, db)
 		must(db.Close())
-		works(t, open(t, repo.Options{URL: link}))
+		wantWorking(t, open(t, repo.Options{URL: link}))
 	})
 	t.Run("refuses one that another process has open, until that is killed", func(t *testing.T) {
 		t.Parallel()
@@ -94,22 +94,22 @@ func TestOpen(t *testing.T) {
 		holder := exec.Command(os.Args[0]) // #nosec G204 -- ourselves
 		holder.Env = append(os.Environ(), "RESTANTE_HOLD="+path)
 		holder.Stderr = os.Stderr
-		_, err := holder.StdinPipe() // whose end would end it
+		_, err := holder.StdinPipe() // the holder ends when this pipe is closed
 		must(err)
 		out, err := holder.StdoutPipe()
 		must(err)
 		must(holder.Start())
 		_, err = bufio.NewReader(out).ReadString('\n')
 		must(err)
-		refused(t, path, fmt.Sprintf("another server is using it (process %d)", holder.Process.Pid))
+		wantOpenError(t, path, fmt.Sprintf("another server is using it (process %d)", holder.Process.Pid))
 		must(holder.Process.Kill())
 		_ = holder.Wait()
-		works(t, open(t, repo.Options{URL: path}))
+		wantWorking(t, open(t, repo.Options{URL: path}))
 	})
 	t.Run("takes a path as it is, and keeps what it makes to itself", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "a b?c#d%41&e=é.db")
-		works(t, open(t, repo.Options{URL: "sqlite:" + path}))
+		wantWorking(t, open(t, repo.Options{URL: "sqlite:" + path}))
 		info, err := os.Stat(path)
 		must(err)
 		if info.Mode().Perm() != 0o600 {
@@ -118,23 +118,23 @@ func TestOpen(t *testing.T) {
 	})
 }
 
-// damage makes a database whose first page is garbage behind its header.
-func damage(path string) {
-	file := append([]byte(nil), fresh()...)
+// damageFile creates a database whose first page is garbage after its header.
+func damageFile(path string) {
+	file := append([]byte(nil), templateFile()...)
 	for i := 100; i < 4096; i++ {
 		file[i] = 0xa5
 	}
 	must(os.WriteFile(path, file, 0o600))
 }
 
-// fresher makes a database whose schema has a version, and needs servers that know another one.
-func fresher(path string, version, compatible int) {
-	must(os.WriteFile(path, fresh(), 0o600))
-	write(path, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1); UPDATE modified SET compatible = %d", version, compatible))
+// newerSchema creates a database with a schema of a version that needs servers which know version compatible.
+func newerSchema(path string, version, compatible int) {
+	must(os.WriteFile(path, templateFile(), 0o600))
+	execOnFile(path, fmt.Sprintf("INSERT INTO goose_db_version (version_id, is_applied) VALUES (%d, 1); UPDATE modified SET compatible = %d", version, compatible))
 }
 
-// write runs a statement on whatever is at path.
-func write(path, statement string) {
+// execOnFile runs a statement on the file at path.
+func execOnFile(path, statement string) {
 	db, err := sql.Open("sqlite", path)
 	must(err)
 	defer db.Close()

@@ -14,35 +14,37 @@ import (
 	"restante/repo"
 )
 
-// visits are the statements that may visit a whole table or index, by how they begin.
-var visits = map[string]string{
+// allowedScans are the beginnings of statements that may scan a whole table or index, with the reason.
+var allowedScans = map[string]string{
 	"SELECT (SELECT COUNT(*) FROM nameplates) AS nameplates,":                      "the status counts everything; it asks no more often than it is looked at",
 	"SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?": "an index of nothing but tombstones, and no more of it than is asked for",
 	"SELECT key FROM sessions WHERE ended IS NOT NULL ORDER BY ended, key LIMIT 1": "the first entry of an index of nothing but tombstones",
 }
 
-// changing is a statement whose plan says something.
-var changing = regexp.MustCompile(`^(SELECT|INSERT|UPDATE|DELETE|WITH)\b`)
+// statementWithPlan matches statements that have a plan.
+var statementWithPlan = regexp.MustCompile(`^(SELECT|INSERT|UPDATE|DELETE|WITH)\b`)
 
-// common tells the files whose statements both engines run when they serve; those for
-// PostgreSQL alone are in others.
-func common(file string) bool {
+// sharedFile reports whether both engines run a file's statements when they serve. Statements for
+// PostgreSQL only are in other files.
+func sharedFile(file string) bool {
 	return !strings.HasPrefix(file, "sqlite") && file != "migrate.go" && !strings.HasPrefix(file, "postgres") && !strings.HasPrefix(file, "notify")
 }
 
-func postgres(file string) bool { return file == "postgres_locks.go" || file == "postgres_batch.go" }
+func postgresFile(file string) bool {
+	return file == "postgres_locks.go" || file == "postgres_batch.go"
+}
 
-// noneScansPostgres is noneScans for PostgreSQL, which would rather walk through tables
-// that are empty, if it might.
-func noneScansPostgres(t *testing.T, statements *sync.Map) {
+// wantNoScansPostgres is wantNoScans for PostgreSQL, which prefers to scan tables that are empty
+// unless that is disabled.
+func wantNoScansPostgres(t *testing.T, statements *sync.Map) {
 	db := openPostgres(t, repo.Options{})
 	statements.Range(func(query, _ any) bool {
 		statement := oneLine(query.(string))
-		if !changing.MatchString(statement) {
+		if !statementWithPlan.MatchString(statement) {
 			return true
 		}
 		for _, step := range repo.PostgresPlan(t, db, query.(string)) {
-			if strings.Contains(step, "Seq Scan") && !mayVisit(statement) {
+			if strings.Contains(step, "Seq Scan") && !mayScan(statement) {
 				t.Errorf("%s\n%s", step, statement)
 			}
 		}
@@ -50,20 +52,20 @@ func noneScansPostgres(t *testing.T, statements *sync.Map) {
 	})
 }
 
-// noneScans tells that every statement finds its rows by an index, that none walks
-// through all that an app has, and that none sorts more than it answers with.
-func noneScans(t *testing.T, statements *sync.Map) {
+// wantNoScans checks that every statement finds its rows by an index, that none scans all rows of
+// an app, and that none sorts more rows than it returns.
+func wantNoScans(t *testing.T, statements *sync.Map) {
 	db := open(t, repo.Options{})
 	statements.Range(func(query, _ any) bool {
 		statement := oneLine(query.(string))
-		if !changing.MatchString(statement) {
+		if !statementWithPlan.MatchString(statement) {
 			return true
 		}
 		for _, step := range repo.SQLitePlan(t, db, query.(string)) {
 			scans := strings.HasPrefix(step, "SCAN ") && step != "SCAN few" && step != "SCAN CONSTANT ROW"
-			walks := strings.HasSuffix(step, "(app=?)") && !strings.Contains(statement, "LIMIT") // all that an app has
+			walks := strings.HasSuffix(step, "(app=?)") && !strings.Contains(statement, "LIMIT") // scans all rows of an app
 			sorts := strings.HasPrefix(step, "USE TEMP B-TREE") && strings.Contains(statement, "LIMIT")
-			if (scans || walks || sorts) && !mayVisit(statement) {
+			if (scans || walks || sorts) && !mayScan(statement) {
 				t.Errorf("%s\n%s", step, statement)
 			}
 		}
@@ -71,8 +73,8 @@ func noneScans(t *testing.T, statements *sync.Map) {
 	})
 }
 
-func mayVisit(statement string) bool {
-	for beginning := range visits {
+func mayScan(statement string) bool {
+	for beginning := range allowedScans {
 		if strings.HasPrefix(statement, beginning) {
 			return true
 		}
@@ -80,9 +82,9 @@ func mayVisit(statement string) bool {
 	return false
 }
 
-// allWereRun tells that the suite has run every query that is written in the
-// package, so that no plan goes unseen.
-func allWereRun(t *testing.T, statements *sync.Map, of func(file string) bool, least int) {
+// wantAllStatementsRun checks that the suite ran every query in the package's source, so that every
+// plan is checked.
+func wantAllStatementsRun(t *testing.T, statements *sync.Map, of func(file string) bool, least int) {
 	ran := make(map[string]bool)
 	statements.Range(func(query, _ any) bool {
 		ran[oneLine(query.(string))] = true
@@ -99,14 +101,14 @@ func allWereRun(t *testing.T, statements *sync.Map, of func(file string) bool, l
 	}
 }
 
-// queries are the string expressions of the package that are SQL, except those
-// that only open a database.
+// queries returns the package's string expressions that are SQL, except those that only open a
+// database.
 func queries(of func(file string) bool) map[string]bool {
 	files := token.NewFileSet()
 	names, err := os.ReadDir(".")
 	must(err)
 	var sources []*ast.File
-	fragments := make(map[string]string) // constants, which are only parts of queries
+	fragments := make(map[string]string) // constants are parts of queries
 	for _, name := range names {
 		if !strings.HasSuffix(name.Name(), ".go") || strings.HasSuffix(name.Name(), "_test.go") || !of(name.Name()) {
 			continue
@@ -137,7 +139,7 @@ func queries(of func(file string) bool) map[string]bool {
 				return true
 			}
 			text, ok := textOf(e, fragments)
-			if ok && changing.MatchString(oneLine(text)) {
+			if ok && statementWithPlan.MatchString(oneLine(text)) {
 				found[oneLine(text)] = true
 			}
 			return !ok
@@ -146,7 +148,7 @@ func queries(of func(file string) bool) map[string]bool {
 	return found
 }
 
-// textOf is what an expression of strings and constants says.
+// textOf returns the value of an expression of strings and constants.
 func textOf(e ast.Expr, constants map[string]string) (string, bool) {
 	switch e := e.(type) {
 	case *ast.BasicLit:
@@ -163,5 +165,5 @@ func textOf(e ast.Expr, constants map[string]string) (string, bool) {
 	return "", false
 }
 
-// oneLine is a query without its layout.
+// oneLine returns a query without its layout.
 func oneLine(query string) string { return strings.Join(strings.Fields(query), " ") }

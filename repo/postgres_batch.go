@@ -23,8 +23,8 @@ func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err erro
 	return mapSlice(rows, sessionRow.session), err
 }
 
-// sightedBatch is UpdateLastSeen in one statement.
-func (t *tx) sightedBatch(seen []session.Sighting) error {
+// updateLastSeenBatch is UpdateLastSeen in one statement.
+func (t *tx) updateLastSeenBatch(seen []session.Sighting) error {
 	keys := make(pq.ByteaArray, len(seen))
 	times, sweeps := make(pq.Int64Array, len(seen)), make(pq.Int64Array, len(seen))
 	for i, s := range seen {
@@ -42,8 +42,8 @@ func (t *tx) sightedBatch(seen []session.Sighting) error {
 	return err
 }
 
-// heldBySocketsBatch is SocketsSeen in one statement.
-func (t *tx) heldBySocketsBatch(mailboxes []rendezvous.MailboxKey, at time.Time) error {
+// socketsSeenBatch is SocketsSeen in one statement.
+func (t *tx) socketsSeenBatch(mailboxes []rendezvous.MailboxKey, at time.Time) error {
 	keys := make(pq.Int64Array, len(mailboxes))
 	for i, k := range mailboxes {
 		keys[i] = int64(k)

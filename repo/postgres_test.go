@@ -29,8 +29,8 @@ func TestPostgres(t *testing.T) {
 			return db
 		})
 	})
-	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements, postgres, 6) })
-	t.Run("visits no whole table", func(t *testing.T) { noneScansPostgres(t, statements) })
+	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { wantAllStatementsRun(t, statements, postgresFile, 6) })
+	t.Run("visits no whole table", func(t *testing.T) { wantNoScansPostgres(t, statements) })
 }
 
 // openPostgres opens a store in a database of its own.
@@ -40,35 +40,35 @@ func openPostgres(tb testing.TB, o repo.Options) *repo.DB {
 	return open(tb, o)
 }
 
-// newDatabase is the URL of a database that was just made.
+// newDatabase returns the URL of a new database with the schema.
 func newDatabase(tb testing.TB) string {
 	tb.Helper()
-	return pgtest.Shared(tb).Copy(tb, freshDatabase(tb))
+	return pgtest.Shared(tb).Copy(tb, templateDatabase(tb))
 }
 
-// made is the database that the others are copies of.
-var made struct {
+// template is the database that newDatabase copies.
+var template struct {
 	sync.Mutex
 	url string
 }
 
-func freshDatabase(tb testing.TB) string {
+func templateDatabase(tb testing.TB) string {
 	tb.Helper()
-	made.Lock()
-	defer made.Unlock()
-	if made.url == "" {
+	template.Lock()
+	defer template.Unlock()
+	if template.url == "" {
 		c := pgtest.Shared(tb)
 		c.Exec(tb, "postgres", "CREATE DATABASE fresh")
 		db, err := repo.Open(context.Background(), repo.Options{URL: c.URL("fresh"), Now: func() time.Time { return time.UnixMilli(0) }})
 		must(err)
 		must(db.Close())
-		made.url = c.URL("fresh")
+		template.url = c.URL("fresh")
 	}
-	return made.url
+	return template.url
 }
 
-// TestReplicasStartTogether is several servers that find an empty database at the same time.
-func TestReplicasStartTogether(t *testing.T) {
+// TestReplicasMigrateConcurrently has several servers open an empty database at the same time.
+func TestReplicasMigrateConcurrently(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Database(t)
 	var together sync.WaitGroup
@@ -88,19 +88,19 @@ func TestReplicasStartTogether(t *testing.T) {
 	together.Wait()
 }
 
-// TestPostgresProblems is what keeps a database from being opened, in words that help.
-func TestPostgresProblems(t *testing.T) {
+// TestPostgresOpenErrors checks that errors of opening a database are helpful.
+func TestPostgresOpenErrors(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Shared(t)
-	c.Exec(t, "postgres", "CREATE ROLE nobody_here LOGIN")
+	c.Exec(t, "postgres", "CREATE ROLE powerless LOGIN")
 	for name, x := range map[string]struct{ url, problem string }{
 		"no such database":  {c.URL("missing"), "there is no such database"},
-		"nobody listens":    {"postgres://user:secret@127.0.0.1:1/db", "it cannot be reached (connect: connection refused)"},
+		"no server":         {"postgres://user:secret@127.0.0.1:1/db", "it cannot be reached (connect: connection refused)"},
 		"no TLS":            {"postgres://postgres:secret@" + c.Address() + "/postgres?sslmode=require", "it does not speak TLS"},
 		"not a URL":         {"postgres://user:secret@%zz/", "this is not a URL"},
 		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be prepared (unrecognized configuration parameter"},
 		"a user without rights": {
-			strings.Replace(c.Database(t), "user=postgres", "user=nobody_here", 1), "this user may not create tables in it",
+			strings.Replace(c.Database(t), "user=postgres", "user=powerless", 1), "this user may not create tables in it",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,9 +119,9 @@ func TestPostgresProblems(t *testing.T) {
 	}
 }
 
-// TestManyAllocateAtOnce is 32 clients of one app on three replicas that allocate nameplates
-// and claim each other's: none gets another's, and none hears of what they lost against.
-func TestManyAllocateAtOnce(t *testing.T) {
+// TestConcurrentAllocations has 32 clients of one app on three replicas allocate nameplates and claim
+// them for a partner: no nameplate is given out twice, and no lost transaction reaches a client.
+func TestConcurrentAllocations(t *testing.T) {
 	t.Parallel()
 	url := newDatabase(t)
 	var replicas []*rendezvous.Service

@@ -28,7 +28,7 @@ func TestPragmas(t *testing.T) {
 	}
 }
 
-// A row that goes looks for those that refer to it: each reference must be found by an index.
+// Deleting a row looks for rows that refer to it: an index must find them.
 func TestEveryForeignKeyIsIndexed(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
@@ -55,8 +55,8 @@ func TestEveryForeignKeyIsIndexed(t *testing.T) {
 	}
 }
 
-// What the types cannot say, the schema refuses.
-func TestHalfAStateIsRefused(t *testing.T) {
+// The schema refuses rows that the Go types cannot express.
+func TestSchemaRefusesInvalidRows(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	raw := repo.OpenRaw(t, repo.Path(t, db))
@@ -79,7 +79,7 @@ func TestMigratingAgainChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "restante.db")
 	db := open(t, repo.Options{URL: path})
-	must(db.Update(t.Context(), func(tx rendezvous.Tx) error { return create(tx, "x") }))
+	must(db.Update(t.Context(), func(tx rendezvous.Tx) error { return createMailbox(tx, "x") }))
 	before := repo.Dump(t, db)
 	for range 3 {
 		must(db.Close())

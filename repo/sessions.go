@@ -230,7 +230,7 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 		return bytes.Compare(a.Key[:], b.Key[:])
 	})
 	if t.needsLocks() {
-		return t.sightedBatch(inOrder)
+		return t.updateLastSeenBatch(inOrder)
 	}
 	for _, s := range inOrder {
 		if _, err = t.exec(`

@@ -17,10 +17,10 @@ import (
 	"restante/session"
 )
 
-var errMine = errors.New("mine")
+var errTest = errors.New("mine")
 
-// record collects the statements that db runs from now on.
-func record(db *repo.DB) (statements func() []string) {
+// recordStatements records the statements that db runs from now on.
+func recordStatements(db *repo.DB) (statements func() []string) {
 	var mu sync.Mutex
 	var list []string
 	repo.SetHook(db, func(query string) error {
@@ -36,8 +36,8 @@ func record(db *repo.DB) (statements func() []string) {
 	}
 }
 
-// busy keeps the writer busy until it is released.
-func busy(db *repo.DB) (release func()) {
+// blockWriter keeps the writer busy until release is called.
+func blockWriter(db *repo.DB) (release func()) {
 	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -54,7 +54,7 @@ func busy(db *repo.DB) (release func()) {
 	}
 }
 
-// enqueue hands f to a writer that is busy, and returns once it waits.
+// enqueue passes f to a busy writer and returns once f is queued.
 func enqueue(ctx context.Context, db *repo.DB, f func(rendezvous.Tx) error) (outcome <-chan error) {
 	waiting := repo.QueueLength(db)
 	answer := make(chan error, 1)
@@ -65,33 +65,33 @@ func enqueue(ctx context.Context, db *repo.DB, f func(rendezvous.Tx) error) (out
 	return answer
 }
 
-// create makes a mailbox.
-func create(tx rendezvous.Tx, id rendezvous.MailboxID) error {
+// createMailbox creates a mailbox.
+func createMailbox(tx rendezvous.Tx, id rendezvous.MailboxID) error {
 	_, err := tx.CreateMailbox(rendezvous.NewMailbox("app", id, time.Minute, tx.Now()))
 	return err
 }
 
 const (
-	insertMailbox = "INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key"
-	stamp         = "UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?"
+	insertMailbox  = "INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key"
+	stampStatement = "UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?"
 )
 
-func TestALoneWriterWaitsForNobody(t *testing.T) {
+func TestLoneUpdateDoesNotWait(t *testing.T) {
 	t.Parallel()
 	for _, x := range []struct {
 		name string
 		f    func(rendezvous.Tx) error
 		want string
 	}{
-		{"it changes something", func(tx rendezvous.Tx) error { return create(tx, "x") }, insertMailbox + "; " + stamp + "; COMMIT"},
+		{"it changes something", func(tx rendezvous.Tx) error { return createMailbox(tx, "x") }, insertMailbox + "; " + stampStatement + "; COMMIT"},
 		{"it changes nothing", func(tx rendezvous.Tx) error { return tx.DeleteSession(session.Key{}) }, "DELETE FROM sessions WHERE key = ?; COMMIT"},
-		{"it fails", func(tx rendezvous.Tx) error { return errors.Join(errMine, create(tx, "y")) }, insertMailbox + "; ROLLBACK; BEGIN IMMEDIATE; COMMIT"},
+		{"it fails", func(tx rendezvous.Tx) error { return errors.Join(errTest, createMailbox(tx, "y")) }, insertMailbox + "; ROLLBACK; BEGIN IMMEDIATE; COMMIT"},
 		{"it does nothing", func(rendezvous.Tx) error { return nil }, "COMMIT"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			db := open(t, repo.Options{})
-			statements := record(db)
-			if err := db.Update(t.Context(), x.f); err != nil && !errors.Is(err, errMine) {
+			statements := recordStatements(db)
+			if err := db.Update(t.Context(), x.f); err != nil && !errors.Is(err, errTest) {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff("BEGIN IMMEDIATE; "+x.want, strings.Join(statements(), "; ")); diff != "" {
@@ -101,15 +101,15 @@ func TestALoneWriterWaitsForNobody(t *testing.T) {
 	}
 }
 
-func TestWritersThatArriveTogetherShareCommits(t *testing.T) {
+func TestConcurrentUpdatesShareCommits(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	release := busy(db)
-	statements := record(db)
+	release := blockWriter(db)
+	statements := recordStatements(db)
 	var outcomes []<-chan error
 	for i := range 100 {
 		outcomes = append(outcomes, enqueue(t.Context(), db, func(tx rendezvous.Tx) error {
-			return create(tx, rendezvous.MailboxID(rune('0'+i)))
+			return createMailbox(tx, rendezvous.MailboxID(rune('0'+i)))
 		}))
 	}
 	release()
@@ -122,15 +122,15 @@ func TestWritersThatArriveTogetherShareCommits(t *testing.T) {
 	for _, s := range statements() {
 		count[s]++
 	}
-	if n := count["COMMIT"]; n > 50 || count[insertMailbox] != 100 || count[stamp] > n {
+	if n := count["COMMIT"]; n > 50 || count[insertMailbox] != 100 || count[stampStatement] > n {
 		t.Errorf("%v", count)
 	}
 }
 
-func TestACallerThatLeavesTheQueueHasNothingDone(t *testing.T) {
+func TestCanceledUpdateLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	release := busy(db)
+	release := blockWriter(db)
 	ctx, leave := context.WithCancel(t.Context())
 	outcome := enqueue(ctx, db, func(rendezvous.Tx) error {
 		t.Error("it ran")
@@ -140,17 +140,17 @@ func TestACallerThatLeavesTheQueueHasNothingDone(t *testing.T) {
 	if err := <-outcome; !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	behind := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+	behind := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return createMailbox(tx, "x") })
 	release()
 	if err := <-behind; err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAFunctionCannotEndTheWriter(t *testing.T) {
+func TestUpdateSurvivesPanicAndGoexit(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return errors.Join(create(tx, "x"), panics(tx)) })
+	err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return errors.Join(createMailbox(tx, "x"), panics(tx)) })
 	p, ok := errors.AsType[*repo.PanicError](err)
 	if !ok || p.Value != "ouch" || !strings.Contains(string(p.Stack), "repo_test.panics") {
 		t.Errorf("%v", err)
@@ -159,20 +159,20 @@ func TestAFunctionCannotEndTheWriter(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	if err := db.Update(t.Context(), func(tx rendezvous.Tx) error {
-		_ = create(tx, "x")
+		_ = createMailbox(tx, "x")
 		runtime.Goexit()
 		return nil
 	}); err == nil {
 		t.Error("a goroutine that ended was no error")
 	}
-	if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return create(tx, "x") }); err != nil {
+	if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return createMailbox(tx, "x") }); err != nil {
 		t.Error(err)
 	}
 }
 
 func panics(rendezvous.Tx) error { panic("ouch") }
 
-func TestATransactionIsOverWhenItsFunctionReturns(t *testing.T) {
+func TestTxIsUnusableAfterReturn(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	var kept rendezvous.Tx
@@ -180,7 +180,7 @@ func TestATransactionIsOverWhenItsFunctionReturns(t *testing.T) {
 		if err := run(t.Context(), func(tx rendezvous.Tx) error { kept = tx; return nil }); err != nil {
 			t.Fatal(err)
 		}
-		release := busy(db) // there is a transaction that it could get into
+		release := blockWriter(db) // another transaction is open on the connection
 		if _, err := kept.Counts(); err == nil {
 			t.Error("it can still read")
 		}
@@ -191,12 +191,12 @@ func TestATransactionIsOverWhenItsFunctionReturns(t *testing.T) {
 	}
 }
 
-func TestTheTimeOfTheLastModificationNeverGoesBack(t *testing.T) {
+func TestLastModificationNeverGoesBack(t *testing.T) {
 	t.Parallel()
 	now := time.UnixMilli(2000)
 	db := open(t, repo.Options{Now: func() time.Time { return now }})
 	for _, id := range []rendezvous.MailboxID{"a", "b"} {
-		if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return create(tx, id) }); err != nil {
+		if err := db.Update(t.Context(), func(tx rendezvous.Tx) error { return createMailbox(tx, id) }); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.View(t.Context(), func(tx rendezvous.Tx) error {
@@ -216,8 +216,8 @@ func TestClose(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	path := repo.Path(t, db)
-	release := busy(db)
-	waiting := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+	release := blockWriter(db)
+	waiting := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return createMailbox(tx, "x") })
 	closed := make(chan error, 1)
 	go func() { closed <- db.Close() }()
 	for db.View(t.Context(), func(rendezvous.Tx) error { return nil }) == nil {
@@ -227,7 +227,7 @@ func TestClose(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Error(err)
 	}
-	// Whoever waited may have been let into the last batch; what it is told is true.
+	// The queued update may have been in the last batch; its result must be true.
 	told := <-waiting
 	if told != nil && !errors.Is(told, rendezvous.ErrUnavailable) {
 		t.Error(told)

@@ -20,21 +20,21 @@ import (
 	"restante/repo/repotest"
 )
 
-// TestMain also is the other process of TestOpen, and sees that nothing is left running.
+// TestMain is also the other process of TestOpen, and checks that no goroutine is left.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("RESTANTE_HOLD"); path != "" {
-		hold(path)
+		holdDatabase(path)
 		return
 	}
 	must(flag.Set("rapid.checks", "40")) // unless the command line says otherwise
-	goleak.VerifyTestMain(stopping{m})
+	goleak.VerifyTestMain(testMain{m})
 }
 
-// stopping stops PostgreSQL after the tests.
-type stopping struct{ *testing.M }
+// testMain stops PostgreSQL after the tests.
+type testMain struct{ *testing.M }
 
 // Run runs the tests.
-func (m stopping) Run() int {
+func (m testMain) Run() int {
 	defer pgtest.Stop()
 	return m.M.Run()
 }
@@ -52,8 +52,8 @@ func TestStore(t *testing.T) {
 			return db
 		})
 	})
-	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { allWereRun(t, statements, common, 50) })
-	t.Run("visits no whole table", func(t *testing.T) { noneScans(t, statements) })
+	t.Run("runs every statement of its source meanwhile", func(t *testing.T) { wantAllStatementsRun(t, statements, sharedFile, 50) })
+	t.Run("visits no whole table", func(t *testing.T) { wantNoScans(t, statements) })
 }
 
 // open opens a store in a directory of its own, which is closed when the test ends.
@@ -77,15 +77,15 @@ func open(tb testing.TB, o repo.Options) *repo.DB {
 	return db
 }
 
-// newFile is the path of a database that was just made.
+// newFile returns the path of a new database with the schema.
 func newFile(tb testing.TB) string {
 	path := filepath.Join(tb.TempDir(), "restante.db")
-	must(os.WriteFile(path, fresh(), 0o600))
+	must(os.WriteFile(path, templateFile(), 0o600))
 	return path
 }
 
-// fresh is a database's file as it is made; to make one takes longer than most tests.
-var fresh = sync.OnceValue(func() []byte {
+// templateFile is the content of a new database. Creating one takes longer than most tests.
+var templateFile = sync.OnceValue(func() []byte {
 	dir, err := os.MkdirTemp("", "restante")
 	must(err)
 	defer os.RemoveAll(dir)
@@ -104,8 +104,8 @@ func must(err error) {
 	}
 }
 
-// hold opens a database and keeps it until its input ends.
-func hold(path string) {
+// holdDatabase opens a database and keeps it open until the standard input ends.
+func holdDatabase(path string) {
 	db, err := repo.Open(context.Background(), repo.Options{URL: path})
 	must(err)
 	_, _ = os.Stdout.WriteString("held\n")

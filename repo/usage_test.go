@@ -8,7 +8,7 @@ import (
 	"restante/repo"
 )
 
-// What is remembered is read by operators, not by the store.
+// Operators read the usage records; the store does not.
 func TestUsageIsRecorded(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})

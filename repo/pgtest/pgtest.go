@@ -1,9 +1,9 @@
-// Package pgtest starts real PostgreSQL servers for tests: throw-away clusters that need no
-// set-up, have no password and disappear with the process that started them.
+// Package pgtest starts real PostgreSQL servers for tests: temporary clusters that need no
+// set-up, have no password and end with the process that started them.
 //
-// It finds the server's programs in the directory named by PGBIN, in PATH, or where Debian
-// keeps them, and fails the test if there are none. It owns processes and directories, and must
-// not know what is stored in its databases.
+// It finds the server's programs in the directory in PGBIN, in PATH, or in Debian's directory, and
+// fails the test if there are none. It owns processes and directories, and must not know what is
+// stored in its databases.
 package pgtest
 
 import (
@@ -28,33 +28,33 @@ import (
 	_ "github.com/lib/pq" // the driver of the databases
 )
 
-// patience is how long a cluster may take to start or stop.
-const patience = 30 * time.Second
+// timeout is how long a cluster may take to start or stop.
+const timeout = 30 * time.Second
 
-// Cluster is a PostgreSQL server and what it stores.
+// Cluster is a PostgreSQL server and its data directory.
 type Cluster struct {
-	dir      string
-	bin      string
-	port     uint16
-	settings []string
-	process  *exec.Cmd
-	made     atomic.Int64 // databases
+	dir           string
+	bin           string
+	port          uint16
+	settings      []string
+	process       *exec.Cmd
+	databaseCount atomic.Int64 // gives databases different names
 }
 
-// shared is the cluster that the tests of this process share.
+// shared is the cluster that the tests of the process share.
 var shared struct {
 	sync.Mutex
 	*Cluster
 }
 
-// Database is the URL of a new, empty database of the cluster that all tests of the
-// process share; it is dropped when the test ends. TestMain calls [Stop].
+// Database returns the URL of a new, empty database of the shared cluster. It is dropped when the
+// test ends. TestMain calls [Stop].
 func Database(tb testing.TB) string {
 	tb.Helper()
 	return Shared(tb).Database(tb)
 }
 
-// Shared is the cluster that all tests of the process share. [Stop] ends it.
+// Shared returns the cluster that all tests of the process share. [Stop] stops it.
 func Shared(tb testing.TB) *Cluster {
 	tb.Helper()
 	shared.Lock()
@@ -69,8 +69,8 @@ func Shared(tb testing.TB) *Cluster {
 	return shared.Cluster
 }
 
-// Stop ends the cluster that the tests of the process share, if any used it. Those
-// of [Start] end with their tests, or now at the latest.
+// Stop stops the shared cluster, if a test used it. The clusters of [Start] stop with their
+// tests, or now at the latest.
 func Stop() {
 	shared.Lock()
 	defer shared.Unlock()
@@ -78,10 +78,10 @@ func Stop() {
 		shared.remove()
 		shared.Cluster = nil
 	}
-	parent.end()
+	processThread.stop()
 }
 
-// Start starts a cluster for one test, which may stop and start it as it likes.
+// Start starts a cluster for one test, which may stop and start it again.
 // Each of settings is like "fsync=on".
 func Start(tb testing.TB, settings ...string) *Cluster {
 	tb.Helper()
@@ -94,7 +94,7 @@ func Start(tb testing.TB, settings ...string) *Cluster {
 }
 
 func start(settings ...string) (*Cluster, error) {
-	bin, err := programs()
+	bin, err := programDir()
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func start(settings ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// programs is the directory of the server's programs.
-func programs() (string, error) {
+// programDir returns the directory of the server's programs.
+func programDir() (string, error) {
 	if dir := os.Getenv("PGBIN"); dir != "" {
 		return dir, nil
 	}
@@ -120,21 +120,21 @@ func programs() (string, error) {
 	}
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if err != nil || len(found) == 0 {
-		return "", errors.New("these tests need a PostgreSQL server: apt-get install postgresql, or name the directory of its programs in PGBIN")
+		return "", errors.New("these tests need a PostgreSQL server: apt-get install postgresql, or set PGBIN to the directory of its programs")
 	}
 	slices.Sort(found)
 	return filepath.Dir(found[len(found)-1]), nil
 }
 
-// init makes the cluster's files.
+// init creates the cluster's files.
 func (c *Cluster) init() error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
 	c.port = port
-	if who := whom(); who != nil {
-		if err := os.Chown(c.dir, int(who.uid), int(who.gid)); err != nil {
+	if owner := serverOwner(); owner != nil {
+		if err := os.Chown(c.dir, int(owner.uid), int(owner.gid)); err != nil {
 			return err
 		}
 	}
@@ -147,16 +147,16 @@ func (c *Cluster) init() error {
 
 func (c *Cluster) data() string { return filepath.Join(c.dir, "data") }
 
-// command is a program of the server's, which does not run as root and dies with this process.
+// command returns a program of the server, which does not run as root and ends with this process.
 func (c *Cluster) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(context.Background(), filepath.Join(c.bin, name), args...) // #nosec G204 -- a program that the tester chose
 	cmd.Dir = c.dir
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = processAttributes()
 	return cmd
 }
 
-// whom is whose the server is: root may not run it.
-func whom() *owner {
+// serverOwner returns the user of the server if this process is root, because root may not run it.
+func serverOwner() *owner {
 	if os.Geteuid() != 0 {
 		return nil
 	}
@@ -179,11 +179,11 @@ func freePort() (uint16, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer l.Close() //nolint:errcheck // it was only asked for its number
+	defer l.Close() //nolint:errcheck // only its number is needed
 	return netip.MustParseAddrPort(l.Addr().String()).Port(), nil
 }
 
-// Start starts the server, on its socket and on a port of 127.0.0.1, and waits until it answers.
+// Start starts the server on its socket and on a port of 127.0.0.1, and waits until it answers.
 func (c *Cluster) Start() error {
 	args := []string{"-D", c.data(), "-k", c.dir, "-h", "127.0.0.1", "-p", strconv.Itoa(int(c.port))}
 	for _, s := range slices.Concat([]string{
@@ -195,10 +195,10 @@ func (c *Cluster) Start() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the server has it
+	defer log.Close() //nolint:errcheck // the server has its own descriptor
 	c.process = c.command("postgres", args...)
 	c.process.Stderr = log
-	if err := parent.fork(c.process.Start); err != nil {
+	if err := processThread.run(c.process.Start); err != nil {
 		return err
 	}
 	db, err := sql.Open("postgres", c.URL("postgres"))
@@ -206,7 +206,7 @@ func (c *Cluster) Start() error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // nothing was written
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(10 * time.Millisecond) {
 		err := db.PingContext(context.Background())
 		if err == nil {
 			return nil
@@ -218,7 +218,7 @@ func (c *Cluster) Start() error {
 	}
 }
 
-// Stop stops the server; [Cluster.Start] starts it again. Immediate is as if it were killed.
+// Stop stops the server; [Cluster.Start] starts it again. If immediate is true, it stops as if killed.
 func (c *Cluster) Stop(immediate bool) {
 	if c.process == nil {
 		return
@@ -228,7 +228,7 @@ func (c *Cluster) Stop(immediate bool) {
 		how = quit
 	}
 	_ = c.process.Process.Signal(how)
-	killer := time.AfterFunc(patience, func() { _ = c.process.Process.Kill() })
+	killer := time.AfterFunc(timeout, func() { _ = c.process.Process.Kill() })
 	_, _ = c.process.Process.Wait()
 	killer.Stop()
 	c.process = nil
@@ -239,22 +239,22 @@ func (c *Cluster) remove() {
 	_ = os.RemoveAll(c.dir)
 }
 
-// URL is that of a database of the cluster, through its socket.
+// URL returns the URL of a database of the cluster, through its socket.
 func (c *Cluster) URL(database string) string {
 	q := url.Values{"host": {c.dir}, "port": {strconv.Itoa(int(c.port))}, "user": {"postgres"}, "sslmode": {"disable"}}
 	return "postgres:///" + database + "?" + q.Encode()
 }
 
-// Address is the server's host and port; whoever connects there is the user postgres.
+// Address returns the server's host and port. Connections to it have the user postgres.
 func (c *Cluster) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(c.port))) }
 
-// Database is the URL of a new, empty database, which is dropped when the test ends.
+// Database returns the URL of a new, empty database, which is dropped when the test ends.
 func (c *Cluster) Database(tb testing.TB) string {
 	tb.Helper()
 	return c.create(tb, "")
 }
 
-// Copy is the URL of a new database that is a copy of another one, to which nobody may be connected.
+// Copy returns the URL of a new copy of a database, to which there may be no connection.
 func (c *Cluster) Copy(tb testing.TB, of string) string {
 	tb.Helper()
 	u, err := url.Parse(of)
@@ -266,7 +266,7 @@ func (c *Cluster) Copy(tb testing.TB, of string) string {
 
 func (c *Cluster) create(tb testing.TB, how string) string {
 	tb.Helper()
-	name := "test" + strconv.FormatInt(c.made.Add(1), 10)
+	name := "test" + strconv.FormatInt(c.databaseCount.Add(1), 10)
 	c.Exec(tb, "postgres", "CREATE DATABASE "+name+how)
 	tb.Cleanup(func() {
 		if c.process != nil {
@@ -283,7 +283,7 @@ func (c *Cluster) Exec(tb testing.TB, database, statement string) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	defer db.Close() //nolint:errcheck // the statement tells
+	defer db.Close() //nolint:errcheck // the statement's error matters
 	if _, err := db.ExecContext(context.Background(), statement); err != nil {
 		tb.Fatalf("%s: %v", statement, err)
 	}

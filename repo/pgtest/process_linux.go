@@ -3,16 +3,15 @@ package pgtest
 import "syscall"
 
 const (
-	interrupt = syscall.SIGINT  // end transactions, and stop
+	interrupt = syscall.SIGINT  // finish transactions and stop
 	quit      = syscall.SIGQUIT // stop at once; the next start recovers
 )
 
-// attributes are those of a process that is not root's and is killed when this one
-// dies, however it does.
-func attributes() *syscall.SysProcAttr {
+// processAttributes returns those of a process that is not root's and is killed when this one ends.
+func processAttributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if who := whom(); who != nil {
-		a.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid}
+	if owner := serverOwner(); owner != nil {
+		a.Credential = &syscall.Credential{Uid: owner.uid, Gid: owner.gid}
 	}
 	return a
 }

@@ -5,15 +5,15 @@ package pgtest
 import "syscall"
 
 const (
-	interrupt = syscall.SIGINT  // end transactions, and stop
+	interrupt = syscall.SIGINT  // finish transactions and stop
 	quit      = syscall.SIGQUIT // stop at once; the next start recovers
 )
 
-// attributes are those of a process that is not root's.
+// processAttributes returns those of a process that is not root's.
 func attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true}
-	if who := whom(); who != nil {
-		a.Credential = &syscall.Credential{Uid: who.uid, Gid: who.gid}
+	if owner := serverOwner(); owner != nil {
+		a.Credential = &syscall.Credential{Uid: owner.uid, Gid: owner.gid}
 	}
 	return a
 }

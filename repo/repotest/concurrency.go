@@ -9,88 +9,88 @@ import (
 	"restante/session"
 )
 
-const writers = 32
+const writerCount = 32
 
-var concurrency = []test{
-	{"positions are dense however many append", func(w *world) {
+var concurrency = []testCase{
+	{"positions are dense when many transactions append", func(h *harness) {
 		const each = 8
 		var m rendezvous.Mailbox
-		w.update(func(tx rendezvous.Tx) { m = w.mailbox(tx) })
-		w.together(func(int) {
+		h.update(func(tx rendezvous.Tx) { m = h.mailbox(tx) })
+		h.inParallel(func(int) {
 			for range each {
-				w.update(func(tx rendezvous.Tx) {
-					w.add(tx, ok(tx.MailboxByKey(m.Key)), "body")
+				h.update(func(tx rendezvous.Tx) {
+					h.add(tx, value(tx.MailboxByKey(m.Key)), "body")
 				})
 			}
 		})
-		w.view(func(tx rendezvous.Tx) {
-			list := ok(tx.Messages(m.Key, 0, 2*writers*each, 1<<20))
-			equal(w, "how many", len(list), writers*each)
+		h.view(func(tx rendezvous.Tx) {
+			list := value(tx.Messages(m.Key, 0, 2*writerCount*each, 1<<20))
+			wantEqual(h, "how many", len(list), writerCount*each)
 			for i, message := range list {
-				equal(w, "position", message.Position, rendezvous.Position(i+1))
+				wantEqual(h, "position", message.Position, rendezvous.Position(i+1))
 			}
 		})
 	}},
-	{"frames are dense however many send", func(w *world) {
-		w.update(func(tx rendezvous.Tx) { w.session(tx, key(1)) })
-		w.together(func(int) {
-			w.update(func(tx rendezvous.Tx) { ok(tx.Send(key(1), frame)) })
+	{"frames are numbered densely when many transactions send", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) { h.session(tx, key(1)) })
+		h.inParallel(func(int) {
+			h.update(func(tx rendezvous.Tx) { value(tx.Send(key(1), frame)) })
 		})
-		w.view(func(tx rendezvous.Tx) {
-			list := ok(tx.Frames(key(1), 0, 2*writers, 1<<20))
-			equal(w, "how many", len(list), writers)
+		h.view(func(tx rendezvous.Tx) {
+			list := value(tx.Frames(key(1), 0, 2*writerCount, 1<<20))
+			wantEqual(h, "how many", len(list), writerCount)
 			for i, payload := range list {
-				equal(w, "frame", payload, frame(session.Seq(i)))
+				wantEqual(h, "frame", payload, frame(session.Seq(i)))
 			}
 		})
 	}},
-	{"of those that would all be the first, one is", func(w *world) {
+	{"one of several transactions that create the same nameplate creates it", func(h *harness) {
 		var first atomic.Int64
-		w.together(func(int) {
+		h.inParallel(func(int) {
 			made := false
-			w.must(w.store.Update(w.Context(), func(tx rendezvous.Tx) error { // which may run again: it returns its errors
+			h.must(h.store.Update(h.Context(), func(tx rendezvous.Tx) error { // returns its errors, because it may run again
 				_, err := tx.Nameplate(app, "1")
 				made = errors.Is(err, rendezvous.ErrNotFound)
 				if !made {
 					return nil
 				}
-				m := w.mailbox(tx)
+				m := h.mailbox(tx)
 				return tx.CreateNameplate(rendezvous.Nameplate{App: app, ID: "1", Mailbox: m.Key, Created: at(0), StaleAt: at(1)})
 			}))
 			if made {
 				first.Add(1)
 			}
 		})
-		equal(w, "how many", first.Load(), int64(1))
+		wantEqual(h, "how many", first.Load(), int64(1))
 	}},
-	{"those that fail and panic take nothing from the others", func(w *world) {
-		w.together(func(i int) {
+	{"updates that fail and panic do not affect the others", func(h *harness) {
+		h.inParallel(func(i int) {
 			f := func(tx rendezvous.Tx) error {
-				w.mailbox(tx)
+				h.mailbox(tx)
 				switch i % 4 {
 				case 1:
-					return errMine
+					return errTest
 				case 2:
 					panic("ouch")
 				}
 				return nil
 			}
 			if i%4 == 0 || i%4 == 3 {
-				w.must(w.store.Update(w.Context(), f))
+				h.must(h.store.Update(h.Context(), f))
 			} else {
-				w.refused("a failure", f)
+				h.wantFailure("a failure", f)
 			}
 		})
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "mailboxes", ok(tx.Counts()).Mailboxes, int64(writers/2))
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "mailboxes", value(tx.Counts()).Mailboxes, int64(writerCount/2))
 		})
 	}},
 }
 
-// together runs f on as many goroutines as there are writers.
-func (w *world) together(f func(i int)) {
+// inParallel runs f on writerCount goroutines.
+func (h *harness) inParallel(f func(i int)) {
 	var all sync.WaitGroup
-	for i := range writers {
+	for i := range writerCount {
 		all.Go(func() { f(i) })
 	}
 	all.Wait()

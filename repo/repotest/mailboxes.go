@@ -9,119 +9,119 @@ import (
 	"restante/rendezvous"
 )
 
-var mailboxes = []test{
-	{"it comes back as it was stored, whatever it is", func(w *world) {
-		w.forAll(func(t *rapid.T, w *world) {
+var mailboxes = []testCase{
+	{"any mailbox comes back as it was stored", func(h *harness) {
+		h.forAllDrawn(func(t *rapid.T, h *harness) {
 			first, then := drawMailbox(t), drawMailbox(t)
 			then.App, then.ID, then.Created = first.App, first.ID, first.Created
 			if len(then.Sides) < len(first.Sides) {
-				then.Sides = first.Sides // none is ever removed
+				then.Sides = first.Sides // a side is never deleted
 			}
-			w.update(func(tx rendezvous.Tx) {
-				m := ok(tx.CreateMailbox(first))
+			h.update(func(tx rendezvous.Tx) {
+				m := value(tx.CreateMailbox(first))
 				want := first
 				want.Key = m.Key
-				equal(w, "told", m, want)
-				equal(w, "by key", ok(tx.MailboxByKey(m.Key)), want)
+				wantEqual(h, "told", m, want)
+				wantEqual(h, "by key", value(tx.MailboxByKey(m.Key)), want)
 				want = then
 				want.Key = m.Key
-				w.must(tx.UpdateMailbox(want))
-				equal(w, "updated, by id", ok(tx.Mailbox(m.App, m.ID)), want)
-				w.must(tx.RetireMailbox(want, usage))
+				h.must(tx.UpdateMailbox(want))
+				wantEqual(h, "updated, by id", value(tx.Mailbox(m.App, m.ID)), want)
+				h.must(tx.RetireMailbox(want, usage))
 			})
 		})
 	}},
-	{"one that is not there is not found", func(w *world) {
-		w.view(func(tx rendezvous.Tx) {
+	{"a missing mailbox is not found", func(h *harness) {
+		h.view(func(tx rendezvous.Tx) {
 			_, err := tx.Mailbox(app, "x")
-			w.missing("Mailbox", err)
+			h.wantNotFound("Mailbox", err)
 			_, err = tx.MailboxByKey(1)
-			w.missing("MailboxByKey", err)
+			h.wantNotFound("MailboxByKey", err)
 		})
-		w.refused("UpdateMailbox", func(tx rendezvous.Tx) error { return tx.UpdateMailbox(rendezvous.Mailbox{Key: 1, TTL: time.Second}) })
-		w.refused("RetireMailbox", func(tx rendezvous.Tx) error { return tx.RetireMailbox(rendezvous.Mailbox{Key: 1}, usage) })
+		h.wantFailure("UpdateMailbox", func(tx rendezvous.Tx) error { return tx.UpdateMailbox(rendezvous.Mailbox{Key: 1, TTL: time.Second}) })
+		h.wantFailure("RetireMailbox", func(tx rendezvous.Tx) error { return tx.RetireMailbox(rendezvous.Mailbox{Key: 1}, usage) })
 	}},
-	{"an id is an app's own", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			a := ok(tx.CreateMailbox(rendezvous.NewMailbox("a", "x", time.Minute, at(0))))
-			b := ok(tx.CreateMailbox(rendezvous.NewMailbox("b", "x", time.Minute, at(0))))
-			equal(w, "a's", ok(tx.Mailbox("a", "x")).Key, a.Key)
-			equal(w, "b's", ok(tx.Mailbox("b", "x")).Key, b.Key)
+	{"each app has its own ids", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			a := value(tx.CreateMailbox(rendezvous.NewMailbox("a", "x", time.Minute, at(0))))
+			b := value(tx.CreateMailbox(rendezvous.NewMailbox("b", "x", time.Minute, at(0))))
+			wantEqual(h, "a's", value(tx.Mailbox("a", "x")).Key, a.Key)
+			wantEqual(h, "b's", value(tx.Mailbox("b", "x")).Key, b.Key)
 		})
-		w.refused("the same once more", func(tx rendezvous.Tx) error {
+		h.wantFailure("the same once more", func(tx rendezvous.Tx) error {
 			_, err := tx.CreateMailbox(rendezvous.NewMailbox("a", "x", time.Minute, at(0)))
 			return err
 		})
 	}},
-	{"a side that was in is kept, one that comes back is as new", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			m := w.mailbox(tx, "a", "b")
+	{"a side that closed is kept, and one that enters again is as new", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m := h.mailbox(tx, "a", "b")
 			m, _ = m.Close("a", rendezvous.Scary, at(5))
-			w.must(tx.UpdateMailbox(m))
+			h.must(tx.UpdateMailbox(m))
 			m, _ = m.Enter("a", at(6))
-			w.must(tx.UpdateMailbox(m))
-			equal(w, "as new", ok(tx.MailboxByKey(m.Key)), m)
+			h.must(tx.UpdateMailbox(m))
+			wantEqual(h, "as new", value(tx.MailboxByKey(m.Key)), m)
 			without := m
 			without.Sides = nil
-			w.must(tx.UpdateMailbox(without))
-			equal(w, "kept", ok(tx.MailboxByKey(m.Key)), m)
+			h.must(tx.UpdateMailbox(without))
+			wantEqual(h, "kept", value(tx.MailboxByKey(m.Key)), m)
 		})
 	}},
-	{"those of a side are the ones that it is in, in the order of their keys", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			both := w.mailbox(tx, "b", "a")
-			w.mailbox(tx, "b")
-			own := w.mailbox(tx, "a")
-			left := w.mailbox(tx, "a")
+	{"a side's mailboxes are those that it is in, in the order of their keys", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			both := h.mailbox(tx, "b", "a")
+			h.mailbox(tx, "b")
+			own := h.mailbox(tx, "a")
+			left := h.mailbox(tx, "a")
 			left, _ = left.Close("a", rendezvous.Happy, at(1))
-			w.must(tx.UpdateMailbox(left))
-			equal(w, "all", ok(tx.MailboxesOf(app, "a")), []rendezvous.Mailbox{both, own})
-			equal(w, "how many", ok(tx.CountMailboxesOf(app, "a")), 2)
-			equal(w, "elsewhere", ok(tx.MailboxesOf("other", "a")), nil)
-			equal(w, "how many elsewhere", ok(tx.CountMailboxesOf("other", "a")), 0)
+			h.must(tx.UpdateMailbox(left))
+			wantEqual(h, "all", value(tx.MailboxesOf(app, "a")), []rendezvous.Mailbox{both, own})
+			wantEqual(h, "how many", value(tx.CountMailboxesOf(app, "a")), 2)
+			wantEqual(h, "elsewhere", value(tx.MailboxesOf("other", "a")), nil)
+			wantEqual(h, "how many elsewhere", value(tx.CountMailboxesOf("other", "a")), 0)
 		})
 	}},
-	{"to retire it takes everything of it, and its key is never used again", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			w.session(tx, key(1))
-			m := w.add(tx, w.mailbox(tx, "a"), "body")
-			ok(tx.Subscribe(key(1), m.Key))
-			w.must(tx.RetireMailbox(m, usage))
+	{"retiring deletes everything of it, and its key is never used again", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			m := h.add(tx, h.mailbox(tx, "a"), "body")
+			value(tx.Subscribe(key(1), m.Key))
+			h.must(tx.RetireMailbox(m, usage))
 			_, err := tx.Mailbox(m.App, m.ID)
-			w.missing("by id", err)
+			h.wantNotFound("by id", err)
 
-			again := ok(tx.CreateMailbox(rendezvous.NewMailbox(m.App, m.ID, time.Minute, at(0))))
+			again := value(tx.CreateMailbox(rendezvous.NewMailbox(m.App, m.ID, time.Minute, at(0))))
 			if again.Key <= m.Key {
-				w.Errorf("key %d after %d", again.Key, m.Key)
+				h.Errorf("key %d after %d", again.Key, m.Key)
 			}
-			equal(w, "sides", ok(tx.Mailbox(m.App, m.ID)).Sides, nil)
+			wantEqual(h, "sides", value(tx.Mailbox(m.App, m.ID)).Sides, nil)
 			for _, k := range []rendezvous.MailboxKey{m.Key, again.Key} {
-				equal(w, "messages", ok(tx.Messages(k, 0, 9, 99)), nil)
-				equal(w, "subscribers", ok(tx.Subscribers(k)), nil)
+				wantEqual(h, "messages", value(tx.Messages(k, 0, 9, 99)), nil)
+				wantEqual(h, "subscribers", value(tx.Subscribers(k)), nil)
 			}
 		})
 	}},
-	{"it is not retired while a nameplate points to it", func(w *world) {
+	{"it cannot be retired while a nameplate points to it", func(h *harness) {
 		var m rendezvous.Mailbox
-		w.update(func(tx rendezvous.Tx) {
-			m = w.mailbox(tx)
-			w.nameplate(tx, "1", m)
+		h.update(func(tx rendezvous.Tx) {
+			m = h.mailbox(tx)
+			h.nameplate(tx, "1", m)
 		})
-		w.refused("to retire it", func(tx rendezvous.Tx) error { return tx.RetireMailbox(m, usage) })
+		h.wantFailure("to retire it", func(tx rendezvous.Tx) error { return tx.RetireMailbox(m, usage) })
 	}},
-	{"stale ones come in order, from the cursor on, up to the limit", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+	{"stale mailboxes come in order, after the cursor, up to the limit", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			var keys []rendezvous.MailboxKey
 			for _, staleAt := range []int64{5, 3, 5, 4, 6} {
-				m := w.mailbox(tx)
+				m := h.mailbox(tx)
 				m.StaleAt = at(staleAt)
-				w.must(tx.UpdateMailbox(m))
+				h.must(tx.UpdateMailbox(m))
 				keys = append(keys, m.Key)
 			}
 			var got []rendezvous.MailboxKey
 			var after rendezvous.MailboxCursor
 			for {
-				some := ok(tx.StaleMailboxes(at(5), after, 2))
+				some := value(tx.StaleMailboxes(at(5), after, 2))
 				if len(some) == 0 {
 					break
 				}
@@ -130,98 +130,98 @@ var mailboxes = []test{
 					after = c
 				}
 			}
-			equal(w, "order", got, []rendezvous.MailboxKey{keys[1], keys[3], keys[0], keys[2]})
-			equal(w, "cursor", after, rendezvous.MailboxCursor{StaleAt: at(5), Key: keys[2]})
+			wantEqual(h, "order", got, []rendezvous.MailboxKey{keys[1], keys[3], keys[0], keys[2]})
+			wantEqual(h, "cursor", after, rendezvous.MailboxCursor{StaleAt: at(5), Key: keys[2]})
 		})
 	}},
-	{"what sockets hold only moves forward", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			m, other := w.mailbox(tx), w.mailbox(tx)
-			w.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key, 999}, at(5)))
-			w.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key}, at(4)))
+	{"the time at which sockets held it only moves forward", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m, other := h.mailbox(tx), h.mailbox(tx)
+			h.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key, 999}, at(5)))
+			h.must(tx.SocketsSeen([]rendezvous.MailboxKey{m.Key}, at(4)))
 			m.SocketSeen = at(5)
-			equal(w, "held", ok(tx.MailboxByKey(m.Key)), m)
+			wantEqual(h, "held", value(tx.MailboxByKey(m.Key)), m)
 			m, _ = m.Open("a", at(9))
-			w.must(tx.UpdateMailbox(m))
-			equal(w, "held and changed", ok(tx.MailboxByKey(m.Key)), m)
-			equal(w, "not held", ok(tx.MailboxByKey(other.Key)), other)
+			h.must(tx.UpdateMailbox(m))
+			wantEqual(h, "held and changed", value(tx.MailboxByKey(m.Key)), m)
+			wantEqual(h, "not held", value(tx.MailboxByKey(other.Key)), other)
 		})
 	}},
-	{"its holders are the live sessions of the sides that are in", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+	{"its holders are the live sessions of the sides that are in it", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			for i, side := range []rendezvous.Side{"in", "ended", "left", "elsewhere"} {
-				w.must(tx.CreateSession(newSession(key(byte(i+1)), side), at(0)))
+				h.must(tx.CreateSession(newSession(key(byte(i+1)), side), at(0)))
 			}
-			w.end(tx, key(2), at(1))
-			m := w.mailbox(tx, "in", "left")
+			h.end(tx, key(2), at(1))
+			m := h.mailbox(tx, "in", "left")
 			m, _ = m.Close("left", rendezvous.Happy, at(1))
-			w.must(tx.UpdateMailbox(m))
-			equal(w, "holders", ok(tx.Holders(m.Key)), []rendezvous.Session{newSession(key(1), "in")})
-			equal(w, "of one that is only held by an ended one", ok(tx.Holders(w.mailbox(tx, "ended").Key)), nil)
+			h.must(tx.UpdateMailbox(m))
+			wantEqual(h, "holders", value(tx.Holders(m.Key)), []rendezvous.Session{newSession(key(1), "in")})
+			wantEqual(h, "of one that is only held by an ended one", value(tx.Holders(h.mailbox(tx, "ended").Key)), nil)
 		})
 	}},
 }
 
-var messages = []test{
-	{"they come back as they were stored, in the order of their positions", func(w *world) {
-		w.forAll(func(t *rapid.T, w *world) {
+var messages = []testCase{
+	{"they come back as they were stored, in the order of their positions", func(h *harness) {
+		h.forAllDrawn(func(t *rapid.T, h *harness) {
 			added := rapid.SliceOfN(rapid.Custom(drawMessage), 1, 5).Draw(t, "messages")
 			after := rapid.IntRange(0, len(added)).Draw(t, "after")
-			w.update(func(tx rendezvous.Tx) {
-				m := w.mailbox(tx)
+			h.update(func(tx rendezvous.Tx) {
+				m := h.mailbox(tx)
 				for i := range added {
 					m = m.Appended(added[i].Body, added[i].Received)
 					added[i].Position = m.Last
-					w.must(tx.Append(m, added[i]))
+					h.must(tx.Append(m, added[i]))
 				}
-				equal(w, "messages", ok(tx.Messages(m.Key, rendezvous.Position(after), 99, 1<<20)), added[after:])
-				equal(w, "the mailbox", ok(tx.MailboxByKey(m.Key)), m)
-				w.must(tx.RetireMailbox(m, usage))
+				wantEqual(h, "messages", value(tx.Messages(m.Key, rendezvous.Position(after), 99, 1<<20)), added[after:])
+				wantEqual(h, "the mailbox", value(tx.MailboxByKey(m.Key)), m)
+				h.must(tx.RetireMailbox(m, usage))
 			})
 		})
 	}},
-	{"an answer is bounded in messages and in bytes, and has one at least", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			m := w.mailbox(tx)
+	{"an answer is bounded in messages and in bytes, and has one at least", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m := h.mailbox(tx)
 			for range 5 {
-				m = w.add(tx, m, "0123456789")
+				m = h.add(tx, m, "0123456789")
 			}
 			for _, x := range []struct {
 				count int
 				size  int64
 				want  int
 			}{{2, 99, 2}, {9, 99, 5}, {9, 30, 3}, {9, 29, 2}, {9, 10, 1}, {9, 1, 1}, {9, 0, 1}} {
-				equal(w, "how many", len(ok(tx.Messages(m.Key, 0, x.count, x.size))), x.want)
+				wantEqual(h, "how many", len(value(tx.Messages(m.Key, 0, x.count, x.size))), x.want)
 			}
-			equal(w, "none beyond", ok(tx.Messages(m.Key, 5, 9, 99)), nil)
+			wantEqual(h, "none beyond", value(tx.Messages(m.Key, 5, 9, 99)), nil)
 		})
 	}},
-	{"only the next position is taken", func(w *world) {
+	{"a message must have the next position", func(h *harness) {
 		var m rendezvous.Mailbox
-		w.update(func(tx rendezvous.Tx) { m = w.add(tx, w.mailbox(tx), "body") })
+		h.update(func(tx rendezvous.Tx) { m = h.add(tx, h.mailbox(tx), "body") })
 		for _, p := range []rendezvous.Position{0, 1, 3} {
-			w.refused("another", func(tx rendezvous.Tx) error {
+			h.wantFailure("another", func(tx rendezvous.Tx) error {
 				m := m
 				m.Last = p
 				return tx.Append(m, rendezvous.Message{Position: p, Received: at(0)})
 			})
 		}
-		w.refused("one of no mailbox", func(tx rendezvous.Tx) error {
+		h.wantFailure("one of no mailbox", func(tx rendezvous.Tx) error {
 			return tx.Append(rendezvous.Mailbox{Key: 999, Last: 1}, rendezvous.Message{Position: 1, Received: at(0)})
 		})
-		w.refused("one more than is kept", func(tx rendezvous.Tx) error {
-			w.add(tx, m, "body")
+		h.wantFailure("one more than is kept", func(tx rendezvous.Tx) error {
+			h.add(tx, m, "body")
 			return errors.New("no")
 		})
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "the mailbox", ok(tx.MailboxByKey(m.Key)), m)
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "the mailbox", value(tx.MailboxByKey(m.Key)), m)
 		})
 	}},
 }
 
 var usage = rendezvous.Usage{App: app, Started: at(0), Total: time.Second, Result: rendezvous.ResultQuiet}
 
-// drawMailbox is any mailbox, with up to two sides, the older first.
+// drawMailbox draws a mailbox with up to two sides, the older first.
 func drawMailbox(t *rapid.T) rendezvous.Mailbox {
 	m := rendezvous.Mailbox{
 		App: rendezvous.AppID(text.Draw(t, "app")), ID: rendezvous.MailboxID(text.Draw(t, "id")),
@@ -248,7 +248,7 @@ func drawMailbox(t *rapid.T) rendezvous.Mailbox {
 	return m
 }
 
-// drawMessage is any message, whose position is to be set; a body may be any bytes.
+// drawMessage draws a message without a position. Its body may be any bytes.
 func drawMessage(t *rapid.T) rendezvous.Message {
 	return rendezvous.Message{
 		Side: rendezvous.Side(text.Draw(t, "side")), Received: drawTime(t, "received"),

@@ -1,5 +1,5 @@
-// Package repotest is the suite that every [rendezvous.Store] passes: what its
-// comments promise, as tests. What only one engine promises is tested beside that engine.
+// Package repotest is the conformance suite of [rendezvous.Store]: it tests what the interface's
+// comments promise. Promises of one engine only are tested beside that engine.
 package repotest
 
 import (
@@ -18,12 +18,12 @@ import (
 	"restante/session"
 )
 
-// Run runs the suite; each test opens an empty store of its own, and whoever opens it
-// has it closed when the test ends.
+// Run runs the suite. open returns an empty store for one test and arranges that it is closed when
+// the test ends.
 func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 	for _, group := range []struct {
 		noun  string
-		tests []test
+		tests []testCase
 	}{
 		{"transaction", transactions},
 		{"view", views},
@@ -40,9 +40,9 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		t.Run(group.noun, func(t *testing.T) {
 			t.Parallel()
 			for _, test := range group.tests {
-				t.Run(test.promise, func(t *testing.T) {
+				t.Run(test.name, func(t *testing.T) {
 					t.Parallel()
-					test.keep(&world{TB: t, store: open(t), made: new(atomic.Int64)})
+					test.run(&harness{TB: t, store: open(t), mailboxCount: new(atomic.Int64)})
 				})
 			}
 		})
@@ -50,101 +50,101 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 }
 
 // test is one promise.
-type test struct {
-	promise string
-	keep    func(*world)
+type testCase struct {
+	name string
+	run  func(*harness)
 }
 
 // world is a store, and what makes things to put into it.
-type world struct {
+type harness struct {
 	TB
-	store rendezvous.Store
-	made  *atomic.Int64 // how many mailboxes have been
+	store        rendezvous.Store
+	mailboxCount *atomic.Int64 // gives mailboxes different ids
 }
 
-// TB is a test, or one round of a property.
+// TB is a test or one round of a property test.
 type TB interface {
 	rapid.TB
 	Context() context.Context
 }
 
-// forAll keeps a promise for whatever is drawn. A transaction may run twice:
-// draw outside of it.
-func (w *world) forAll(keep func(*rapid.T, *world)) {
-	w.Helper()
-	rapid.Check(w.TB, func(t *rapid.T) { keep(t, &world{TB: t, store: w.store, made: w.made}) })
+// forAllDrawn runs a property test. A transaction may run twice, so values are drawn outside
+// of it.
+func (h *harness) forAllDrawn(keep func(*rapid.T, *harness)) {
+	h.Helper()
+	rapid.Check(h.TB, func(t *rapid.T) { keep(t, &harness{TB: t, store: h.store, mailboxCount: h.mailboxCount}) })
 }
 
 const app rendezvous.AppID = "app"
 
-// at is a time n milliseconds after some moment.
+// at returns a time n milliseconds after a fixed one.
 func at(n int64) time.Time { return time.UnixMilli(1_700_000_000_000 + n).UTC() }
 
-// key is a session's key, rising with n.
+// key returns a session's key; a greater n gives a greater key.
 func key(n byte) session.Key { return session.Key{0: n, 31: 1} }
 
-// must ends the test if something failed.
-func (w *world) must(err error) {
-	w.Helper()
+// must fails the test if err is not nil.
+func (h *harness) must(err error) {
+	h.Helper()
 	if err != nil {
-		w.Fatal(err)
+		h.Fatal(err)
 	}
 }
 
 // update runs f in a transaction that must commit.
-func (w *world) update(f func(tx rendezvous.Tx)) {
-	w.Helper()
-	w.must(w.store.Update(w.Context(), func(tx rendezvous.Tx) error { f(tx); return nil }))
+func (h *harness) update(f func(tx rendezvous.Tx)) {
+	h.Helper()
+	h.must(h.store.Update(h.Context(), func(tx rendezvous.Tx) error { f(tx); return nil }))
 }
 
 // view runs f on a snapshot.
-func (w *world) view(f func(tx rendezvous.Tx)) {
-	w.Helper()
-	w.must(w.store.View(w.Context(), func(tx rendezvous.Tx) error { f(tx); return nil }))
+func (h *harness) view(f func(tx rendezvous.Tx)) {
+	h.Helper()
+	h.must(h.store.View(h.Context(), func(tx rendezvous.Tx) error { f(tx); return nil }))
 }
 
-// refused tells that f's transaction fails, and not for the storage's sake.
-func (w *world) refused(what string, f func(tx rendezvous.Tx) error) {
-	w.Helper()
-	err := w.store.Update(w.Context(), f)
+// wantFailure checks that f's transaction fails, and not because of the storage.
+func (h *harness) wantFailure(what string, f func(tx rendezvous.Tx) error) {
+	h.Helper()
+	err := h.store.Update(h.Context(), f)
 	if err == nil {
-		w.Errorf("%s: it was not refused", what)
+		h.Errorf("%s: no error", what)
 	}
 	if errors.Is(err, rendezvous.ErrUnavailable) || errors.Is(err, rendezvous.ErrOutcomeUnknown) {
-		w.Errorf("%s: %v", what, err)
+		h.Errorf("%s: %v", what, err)
 	}
 }
 
-// missing tells that there is no such thing.
-func (w *world) missing(what string, err error) {
-	w.Helper()
+// wantNotFound checks that err is ErrNotFound.
+func (h *harness) wantNotFound(what string, err error) {
+	h.Helper()
 	if !errors.Is(err, rendezvous.ErrNotFound) {
-		w.Errorf("%s: %v, not ErrNotFound", what, err)
+		h.Errorf("%s: %v, not ErrNotFound", what, err)
 	}
 }
 
-// equal compares; times by the moment, and an empty list is no list.
-func equal[V any](w *world, what string, got, want V) {
-	w.Helper()
+// wantEqual compares values. An empty slice equals nil.
+func wantEqual[V any](h *harness, what string, got, want V) {
+	h.Helper()
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		w.Errorf("%s (-want +got):\n%s", what, diff)
+		h.Errorf("%s (-want +got):\n%s", what, diff)
 	}
 }
 
-// ok is a result that must not have failed: inside of a transaction, a panic is
-// an error of the transaction, and fails the test.
-func ok[V any](v V, err error) V {
+// value returns v and panics if there is an error. In a transaction, the panic becomes an error
+// of the transaction and fails the test.
+func value[V any](v V, err error) V {
 	if err != nil {
 		panic(err)
 	}
 	return v
 }
 
-// session stores a live session of its own side, seen at 0.
-func (w *world) session(tx rendezvous.Tx, k session.Key) rendezvous.Session {
-	w.Helper()
+// session stores a live session with a side of its own, seen at 0.
+func (h *harness) session(tx rendezvous.Tx, k session.Key) rendezvous.Session {
+	h.Helper()
 	s := newSession(k, rendezvous.Side(fmt.Sprintf("side of %s", k)))
-	w.must(tx.CreateSession(s, at(0)))
+	h.must(tx.CreateSession(s, at(0)))
 	return s
 }
 
@@ -155,42 +155,42 @@ func newSession(k session.Key, side rendezvous.Side) rendezvous.Session {
 	}
 }
 
-// end ends a stored session, and empties it.
-func (w *world) end(tx rendezvous.Tx, k session.Key, when time.Time) {
-	w.Helper()
-	s := ok(tx.Session(k))
+// end ends a stored session and empties it.
+func (h *harness) end(tx rendezvous.Tx, k session.Key, when time.Time) {
+	h.Helper()
+	s := value(tx.Session(k))
 	s.Ended = &session.Ending{At: when, Reason: session.Deleted}
-	w.must(tx.UpdateSession(s, when))
-	w.must(tx.EmptySession(k))
+	h.must(tx.UpdateSession(s, when))
+	h.must(tx.EmptySession(k))
 }
 
 // mailbox stores a new mailbox that these sides have opened.
-func (w *world) mailbox(tx rendezvous.Tx, sides ...rendezvous.Side) rendezvous.Mailbox {
-	w.Helper()
-	m := rendezvous.NewMailbox(app, rendezvous.MailboxID(fmt.Sprintf("mailbox %d", w.made.Add(1))), time.Minute, at(0))
+func (h *harness) mailbox(tx rendezvous.Tx, sides ...rendezvous.Side) rendezvous.Mailbox {
+	h.Helper()
+	m := rendezvous.NewMailbox(app, rendezvous.MailboxID(fmt.Sprintf("mailbox %d", h.mailboxCount.Add(1))), time.Minute, at(0))
 	for i, s := range sides {
 		m, _ = m.Open(s, at(int64(i)))
 	}
-	return ok(tx.CreateMailbox(m))
+	return value(tx.CreateMailbox(m))
 }
 
 // add appends a message.
-func (w *world) add(tx rendezvous.Tx, m rendezvous.Mailbox, body string) rendezvous.Mailbox {
-	w.Helper()
+func (h *harness) add(tx rendezvous.Tx, m rendezvous.Mailbox, body string) rendezvous.Mailbox {
+	h.Helper()
 	m = m.Appended(body, at(0))
-	w.must(tx.Append(m, rendezvous.Message{
+	h.must(tx.Append(m, rendezvous.Message{
 		Position: m.Last, Side: "side", Draft: rendezvous.Draft{Phase: "phase", Body: body}, Received: at(0),
 	}))
 	return m
 }
 
 // nameplate stores a new nameplate that these sides have claimed.
-func (w *world) nameplate(tx rendezvous.Tx, id rendezvous.NameplateID, m rendezvous.Mailbox, sides ...rendezvous.Side) rendezvous.Nameplate {
-	w.Helper()
+func (h *harness) nameplate(tx rendezvous.Tx, id rendezvous.NameplateID, m rendezvous.Mailbox, sides ...rendezvous.Side) rendezvous.Nameplate {
+	h.Helper()
 	n := rendezvous.Nameplate{App: m.App, ID: id, Mailbox: m.Key, Created: at(0), StaleAt: at(0)}
 	for i, s := range sides {
 		n, _ = n.Claim(s, at(int64(i)))
 	}
-	w.must(tx.CreateNameplate(n))
+	h.must(tx.CreateNameplate(n))
 	return n
 }

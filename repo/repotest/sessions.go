@@ -9,110 +9,110 @@ import (
 	"restante/session"
 )
 
-var sessions = []test{
-	{"it comes back as it was stored, whatever it is", func(w *world) {
-		w.forAll(func(t *rapid.T, w *world) {
+var sessions = []testCase{
+	{"any session comes back as it was stored", func(h *harness) {
+		h.forAllDrawn(func(t *rapid.T, h *harness) {
 			s := drawSession(t)
 			then := s
 			then.Record = drawRecord(t)
-			w.update(func(tx rendezvous.Tx) {
-				w.must(tx.CreateSession(s, at(0)))
-				equal(w, "created", ok(tx.Session(s.Key)), s)
-				w.must(tx.UpdateSession(then, at(1)))
+			h.update(func(tx rendezvous.Tx) {
+				h.must(tx.CreateSession(s, at(0)))
+				wantEqual(h, "created", value(tx.Session(s.Key)), s)
+				h.must(tx.UpdateSession(then, at(1)))
 				want := then
-				want.Kept, want.Next = 0, 0 // the outbox's to say
-				equal(w, "updated", ok(tx.Session(s.Key)), want)
-				w.must(tx.DeleteSession(s.Key))
+				want.Kept, want.Next = 0, 0 // the outbox's counters do not change
+				wantEqual(h, "updated", value(tx.Session(s.Key)), want)
+				h.must(tx.DeleteSession(s.Key))
 			})
 		})
 	}},
-	{"one that is not there is not found", func(w *world) {
-		w.view(func(tx rendezvous.Tx) {
+	{"a missing session is not found", func(h *harness) {
+		h.view(func(tx rendezvous.Tx) {
 			_, err := tx.Session(key(1))
-			w.missing("Session", err)
+			h.wantNotFound("Session", err)
 			_, err = tx.SideOwner(app, "a")
-			w.missing("SideOwner", err)
+			h.wantNotFound("SideOwner", err)
 			_, err = tx.LiveSession(app, "a")
-			w.missing("LiveSession", err)
+			h.wantNotFound("LiveSession", err)
 		})
-		w.update(func(tx rendezvous.Tx) {
-			w.missing("UpdateSession", tx.UpdateSession(newSession(key(1), "a"), at(0)))
-			w.must(tx.DeleteSession(key(1)))
-			w.must(tx.EmptySession(key(1)))
-			w.must(tx.MarkUsed(key(1)))
-			w.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(0)}}))
+		h.update(func(tx rendezvous.Tx) {
+			h.wantNotFound("UpdateSession", tx.UpdateSession(newSession(key(1), "a"), at(0)))
+			h.must(tx.DeleteSession(key(1)))
+			h.must(tx.EmptySession(key(1)))
+			h.must(tx.MarkUsed(key(1)))
+			h.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(0)}}))
 		})
 	}},
-	{"a side has one live session, and its owner is the one that began last", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			w.must(tx.CreateSession(newSession(key(9), "a"), at(0)))
-			w.end(tx, key(9), at(1))
-			w.must(tx.CreateSession(newSession(key(5), "a"), at(0)))
-			w.must(tx.CreateSession(newSession(key(7), "b"), at(0)))
+	{"a side has one live session, and its owner is the one that began last", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.must(tx.CreateSession(newSession(key(9), "a"), at(0)))
+			h.end(tx, key(9), at(1))
+			h.must(tx.CreateSession(newSession(key(5), "a"), at(0)))
+			h.must(tx.CreateSession(newSession(key(7), "b"), at(0)))
 			other := newSession(key(8), "a")
 			other.App = "another app"
-			w.must(tx.CreateSession(other, at(0)))
+			h.must(tx.CreateSession(other, at(0)))
 
-			equal(w, "owner", ok(tx.SideOwner(app, "a")).Key, key(5))
-			equal(w, "live", ok(tx.LiveSession(app, "a")).Key, key(5))
-			w.end(tx, key(5), at(2))
-			equal(w, "owner, ended", ok(tx.SideOwner(app, "a")).Key, key(5))
+			wantEqual(h, "owner", value(tx.SideOwner(app, "a")).Key, key(5))
+			wantEqual(h, "live", value(tx.LiveSession(app, "a")).Key, key(5))
+			h.end(tx, key(5), at(2))
+			wantEqual(h, "owner, ended", value(tx.SideOwner(app, "a")).Key, key(5))
 			_, err := tx.LiveSession(app, "a")
-			w.missing("no live one", err)
-			w.must(tx.DeleteSession(key(5)))
-			equal(w, "owner before", ok(tx.SideOwner(app, "a")).Key, key(9))
+			h.wantNotFound("no live one", err)
+			h.must(tx.DeleteSession(key(5)))
+			wantEqual(h, "owner before", value(tx.SideOwner(app, "a")).Key, key(9))
 		})
-		w.refused("a second live session", func(tx rendezvous.Tx) error {
+		h.wantFailure("a second live session", func(tx rendezvous.Tx) error {
 			return tx.CreateSession(newSession(key(6), "b"), at(0))
 		})
 	}},
-	{"to empty it takes what only a living one has", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			w.session(tx, key(1))
-			m := w.mailbox(tx)
-			ok(tx.Subscribe(key(1), m.Key))
-			w.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
+	{"emptying it deletes what only a live session has", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			m := h.mailbox(tx)
+			value(tx.Subscribe(key(1), m.Key))
+			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
 			for range 3 {
-				ok(tx.Send(key(1), frame))
+				value(tx.Send(key(1), frame))
 			}
-			w.must(tx.EmptySession(key(1)))
+			h.must(tx.EmptySession(key(1)))
 
-			equal(w, "ledger", ok(tx.Session(key(1))).Ledger, session.Ledger{Wanted: 1, Kept: 3, Next: 3})
-			equal(w, "backlog", ok(tx.Backlog(key(1))), rendezvous.Backlog{})
-			equal(w, "frames", ok(tx.Frames(key(1), 0, 9, 99)), nil)
-			equal(w, "subscribers", ok(tx.Subscribers(m.Key)), nil)
+			wantEqual(h, "ledger", value(tx.Session(key(1))).Ledger, session.Ledger{Wanted: 1, Kept: 3, Next: 3})
+			wantEqual(h, "backlog", value(tx.Backlog(key(1))), rendezvous.Backlog{})
+			wantEqual(h, "frames", value(tx.Frames(key(1), 0, 9, 99)), nil)
+			wantEqual(h, "subscribers", value(tx.Subscribers(m.Key)), nil)
 			_, err := tx.Reply(key(1), 0)
-			w.missing("reply", err)
+			h.wantNotFound("reply", err)
 		})
 	}},
-	{"to delete it takes everything of it", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			s := w.session(tx, key(1))
-			m := w.mailbox(tx)
-			ok(tx.Subscribe(key(1), m.Key))
-			w.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
-			ok(tx.Send(key(1), frame))
-			w.must(tx.DeleteSession(key(1)))
+	{"deleting it deletes everything of it", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			s := h.session(tx, key(1))
+			m := h.mailbox(tx)
+			value(tx.Subscribe(key(1), m.Key))
+			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
+			value(tx.Send(key(1), frame))
+			h.must(tx.DeleteSession(key(1)))
 			_, err := tx.Session(key(1))
-			w.missing("session", err)
+			h.wantNotFound("session", err)
 
-			w.must(tx.CreateSession(s, at(0)))
-			equal(w, "begun anew", ok(tx.Session(key(1))), s)
-			equal(w, "subscribers", ok(tx.Subscribers(m.Key)), nil)
+			h.must(tx.CreateSession(s, at(0)))
+			wantEqual(h, "begun anew", value(tx.Session(key(1))), s)
+			wantEqual(h, "subscribers", value(tx.Subscribers(m.Key)), nil)
 			_, err = tx.Reply(key(1), 0)
-			w.missing("reply", err)
+			h.wantNotFound("reply", err)
 		})
 	}},
-	{"those to sweep come in order, from the cursor on, up to the limit", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+	{"sessions that are due for the sweep come in order, after the cursor, up to the limit", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			for k, sweepAt := range map[byte]int64{1: 5, 2: 3, 3: 5, 4: 4, 5: 6} {
 				s := newSession(key(k), rendezvous.Side([]byte{'a' + k}))
-				w.must(tx.CreateSession(s, at(sweepAt)))
+				h.must(tx.CreateSession(s, at(sweepAt)))
 			}
 			var got []session.Key
 			var after rendezvous.SweepCursor
 			for {
-				some := ok(tx.SessionsToSweep(at(5), after, 2))
+				some := value(tx.SessionsToSweep(at(5), after, 2))
 				if len(some) == 0 {
 					break
 				}
@@ -121,52 +121,52 @@ var sessions = []test{
 					after = c
 				}
 			}
-			equal(w, "order", got, []session.Key{key(2), key(4), key(1), key(3)})
-			equal(w, "cursor", after, rendezvous.SweepCursor{SweepAt: at(5), Key: key(3)})
+			wantEqual(h, "order", got, []session.Key{key(2), key(4), key(1), key(3)})
+			wantEqual(h, "cursor", after, rendezvous.SweepCursor{SweepAt: at(5), Key: key(3)})
 		})
 	}},
-	{"a sign of life only moves forward, and only for the living", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
-			w.session(tx, key(1))
-			w.session(tx, key(2))
-			w.end(tx, key(2), at(1))
-			w.must(tx.UpdateLastSeen([]session.Sighting{
+	{"a sign of life only moves forward, and only for live sessions", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			h.session(tx, key(2))
+			h.end(tx, key(2), at(1))
+			h.must(tx.UpdateLastSeen([]session.Sighting{
 				{Key: key(2), Seen: at(5), SweepAt: at(50)},
 				{Key: key(1), Seen: at(5), SweepAt: at(50)},
 				{Key: key(3), Seen: at(5), SweepAt: at(50)},
 			}))
-			w.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(4), SweepAt: at(40)}}))
-			equal(w, "living", ok(tx.Session(key(1))).Seen, at(5))
-			equal(w, "ended", ok(tx.Session(key(2))).Seen, at(0))
-			equal(w, "to sweep", ok(tx.SessionsToSweep(at(99), rendezvous.SweepCursor{}, 9)),
+			h.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(4), SweepAt: at(40)}}))
+			wantEqual(h, "living", value(tx.Session(key(1))).Seen, at(5))
+			wantEqual(h, "ended", value(tx.Session(key(2))).Seen, at(0))
+			wantEqual(h, "to sweep", value(tx.SessionsToSweep(at(99), rendezvous.SweepCursor{}, 9)),
 				[]rendezvous.SweepCursor{{SweepAt: at(1), Key: key(2)}, {SweepAt: at(50), Key: key(1)}})
 		})
 	}},
 }
 
-var tombstones = []test{
-	{"they are counted by address and in all, up to a limit, apart from the living", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+var tombstones = []testCase{
+	{"they are counted by address and in all, up to a limit, without live sessions", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			for i, address := range []string{"x", "x", "x", "y", "x", "y"} {
 				k := key(byte(i + 1))
 				s := newSession(k, rendezvous.Side(k.String()))
 				s.Address = address
-				w.must(tx.CreateSession(s, at(0)))
+				h.must(tx.CreateSession(s, at(0)))
 				if i < 4 {
-					w.end(tx, k, at(0))
+					h.end(tx, k, at(0))
 				}
 			}
-			equal(w, "ended, x", ok(tx.CountSessions("x", true, 9)), 3)
-			equal(w, "ended, x, at most 2", ok(tx.CountSessions("x", true, 2)), 2)
-			equal(w, "live, x", ok(tx.CountSessions("x", false, 9)), 1)
-			equal(w, "live, y", ok(tx.CountSessions("y", false, 9)), 1)
-			equal(w, "live, z", ok(tx.CountSessions("z", false, 9)), 0)
-			equal(w, "all", ok(tx.CountTombstones(9)), 4)
-			equal(w, "all, at most 3", ok(tx.CountTombstones(3)), 3)
+			wantEqual(h, "ended, x", value(tx.CountSessions("x", true, 9)), 3)
+			wantEqual(h, "ended, x, at most 2", value(tx.CountSessions("x", true, 2)), 2)
+			wantEqual(h, "live, x", value(tx.CountSessions("x", false, 9)), 1)
+			wantEqual(h, "live, y", value(tx.CountSessions("y", false, 9)), 1)
+			wantEqual(h, "live, z", value(tx.CountSessions("z", false, 9)), 0)
+			wantEqual(h, "all", value(tx.CountTombstones(9)), 4)
+			wantEqual(h, "all, at most 3", value(tx.CountTombstones(3)), 3)
 		})
 	}},
-	{"the oldest is the one that ended first", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+	{"the oldest is the one that ended first", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			for _, x := range []struct {
 				k       byte
 				address string
@@ -174,20 +174,20 @@ var tombstones = []test{
 			}{{1, "x", 7}, {2, "x", 5}, {3, "y", 3}, {5, "y", 1}, {4, "y", 1}, {6, "z", -1}} {
 				s := newSession(key(x.k), rendezvous.Side(key(x.k).String()))
 				s.Address = x.address
-				w.must(tx.CreateSession(s, at(0)))
+				h.must(tx.CreateSession(s, at(0)))
 				if x.ended >= 0 {
-					w.end(tx, key(x.k), at(x.ended))
+					h.end(tx, key(x.k), at(x.ended))
 				}
 			}
-			equal(w, "of x", ok(tx.OldestTombstone("x")), key(2))
-			equal(w, "of any", ok(tx.OldestTombstone("")), key(4))
+			wantEqual(h, "of x", value(tx.OldestTombstone("x")), key(2))
+			wantEqual(h, "of any", value(tx.OldestTombstone("")), key(4))
 			_, err := tx.OldestTombstone("z")
-			w.missing("of z", err)
+			h.wantNotFound("of z", err)
 		})
 	}},
 }
 
-// drawSession is any live session that is new.
+// drawSession draws a new session.
 func drawSession(t *rapid.T) rendezvous.Session {
 	s := rendezvous.Session{
 		App: rendezvous.AppID(text.Draw(t, "app")), Side: rendezvous.Side(text.Draw(t, "side")),
@@ -224,5 +224,5 @@ func drawTime(t *rapid.T, what string) time.Time {
 	return time.UnixMilli(rapid.Int64Range(0, 1<<45).Draw(t, what)).UTC()
 }
 
-// text is any text that every engine can keep.
+// text draws a text that every engine can store.
 var text = rapid.String().Filter(rendezvous.Storable)

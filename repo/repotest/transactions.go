@@ -9,178 +9,178 @@ import (
 	"restante/session"
 )
 
-var errMine = errors.New("mine")
+var errTest = errors.New("mine")
 
-var transactions = []test{
-	{"what was written can be read in the same transaction and after it", func(w *world) {
+var transactions = []testCase{
+	{"what was written can be read in the same transaction and after it", func(h *harness) {
 		var m rendezvous.Mailbox
-		w.update(func(tx rendezvous.Tx) {
-			m = w.mailbox(tx, "a")
-			equal(w, "within", ok(tx.MailboxByKey(m.Key)), m)
+		h.update(func(tx rendezvous.Tx) {
+			m = h.mailbox(tx, "a")
+			wantEqual(h, "within", value(tx.MailboxByKey(m.Key)), m)
 		})
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "after", ok(tx.MailboxByKey(m.Key)), m)
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "after", value(tx.MailboxByKey(m.Key)), m)
 		})
 	}},
-	{"a function that fails leaves nothing, and its error comes back", func(w *world) {
-		err := w.store.Update(w.Context(), func(tx rendezvous.Tx) error {
-			w.mailbox(tx)
-			return errMine
+	{"a function that fails leaves nothing, and its error comes back", func(h *harness) {
+		err := h.store.Update(h.Context(), func(tx rendezvous.Tx) error {
+			h.mailbox(tx)
+			return errTest
 		})
-		if !errors.Is(err, errMine) {
-			w.Errorf("%v, not the function's own error", err)
+		if !errors.Is(err, errTest) {
+			h.Errorf("%v, not the function's own error", err)
 		}
-		w.empty()
+		h.wantEmptyStore()
 	}},
-	{"a function that panics leaves nothing, and is told of as an error", func(w *world) {
-		w.refused("a panic", func(tx rendezvous.Tx) error {
-			w.mailbox(tx)
+	{"a function that panics leaves nothing, and its panic comes back as an error", func(h *harness) {
+		h.wantFailure("a panic", func(tx rendezvous.Tx) error {
+			h.mailbox(tx)
 			panic("ouch")
 		})
-		w.empty()
-		w.update(func(tx rendezvous.Tx) { w.mailbox(tx) })
+		h.wantEmptyStore()
+		h.update(func(tx rendezvous.Tx) { h.mailbox(tx) })
 	}},
-	{"a statement that failed fails the transaction, though the function ignores it", func(w *world) {
-		w.refused("an ignored error", func(tx rendezvous.Tx) error {
-			w.mailbox(tx)
+	{"a statement that failed fails the transaction, though the function ignores it", func(h *harness) {
+		h.wantFailure("an ignored error", func(tx rendezvous.Tx) error {
+			h.mailbox(tx)
 			_ = tx.CreateNameplate(rendezvous.Nameplate{App: app, ID: "1", Mailbox: 999})
 			return nil
 		})
-		w.empty()
+		h.wantEmptyStore()
 	}},
-	{"AfterCommit functions run in order, once it is committed", func(w *world) {
+	{"AfterCommit functions run in order after the commit", func(h *harness) {
 		ran := make(chan int64, 2)
-		w.update(func(tx rendezvous.Tx) {
-			w.mailbox(tx)
+		h.update(func(tx rendezvous.Tx) {
+			h.mailbox(tx)
 			for i := range int64(2) {
 				tx.AfterCommit(func() {
-					w.view(func(tx rendezvous.Tx) {
-						ran <- 10*i + ok(tx.Counts()).Mailboxes
+					h.view(func(tx rendezvous.Tx) {
+						ran <- 10*i + value(tx.Counts()).Mailboxes
 					})
 				})
 			}
 		})
-		equal(w, "first", <-ran, int64(1))
-		equal(w, "second", <-ran, int64(11))
+		wantEqual(h, "first", <-ran, int64(1))
+		wantEqual(h, "second", <-ran, int64(11))
 	}},
-	{"AfterCommit functions never run without a commit", func(w *world) {
-		w.refused("a failure", func(tx rendezvous.Tx) error {
-			tx.AfterCommit(func() { w.Error("it ran after a failure") })
-			return errMine
+	{"AfterCommit functions never run without a commit", func(h *harness) {
+		h.wantFailure("a failure", func(tx rendezvous.Tx) error {
+			tx.AfterCommit(func() { h.Error("it ran after a failure") })
+			return errTest
 		})
-		w.refused("a panic", func(tx rendezvous.Tx) error {
-			tx.AfterCommit(func() { w.Error("it ran after a panic") })
+		h.wantFailure("a panic", func(tx rendezvous.Tx) error {
+			tx.AfterCommit(func() { h.Error("it ran after a panic") })
 			panic("ouch")
 		})
-		w.update(func(rendezvous.Tx) {})
+		h.update(func(rendezvous.Tx) {})
 	}},
-	{"an AfterCommit function that panics takes nothing with it", func(w *world) {
+	{"an AfterCommit function that panics does not stop the next one", func(h *harness) {
 		ran := make(chan bool, 1)
-		w.update(func(tx rendezvous.Tx) {
+		h.update(func(tx rendezvous.Tx) {
 			tx.AfterCommit(func() { panic("ouch") })
 			tx.AfterCommit(func() { ran <- true })
 		})
 		<-ran
-		w.update(func(tx rendezvous.Tx) { w.mailbox(tx) })
+		h.update(func(tx rendezvous.Tx) { h.mailbox(tx) })
 	}},
-	{"a caller that leaves is let go, and the transaction goes on", func(w *world) {
-		ctx, leave := context.WithCancel(w.Context())
+	{"Update returns when its context ends, and the transaction goes on", func(h *harness) {
+		ctx, leave := context.WithCancel(h.Context())
 		goOn, committed := make(chan struct{}), make(chan struct{})
-		err := w.store.Update(ctx, func(tx rendezvous.Tx) error {
+		err := h.store.Update(ctx, func(tx rendezvous.Tx) error {
 			leave()
 			<-goOn
-			w.mailbox(tx)
+			h.mailbox(tx)
 			tx.AfterCommit(func() { close(committed) })
 			return nil
 		})
 		if !errors.Is(err, context.Canceled) {
-			w.Errorf("%v, not the context's error", err)
+			h.Errorf("%v, not the context's error", err)
 		}
 		close(goOn)
 		<-committed
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "mailboxes", ok(tx.Counts()).Mailboxes, int64(1))
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "mailboxes", value(tx.Counts()).Mailboxes, int64(1))
 		})
 	}},
-	{"nothing runs for a caller that has left already", func(w *world) {
-		ctx, leave := context.WithCancel(w.Context())
+	{"nothing runs if the context has ended before", func(h *harness) {
+		ctx, leave := context.WithCancel(h.Context())
 		leave()
-		never := func(rendezvous.Tx) error { w.Error("it ran"); return nil }
+		never := func(rendezvous.Tx) error { h.Error("it ran"); return nil }
 		for what, err := range map[string]error{
-			"Update": w.store.Update(ctx, never), "View": w.store.View(ctx, never), "Probe": w.store.Probe(ctx),
+			"Update": h.store.Update(ctx, never), "View": h.store.View(ctx, never), "Probe": h.store.Probe(ctx),
 		} {
 			if !errors.Is(err, context.Canceled) {
-				w.Errorf("%s: %v, not the context's error", what, err)
+				h.Errorf("%s: %v, not the context's error", what, err)
 			}
 		}
-		w.update(func(rendezvous.Tx) {})
+		h.update(func(rendezvous.Tx) {})
 	}},
-	{"its time stands still, in whole milliseconds", func(w *world) {
-		w.update(func(tx rendezvous.Tx) {
+	{"its time is constant and in whole milliseconds", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
 			now := tx.Now()
 			if now.Nanosecond()%int(time.Millisecond) != 0 || now.IsZero() {
-				w.Errorf("it is %v", now)
+				h.Errorf("it is %v", now)
 			}
 			for range 1000 {
-				equal(w, "now", tx.Now(), now)
+				wantEqual(h, "now", tx.Now(), now)
 			}
 		})
 	}},
-	{"a probe succeeds", func(w *world) { w.must(w.store.Probe(w.Context())) }},
+	{"a probe succeeds", func(h *harness) { h.must(h.store.Probe(h.Context())) }},
 }
 
-var views = []test{
-	{"it cannot write", func(w *world) {
+var views = []testCase{
+	{"it cannot write", func(h *harness) {
 		var m rendezvous.Mailbox
 		var n rendezvous.Nameplate
-		w.update(func(tx rendezvous.Tx) {
-			w.session(tx, key(1))
-			m = w.mailbox(tx, "a")
-			n = w.nameplate(tx, "1", m, "a")
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			m = h.mailbox(tx, "a")
+			n = h.nameplate(tx, "1", m, "a")
 		})
 		for what, write := range writes(m, n) {
-			if err := w.store.View(w.Context(), write); err == nil {
-				w.Errorf("%s wrote", what)
+			if err := h.store.View(h.Context(), write); err == nil {
+				h.Errorf("%s wrote", what)
 			} else if errors.Is(err, rendezvous.ErrUnavailable) {
-				w.Errorf("%s: %v, but the storage is well", what, err)
+				h.Errorf("%s: %v, want an error that is not the storage's", what, err)
 			}
 		}
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "what there is", ok(tx.Counts()), rendezvous.Counts{Nameplates: 1, Mailboxes: 1, Sessions: 1})
-			equal(w, "the mailbox", ok(tx.MailboxByKey(m.Key)), m)
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "what there is", value(tx.Counts()), rendezvous.Counts{Nameplates: 1, Mailboxes: 1, Sessions: 1})
+			wantEqual(h, "the mailbox", value(tx.MailboxByKey(m.Key)), m)
 		})
 	}},
-	{"it is one snapshot while a writer goes on", func(w *world) {
-		w.update(func(tx rendezvous.Tx) { w.mailbox(tx) })
-		w.view(func(tx rendezvous.Tx) {
-			before := ok(tx.Counts())
-			w.update(func(tx rendezvous.Tx) { w.mailbox(tx) })
-			equal(w, "inside", ok(tx.Counts()), before)
+	{"it sees one snapshot while a transaction writes", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) { h.mailbox(tx) })
+		h.view(func(tx rendezvous.Tx) {
+			before := value(tx.Counts())
+			h.update(func(tx rendezvous.Tx) { h.mailbox(tx) })
+			wantEqual(h, "inside", value(tx.Counts()), before)
 		})
-		w.view(func(tx rendezvous.Tx) {
-			equal(w, "afterwards", ok(tx.Counts()).Mailboxes, int64(2))
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "afterwards", value(tx.Counts()).Mailboxes, int64(2))
 		})
 	}},
-	{"its error comes back, and a panic as an error", func(w *world) {
-		if err := w.store.View(w.Context(), func(rendezvous.Tx) error { return errMine }); !errors.Is(err, errMine) {
-			w.Errorf("%v, not the function's own error", err)
+	{"the function's error comes back, and its panic as an error", func(h *harness) {
+		if err := h.store.View(h.Context(), func(rendezvous.Tx) error { return errTest }); !errors.Is(err, errTest) {
+			h.Errorf("%v, not the function's own error", err)
 		}
-		if err := w.store.View(w.Context(), func(rendezvous.Tx) error { panic("ouch") }); err == nil {
-			w.Error("a panic was no error")
+		if err := h.store.View(h.Context(), func(rendezvous.Tx) error { panic("ouch") }); err == nil {
+			h.Error("a panic returned no error")
 		}
-		w.view(func(rendezvous.Tx) {})
+		h.view(func(rendezvous.Tx) {})
 	}},
 }
 
-// empty tells that nothing is stored.
-func (w *world) empty() {
-	w.Helper()
-	w.view(func(tx rendezvous.Tx) {
-		equal(w, "what there is", ok(tx.Counts()), rendezvous.Counts{})
+// wantEmptyStore checks that nothing is stored.
+func (h *harness) wantEmptyStore() {
+	h.Helper()
+	h.view(func(tx rendezvous.Tx) {
+		wantEqual(h, "what there is", value(tx.Counts()), rendezvous.Counts{})
 	})
 }
 
-// writes is every method that changes something.
+// writes returns calls of every method that changes something.
 func writes(m rendezvous.Mailbox, n rendezvous.Nameplate) map[string]func(rendezvous.Tx) error {
 	u := rendezvous.Usage{App: app, Result: rendezvous.ResultQuiet}
 	return map[string]func(rendezvous.Tx) error{

@@ -1,5 +1,5 @@
--- One schema for both engines; what stands in double brackets they spell differently.
--- Times and durations are integer milliseconds; ids of sessions are SHA-256 only.
+-- One schema for both engines. They differ in what replaces the names in double brackets.
+-- Times and durations are integer milliseconds. A session's id is stored only as its SHA-256.
 -- The constraints restate what the types say in Go.
 
 -- +goose Up
@@ -47,13 +47,13 @@ CREATE TABLE messages (
 CREATE TABLE nameplates (
 	app      [[.Text]]   NOT NULL,
 	id       [[.Text]]   NOT NULL,
-	-- The number, where it is one that the server would allocate.
+	-- The number, if the server could allocate it.
 	number   BIGINT CHECK (number BETWEEN 1 AND 999999),
 	mailbox  BIGINT NOT NULL REFERENCES mailboxes (key),
 	created  BIGINT NOT NULL,
 	stale_at BIGINT NOT NULL,
 	crowded  BIGINT NOT NULL CHECK (crowded IN (0, 1)),
-	-- Exactly one side has claimed it, and still does.
+	-- 1 if exactly one side has claimed it and has not released it.
 	waiting  BIGINT NOT NULL CHECK (waiting IN (0, 1)),
 	PRIMARY KEY (app, id)
 )[[.Clustered]];
@@ -68,7 +68,7 @@ CREATE TABLE claims (
 	side      [[.Text]]   NOT NULL,
 	since     BIGINT NOT NULL,
 	released  BIGINT,
-	-- Not app first: to find what a side holds, SQLite would walk through the app's claims.
+	-- app is not first: SQLite would scan the app's claims to find those of a side.
 	PRIMARY KEY (nameplate, app, side),
 	FOREIGN KEY (app, nameplate) REFERENCES nameplates (app, id) ON DELETE CASCADE
 )[[.Clustered]];
@@ -81,7 +81,7 @@ CREATE TABLE sessions (
 	side     [[.Text]]   NOT NULL,
 	address  [[.Text]]   NOT NULL,
 	began    BIGINT NOT NULL,
-	-- Rises with each session that begins with the same side: the last one owns it.
+	-- Rises with each session that begins with the same side: the latest one owns the side.
 	turn     BIGINT NOT NULL CHECK (turn > 0),
 	epoch    BIGINT NOT NULL CHECK (epoch > 0),
 	wanted   BIGINT NOT NULL CHECK (wanted >= 0),
@@ -93,7 +93,7 @@ CREATE TABLE sessions (
 	sweep_at BIGINT NOT NULL,
 	CONSTRAINT reason_iff_ended CHECK ((ended IS NULL) = (reason IS NULL))
 )[[.Clustered]];
--- A side has one live session; and who had it last?
+-- A side has one live session; and which session had it last?
 CREATE UNIQUE INDEX sessions_live ON sessions (app, side) WHERE ended IS NULL;
 CREATE UNIQUE INDEX sessions_owner ON sessions (app, side, turn);
 CREATE INDEX sessions_sweep ON sessions (sweep_at, key);
@@ -101,8 +101,8 @@ CREATE INDEX sessions_address_live ON sessions (address) WHERE ended IS NULL;
 CREATE INDEX sessions_address_ended ON sessions (address, ended) WHERE ended IS NOT NULL;
 CREATE INDEX sessions_ended ON sessions (ended) WHERE ended IS NOT NULL;
 
--- The frames' counters live apart from the commands' counter: who publishes to a
--- session never waits for what it is doing itself.
+-- The frames' counters are in a table of their own, apart from the commands' counter: a transaction
+-- that sends frames to a session never waits for the session's own commands.
 CREATE TABLE outboxes (
 	session BYTEA  NOT NULL PRIMARY KEY REFERENCES sessions (key) ON DELETE CASCADE,
 	kept    BIGINT NOT NULL CHECK (kept >= 0),
@@ -133,7 +133,7 @@ CREATE TABLE subscriptions (
 )[[.Clustered]];
 CREATE INDEX subscriptions_session ON subscriptions (session);
 
--- What is remembered of what is gone. Results as in rendezvous.Result.
+-- Usage records of what was retired. Results are those of rendezvous.Result.
 CREATE TABLE usage_nameplates (
 	app     [[.Text]]   NOT NULL,
 	started BIGINT NOT NULL,

@@ -1,13 +1,13 @@
--- What wormhole clients add: sockets that hold mailboxes, and versions worth knowing. And room for a probe.
+-- For wormhole clients: sockets that hold mailboxes, and client versions. And room for a probe.
 
 -- +goose Up
--- The last sign of life of a socket that had the mailbox open; 0 if none had.
+-- The last sign of life of a socket that had the mailbox open; 0 if there was none.
 ALTER TABLE mailboxes ADD COLUMN held BIGINT NOT NULL DEFAULT 0;
 
--- What a probe of the storage writes and removes.
+-- The bytes that a probe of the storage writes and deletes.
 ALTER TABLE modified ADD COLUMN room BYTEA;
 
--- Which clients come, in the words of the reference server's usage database.
+-- Which clients connect; the columns have the names of the reference server's usage database.
 CREATE TABLE client_versions (
 	app            [[.Text]]   NOT NULL,
 	side           [[.Text]]   NOT NULL,

@@ -1,11 +1,11 @@
--- What several servers on one database need to know of each other.
+-- For several servers on one database.
 
 -- +goose Up
--- The oldest schema whose servers can work with this one: those of the version before go on
--- while the next one starts. A migration that takes something away raises it.
+-- The oldest schema version whose servers can work with this schema: servers of the previous version
+-- run on while the next one starts. A migration that removes something raises it.
 ALTER TABLE modified ADD COLUMN compatible BIGINT NOT NULL DEFAULT 2;
 
--- Counts changes, by bucket of topics, for servers that cannot be notified.
+-- Counts changes, by bucket of topics, for servers that cannot use LISTEN.
 CREATE TABLE changes (
 	bucket BIGINT NOT NULL PRIMARY KEY,
 	count  BIGINT NOT NULL

@@ -15,9 +15,9 @@ import (
 	"restante/repo"
 )
 
-// TestReplicasPruneTogether is two replicas that prune ten thousand stale mailboxes at the
-// same time, while others go on adding: each is retired once, and its usage recorded once.
-func TestReplicasPruneTogether(t *testing.T) {
+// TestReplicasPruneConcurrently has two replicas prune ten thousand stale mailboxes at the same time
+// while messages are added: each mailbox is retired once, with one usage record.
+func TestReplicasPruneConcurrently(t *testing.T) {
 	t.Parallel()
 	const stale = 10_000
 	url := newDatabase(t)

@@ -13,25 +13,25 @@ import (
 	"restante/session"
 )
 
-// ear notes whom it is told to wake.
-type ear struct {
+// recordingWaker records the topics that it is told to wake.
+type recordingWaker struct {
 	mu       sync.Mutex
 	topics   []rendezvous.Topic
-	everyone int
-	watching []rendezvous.Topic // to ask rules about
+	wokenAll int
+	watching []rendezvous.Topic // the topics that WakeIf is asked about
 }
 
-func (e *ear) Wake(topics []rendezvous.Topic) {
+func (e *recordingWaker) Wake(topics []rendezvous.Topic) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.topics = append(e.topics, topics...)
 }
 
-func (e *ear) WakeIf(news func(rendezvous.Topic) bool) {
+func (e *recordingWaker) WakeIf(news func(rendezvous.Topic) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if news(rendezvous.Topic{Mailbox: 1 << 40}) && news(rendezvous.Topic{Session: session.Key{31: 7, 0: 9}}) {
-		e.everyone++
+		e.wokenAll++
 		return
 	}
 	for _, topic := range e.watching {
@@ -41,16 +41,16 @@ func (e *ear) WakeIf(news func(rendezvous.Topic) bool) {
 	}
 }
 
-func (e *ear) heard(topic rendezvous.Topic) bool {
+func (e *recordingWaker) woken(topic rendezvous.Topic) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Contains(e.topics, topic)
 }
 
-func (e *ear) toldEveryone() int {
+func (e *recordingWaker) wokenAllCount() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.everyone
+	return e.wokenAll
 }
 
 func eventually(t *testing.T, what string, is func() bool) {
@@ -62,8 +62,8 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// replica is a notifier that runs, and what it hears.
-func replica(t *testing.T, o repo.Options, watching ...rendezvous.Topic) (*repo.Notifier, *ear) {
+// startNotifier returns a running notifier and what it wakes.
+func startNotifier(t *testing.T, o repo.Options, watching ...rendezvous.Topic) (*repo.Notifier, *recordingWaker) {
 	t.Helper()
 	n, err := open(t, o).Notifier()
 	if err != nil {
@@ -71,7 +71,7 @@ func replica(t *testing.T, o repo.Options, watching ...rendezvous.Topic) (*repo.
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	stopped := make(chan struct{})
-	here := &ear{watching: watching}
+	here := &recordingWaker{watching: watching}
 	go func() {
 		defer close(stopped)
 		n.Run(ctx, here)
@@ -80,50 +80,50 @@ func replica(t *testing.T, o repo.Options, watching ...rendezvous.Topic) (*repo.
 		stop()
 		<-stopped
 	})
-	eventually(t, "it listens", func() bool { return here.toldEveryone() > 0 })
+	eventually(t, "it listens", func() bool { return here.wokenAllCount() > 0 })
 	return n, here
 }
 
-// TestNewsReachOtherReplicas is both ways in which replicas hear of each other.
-func TestNewsReachOtherReplicas(t *testing.T) {
+// TestNotificationsReachOtherReplicas tests both transports.
+func TestNotificationsReachOtherReplicas(t *testing.T) {
 	t.Parallel()
 	mailbox, outbox, other := rendezvous.Topic{Mailbox: 42}, rendezvous.Topic{Session: session.Key{1, 2, 3}}, rendezvous.Topic{Mailbox: 43}
 	for name, pooled := range map[string]bool{"by notification": false, "by change counters": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := repo.Options{URL: newDatabase(t), Pooled: pooled}
-			here, us := replica(t, o, mailbox, outbox, other)
-			_, them := replica(t, o, mailbox, outbox, other)
+			here, us := startNotifier(t, o, mailbox, outbox, other)
+			_, them := startNotifier(t, o, mailbox, outbox, other)
 			here.Announce([]rendezvous.Topic{mailbox, outbox})
-			eventually(t, "the other replica hears of both", func() bool { return them.heard(mailbox) && them.heard(outbox) })
-			if them.heard(other) {
+			eventually(t, "the other replica hears of both", func() bool { return them.woken(mailbox) && them.woken(outbox) })
+			if them.woken(other) {
 				t.Error("it heard of a topic that had no news")
 			}
-			if !pooled && us.heard(mailbox) {
+			if !pooled && us.woken(mailbox) {
 				t.Error("a replica heard its own news")
 			}
 		})
 	}
 }
 
-// TestNewsThatWereMissed is a database that goes away: who was not told meanwhile looks once.
-func TestNewsThatWereMissed(t *testing.T) {
+// TestMissedNotificationsWakeAll stops the database: every topic is woken when it is back.
+func TestMissedNotificationsWakeAll(t *testing.T) {
 	t.Parallel()
 	for name, pooled := range map[string]bool{"by notification": false, "by change counters": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := pgtest.Start(t)
 			o := repo.Options{URL: c.Database(t), Pooled: pooled}
-			here, _ := replica(t, o)
-			_, them := replica(t, o)
-			before := them.toldEveryone()
+			here, _ := startNotifier(t, o)
+			_, them := startNotifier(t, o)
+			before := them.wokenAllCount()
 			c.Stop(true)
 			here.Announce([]rendezvous.Topic{{Mailbox: 42}})
-			time.Sleep(50 * time.Millisecond) // for it to fail
+			time.Sleep(50 * time.Millisecond) // so that the notification fails
 			if err := c.Start(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "everyone looks", func() bool { return them.toldEveryone() > before })
+			eventually(t, "everyone looks", func() bool { return them.wokenAllCount() > before })
 		})
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"restante/repo"
 )
 
-// unavailable tells that an error says so, for the reason that the code gives.
-func unavailable(t *testing.T, what string, err error, code int) {
+// wantUnavailable checks that err is ErrUnavailable with SQLite's result code.
+func wantUnavailable(t *testing.T, what string, err error, code int) {
 	t.Helper()
 	if !errors.Is(err, rendezvous.ErrUnavailable) {
 		t.Errorf("%s: %v, not ErrUnavailable", what, err)
@@ -25,11 +25,11 @@ func unavailable(t *testing.T, what string, err error, code int) {
 	}
 }
 
-// works tells that db reads and writes.
-func works(t *testing.T, db *repo.DB) {
+// wantWorking checks that db reads and writes.
+func wantWorking(t *testing.T, db *repo.DB) {
 	t.Helper()
-	if err := errors.Join(db.Probe(t.Context()), look(t.Context(), db), db.Update(t.Context(), func(tx rendezvous.Tx) error {
-		if err := create(tx, "works"); err != nil {
+	if err := errors.Join(db.Probe(t.Context()), readCounts(t.Context(), db), db.Update(t.Context(), func(tx rendezvous.Tx) error {
+		if err := createMailbox(tx, "works"); err != nil {
 			return err
 		}
 		m, err := tx.Mailbox("app", "works")
@@ -39,18 +39,18 @@ func works(t *testing.T, db *repo.DB) {
 	}
 }
 
-// look reads something.
-func look(ctx context.Context, db *repo.DB) error {
+// readCounts reads from db.
+func readCounts(ctx context.Context, db *repo.DB) error {
 	return db.View(ctx, func(tx rendezvous.Tx) error {
 		_, err := tx.Counts()
 		return err
 	})
 }
 
-// fill stores a mailbox with a message of n bytes.
-func fill(id rendezvous.MailboxID, n int) func(rendezvous.Tx) error {
+// createWithMessage stores a mailbox with a message of n bytes.
+func createWithMessage(id rendezvous.MailboxID, n int) func(rendezvous.Tx) error {
 	return func(tx rendezvous.Tx) error {
-		if err := create(tx, id); err != nil {
+		if err := createMailbox(tx, id); err != nil {
 			return err
 		}
 		m, err := tx.Mailbox("app", id)
@@ -62,37 +62,37 @@ func fill(id rendezvous.MailboxID, n int) func(rendezvous.Tx) error {
 	}
 }
 
-func TestAFullDisk(t *testing.T) {
+func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	must(db.Update(t.Context(), fill("before", 10)))
-	repo.ExecOnWriter(t, db, "PRAGMA max_page_count = 1") // as many as there are
+	must(db.Update(t.Context(), createWithMessage("before", 10)))
+	repo.ExecOnWriter(t, db, "PRAGMA max_page_count = 1") // the file cannot grow
 	before := repo.Dump(t, db)
 
-	err := db.Update(t.Context(), fill("alone", 100_000))
-	unavailable(t, "alone", err, sqlite3.SQLITE_FULL)
+	err := db.Update(t.Context(), createWithMessage("alone", 100_000))
+	wantUnavailable(t, "alone", err, sqlite3.SQLITE_FULL)
 	if problem := repo.SQLiteOpenError(err); problem.Problem != "the disk is full" {
 		t.Error(problem)
 	}
 	if after := repo.Dump(t, db); after != before {
 		t.Errorf("it changed:\n%s\nfrom:\n%s", after, before)
 	}
-	if err := look(t.Context(), db); err != nil {
+	if err := readCounts(t.Context(), db); err != nil {
 		t.Error(err)
 	}
 
-	// What fits is kept, though it shared the batch with what does not.
-	release := busy(db)
-	small := enqueue(t.Context(), db, fill("small", 10))
-	big := enqueue(t.Context(), db, fill("big", 100_000))
+	// Updates that fit are committed, though they are in a batch with one that does not fit.
+	release := blockWriter(db)
+	small := enqueue(t.Context(), db, createWithMessage("small", 10))
+	big := enqueue(t.Context(), db, createWithMessage("big", 100_000))
 	ignores := enqueue(t.Context(), db, func(tx rendezvous.Tx) error {
-		_ = fill("ignored", 100_000)(tx)
-		return create(tx, "outside")
+		_ = createWithMessage("ignored", 100_000)(tx)
+		return createMailbox(tx, "outside")
 	})
-	last := enqueue(t.Context(), db, fill("last", 10))
+	last := enqueue(t.Context(), db, createWithMessage("last", 10))
 	release()
-	unavailable(t, "big", <-big, sqlite3.SQLITE_FULL)
-	unavailable(t, "ignored", <-ignores, sqlite3.SQLITE_FULL)
+	wantUnavailable(t, "big", <-big, sqlite3.SQLITE_FULL)
+	wantUnavailable(t, "ignored", <-ignores, sqlite3.SQLITE_FULL)
 	if err := errors.Join(<-small, <-last); err != nil {
 		t.Error(err)
 	}
@@ -104,41 +104,41 @@ func TestAFullDisk(t *testing.T) {
 	}))
 
 	repo.ExecOnWriter(t, db, "PRAGMA max_page_count = 4294967294")
-	if err := db.Update(t.Context(), fill("big", 100_000)); err != nil {
+	if err := db.Update(t.Context(), createWithMessage("big", 100_000)); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAFileThatGoesAway(t *testing.T) {
+func TestMovedFile(t *testing.T) {
 	t.Parallel()
 	for _, suffix := range []string{"", "-wal"} {
 		t.Run("the database"+suffix, func(t *testing.T) {
 			t.Parallel()
 			db := open(t, repo.Options{})
 			path := repo.Path(t, db) + suffix
-			must(db.Update(t.Context(), fill("before", 10)))
+			must(db.Update(t.Context(), createWithMessage("before", 10)))
 			before := repo.Dump(t, db)
 			gone := func(what string) {
 				t.Helper()
-				unavailable(t, what+": Update", db.Update(t.Context(), fill(rendezvous.MailboxID(what), 10)), 0)
-				unavailable(t, what+": View", look(t.Context(), db), 0)
-				unavailable(t, what+": Probe", db.Probe(t.Context()), 0)
+				wantUnavailable(t, what+": Update", db.Update(t.Context(), createWithMessage(rendezvous.MailboxID(what), 10)), 0)
+				wantUnavailable(t, what+": View", readCounts(t.Context(), db), 0)
+				wantUnavailable(t, what+": Probe", db.Probe(t.Context()), 0)
 			}
 			must(os.Rename(path, path+".aside"))
 			gone("moved away")
-			must(os.WriteFile(path, fresh(), 0o600))
+			must(os.WriteFile(path, templateFile(), 0o600))
 			gone("another in its place")
 			must(os.Remove(path))
 			must(os.Rename(path+".aside", path))
 			if after := repo.Dump(t, db); after != before {
 				t.Errorf("it changed:\n%s\nfrom:\n%s", after, before)
 			}
-			works(t, db)
+			wantWorking(t, db)
 		})
 	}
 }
 
-func TestAFileThatGoesAwayDuringTheCommit(t *testing.T) {
+func TestFileMovedDuringCommit(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	path := repo.Path(t, db)
@@ -150,17 +150,17 @@ func TestAFileThatGoesAwayDuringTheCommit(t *testing.T) {
 	})
 	err := db.Update(t.Context(), func(tx rendezvous.Tx) error {
 		tx.AfterCommit(func() { t.Error("an AfterCommit function ran") })
-		return create(tx, "x")
+		return createMailbox(tx, "x")
 	})
 	if !errors.Is(err, rendezvous.ErrOutcomeUnknown) || errors.Is(err, rendezvous.ErrUnavailable) {
 		t.Errorf("%v, not only ErrOutcomeUnknown", err)
 	}
 	repo.SetHook(db, nil)
 	must(os.Rename(path+".aside", path))
-	works(t, db)
+	wantWorking(t, db)
 }
 
-func TestADatabaseThatAnotherProgramLocks(t *testing.T) {
+func TestLockedByAnotherProgram(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	repo.ExecOnWriter(t, db, "PRAGMA busy_timeout = 10")
@@ -182,50 +182,50 @@ func TestADatabaseThatAnotherProgramLocks(t *testing.T) {
 	}
 	for _, o := range outcomes {
 		err := <-o
-		unavailable(t, "Update", err, sqlite3.SQLITE_BUSY)
+		wantUnavailable(t, "Update", err, sqlite3.SQLITE_BUSY)
 		if problem := repo.SQLiteOpenError(err); problem.Problem != "another program has locked it" {
 			t.Error(problem)
 		}
 	}
-	if err := look(t.Context(), db); err != nil {
+	if err := readCounts(t.Context(), db); err != nil {
 		t.Errorf("View: %v", err)
 	}
 	_, err = other.ExecContext(t.Context(), "ROLLBACK")
 	must(err)
-	works(t, db)
+	wantWorking(t, db)
 }
 
-func TestAConnectionThatReadsRefusesToWrite(t *testing.T) {
+func TestReadConnectionRefusesWrites(t *testing.T) {
 	t.Parallel()
 	err := repo.ReadOnlyWrite(open(t, repo.Options{}))
-	unavailable(t, "a write", err, sqlite3.SQLITE_READONLY)
+	wantUnavailable(t, "a write", err, sqlite3.SQLITE_READONLY)
 	if problem := repo.SQLiteOpenError(err); problem.Problem != "it cannot be written to" {
 		t.Error(problem)
 	}
 }
 
-func TestDamageThatShowsLater(t *testing.T) {
+func TestDamageFoundAfterOpen(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	path := repo.Path(t, db)
-	must(db.Update(t.Context(), fill("x", 100_000)))
+	must(db.Update(t.Context(), createWithMessage("x", 100_000)))
 	must(db.Close())
 	file, err := os.ReadFile(path)
 	must(err)
-	for i := len(fresh()); i < len(file); i++ {
+	for i := len(templateFile()); i < len(file); i++ {
 		file[i] = 0xa5
 	}
 	must(os.WriteFile(path, file, 0o600))
 	db = open(t, repo.Options{URL: path})
-	unavailable(t, "View", db.View(t.Context(), func(tx rendezvous.Tx) error {
+	wantUnavailable(t, "View", db.View(t.Context(), func(tx rendezvous.Tx) error {
 		_, err := tx.Messages(1, 0, 9, 1<<20)
 		return err
 	}), sqlite3.SQLITE_CORRUPT)
 }
 
-// SQLite never ends a transaction without an error, as far as is known; if it did, what
-// came next would be kept whatever became of the rest.
-func TestNothingRunsOutsideOfATransaction(t *testing.T) {
+// SQLite never ends a transaction without an error, as far as is known. If it did, the next
+// statement would be committed by itself.
+func TestNoStatementOutsideOfATransaction(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	for _, where := range []string{insertMailbox, "COMMIT"} {
@@ -237,8 +237,8 @@ func TestNothingRunsOutsideOfATransaction(t *testing.T) {
 			return nil
 		})
 		err := db.Update(t.Context(), func(tx rendezvous.Tx) error {
-			_ = create(tx, "x")
-			_ = create(tx, "y")
+			_ = createMailbox(tx, "x")
+			_ = createMailbox(tx, "y")
 			return nil
 		})
 		repo.SetHook(db, nil)
@@ -249,21 +249,21 @@ func TestNothingRunsOutsideOfATransaction(t *testing.T) {
 			t.Errorf("ended at %s: it changed:\n%s", where, after)
 		}
 	}
-	works(t, db)
+	wantWorking(t, db)
 }
 
-func TestABatchThatEndsByItselfIsRunAgainOneByOne(t *testing.T) {
+func TestEndedBatchRunsAgainOneByOne(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"SAVEPOINT member", "RELEASE member"} {
 		db := open(t, repo.Options{})
-		release := busy(db) // it is the first of the batch
+		release := blockWriter(db) // the first member of the batch
 		repo.SetHook(db, func(query string) error {
 			if oneLine(query) == where {
 				_ = repo.EndTransaction(db)
 			}
 			return nil
 		})
-		outcome := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return create(tx, "x") })
+		outcome := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return createMailbox(tx, "x") })
 		release()
 		if err := <-outcome; err != nil {
 			t.Errorf("ended at %s: %v", where, err)
@@ -273,29 +273,29 @@ func TestABatchThatEndsByItselfIsRunAgainOneByOne(t *testing.T) {
 			_, err := tx.Mailbox("app", "x")
 			return err
 		}))
-		works(t, db)
+		wantWorking(t, db)
 	}
 }
 
-func TestAConnectionThatCannotRollBackIsReplaced(t *testing.T) {
+func TestBrokenConnectionIsReplaced(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	repo.SetHook(db, func(query string) error {
 		if query == "COMMIT" || query == "ROLLBACK" {
-			return errMine
+			return errTest
 		}
 		return nil
 	})
 	times := 0
 	err := db.Update(t.Context(), func(tx rendezvous.Tx) error {
 		times++
-		return create(tx, "x")
+		return createMailbox(tx, "x")
 	})
-	if !errors.Is(err, errMine) || times != 1 { // it was alone already
+	if !errors.Is(err, errTest) || times != 1 { // a lone update does not run again
 		t.Errorf("it ran %d times: %v", times, err)
 	}
 	repo.SetHook(db, nil)
-	works(t, db)
+	wantWorking(t, db)
 	must(db.View(t.Context(), func(tx rendezvous.Tx) error {
 		if _, err := tx.Mailbox("app", "x"); !errors.Is(err, rendezvous.ErrNotFound) {
 			t.Errorf("the mailbox: %v", err)
