@@ -35,7 +35,7 @@ const noSQL = "SQL belongs to repo alone"
 //	main ─► internal/bench, internal/listen
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
-//	        rendezvous ─► session, internal/hub
+//	        rendezvous ─► session, internal/hub, internal/logcache, internal/presence
 //
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
@@ -63,7 +63,7 @@ var layers = map[string]layer{
 		},
 	},
 	"restante/rendezvous": {
-		uses:   []string{"restante/internal/hub", "restante/session"},
+		uses:   []string{"restante/internal/hub", "restante/internal/logcache", "restante/internal/presence", "restante/session"},
 		stdlib: "the domain is plain Go: no library shapes it",
 		bans: map[string]string{
 			"net/http":           "the use cases serve whichever protocol asks",
@@ -103,6 +103,21 @@ var layers = map[string]layer{
 			"net":                "a session outlives every connection",
 			"database/sql":       "a session does not know that it is stored",
 			"github.com/jmoiron": "a session does not know that it is stored",
+		},
+	},
+	"restante/internal/logcache": {
+		stdlib: "it remembers entries and does not know what they are",
+		bans: map[string]string{
+			"net":          "it is told what is new, however that came",
+			"database/sql": "the caller reads the storage, the cache does not",
+		},
+	},
+	"restante/internal/presence": {
+		uses:   []string{"restante/session"},
+		stdlib: "it is a table in memory",
+		bans: map[string]string{
+			"net":          "a sign of life is one on every transport",
+			"database/sql": "the caller writes down what it takes from the table",
 		},
 	},
 	"restante/internal/hub": {

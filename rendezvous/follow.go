@@ -28,7 +28,7 @@ type following struct {
 	beat  *time.Timer
 	due   time.Time // when it looks if nothing is new
 
-	bell    hub.Event // rung when another look may find more
+	event   hub.Event // rung when another look may find more
 	stopped atomic.Bool
 }
 
@@ -40,7 +40,7 @@ func (s *Service) Follow(k MailboxKey, look func() error, ended func(error)) (st
 	go f.run()
 	return func() {
 		f.stopped.Store(true)
-		f.bell.Set()
+		f.event.Set()
 	}
 }
 
@@ -51,7 +51,7 @@ func (f *following) run() {
 		if !f.due.IsZero() && !time.Now().Before(f.due) {
 			linger = 0 // nobody told of anything
 		}
-		if ended, err := f.turn(); ended {
+		if ended, err := f.check(); ended {
 			if f.beat != nil {
 				f.beat.Stop()
 			}
@@ -59,17 +59,17 @@ func (f *following) run() {
 			return
 		}
 		select {
-		case <-f.bell.Chan():
+		case <-f.event.Chan():
 		case <-time.After(linger):
-			f.bell.OnSet(func() { go f.run() })
+			f.event.OnSet(func() { go f.run() })
 			return
 		}
 	}
 }
 
 // turn looks once. Watch, read, wait: whatever commits after the watch began wakes it.
-func (f *following) turn() (ended bool, err error) {
-	f.bell.Clear()
+func (f *following) check() (ended bool, err error) {
+	f.event.Clear()
 	if f.watch != nil {
 		f.watch.Stop()
 	}
@@ -79,16 +79,16 @@ func (f *following) turn() (ended bool, err error) {
 	now := time.Now()
 	if !f.due.IsZero() && !now.Before(f.due) {
 		// A wake that was lost costs a delay, never a message: another process may have added something.
-		f.s.logs.forget(f.key)
+		f.s.logs.Invalidate(f.key)
 	}
 	every := f.s.Config.HeartbeatInterval
 	if f.due = now.Add(every); f.beat == nil {
-		f.beat = time.AfterFunc(every, f.bell.Set)
+		f.beat = time.AfterFunc(every, f.event.Set)
 	} else {
 		f.beat.Reset(every)
 	}
 	f.watch = f.s.hub.Watch(Topic{Mailbox: f.key})
-	f.watch.OnWake(f.bell.Set)
+	f.watch.OnWake(f.event.Set)
 	err = f.look()
 	if err == nil && f.s.draining.Load() {
 		err = ErrStopping

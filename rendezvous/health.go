@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	watchTick    = time.Second      // how often the storage and the clock are watched
-	censusTick   = time.Minute      // how often the sessions are counted, for their limit
-	pauseNoticed = 15 * time.Second // a tick that is this late means that the process was paused
-	probeTimeout = 2 * time.Second
+	watchTick     = time.Second      // how often the storage and the clock are watched
+	countInterval = time.Minute      // how often the sessions are counted, for their limit
+	pauseNoticed  = 15 * time.Second // a tick that is this late means that the process was paused
+	probeTimeout  = 2 * time.Second
 )
 
 // health is whether the storage can be used, as far as this process knows.
 type health struct {
 	mu        sync.Mutex
 	downSince time.Time // zero: it can
-	probed    bool      // it was tried again, and could not be used
+	confirmed bool      // it was tried again, and could not be used
 }
 
-func (h *health) fail(now time.Time) {
+func (h *health) markDown(now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.downSince.IsZero() {
@@ -32,26 +32,26 @@ func (h *health) fail(now time.Time) {
 }
 
 // recovered ends an outage, and tells since when there was one.
-func (h *health) recovered() (since time.Time) {
+func (h *health) markUp() (since time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	since, h.downSince, h.probed = h.downSince, time.Time{}, false
+	since, h.downSince, h.confirmed = h.downSince, time.Time{}, false
 	return since
 }
 
 // stillDown notes that the storage was tried again, in vain.
-func (h *health) stillDown() {
+func (h *health) confirmDown() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.probed = true
+	h.confirmed = true
 }
 
 // refuses tells that the storage is known to be away. One failure is not enough for that: it
 // may be of one connection.
-func (h *health) refuses() bool {
+func (h *health) confirmedDown() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.probed
+	return h.confirmed
 }
 
 func (h *health) down() bool {
@@ -64,20 +64,20 @@ func (h *health) down() bool {
 // DRAINING or STORAGE_UNAVAILABLE.
 func (s *Service) Ready(ctx context.Context) error {
 	if s.draining.Load() {
-		return draining()
+		return serverStopping()
 	}
 	if s.health.down() {
-		return away()
+		return storageUnavailable()
 	}
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	err := s.read(ctx, func(t *turn) error {
+	err := s.read(ctx, func(t *txn) error {
 		_, err := t.Updated()
 		return err
 	})
 	if err != nil && ctx.Err() != nil && caller.Err() == nil {
-		s.health.fail(s.now())
+		s.health.markDown(s.now())
 		return &Failure{Code: StorageUnavailable, Detail: "the storage does not answer", Err: err}
 	}
 	return err
@@ -85,7 +85,7 @@ func (s *Service) Ready(ctx context.Context) error {
 
 // away is what is answered while the storage is known to be away: at once, or
 // everyone would wait for as long as it takes to find out again.
-func away() *Failure {
+func storageUnavailable() *Failure {
 	return refuse(StorageUnavailable, "the storage cannot be used at the moment; nothing was changed, try again")
 }
 
@@ -94,17 +94,17 @@ func away() *Failure {
 func (s *Service) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	census := time.NewTicker(censusTick)
-	defer census.Stop()
-	s.survive("count", func() error { return s.count(ctx) })
+	recount := time.NewTicker(countInterval)
+	defer recount.Stop()
+	s.logErrors("count", func() error { return s.count(ctx) })
 	s.tick()
-	defer s.ticked.Store(0)
+	defer s.lastTick.Store(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-census.C:
-			s.survive("count", func() error { return s.count(ctx) })
+		case <-recount.C:
+			s.logErrors("count", func() error { return s.count(ctx) })
 			continue
 		case <-tick.C:
 		}
@@ -114,19 +114,19 @@ func (s *Service) watchLoop(ctx context.Context) {
 		}
 		s.tick()
 		if s.health.down() {
-			s.survive("probe the storage", func() error { return s.probe(ctx) })
+			s.logErrors("probe the storage", func() error { return s.probe(ctx) })
 		}
 	}
 }
 
 // tick notes that the process runs. It goes by the wall clock: the monotonic
 // one stands still while a machine sleeps.
-func (s *Service) tick() { s.ticked.Store(millis(s.now())) }
+func (s *Service) tick() { s.lastTick.Store(millis(s.now())) }
 
 // paused is for how long the process has not run, if it is long enough to matter.
 func (s *Service) paused(now time.Time) time.Duration {
-	ticked := s.ticked.Load()
-	if late := now.Sub(time.UnixMilli(ticked)); ticked > 0 && late > pauseNoticed {
+	lastTick := s.lastTick.Load()
+	if late := now.Sub(time.UnixMilli(lastTick)); lastTick > 0 && late > pauseNoticed {
 		return late
 	}
 	return 0
@@ -137,10 +137,10 @@ func (s *Service) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if err := s.Store.Probe(ctx); err != nil {
-		s.health.stillDown()
+		s.health.confirmDown()
 		return err
 	}
-	since := s.health.recovered()
+	since := s.health.markUp()
 	s.startBootGrace()
 	s.Log.Warn("the storage can be used again; nothing expires for a while", "wasAwayFor", s.now().Sub(since).Round(time.Millisecond), "bootGrace", s.Config.BootGrace)
 	return nil
@@ -148,14 +148,14 @@ func (s *Service) probe(ctx context.Context) error {
 
 // survive runs one step of a loop that must not die: an error or a panic is
 // logged, and the loop goes on.
-func (s *Service) survive(step string, f func() error) {
-	if err := caught(f); err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
+func (s *Service) logErrors(step string, f func() error) {
+	if err := recoverPanic(f); err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
 		s.Log.Error("could not "+step, "error", err)
 	}
 }
 
 // caught runs f and turns a panic into an error.
-func caught(f func() error) (err error) {
+func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

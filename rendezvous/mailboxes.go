@@ -19,7 +19,7 @@ type SideView struct {
 	Mood Mood `json:"mood,omitempty"`
 }
 
-func sight(m Mailbox) MailboxView {
+func viewOf(m Mailbox) MailboxView {
 	seen := MailboxView{Mailbox: m.ID, Sides: []SideView{}, Last: m.Last}
 	for _, o := range m.Sides {
 		one := SideView{Side: o.Side}
@@ -36,39 +36,39 @@ func sight(m Mailbox) MailboxView {
 // all that happens. It refuses with CROWDED, QUOTA_EXCEEDED, WINDOW_FULL if there is more to replay than
 // the session may leave unacknowledged, and INVALID_REQUEST if after is past the last message.
 func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[MailboxView], error) {
-	return do(ctx, s, c, func(t *turn) (MailboxView, error) {
-		m, err := t.open(t.me.App, t.me.Side, id, after, ttl)
+	return execute(ctx, s, c, func(t *txn) (MailboxView, error) {
+		m, err := t.open(t.actor.App, t.actor.Side, id, after, ttl)
 		if err != nil {
 			return MailboxView{}, err
 		}
-		return sight(m), t.subscribe(m, after)
+		return viewOf(m), t.subscribe(m, after)
 	})
 }
 
 // Close leaves the mailbox. When nobody who entered is in any more it is retired. There need not be one.
 func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood) (Answer[struct{}], error) {
-	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.close(t.me.App, t.me.Side, id, mood) })
+	return execute(ctx, s, c, func(t *txn) (struct{}, error) { return struct{}{}, t.close(t.actor.App, t.actor.Side, id, mood) })
 }
 
 // Mailbox is the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
 func (s *Service) Mailbox(ctx context.Context, q Query, id MailboxID) (Answer[MailboxView], error) {
-	return look(ctx, s, q, func(t *turn) (MailboxView, error) {
-		m, err := t.inside(id)
-		return sight(m), err
+	return query(ctx, s, q, func(t *txn) (MailboxView, error) {
+		m, err := t.enteredMailbox(id)
+		return viewOf(m), err
 	})
 }
 
 // inside loads a mailbox that the side who acts is in.
-func (t *turn) inside(id MailboxID) (Mailbox, error) {
-	m, err := t.Mailbox(t.me.App, id)
-	if errors.Is(err, ErrNotFound) || err == nil && !m.Has(t.me.Side) {
+func (t *txn) enteredMailbox(id MailboxID) (Mailbox, error) {
+	m, err := t.Mailbox(t.actor.App, id)
+	if errors.Is(err, ErrNotFound) || err == nil && !m.Has(t.actor.Side) {
 		return m, refuse(NotFound, "this side is in no such mailbox; claim its nameplate or open it first")
 	}
 	return m, err
 }
 
-func (t *turn) open(app AppID, side Side, id MailboxID, after Position, ttl time.Duration) (Mailbox, error) {
-	if err := t.mayLast(ttl); err != nil {
+func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.Duration) (Mailbox, error) {
+	if err := t.checkTTL(ttl); err != nil {
 		return Mailbox{}, err
 	}
 	m, err := t.Mailbox(app, id)
@@ -90,7 +90,7 @@ func (t *turn) open(app AppID, side Side, id MailboxID, after Position, ttl time
 		return m, refuse(Crowded, "two other sides share this mailbox already")
 	}
 	if !inside {
-		if err := t.mayEnter(app, side); err != nil {
+		if err := t.checkMailboxQuota(app, side); err != nil {
 			return m, err
 		}
 	}
@@ -110,18 +110,18 @@ func (t *turn) open(app AppID, side Side, id MailboxID, after Position, ttl time
 
 // subscribe has the session sent the log after a position, and then all that
 // happens. A session that subscribes already is sent nothing again.
-func (t *turn) subscribe(m Mailbox, after Position) error {
-	fresh, err := t.Subscribe(t.me.Key, m.Key)
+func (t *txn) subscribe(m Mailbox, after Position) error {
+	fresh, err := t.Subscribe(t.actor.Key, m.Key)
 	if err != nil || !fresh || after == m.Last {
 		return err
 	}
-	backlog, err := t.Backlog(t.me.Key)
+	backlog, err := t.Backlog(t.actor.Key)
 	if err != nil {
 		return err
 	}
 	limits := t.s.Config.Limits
 	if backlog.Frames += int64(m.Last - after); backlog.Frames > limits.WindowFrames {
-		return windowFull(m.Last-after, m.Last)
+		return replayTooLarge(m.Last-after, m.Last)
 	}
 	for after < m.Last {
 		page, err := t.Messages(m.Key, after, limits.AnswerFrames, limits.AnswerBytes)
@@ -130,20 +130,20 @@ func (t *turn) subscribe(m Mailbox, after Position) error {
 		}
 		for _, message := range page {
 			if backlog.Bytes += int64(len(message.Body)); backlog.Bytes > limits.WindowBytes {
-				return windowFull(m.Last-after, m.Last)
+				return replayTooLarge(m.Last-after, m.Last)
 			}
-			t.posts = append(t.posts, post{t.me.Key, m.ID, MessageFrame{message}})
+			t.outgoing = append(t.outgoing, outgoing{t.actor.Key, m.ID, MessageFrame{message}})
 			after = message.Position
 		}
 	}
 	return nil
 }
 
-func windowFull(messages, last Position) error {
+func replayTooLarge(messages, last Position) error {
 	return refuse(WindowFull, "%d messages are more than this session may leave unacknowledged; acknowledge what was received, or open with after=%d and read those before that with GET /v1/mailboxes/{mailbox}/messages", messages, last)
 }
 
-func (t *turn) close(app AppID, side Side, id MailboxID, mood Mood) error {
+func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 	m, err := t.Mailbox(app, id)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -177,7 +177,7 @@ func (t *turn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 
 // retire removes a mailbox with the nameplate that points to it, and remembers
 // how their lives went. Its retirement is the last that its subscribers hear of it.
-func (t *turn) retire(m Mailbox, why RetiredReason) error {
+func (t *txn) retire(m Mailbox, why RetiredReason) error {
 	if err := t.publish(m, RetiredFrame{why, m.Last}); err != nil {
 		return err
 	}
@@ -193,7 +193,7 @@ func (t *turn) retire(m Mailbox, why RetiredReason) error {
 	return t.RetireMailbox(m, SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur))
 }
 
-func (t *turn) mayEnter(app AppID, side Side) error {
+func (t *txn) checkMailboxQuota(app AppID, side Side) error {
 	in, err := t.CountMailboxesOf(app, side)
 	if err == nil && in >= t.s.Config.Limits.Mailboxes {
 		return refuse(QuotaExceeded, "a side may be in %d mailboxes; close one first", t.s.Config.Limits.Mailboxes)
@@ -202,7 +202,7 @@ func (t *turn) mayEnter(app AppID, side Side) error {
 }
 
 // mayLast refuses a life that is longer than the server grants anyone.
-func (t *turn) mayLast(ttl time.Duration) error {
+func (t *txn) checkTTL(ttl time.Duration) error {
 	if ttl > t.s.Config.MaxTTL {
 		return refuse(InvalidRequest, "ttlMs is at most %d here", t.s.Config.MaxTTL.Milliseconds())
 	}

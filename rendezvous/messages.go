@@ -21,8 +21,8 @@ type Page struct {
 // Add appends a message to a mailbox that the side has opened, and sends it to
 // every session subscribed to it but this one. It refuses with NOT_OPEN or QUOTA_EXCEEDED.
 func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (Answer[Added], error) {
-	return do(ctx, s, c, func(t *turn) (Added, error) {
-		positions, err := t.add(t.me.App, t.me.Side, id, d)
+	return execute(ctx, s, c, func(t *txn) (Added, error) {
+		positions, err := t.add(t.actor.App, t.actor.Side, id, d)
 		if err == nil && positions[0] == 0 {
 			err = t.s.mailboxFull()
 		}
@@ -36,8 +36,8 @@ func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (An
 // Read is the log after a position, at most limit messages. It refuses with
 // NOT_FOUND unless the side is in the mailbox.
 func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Position, limit int) (Answer[Page], error) {
-	return look(ctx, s, q, func(t *turn) (Page, error) {
-		m, err := t.inside(id)
+	return query(ctx, s, q, func(t *txn) (Page, error) {
+		m, err := t.enteredMailbox(id)
 		if err != nil {
 			return Page{}, err
 		}
@@ -48,7 +48,7 @@ func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Positio
 
 // add appends messages to a mailbox, in their order. It answers where each went: 0 for one that
 // the mailbox has no room for.
-func (t *turn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Position, error) {
+func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Position, error) {
 	m, err := t.Mailbox(app, id)
 	if errors.Is(err, ErrNotFound) || err == nil && !m.HasOpen(side) {
 		return nil, refuse(NotOpen, "this side has not opened that mailbox; open it with PUT first")
@@ -72,7 +72,7 @@ func (t *turn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Posit
 	if err := t.Append(m, added...); err != nil {
 		return nil, err
 	}
-	t.AfterCommit(func() { t.s.logs.put(m.Key, added...) })
+	t.AfterCommit(func() { t.s.logs.Append(m.Key, added...) })
 	frames := make([]Frame, len(added))
 	for i, message := range added {
 		frames[i] = MessageFrame{message}

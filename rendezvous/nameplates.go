@@ -22,18 +22,18 @@ type Claimed struct {
 // enters the side in the new mailbox behind it. ttl asks for a longer life of the mailbox; 0 asks for nothing.
 // It refuses with QUOTA_EXCEEDED or OVERLOADED.
 func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (Answer[Claimed], error) {
-	return do(ctx, s, c, func(t *turn) (Claimed, error) { return t.allocate(t.me.App, t.me.Side, ttl) })
+	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.allocate(t.actor.App, t.actor.Side, ttl) })
 }
 
 // Claim claims a nameplate, making it if there is none, and enters the side in
 // its mailbox. It refuses with RECLAIMED, CROWDED or QUOTA_EXCEEDED.
 func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time.Duration) (Answer[Claimed], error) {
-	return do(ctx, s, c, func(t *turn) (Claimed, error) { return t.claim(t.me.App, t.me.Side, id, ttl) })
+	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.claim(t.actor.App, t.actor.Side, id, ttl) })
 }
 
 // Release lets go of a nameplate. There need not be one.
 func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answer[struct{}], error) {
-	return do(ctx, s, c, func(t *turn) (struct{}, error) { return struct{}{}, t.release(t.me.App, t.me.Side, id) })
+	return execute(ctx, s, c, func(t *txn) (struct{}, error) { return struct{}{}, t.release(t.actor.App, t.actor.Side, id) })
 }
 
 // nameplateListSize is what one nameplate adds to the list beside its digits: {"id":""}, and a comma.
@@ -41,10 +41,10 @@ const nameplateListSize = 10
 
 // List is the session's app's nameplates that wait for a partner, sorted, as many as fit in a list.
 func (s *Service) List(ctx context.Context, q Query) (Answer[[]NameplateID], error) {
-	return look(ctx, s, q, func(t *turn) ([]NameplateID, error) { return t.list(t.me.App) })
+	return query(ctx, s, q, func(t *txn) ([]NameplateID, error) { return t.list(t.actor.App) })
 }
 
-func (t *turn) list(app AppID) ([]NameplateID, error) {
+func (t *txn) list(app AppID) ([]NameplateID, error) {
 	size := t.s.Config.Limits.ListBytes - 80 // what stands around it, in whichever protocol
 	waiting, err := t.WaitingNameplates(app, size/(nameplateListSize+1))
 	for i, id := range waiting {
@@ -55,8 +55,8 @@ func (t *turn) list(app AppID) ([]NameplateID, error) {
 	return waiting, err
 }
 
-func (t *turn) allocate(app AppID, side Side, ttl time.Duration) (Claimed, error) {
-	if err := t.mayLast(ttl); err != nil {
+func (t *txn) allocate(app AppID, side Side, ttl time.Duration) (Claimed, error) {
+	if err := t.checkTTL(ttl); err != nil {
 		return Claimed{}, err
 	}
 	id, err := t.freeNameplate(app)
@@ -66,8 +66,8 @@ func (t *turn) allocate(app AppID, side Side, ttl time.Duration) (Claimed, error
 	return t.newNameplate(app, side, id, ttl)
 }
 
-func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
-	if err := t.mayLast(ttl); err != nil {
+func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
+	if err := t.checkTTL(ttl); err != nil {
 		return Claimed{}, err
 	}
 	n, m, err := t.nameplate(app, id)
@@ -84,15 +84,15 @@ func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (C
 	inside := m.Has(side)
 	m, admitted := m.Enter(side, t.now)
 	if why == Crowded || !admitted {
-		return Claimed{}, t.crowd(n, m) // n as it was: who is not admitted gets no claim
+		return Claimed{}, t.recordCrowded(n, m) // n as it was: who is not admitted gets no claim
 	}
 	if len(claimed.Claims) > len(n.Claims) {
-		if err := t.mayHoldNameplate(app, side); err != nil {
+		if err := t.checkNameplateQuota(app, side); err != nil {
 			return Claimed{}, err
 		}
 	}
 	if !inside {
-		if err := t.mayEnter(app, side); err != nil {
+		if err := t.checkMailboxQuota(app, side); err != nil {
 			return Claimed{}, err
 		}
 	}
@@ -108,9 +108,9 @@ func (t *turn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (C
 }
 
 // crowd refuses a third side and remembers that there was one. It renews nothing.
-func (t *turn) crowd(n Nameplate, m Mailbox) error {
+func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 	if n.Crowded && m.Crowded {
-		return crowdedOut()
+		return crowded()
 	}
 	n.Crowded, m.Crowded = true, true
 	if err := t.UpdateMailbox(m); err != nil {
@@ -119,14 +119,14 @@ func (t *turn) crowd(n Nameplate, m Mailbox) error {
 	if err := t.UpdateNameplate(n); err != nil {
 		return err
 	}
-	return crowdedOut()
+	return crowded()
 }
 
-func crowdedOut() *Failure { return refuse(Crowded, "two other sides share this nameplate already") }
+func crowded() *Failure { return refuse(Crowded, "two other sides share this nameplate already") }
 
 // nameplate loads one with its mailbox. One whose mailbox has vanished, which
 // no transaction of ours leaves behind, is retired on the spot: it leads nowhere.
-func (t *turn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) {
+func (t *txn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) {
 	n, err := t.Nameplate(app, id)
 	if err != nil {
 		return n, Mailbox{}, err
@@ -140,14 +140,14 @@ func (t *turn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) 
 	return n, m, err
 }
 
-func (t *turn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
-	if err := t.mayHoldNameplate(app, side); err != nil {
+func (t *txn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
+	if err := t.checkNameplateQuota(app, side); err != nil {
 		return Claimed{}, err
 	}
-	if err := t.mayEnter(app, side); err != nil {
+	if err := t.checkMailboxQuota(app, side); err != nil {
 		return Claimed{}, err
 	}
-	m := NewMailbox(app, mintMailbox(), t.s.Config.MailboxTTL, t.now).Extend(ttl)
+	m := NewMailbox(app, newMailboxID(), t.s.Config.MailboxTTL, t.now).Extend(ttl)
 	m.ForNameplate = true
 	m, _ = m.Enter(side, t.now)
 	m, err := t.CreateMailbox(m)
@@ -159,7 +159,7 @@ func (t *turn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Durat
 	return Claimed{id, m.ID}, t.CreateNameplate(n)
 }
 
-func (t *turn) release(app AppID, side Side, id NameplateID) error {
+func (t *txn) release(app AppID, side Side, id NameplateID) error {
 	n, err := t.Nameplate(app, id)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -174,12 +174,12 @@ func (t *turn) release(app AppID, side Side, id NameplateID) error {
 	return t.UpdateNameplate(n)
 }
 
-func (t *turn) retireNameplate(n Nameplate, pruned bool) error {
-	t.AfterCommit(func() { t.s.shortest.freed(n.App, n.ID) })
+func (t *txn) retireNameplate(n Nameplate, pruned bool) error {
+	t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
 	return t.RetireNameplate(n, SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur))
 }
 
-func (t *turn) mayHoldNameplate(app AppID, side Side) error {
+func (t *txn) checkNameplateQuota(app AppID, side Side) error {
 	held, err := t.CountNameplatesOf(app, side)
 	if err == nil && held >= t.s.Config.Limits.Nameplates {
 		return refuse(QuotaExceeded, "a side may hold %d nameplates; release one first", t.s.Config.Limits.Nameplates)
@@ -188,14 +188,14 @@ func (t *turn) mayHoldNameplate(app AppID, side Side) error {
 }
 
 // drawn is how many numbers are drawn before all that are taken are listed.
-const drawn = 32
+const blindDraws = 32
 
 // freeNameplate finds the shortest nameplate that is free, any of them as likely as another.
-func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
-	for i := t.s.shortest.of(app, t.now); i < len(NumberRanges); i++ {
+func (t *txn) freeNameplate(app AppID) (NameplateID, error) {
+	for i := t.s.freeRanges.first(app, t.now); i < len(NumberRanges); i++ {
 		number, err := t.freeNumber(app, NumberRanges[i].Low, NumberRanges[i].High)
 		if errors.Is(err, ErrNoFreeNameplate) {
-			t.s.shortest.full(app, i, t.now)
+			t.s.freeRanges.markFull(app, i, t.now)
 			continue
 		}
 		return NameplateID(strconv.Itoa(number)), err
@@ -205,11 +205,11 @@ func (t *turn) freeNameplate(app AppID) (NameplateID, error) {
 
 // freeNumber draws one of the free numbers low…high, or fails with [ErrNoFreeNameplate]. It
 // draws blindly first: unless nearly all are taken, that finds one.
-func (t *turn) freeNumber(app AppID, low, high int) (int, error) {
-	if high-low >= drawn {
-		numbers := make([]int, drawn)
+func (t *txn) freeNumber(app AppID, low, high int) (int, error) {
+	if high-low >= blindDraws {
+		numbers := make([]int, blindDraws)
 		for i := range numbers {
-			numbers[i] = low + draw(high-low+1)
+			numbers[i] = low + randomInt(high-low+1)
 		}
 		taken, err := t.TakenOf(app, numbers)
 		if err != nil {
@@ -225,11 +225,11 @@ func (t *turn) freeNumber(app AppID, low, high int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return PickFree(low, high, taken, draw)
+	return PickFree(low, high, taken, randomInt)
 }
 
 // draw is a random number of 0…n−1 that nobody can foresee.
-func draw(n int) int {
+func randomInt(n int) int {
 	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
 	if err != nil {
 		panic("unreachable: crypto/rand does not fail: " + err.Error())
@@ -238,12 +238,12 @@ func draw(n int) int {
 }
 
 // mintMailbox makes a mailbox id of 128 random bits.
-func mintMailbox() MailboxID { return MailboxID(mint(16)) }
+func newMailboxID() MailboxID { return MailboxID(randomText(16)) }
 
 // mintSide makes a side of 40 random bits, as wormhole clients do.
-func mintSide() Side { return Side(mint(5)) }
+func newSide() Side { return Side(randomText(5)) }
 
-func mint(n int) string {
+func randomText(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: see crypto/rand
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b))

@@ -16,16 +16,16 @@ type SideRef struct {
 
 // as runs a use case for a peer, in one transaction. A final refusal keeps what
 // was written before it.
-func as[R any](ctx context.Context, s *Service, work func(*turn) (R, error)) (R, error) {
+func executeAs[R any](ctx context.Context, s *Service, work func(*txn) (R, error)) (R, error) {
 	var (
 		result  R
 		refusal *Failure
 	)
-	err := s.transact(ctx, func(t *turn) (err error) {
-		result, refusal, err = settle(work(t))
+	err := s.transact(ctx, func(t *txn) (err error) {
+		result, refusal, err = splitRefusal(work(t))
 		return err
 	})
-	if left(err) {
+	if isCanceled(err) {
 		var none R
 		return none, err // it may be running yet: result is not ours to look at
 	}
@@ -38,7 +38,7 @@ func as[R any](ctx context.Context, s *Service, work func(*turn) (R, error)) (R,
 // AllocateFor is [Service.Allocate] for a peer. A side that has a nameplate which
 // waits for a partner is given it again: the reply was lost, and the peer came back.
 func (s *Service) AllocateFor(ctx context.Context, p SideRef) (Claimed, error) {
-	return as(ctx, s, func(t *turn) (Claimed, error) {
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) {
 		held, err := t.NameplatesOf(p.App, p.Side)
 		if err != nil {
 			return Claimed{}, err
@@ -54,18 +54,18 @@ func (s *Service) AllocateFor(ctx context.Context, p SideRef) (Claimed, error) {
 
 // ClaimFor is [Service.Claim] for a peer.
 func (s *Service) ClaimFor(ctx context.Context, p SideRef, id NameplateID) (Claimed, error) {
-	return as(ctx, s, func(t *turn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
 }
 
 // ReleaseFor is [Service.Release] for a peer.
 func (s *Service) ReleaseFor(ctx context.Context, p SideRef, id NameplateID) error {
-	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
 	return err
 }
 
 // ListFor is [Service.List] for a peer.
 func (s *Service) ListFor(ctx context.Context, p SideRef) (waiting []NameplateID, err error) {
-	err = s.read(ctx, func(t *turn) (err error) {
+	err = s.read(ctx, func(t *txn) (err error) {
 		waiting, err = t.list(p.App)
 		return err
 	})
@@ -75,14 +75,14 @@ func (s *Service) ListFor(ctx context.Context, p SideRef) (waiting []NameplateID
 // OpenFor enters and opens a mailbox for a peer, and answers which one it is now,
 // to be followed with [Service.Follow].
 func (s *Service) OpenFor(ctx context.Context, p SideRef, id MailboxID) (MailboxKey, error) {
-	m, err := as(ctx, s, func(t *turn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
+	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
 	return m.Key, err
 }
 
 // AddFor is [Service.Add] for a peer, of several messages in one transaction. Those that there
 // is no room for are not added, which it tells of each by a refusal.
 func (s *Service) AddFor(ctx context.Context, p SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
-	positions, err := as(ctx, s, func(t *turn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
+	positions, err := executeAs(ctx, s, func(t *txn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func (s *Service) AddFor(ctx context.Context, p SideRef, id MailboxID, drafts []
 
 // CloseFor is [Service.Close] for a peer.
 func (s *Service) CloseFor(ctx context.Context, p SideRef, id MailboxID, mood Mood) error {
-	_, err := as(ctx, s, func(t *turn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
 	return err
 }
 
@@ -105,13 +105,13 @@ func (s *Service) CloseFor(ctx context.Context, p SideRef, id MailboxID, mood Mo
 // as go into one answer. It ends with [ErrRetired]. While the mailbox is held, what was added
 // here last is known without asking the storage.
 func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messages []Message, err error) {
-	if messages, known := s.logs.after(k, after); known {
+	if messages, known := s.logs.After(k, after); known {
 		return messages, nil
 	}
-	version := s.logs.version(k)
+	version := s.logs.Version(k)
 	last := Position(-1)
 	retired := false
-	err = s.read(ctx, func(t *turn) error {
+	err = s.read(ctx, func(t *txn) error {
 		m, err := t.MailboxByKey(k)
 		if errors.Is(err, ErrNotFound) {
 			retired = true
@@ -129,7 +129,7 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	case retired:
 		return nil, ErrRetired
 	}
-	s.logs.know(k, version, last, struct{}{})
+	s.logs.Fill(k, version, last, struct{}{})
 	return messages, nil
 }
 
@@ -151,7 +151,7 @@ func (s *Service) KeepAlive(k MailboxKey) (letGo func()) {
 		h.open = map[MailboxKey]int{}
 	}
 	h.open[k]++
-	forget := s.logs.follow(k)
+	forget := s.logs.Retain(k)
 	return sync.OnceFunc(func() {
 		forget()
 		h.mu.Lock()
@@ -188,7 +188,7 @@ func (s *Service) recordHolds(ctx context.Context) error {
 		keys = keys[len(batch):]
 		err := s.Store.Update(ctx, func(tx Tx) error { return tx.SocketsSeen(batch, tx.Now()) })
 		if err != nil {
-			return s.told(err)
+			return s.clientError(err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"restante/internal/presence"
 	"restante/session"
 )
 
@@ -92,7 +93,7 @@ func (s *Service) pruneLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		s.survive("prune", func() error {
+		s.logErrors("prune", func() error {
 			run := s.Prune(ctx)
 			s.Log.Info("pruned", "retired", run.Retired, "failed", run.Failed, "skipped", run.Skipped, "took", run.Finished.Sub(run.Started).Round(time.Millisecond))
 			return nil
@@ -102,12 +103,12 @@ func (s *Service) pruneLoop(ctx context.Context) {
 
 // sweep walks the stale things of one kind, page by page, so that one that
 // cannot be pruned does not stand in the way of those behind it.
-func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page func(tx Tx, after C) ([]C, error), name func(C) string, prune func(*turn, C) (bool, error)) {
+func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page func(tx Tx, after C) ([]C, error), name func(C) string, prune func(*txn, C) (bool, error)) {
 	var after C
 	for {
 		var found []C
 		if !s.attempt(run, KindList, string(kind), func() error {
-			return s.read(ctx, func(t *turn) (err error) {
+			return s.read(ctx, func(t *txn) (err error) {
 				found, err = page(t.Tx, after)
 				return err
 			})
@@ -120,7 +121,7 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 			}
 			retired := false
 			done := s.attempt(run, kind, name(one), func() error {
-				return s.transact(ctx, func(t *turn) (err error) {
+				return s.transact(ctx, func(t *txn) (err error) {
 					retired, err = prune(t, one)
 					return err
 				})
@@ -146,7 +147,7 @@ func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error)
 		run.Failed++
 		return false
 	}
-	err := caught(step)
+	err := recoverPanic(step)
 	s.pruner.mu.Lock()
 	defer s.pruner.mu.Unlock()
 	if err == nil {
@@ -192,12 +193,12 @@ func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
 			return tx.StaleMailboxes(run.Started, after, pruneBatch)
 		},
 		func(c MailboxCursor) string { return fmt.Sprint(int64(c.Key)) },
-		(*turn).pruneMailbox)
+		(*txn).pruneMailbox)
 }
 
 // pruneMailbox retires a mailbox whose life is over, or puts it off while
 // somebody who is in it is alive.
-func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
+func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	m, err := t.IdleMailbox(c.Key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil // or it is in use, or another replica is at it
@@ -214,7 +215,7 @@ func (t *turn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	case t.s.holds.has(m.Key):
 		seen = t.now
 	case !m.SocketSeen.IsZero():
-		seen = m.SocketSeen.Add(sightingSlack)
+		seen = m.SocketSeen.Add(presence.MaxLag)
 	}
 	for _, h := range holders {
 		switch state := t.s.state(h, t.now).(type) {
@@ -245,12 +246,12 @@ func (s *Service) pruneNameplates(ctx context.Context, run *Pruned) {
 			return tx.StaleNameplates(run.Started, after, pruneBatch)
 		},
 		func(c NameplateCursor) string { return digest(string(c.App), string(c.ID)) },
-		(*turn).pruneNameplate)
+		(*txn).pruneNameplate)
 }
 
 // pruneNameplate puts a nameplate off for as long as its mailbox lives, which
 // it retires with. Only one whose mailbox has vanished is retired here.
-func (t *turn) pruneNameplate(c NameplateCursor) (retired bool, err error) {
+func (t *txn) pruneNameplate(c NameplateCursor) (retired bool, err error) {
 	n, err := t.Nameplate(c.App, c.ID)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -275,12 +276,12 @@ func (s *Service) pruneSessions(ctx context.Context, run *Pruned) {
 			return tx.SessionsToSweep(run.Started, after, pruneBatch)
 		},
 		func(c SweepCursor) string { return c.Key.String() },
-		(*turn).pruneSession)
+		(*txn).pruneSession)
 }
 
 // pruneSession puts a tombstone in an expired session's place, and removes a
 // tombstone that has stood long enough.
-func (t *turn) pruneSession(c SweepCursor) (retired bool, err error) {
+func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	stored, err := t.IdleSession(c.Key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil
@@ -289,13 +290,13 @@ func (t *turn) pruneSession(c SweepCursor) (retired bool, err error) {
 		return false, err
 	}
 	if stored.Ended != nil {
-		return true, t.forget(c.Key)
+		return true, t.removeTombstone(c.Key)
 	}
 	if closed, is := t.s.state(stored, t.now).(session.Closed); is {
-		t.stir(c.Key)
-		return true, t.bury(stored, closed)
+		t.wakeSession(c.Key)
+		return true, t.writeTombstone(stored, closed)
 	}
-	until := t.s.clients.seen(c.Key, stored.Seen, t.now)
+	until := t.s.presence.LastSeen(c.Key, stored.Seen, t.now)
 	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.now.Add(t.s.Config.PruneInterval)))
 }
 
@@ -305,13 +306,13 @@ func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
 	for range pruneBatch {
 		over := false
 		if !s.attempt(run, KindTombstone, "oldest", func() error {
-			return s.transact(ctx, func(t *turn) error {
+			return s.transact(ctx, func(t *txn) error {
 				count, err := t.CountTombstones(most + 1)
 				over = count > most
 				if err != nil || !over {
 					return err
 				}
-				return t.forgetOldest("")
+				return t.removeOldestTombstone("")
 			})
 		}) || !over {
 			return

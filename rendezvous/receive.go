@@ -71,7 +71,7 @@ func (s *Service) look(ctx context.Context, r ReceiveRequest) (batch, error) {
 // remember is batch without asking the storage. Whatever is out of the ordinary is not
 // known for certain.
 func (s *Service) remember(r ReceiveRequest) (got batch, known bool) {
-	last, stored, known := s.outboxes.knows(r.Session)
+	last, stored, known := s.outboxes.Last(r.Session)
 	if !known {
 		return batch{}, false
 	}
@@ -85,7 +85,7 @@ func (s *Service) remember(r ReceiveRequest) (got batch, known bool) {
 	if got, err = s.receiving(r, attached, now); err != nil || int64(attached.Next-got.from) > limits.WindowFrames {
 		return batch{}, false
 	}
-	frames, known := s.outboxes.after(r.Session, got.start-1)
+	frames, known := s.outboxes.After(r.Session, got.start-1)
 	size := limits.AnswerBytes
 	for _, f := range frames[:min(len(frames), limits.AnswerFrames)] {
 		if size -= int64(len(f.payload)); size < 0 && len(got.Frames) > 0 {
@@ -101,13 +101,13 @@ func (s *Service) remember(r ReceiveRequest) (got batch, known bool) {
 func (s *Service) batch(ctx context.Context, r ReceiveRequest) (batch, error) {
 	var got batch
 	var stored Session
-	version := s.outboxes.version(r.Session)
-	err := s.read(ctx, func(t *turn) error {
+	version := s.outboxes.Version(r.Session)
+	err := s.read(ctx, func(t *txn) error {
 		attached, err := t.attach(r.Session)
 		if err != nil {
 			return err
 		}
-		stored = t.loaded
+		stored = t.stored
 		if got, err = s.receiving(r, attached, t.now); err != nil || got.from == attached.Next {
 			return err
 		}
@@ -126,7 +126,7 @@ func (s *Service) batch(ctx context.Context, r ReceiveRequest) (batch, error) {
 		return err
 	})
 	if err == nil && !got.full {
-		s.outboxes.know(r.Session, version, stored.Next-1, stored)
+		s.outboxes.Fill(r.Session, version, stored.Next-1, stored)
 	}
 	return got, s.counted(err)
 }
@@ -137,7 +137,7 @@ func (s *Service) idle(ctx context.Context, r ReceiveRequest) (batch, error) {
 	if s.Config.LookupBatchWindow == 0 {
 		return s.batch(ctx, r)
 	}
-	version := s.outboxes.version(r.Session)
+	version := s.outboxes.Version(r.Session)
 	seen, err := s.glance(ctx, r.Session)
 	if err != nil {
 		return batch{}, err
@@ -149,7 +149,7 @@ func (s *Service) idle(ctx context.Context, r ReceiveRequest) (batch, error) {
 	got, err := s.receiving(r, attached, seen.at)
 	if err != nil || got.from == attached.Next {
 		if err == nil {
-			s.outboxes.know(r.Session, version, attached.Next-1, seen.session)
+			s.outboxes.Fill(r.Session, version, attached.Next-1, seen.session)
 		}
 		return got, s.counted(err)
 	}
@@ -158,7 +158,7 @@ func (s *Service) idle(ctx context.Context, r ReceiveRequest) (batch, error) {
 
 // news tells whether a receiver acknowledges what it had not before: then more may come.
 func (s *Service) news(r ReceiveRequest) bool {
-	return r.Ack != nil && *r.Ack > s.clients.lastAcked(r.Session)
+	return r.Ack != nil && *r.Ack > s.presence.LastAcked(r.Session)
 }
 
 // receiving is what a receive is answered if there are no frames, and from where on there may be.
@@ -172,7 +172,7 @@ func (s *Service) receiving(r ReceiveRequest, attached session.Attached, now tim
 	case r.Epoch != nil && *r.Epoch > attached.Epoch:
 		return got, refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
 	}
-	got.from = s.clients.acked(r.Session, attached.Epoch, attached.Kept)
+	got.from = s.presence.Acked(r.Session, attached.Epoch, attached.Kept)
 	if r.Ack != nil {
 		if _, err := attached.Acknowledge(*r.Ack); err != nil {
 			return got, refuse(SessionStateMismatch, "%v", err)
@@ -209,7 +209,7 @@ func superseded(again bool) *Failure {
 	return f
 }
 
-func draining() *Failure {
+func serverStopping() *Failure {
 	return refuse(Draining, "this server is stopping; try again")
 }
 

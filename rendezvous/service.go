@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"restante/internal/hub"
+	"restante/internal/presence"
 	"restante/session"
 )
 
@@ -73,10 +74,6 @@ func DefaultConfig() Config {
 	}
 }
 
-// sightingSlack is how far the stored sign of life of a session may lag behind
-// the true one: what is not written for a minute must still be believed.
-const sightingSlack = time.Minute
-
 // ClientInfo is a client that shakes hands, as [Service.Admit] is asked about it.
 type ClientInfo struct {
 	App      AppID
@@ -102,23 +99,23 @@ type Service struct {
 
 	hub       hub.Hub[Topic]
 	receivers hub.Exclusive[session.Key]
-	clients   clients
+	presence  presence.Table
 	glances   glances
 	holds     holds
 
-	logs     logs
-	outboxes outboxes
-	arrived  arrivals
-	health   health
-	pruner   pruner
-	census   census
-	quotas   quotas
-	shortest shortest
-	stats    Stats
+	logs           mailboxLogs
+	outboxes       outboxLogs
+	clientVersions clientVersions
+	health         health
+	pruner         pruner
+	countCache     countCache
+	sessionQuota   sessionQuota
+	freeRanges     freeRanges
+	stats          Stats
 
-	draining   atomic.Bool
-	spareUntil atomic.Int64 // unix milliseconds: see session.Timing
-	ticked     atomic.Int64 // unix milliseconds: when watchLoop last ticked; 0 while it does not run
+	draining       atomic.Bool
+	bootGraceUntil atomic.Int64 // unix milliseconds: see session.Timing
+	lastTick       atomic.Int64 // unix milliseconds: when watchLoop last lastTick; 0 while it does not run
 }
 
 // Stats counts what the service did since it started; all of it only grows, except Parked and Streams.
@@ -153,20 +150,19 @@ func (s *Service) now() time.Time {
 
 // timing is when silence means something, at this moment.
 func (s *Service) timing() session.Timing {
-	if s.spareUntil.Load() == 0 || s.paused(s.now()) > 0 {
+	if s.bootGraceUntil.Load() == 0 || s.paused(s.now()) > 0 {
 		s.startBootGrace() // a request came before Run began, or before its loop could tick
 	}
 	return session.Timing{
 		HeartbeatInterval:   s.Config.HeartbeatInterval,
 		HeartbeatsUntilDead: s.Config.HeartbeatsUntilDead,
-		Slack:               sightingSlack,
-		BootGraceUntil:      time.UnixMilli(s.spareUntil.Load()),
+		BootGraceUntil:      time.UnixMilli(s.bootGraceUntil.Load()),
 	}
 }
 
 // startBootGrace begins a grace in which nothing expires: whoever could not reach us must
 // find their things when they come back.
-func (s *Service) startBootGrace() { s.spareUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
+func (s *Service) startBootGrace() { s.bootGraceUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
 
 // Run does what has to be done whether anybody asks or not, until ctx ends:
 // pruning, writing down signs of life, watching the storage and the clock. What it must
@@ -193,44 +189,44 @@ func (s *Service) Drain() {
 }
 
 // read runs f in a view, and turns what goes wrong into what a client is told.
-func (s *Service) read(ctx context.Context, f func(*turn) error) error {
-	if s.health.refuses() {
-		return away()
+func (s *Service) read(ctx context.Context, f func(*txn) error) error {
+	if s.health.confirmedDown() {
+		return storageUnavailable()
 	}
-	err := s.Store.View(ctx, func(tx Tx) error { return f(s.turn(tx)) })
-	return s.told(err)
+	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx)) })
+	return s.clientError(err)
 }
 
 // transact runs f and then delivers the frames it posted, in one transaction.
-func (s *Service) transact(ctx context.Context, f func(*turn) error) error {
-	if s.health.refuses() {
-		return away()
+func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
+	if s.health.confirmedDown() {
+		return storageUnavailable()
 	}
 	err := s.Store.Update(ctx, func(tx Tx) error {
-		t := s.turn(tx)
+		t := s.newTxn(tx)
 		if err := f(t); err != nil {
 			return err
 		}
 		return t.deliver()
 	})
-	return s.told(err)
+	return s.clientError(err)
 }
 
-// told is an error as a client is told about it.
-func (s *Service) told(err error) error {
+// clientError is an error as a client is clientError about it.
+func (s *Service) clientError(err error) error {
 	var failure *Failure
 	switch {
 	case err == nil, errors.As(err, &failure):
 		return err
-	case left(err):
+	case isCanceled(err):
 		return err // the caller has left; nobody is told anything
 	case errors.Is(err, ErrUnavailable):
 		s.stats.StorageFails.Add(1)
-		s.health.fail(s.now())
+		s.health.markDown(s.now())
 		return &Failure{Code: StorageUnavailable, Detail: "the storage cannot be used at the moment; nothing was changed, try again", Err: err}
 	case errors.Is(err, ErrOutcomeUnknown):
 		s.stats.StorageFails.Add(1)
-		s.health.fail(s.now())
+		s.health.markDown(s.now())
 		return &Failure{Code: OutcomeUnknown, Detail: "the storage failed while committing, and whether it did cannot be known; look before you repeat it", Err: err}
 	}
 	return &Failure{Code: Internal, Detail: "something failed here; nothing was changed", Err: err}
@@ -239,11 +235,11 @@ func (s *Service) told(err error) error {
 // state is the state of a stored session at now, given what this process has
 // seen of its client and not written down yet.
 func (s *Service) state(stored Session, now time.Time) session.State {
-	stored.Seen = s.clients.seen(stored.Key, stored.Seen, now)
+	stored.Seen = s.presence.LastSeen(stored.Key, stored.Seen, now)
 	return stored.State(now, s.timing())
 }
 
 // sweepAt is when a living session has to be looked at: no earlier than it may expire.
 func (s *Service) sweepAt(seen time.Time, grace time.Duration) time.Time {
-	return seen.Add(s.timing().Silence()).Add(grace).Add(sightingSlack)
+	return seen.Add(s.timing().Silence()).Add(grace).Add(presence.MaxLag)
 }

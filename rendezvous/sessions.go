@@ -44,7 +44,7 @@ type HandshakeReply struct {
 // It refuses with the codes of the handshake table, with what [Service.Admit] answers, and
 // with QUOTA_EXCEEDED, OVERLOADED or DRAINING.
 func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
-	w, err := s.shake(ctx, h)
+	w, err := s.handshake(ctx, h)
 	switch {
 	case err != nil:
 		s.stats.Rejected.Add(1)
@@ -57,9 +57,9 @@ func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	return w, err
 }
 
-func (s *Service) shake(ctx context.Context, h Handshake) (HandshakeReply, error) {
+func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
 	if s.draining.Load() {
-		return HandshakeReply{}, draining()
+		return HandshakeReply{}, serverStopping()
 	}
 	if err := s.admit(ctx, h); err != nil {
 		return HandshakeReply{}, err
@@ -70,10 +70,10 @@ func (s *Service) shake(ctx context.Context, h Handshake) (HandshakeReply, error
 	if h.ID == (session.ID{}) {
 		h.ID = session.NewID()
 	}
-	minted := mintSide()
+	minted := newSide()
 	var w HandshakeReply
-	err := s.transact(ctx, func(t *turn) (err error) {
-		w, err = t.shake(h, minted)
+	err := s.transact(ctx, func(t *txn) (err error) {
+		w, err = t.handshake(h, minted)
 		return err
 	})
 	var failure *Failure
@@ -83,7 +83,7 @@ func (s *Service) shake(ctx context.Context, h Handshake) (HandshakeReply, error
 	if err != nil {
 		return HandshakeReply{}, err
 	}
-	s.clients.handshaken(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
+	s.presence.Handshake(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
 	if !w.Resumed && h.Client != ([2]string{}) {
 		s.RecordClient(SideRef{w.App, w.Side}, h.Client)
 	}
@@ -103,9 +103,9 @@ func (s *Service) admit(ctx context.Context, h Handshake) error {
 }
 
 // shake gathers the facts, has them decided, and carries the decision out.
-func (t *turn) shake(h Handshake, minted Side) (HandshakeReply, error) {
+func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	key := h.ID.Key()
-	held, stored, err := t.held(key)
+	held, stored, err := t.storedSession(key)
 	if err != nil {
 		return HandshakeReply{}, err
 	}
@@ -115,7 +115,7 @@ func (t *turn) shake(h Handshake, minted Side) (HandshakeReply, error) {
 	if h.Replaces != nil {
 		replaces := h.Replaces.Key()
 		hello.Replaces = &replaces
-		if facts.Replaced, old, err = t.held(replaces); err != nil {
+		if facts.Replaced, old, err = t.storedSession(replaces); err != nil {
 			return HandshakeReply{}, err
 		}
 	}
@@ -133,10 +133,10 @@ func (t *turn) shake(h Handshake, minted Side) (HandshakeReply, error) {
 		return t.resume(h, stored, d.From)
 	case session.Replace:
 		fresh.Used = true // it took a side over, and is to be remembered for that
-		if err := t.bury(old, t.closing(old, session.Replaced)); err != nil {
+		if err := t.writeTombstone(old, t.closed(old, session.Replaced)); err != nil {
 			return HandshakeReply{}, err
 		}
-		t.stir(old.Key)
+		t.wakeSession(old.Key)
 		return t.start(h, fresh)
 	case session.Start:
 		fresh.Used = d.TakesOver
@@ -148,7 +148,7 @@ func (t *turn) shake(h Handshake, minted Side) (HandshakeReply, error) {
 }
 
 // held is what is stored under a key, as the handshake sees it.
-func (t *turn) held(k session.Key) (session.Stored, Session, error) {
+func (t *txn) storedSession(k session.Key) (session.Stored, Session, error) {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
 		return session.Nothing{}, stored, nil
@@ -171,7 +171,7 @@ func (t *turn) held(k session.Key) (session.Stored, Session, error) {
 }
 
 // owner is the session that had the side last, if one is remembered.
-func (t *turn) owner(app AppID, side Side) (*session.Key, error) {
+func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 	if side == "" {
 		return nil, nil
 	}
@@ -189,7 +189,7 @@ func (t *turn) owner(app AppID, side Side) (*session.Key, error) {
 }
 
 // closing ends a session now, unless it has ended already.
-func (t *turn) closing(of Session, why session.Reason) session.Closed {
+func (t *txn) closed(of Session, why session.Reason) session.Closed {
 	switch state := t.s.state(of, t.now).(type) {
 	case session.Attached:
 		return state.Close(t.now, why)
@@ -201,7 +201,7 @@ func (t *turn) closing(of Session, why session.Reason) session.Closed {
 	panic("unreachable: State is sealed")
 }
 
-func (t *turn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
+func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
 	attached, err := t.attach(stored.Key)
 	if err != nil {
 		return HandshakeReply{}, err
@@ -217,18 +217,18 @@ func (t *turn) resume(h Handshake, stored Session, from session.Seq) (HandshakeR
 	if err := t.Acknowledge(session.Ack{Session: stored.Key, Epoch: stored.Epoch, UpTo: from}); err != nil {
 		return HandshakeReply{}, err
 	}
-	t.stir(stored.Key)
-	return t.welcome(h, stored, true), nil
+	t.wakeSession(stored.Key)
+	return t.reply(h, stored, true), nil
 }
 
 // start stores a new session. What is stored of one that expired, and is not
 // swept yet, makes way: of this key if it did nothing, and of this side.
-func (t *turn) start(h Handshake, fresh Session) (HandshakeReply, error) {
+func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	limits := t.s.Config.Limits
-	if t.s.census.sessions() >= limits.Sessions {
+	if t.s.countCache.sessions() >= limits.Sessions {
 		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
 	}
-	if !t.s.quotas.use(fresh.Address) {
+	if !t.s.sessionQuota.use(fresh.Address) {
 		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
 		if err != nil {
 			return HandshakeReply{}, err
@@ -236,7 +236,7 @@ func (t *turn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		if count >= limits.AddressSessions {
 			return HandshakeReply{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 		}
-		t.s.quotas.grant(fresh.Address, limits.AddressSessions-count-1)
+		t.s.sessionQuota.grant(fresh.Address, limits.AddressSessions-count-1)
 	}
 	for _, find := range []func() (Session, error){
 		func() (Session, error) { return t.Session(fresh.Key) },
@@ -249,18 +249,18 @@ func (t *turn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		if err != nil {
 			return HandshakeReply{}, err
 		}
-		if err := t.bury(expired, t.closing(expired, session.Expired)); err != nil {
+		if err := t.writeTombstone(expired, t.closed(expired, session.Expired)); err != nil {
 			return HandshakeReply{}, err
 		}
-		t.stir(expired.Key)
+		t.wakeSession(expired.Key)
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return HandshakeReply{}, err
 	}
-	return t.welcome(h, fresh, false), nil
+	return t.reply(h, fresh, false), nil
 }
 
-func (t *turn) welcome(h Handshake, stored Session, resumed bool) HandshakeReply {
+func (t *txn) reply(h Handshake, stored Session, resumed bool) HandshakeReply {
 	return HandshakeReply{
 		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
 		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
@@ -275,17 +275,17 @@ type Query struct {
 }
 
 // look answers a query, from one snapshot.
-func look[R any](ctx context.Context, s *Service, q Query, at func(*turn) (R, error)) (Answer[R], error) {
+func query[R any](ctx context.Context, s *Service, q Query, at func(*txn) (R, error)) (Answer[R], error) {
 	var (
 		answer Answer[R]
 		me     *Session
 	)
-	err := s.read(ctx, func(t *turn) error {
+	err := s.read(ctx, func(t *txn) error {
 		attached, err := t.attach(q.Session)
 		if err != nil {
 			return err
 		}
-		me, answer.Wanted = t.me, attached.Wanted
+		me, answer.Wanted = t.actor, attached.Wanted
 		if q.Ack != nil {
 			if _, err := attached.Acknowledge(*q.Ack); err != nil {
 				return refuse(SessionStateMismatch, "%v", err)
@@ -295,9 +295,9 @@ func look[R any](ctx context.Context, s *Service, q Query, at func(*turn) (R, er
 		return err
 	})
 	if me != nil {
-		s.clients.saw(me.Key, s.now(), me.Grace)
+		s.presence.Touch(me.Key, s.now(), me.Grace)
 		if q.Ack != nil && err == nil {
-			s.clients.acknowledge(me.Key, me.Epoch, *q.Ack)
+			s.presence.Acknowledge(me.Key, me.Epoch, *q.Ack)
 		}
 	}
 	return answer, annotate(err, me, answer.Wanted, nil)
@@ -306,15 +306,15 @@ func look[R any](ctx context.Context, s *Service, q Query, at func(*turn) (R, er
 // Authenticate tells whether there is such a session, and which command it
 // wants next. It refuses with SESSION_UNKNOWN or SESSION_ENDED.
 func (s *Service) Authenticate(ctx context.Context, k session.Key) (session.Seq, error) {
-	a, err := look(ctx, s, Query{Session: k}, func(*turn) (struct{}, error) { return struct{}{}, nil })
+	a, err := query(ctx, s, Query{Session: k}, func(*txn) (struct{}, error) { return struct{}{}, nil })
 	return a.Wanted, err
 }
 
 // Acknowledge says that every frame below q.Ack is processed, and answers the
 // oldest frame still held.
 func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {
-	return look(ctx, s, q, func(t *turn) (session.Seq, error) {
-		kept := s.clients.acked(t.me.Key, t.me.Epoch, t.me.Kept)
+	return query(ctx, s, q, func(t *txn) (session.Seq, error) {
+		kept := s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept)
 		if q.Ack != nil {
 			kept = max(kept, *q.Ack)
 		}
@@ -334,16 +334,16 @@ type Overview struct {
 
 // Session is the session as it is, and what its side holds.
 func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error) {
-	return look(ctx, s, q, func(t *turn) (Overview, error) {
-		o := Overview{Session: *t.me, WasDetached: t.wasDetached, Kept: s.clients.acked(t.me.Key, t.me.Epoch, t.me.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.now}
-		nameplates, err := t.NameplatesOf(t.me.App, t.me.Side)
+	return query(ctx, s, q, func(t *txn) (Overview, error) {
+		o := Overview{Session: *t.actor, WasDetached: t.wasDetached, Kept: s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.now}
+		nameplates, err := t.NameplatesOf(t.actor.App, t.actor.Side)
 		if err != nil {
 			return o, err
 		}
 		for _, n := range nameplates {
 			o.Nameplates = append(o.Nameplates, n.ID)
 		}
-		mailboxes, err := t.MailboxesOf(t.me.App, t.me.Side)
+		mailboxes, err := t.MailboxesOf(t.actor.App, t.actor.Side)
 		for _, m := range mailboxes {
 			o.Mailboxes = append(o.Mailboxes, m.ID)
 		}
@@ -353,7 +353,7 @@ func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error
 
 // State is the state that a session is in. Looking is no sign of life.
 func (s *Service) State(ctx context.Context, k session.Key) (state session.State, err error) {
-	err = s.read(ctx, func(t *turn) error {
+	err = s.read(ctx, func(t *txn) error {
 		stored, err := t.Session(k)
 		if errors.Is(err, ErrNotFound) {
 			return unknownSession()
@@ -367,13 +367,13 @@ func (s *Service) State(ctx context.Context, k session.Key) (state session.State
 // End ends the session. With a mood, all that its side holds is released and
 // closed in the same transaction; without, it lives until its ttl. Ending again what a client ended is fine.
 func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
-	answer, err := do(ctx, s, c, func(t *turn) (struct{}, error) {
+	answer, err := execute(ctx, s, c, func(t *txn) (struct{}, error) {
 		if mood != nil {
 			if err := t.leaveAll(*mood); err != nil {
 				return struct{}{}, err
 			}
 		}
-		t.end(t.me.Key, session.Deleted)
+		t.end(t.actor.Key, session.Deleted)
 		return struct{}{}, nil
 	})
 	var failure *Failure
@@ -384,22 +384,22 @@ func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct
 }
 
 // leaveAll releases every nameplate and closes every mailbox of the side.
-func (t *turn) leaveAll(mood Mood) error {
-	nameplates, err := t.NameplatesOf(t.me.App, t.me.Side)
+func (t *txn) leaveAll(mood Mood) error {
+	nameplates, err := t.NameplatesOf(t.actor.App, t.actor.Side)
 	if err != nil {
 		return err
 	}
 	for _, n := range nameplates {
-		if err := t.release(n.App, t.me.Side, n.ID); err != nil {
+		if err := t.release(n.App, t.actor.Side, n.ID); err != nil {
 			return err
 		}
 	}
-	mailboxes, err := t.MailboxesOf(t.me.App, t.me.Side)
+	mailboxes, err := t.MailboxesOf(t.actor.App, t.actor.Side)
 	if err != nil {
 		return err
 	}
 	for _, m := range mailboxes {
-		if err := t.close(m.App, t.me.Side, m.ID, mood); err != nil {
+		if err := t.close(m.App, t.actor.Side, m.ID, mood); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // censusAge is how old a count may be: counting is not free, and monitoring may ask often.
-const censusAge = 500 * time.Millisecond
+const countMaxAge = 500 * time.Millisecond
 
 // Status is what monitoring asks for. It is answered also when the storage is
 // away, with what was last known.
@@ -28,7 +28,7 @@ type Status struct {
 }
 
 // census is the counts as they were last known.
-type census struct {
+type countCache struct {
 	mu       sync.Mutex
 	at       time.Time
 	counts   Counts
@@ -37,17 +37,17 @@ type census struct {
 }
 
 // sessions is how many there were, at the last count.
-func (c *census) sessions() int64 {
+func (c *countCache) sessions() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.counts.Sessions
 }
 
 // due tells whether to count now; only one caller at a time is told so.
-func (c *census) due(now time.Time) bool {
+func (c *countCache) due(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.counting || now.Sub(c.at) < censusAge {
+	if c.counting || now.Sub(c.at) < countMaxAge {
 		return false
 	}
 	c.counting = true
@@ -57,18 +57,18 @@ func (c *census) due(now time.Time) bool {
 // Status never fails: what cannot be learned is told as it was last known.
 func (s *Service) Status(ctx context.Context) Status {
 	ready := s.Ready(ctx) == nil
-	if s.census.due(s.now()) {
-		s.survive("count", func() error { return s.count(ctx) })
+	if s.countCache.due(s.now()) {
+		s.logErrors("count", func() error { return s.count(ctx) })
 	}
 	s.pruner.mu.Lock()
 	last, retired := s.pruner.last, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
-	s.census.mu.Lock()
-	defer s.census.mu.Unlock()
+	s.countCache.mu.Lock()
+	defer s.countCache.mu.Unlock()
 	return Status{
-		Now: s.now(), Updated: s.census.updated, Counts: s.census.counts, CountsAt: s.census.at,
+		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
-		Attached: s.clients.attached(s.now(), s.timing().Silence()),
+		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
 		Prune:    last, Retired: retired, Failures: s.PruneFailures(),
 	}
 }
@@ -79,7 +79,7 @@ func (s *Service) count(ctx context.Context) error {
 	defer cancel()
 	var counts Counts
 	var updated, at time.Time
-	err := s.read(ctx, func(t *turn) (err error) {
+	err := s.read(ctx, func(t *txn) (err error) {
 		at = t.now
 		if counts, err = t.Counts(); err != nil {
 			return err
@@ -87,11 +87,11 @@ func (s *Service) count(ctx context.Context) error {
 		updated, err = t.Updated()
 		return err
 	})
-	s.census.mu.Lock()
-	defer s.census.mu.Unlock()
-	s.census.counting = false
+	s.countCache.mu.Lock()
+	defer s.countCache.mu.Unlock()
+	s.countCache.counting = false
 	if err == nil {
-		s.census.at, s.census.counts, s.census.updated = at, counts, updated
+		s.countCache.at, s.countCache.counts, s.countCache.updated = at, counts, updated
 	}
 	return err
 }

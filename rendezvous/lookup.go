@@ -53,12 +53,12 @@ func (s *Service) glanceForAll() {
 		return
 	}
 	found := make(map[session.Key]glanced, len(waiting))
-	err := caught(func() error { return s.glanceAt(waiting, found) })
+	err := recoverPanic(func() error { return s.glanceAt(waiting, found) })
 	for k, all := range waiting {
 		one, is := found[k]
 		switch {
 		case err != nil:
-			one.err = s.told(err)
+			one.err = s.clientError(err)
 		case !is:
 			one.err = unknownSession()
 		}
@@ -83,7 +83,7 @@ func (s *Service) glanceAt(waiting map[session.Key][]chan<- glanced, found map[s
 	for k := range waiting {
 		keys = append(keys, k)
 	}
-	return s.read(context.Background(), func(t *turn) error {
+	return s.read(context.Background(), func(t *txn) error {
 		sessions, err := t.Sessions(keys)
 		for _, one := range sessions {
 			found[one.Key] = glanced{session: one, at: t.now}

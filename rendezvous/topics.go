@@ -21,8 +21,8 @@ func (s *Service) announce(topics []Topic) {
 func (s *Service) Wake(topics []Topic) {
 	s.stats.Heard.Add(int64(len(topics)))
 	for _, topic := range topics {
-		s.logs.forget(topic.Mailbox)
-		s.outboxes.forget(topic.Session)
+		s.logs.Invalidate(topic.Mailbox)
+		s.outboxes.Invalidate(topic.Session)
 	}
 	s.hub.Wake(topics...)
 }
@@ -30,7 +30,7 @@ func (s *Service) Wake(topics []Topic) {
 // WakeIf is [Service.Wake] for whatever topics news is true of: all of them, when
 // news from other processes may have been missed.
 func (s *Service) WakeIf(news func(Topic) bool) {
-	s.logs.forgetAll()
-	s.outboxes.forgetAll()
+	s.logs.InvalidateAll()
+	s.outboxes.InvalidateAll()
 	s.hub.WakeIf(news)
 }

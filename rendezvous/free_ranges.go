@@ -8,14 +8,14 @@ import (
 const (
 	// shortestSpan is for how long numbers of so many digits are not looked through again after all
 	// were found to be taken. Another process may free one meanwhile; it stays free for so long.
-	shortestSpan = time.Second
+	fullRangeTTL = time.Second
 	// shortestApps is of how many apps that is remembered.
-	shortestApps = 1000
+	freeRangesApps = 1000
 )
 
 // shortest remembers which of the [NumberRanges] were full lately. To find out takes the longer the
 // more nameplates there are, and is the same every time.
-type shortest struct {
+type freeRanges struct {
 	mu   sync.Mutex
 	apps map[AppID]fullness
 }
@@ -27,7 +27,7 @@ type fullness struct {
 }
 
 // of is the first range that is worth looking at.
-func (s *shortest) of(app AppID, now time.Time) int {
+func (s *freeRanges) first(app AppID, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f, known := s.apps[app]; known && now.Before(f.until) {
@@ -37,19 +37,19 @@ func (s *shortest) of(app AppID, now time.Time) int {
 }
 
 // full notes that a range was full, and all before it.
-func (s *shortest) full(app AppID, i int, now time.Time) {
+func (s *freeRanges) markFull(app AppID, i int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.apps == nil || len(s.apps) >= shortestApps {
+	if s.apps == nil || len(s.apps) >= freeRangesApps {
 		s.apps = map[AppID]fullness{}
 	}
 	if f := s.apps[app]; f.from <= i || !now.Before(f.until) {
-		s.apps[app] = fullness{i + 1, now.Add(shortestSpan)}
+		s.apps[app] = fullness{i + 1, now.Add(fullRangeTTL)}
 	}
 }
 
 // freed notes that a nameplate is free again.
-func (s *shortest) freed(app AppID, id NameplateID) {
+func (s *freeRanges) markFree(app AppID, id NameplateID) {
 	number, is := id.Number()
 	if !is {
 		return

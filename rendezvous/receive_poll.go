@@ -32,7 +32,7 @@ type Poll struct {
 // Watch, read, wait: whatever commits after the watch began wakes it, so nothing slips in between.
 func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err error) {
 	if s.draining.Load() {
-		return nil, draining()
+		return nil, serverStopping()
 	}
 	h := &Poll{s: s, ask: r}
 	defer func() {
@@ -40,20 +40,20 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 			h.Close()
 		}
 	}()
-	h.leave = append(h.leave, s.outboxes.follow(r.Session))
+	h.leave = append(h.leave, s.outboxes.Retain(r.Session))
 	h.watch = s.hub.Watch(Topic{Session: r.Session})
 	if h.got, err = s.look(ctx, r); err != nil {
 		if h.got.authentic {
-			s.clients.saw(r.Session, s.now(), h.got.grace)
+			s.presence.Touch(r.Session, s.now(), h.got.grace)
 		}
 		return nil, err
 	}
-	h.leave = append(h.leave, s.clients.park(r.Session, s.now, h.got.grace))
-	if !s.clients.acknowledge(r.Session, h.got.epoch, h.got.from) {
+	h.leave = append(h.leave, s.presence.StartPoll(r.Session, s.now, h.got.grace))
+	if !s.presence.Acknowledge(r.Session, h.got.epoch, h.got.from) {
 		return nil, s.counted(superseded(true))
 	}
 	h.leave = append(h.leave, s.receivers.AcquireFunc(r.Session, h.unseat))
-	if s.clients.full(r.Session, h.got.full) {
+	if s.presence.WindowFull(r.Session, h.got.full) {
 		return nil, s.windowFull()
 	}
 	if h.hold = h.got.NextWait; r.Wait != nil {
@@ -107,7 +107,7 @@ func (h *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 	if len(h.got.Frames) == 0 {
 		h.s.stats.Heartbeats.Add(1)
 	} else {
-		h.s.clients.hand(h.ask.Session, time.Now())
+		h.s.presence.Delivered(h.ask.Session, time.Now())
 	}
 	h.s.stats.Frames.Add(int64(len(h.got.Frames)))
 	return h.got.Delivery, true, nil
@@ -115,7 +115,7 @@ func (h *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 
 // IdleFor tells that the session has had no frames for so long: more are not expected at once.
 func (h *Poll) IdleFor(long time.Duration) bool {
-	return time.Since(h.s.clients.handedOut(h.ask.Session)) >= long
+	return time.Since(h.s.presence.LastDelivery(h.ask.Session)) >= long
 }
 
 // Ring has f called once, as soon as there may be an answer; if that is now, before Ring returns.

@@ -9,22 +9,22 @@ import (
 	"restante/session"
 )
 
-// turn is one use case's transaction: what it loads and saves, who acts, and
+// txn is one use case's transaction: what it loads and saves, who acts, and
 // the frames it will have sent.
-type turn struct {
+type txn struct {
 	Tx
 	s           *Service
 	now         time.Time
-	me          *Session // who acts; nil when it is no session
-	loaded      Session  // the same, as it is stored
+	actor       *Session // who acts; nil when it is no session
+	stored      Session  // the same, as it is stored
 	wasDetached bool     // before it acted
-	posts       []post
+	outgoing    []outgoing
 	endings     []ending
 	topics      []Topic
 }
 
-// post is a frame on its way to a session.
-type post struct {
+// outgoing is a frame on its way to a session.
+type outgoing struct {
 	to    session.Key
 	of    MailboxID
 	frame Frame
@@ -36,10 +36,10 @@ type ending struct {
 	why session.Reason
 }
 
-func (s *Service) turn(tx Tx) *turn { return &turn{Tx: tx, s: s, now: tx.Now()} }
+func (s *Service) newTxn(tx Tx) *txn { return &txn{Tx: tx, s: s, now: tx.Now()} }
 
 // attach loads the session that acts. Whatever it asks for is a sign of life.
-func (t *turn) attach(k session.Key) (session.Attached, error) {
+func (t *txn) attach(k session.Key) (session.Attached, error) {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
 		return session.Attached{}, unknownSession()
@@ -51,22 +51,22 @@ func (t *turn) attach(k session.Key) (session.Attached, error) {
 	if err != nil {
 		return attached, err
 	}
-	t.loaded = stored
+	t.stored = stored
 	stored.Record = attached.Record()
-	t.me, t.wasDetached = &stored, wasDetached
+	t.actor, t.wasDetached = &stored, wasDetached
 	return attached, nil
 }
 
 // attached is a stored session whose client has just given a sign of life.
 func (s *Service) attached(stored Session, now time.Time) (_ session.Attached, wasDetached bool, err error) {
-	s.clients.wrote(stored.Key, stored.Seen) // another process may have
+	s.presence.Stored(stored.Key, stored.Seen) // another process may have
 	switch state := s.state(stored, now).(type) {
 	case session.Attached:
 		return state, false, nil
 	case session.Detached:
 		return state.Resume(now), true, nil
 	case session.Closed:
-		return session.Attached{}, false, ended(state)
+		return session.Attached{}, false, sessionEnded(state)
 	}
 	panic("unreachable: State is sealed")
 }
@@ -75,7 +75,7 @@ func unknownSession() *Failure {
 	return refuse(SessionUnknown, "no such session; begin a new one with POST /v1/sessions")
 }
 
-func ended(c session.Closed) *Failure {
+func sessionEnded(c session.Closed) *Failure {
 	if !c.Used {
 		return unknownSession() // it did nothing and left no tombstone, whether it is swept yet or not
 	}
@@ -86,37 +86,37 @@ func ended(c session.Closed) *Failure {
 
 // publish sends frames to every session subscribed to the mailbox, except the
 // one that acts: its reply tells it. Who follows the mailbox's log is woken.
-func (t *turn) publish(m Mailbox, frames ...Frame) error {
+func (t *txn) publish(m Mailbox, frames ...Frame) error {
 	subscribers, err := t.Subscribers(m.Key)
 	if err != nil {
 		return err
 	}
 	for _, sub := range subscribers {
-		if t.me != nil && sub.Key == t.me.Key {
+		if t.actor != nil && sub.Key == t.actor.Key {
 			continue
 		}
 		for _, f := range frames {
-			t.posts = append(t.posts, post{sub.Key, m.ID, f})
+			t.outgoing = append(t.outgoing, outgoing{sub.Key, m.ID, f})
 		}
 	}
 	t.wake(Topic{Mailbox: m.Key})
 	return nil
 }
 
-// stir wakes who receives for a session of which something else has changed than its frames.
-func (t *turn) stir(k session.Key) {
-	t.AfterCommit(func() { t.s.outboxes.forget(k) })
+// wakeSession wakes who receives for a session of which something else has changed than its frames.
+func (t *txn) wakeSession(k session.Key) {
+	t.AfterCommit(func() { t.s.outboxes.Invalidate(k) })
 	t.wake(Topic{Session: k})
 }
 
-func (t *turn) wake(topic Topic) {
+func (t *txn) wake(topic Topic) {
 	if !slices.Contains(t.topics, topic) {
 		t.topics = append(t.topics, topic)
 	}
 }
 
 // end has a session end with this transaction, leaving a tombstone if it ever did something.
-func (t *turn) end(of session.Key, why session.Reason) {
+func (t *txn) end(of session.Key, why session.Reason) {
 	if !slices.ContainsFunc(t.endings, func(e ending) bool { return e.of == of }) {
 		t.endings = append(t.endings, ending{of, why})
 	}
@@ -124,12 +124,12 @@ func (t *turn) end(of session.Key, why session.Reason) {
 
 // deliver numbers the posted frames. Outboxes are touched last, and in the order
 // of their keys, so that no two transactions can wait for each other.
-func (t *turn) deliver() error {
-	slices.SortStableFunc(t.posts, func(a, b post) int { return bytes.Compare(a.to[:], b.to[:]) })
-	for _, p := range t.posts {
-		var one sent
+func (t *txn) deliver() error {
+	slices.SortStableFunc(t.outgoing, func(a, b outgoing) int { return bytes.Compare(a.to[:], b.to[:]) })
+	for _, p := range t.outgoing {
+		var one numberedFrame
 		backlog, err := t.Send(p.to, func(n session.Seq) []byte {
-			one = sent{n, Encode(p.frame, p.of, n)}
+			one = numberedFrame{n, Encode(p.frame, p.of, n)}
 			return one.payload
 		})
 		if errors.Is(err, ErrNotFound) {
@@ -138,13 +138,13 @@ func (t *turn) deliver() error {
 		if err != nil {
 			return err
 		}
-		if over(backlog, t.s.Config.Limits, 1) {
-			t.stir(p.to) // its receiver is to find out
+		if exceedsWindow(backlog, t.s.Config.Limits, 1) {
+			t.wakeSession(p.to) // its receiver is to find out
 		} else {
-			t.AfterCommit(func() { t.s.outboxes.put(p.to, one) })
+			t.AfterCommit(func() { t.s.outboxes.Append(p.to, one) })
 			t.wake(Topic{Session: p.to})
 		}
-		if over(backlog, t.s.Config.Limits, 2) {
+		if exceedsWindow(backlog, t.s.Config.Limits, 2) {
 			t.end(p.to, session.Overflow)
 		}
 	}
@@ -156,10 +156,10 @@ func (t *turn) deliver() error {
 		if err != nil {
 			return err
 		}
-		if err := t.bury(stored, t.closing(stored, e.why)); err != nil {
+		if err := t.writeTombstone(stored, t.closed(stored, e.why)); err != nil {
 			return err
 		}
-		t.stir(e.of)
+		t.wakeSession(e.of)
 	}
 	if len(t.topics) > 0 {
 		t.AfterCommit(func() { t.s.announce(t.topics) })
@@ -167,13 +167,13 @@ func (t *turn) deliver() error {
 	return nil
 }
 
-// over tells whether a backlog fills the window so many times over.
-func over(b Backlog, l Limits, times int64) bool {
+// exceedsWindow tells whether a backlog fills the window so many times exceedsWindow.
+func exceedsWindow(b Backlog, l Limits, times int64) bool {
 	return b.Frames >= times*l.WindowFrames || b.Bytes >= times*l.WindowBytes
 }
 
-// bury puts a tombstone in a session's place, or nothing if it never did anything.
-func (t *turn) bury(of Session, c session.Closed) error {
+// writeTombstone puts a tombstone in a session's place, or nothing if it never did anything.
+func (t *txn) writeTombstone(of Session, c session.Closed) error {
 	if !c.Used {
 		return t.DeleteSession(of.Key)
 	}
@@ -182,7 +182,7 @@ func (t *turn) bury(of Session, c session.Closed) error {
 		return err
 	}
 	if count >= t.s.Config.Limits.AddressSessions {
-		if err := t.forgetOldest(of.Address); err != nil {
+		if err := t.removeOldestTombstone(of.Address); err != nil {
 			return err
 		}
 	}
@@ -193,8 +193,8 @@ func (t *turn) bury(of Session, c session.Closed) error {
 	return t.EmptySession(of.Key)
 }
 
-// forgetOldest removes the tombstone that has stood longest.
-func (t *turn) forgetOldest(address string) error {
+// removeOldestTombstone removes the tombstone that has stood longest.
+func (t *txn) removeOldestTombstone(address string) error {
 	oldest, err := t.OldestTombstone(address)
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -202,12 +202,12 @@ func (t *turn) forgetOldest(address string) error {
 	if err != nil {
 		return err
 	}
-	return t.forget(oldest)
+	return t.removeTombstone(oldest)
 }
 
-// forget removes a tombstone. If it is that of its side's owner, the side's older
+// removeTombstone removes a tombstone. If it is that of its side's owner, the side's older
 // ones fall with it: else one of those would pass for the owner.
-func (t *turn) forget(k session.Key) error {
+func (t *txn) removeTombstone(k session.Key) error {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
 		return nil

@@ -41,30 +41,30 @@ type outcome[R any] struct {
 //
 // A final refusal is an answer: what was written before it is kept, and it is
 // recorded. Any other failure undoes everything and consumes no number.
-func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, error)) (Answer[R], error) {
-	if !s.clients.begin(c.Session) {
+func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (Answer[R], error) {
+	if !s.presence.StartCommand(c.Session) {
 		return Answer[R]{}, refuse(WindowFull, "%d commands of this session are unanswered; wait for their replies", session.Window)
 	}
-	defer s.clients.finish(c.Session)
+	defer s.presence.EndCommand(c.Session)
 	var (
 		answer  Answer[R]
 		refusal *Failure
 		me      *Session
 	)
-	err := s.transact(ctx, func(t *turn) error {
+	err := s.transact(ctx, func(t *txn) error {
 		answer, refusal, me = Answer[R]{}, nil, nil
 		attached, err := t.attach(c.Session)
 		if err != nil {
 			return err
 		}
-		me, answer.Wanted = t.me, attached.Wanted
+		me, answer.Wanted = t.actor, attached.Wanted
 		if c.Ack != nil {
 			if _, err := attached.Acknowledge(*c.Ack); err != nil {
 				return refuse(SessionStateMismatch, "%v", err)
 			}
 		}
 		if c.Seq == nil {
-			answer.Result, refusal, err = settle(work(t))
+			answer.Result, refusal, err = splitRefusal(work(t))
 			if err == nil && !me.Used {
 				err = t.MarkUsed(me.Key)
 			}
@@ -74,32 +74,32 @@ func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, 
 		case session.Missing:
 			return &Failure{Code: SeqGap, Detail: fmt.Sprintf("command %d is wanted next; send it and those after it, then this one again", receipt.Expected), Expected: &receipt.Expected}
 		case session.Repeated:
-			answer.Result, refusal, err = recall[R](t, c)
+			answer.Result, refusal, err = recordedReply[R](t, c)
 			answer.Replayed = true
 			return err
 		case session.Accepted:
-			answer.Result, refusal, err = settle(work(t))
+			answer.Result, refusal, err = splitRefusal(work(t))
 			if err != nil {
 				return err
 			}
 			answer.Wanted = receipt.Attached.Wanted
 			t.AfterCommit(func() {
-				s.outboxes.note(c.Session, func(me *Session) { me.Wanted, me.Used = receipt.Attached.Wanted, true })
+				s.outboxes.UpdateMeta(c.Session, func(me *Session) { me.Wanted, me.Used = receipt.Attached.Wanted, true })
 			})
-			return record(t, c, answer.Result, refusal)
+			return recordReply(t, c, answer.Result, refusal)
 		}
 		panic("unreachable: Receipt is sealed")
 	})
-	if left(err) {
+	if isCanceled(err) {
 		return Answer[R]{}, err // it may be running yet: what it hands out is not ours to look at
 	}
 	if err == nil && refusal != nil {
 		err = refusal
 	}
 	if me != nil {
-		s.clients.saw(me.Key, s.now(), me.Grace)
+		s.presence.Touch(me.Key, s.now(), me.Grace)
 		if c.Ack != nil && err == nil {
-			s.clients.acknowledge(me.Key, me.Epoch, *c.Ack)
+			s.presence.Acknowledge(me.Key, me.Epoch, *c.Ack)
 		}
 	}
 	if answer.Replayed {
@@ -109,12 +109,12 @@ func do[R any](ctx context.Context, s *Service, c Command, work func(*turn) (R, 
 }
 
 // left tells that the caller went away before the transaction was over.
-func left(err error) bool {
+func isCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // settle tells a final refusal, which is kept, from a failure, which undoes everything.
-func settle[R any](result R, err error) (R, *Failure, error) {
+func splitRefusal[R any](result R, err error) (R, *Failure, error) {
 	var failure *Failure
 	if errors.As(err, &failure) && failure.final() {
 		return result, failure, nil
@@ -122,7 +122,7 @@ func settle[R any](result R, err error) (R, *Failure, error) {
 	return result, nil, err
 }
 
-func record[R any](t *turn, c Command, result R, refusal *Failure) error {
+func recordReply[R any](t *txn, c Command, result R, refusal *Failure) error {
 	o := outcome[R]{Result: result}
 	if refusal != nil {
 		o.Refusal, o.Detail = refusal.Code, refusal.Detail
@@ -135,7 +135,7 @@ func record[R any](t *turn, c Command, result R, refusal *Failure) error {
 }
 
 // recall finds the reply to a command that was done before.
-func recall[R any](t *turn, c Command) (R, *Failure, error) {
+func recordedReply[R any](t *txn, c Command) (R, *Failure, error) {
 	var o outcome[R]
 	reply, err := t.Reply(c.Session, *c.Seq)
 	switch {

@@ -33,9 +33,9 @@ const minBeat = time.Second
 // ends the stream; Close must be called.
 func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (*Stream, Delivery, error) {
 	if s.draining.Load() {
-		return nil, Delivery{}, draining()
+		return nil, Delivery{}, serverStopping()
 	}
-	letGo := s.outboxes.follow(r.Session)
+	letGo := s.outboxes.Retain(r.Session)
 	st, got, err := s.begin(ctx, r)
 	if err != nil {
 		letGo()
@@ -49,15 +49,15 @@ func (s *Service) begin(ctx context.Context, r ReceiveRequest) (*Stream, Deliver
 	got, err := s.batch(ctx, r)
 	if err != nil {
 		if got.authentic {
-			s.clients.saw(r.Session, s.now(), got.grace)
+			s.presence.Touch(r.Session, s.now(), got.grace)
 		}
 		return nil, Delivery{}, err
 	}
-	s.clients.saw(r.Session, s.now(), got.grace)
-	if !s.clients.acknowledge(r.Session, got.epoch, got.from) {
+	s.presence.Touch(r.Session, s.now(), got.grace)
+	if !s.presence.Acknowledge(r.Session, got.epoch, got.from) {
 		return nil, Delivery{}, s.counted(superseded(true))
 	}
-	if s.clients.full(r.Session, got.full) {
+	if s.presence.WindowFull(r.Session, got.full) {
 		return nil, Delivery{}, s.windowFull()
 	}
 	every := got.NextWait
@@ -81,7 +81,7 @@ func (st *Stream) Close() {
 }
 
 // Alive notes a sign of life that is none of the use cases: a pong, say.
-func (st *Stream) Alive() { st.s.clients.saw(st.ask.Session, st.s.now(), st.grace) }
+func (st *Stream) Alive() { st.s.presence.Touch(st.ask.Session, st.s.now(), st.grace) }
 
 // Next waits for frames, or for a heartbeat, which is due at its time whether
 // frames came or not: beat tells that it is. Whatever it refuses with ends the stream: what ends a
@@ -92,7 +92,7 @@ func (st *Stream) Next() (got Delivery, beat bool, err error) {
 	for {
 		if st.s.draining.Load() {
 			sleep(st.seat, rand.N(max(st.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-			return Delivery{}, false, st.why(draining())
+			return Delivery{}, false, st.why(serverStopping())
 		}
 		// Watch, read, wait: whatever commits after the watch began wakes it.
 		watch := st.s.hub.Watch(Topic{Session: st.ask.Session})
@@ -119,7 +119,7 @@ func (st *Stream) look() (Delivery, bool, error) {
 	if err != nil {
 		return Delivery{}, false, st.why(err)
 	}
-	if st.s.clients.full(st.ask.Session, got.full) {
+	if st.s.presence.WindowFull(st.ask.Session, got.full) {
 		return Delivery{}, false, st.s.windowFull()
 	}
 	got.NextWait = st.every

@@ -12,13 +12,13 @@ const (
 
 // quotas are how many sessions addresses may begin before what they have is counted again: to
 // count takes the longer the more there are.
-type quotas struct {
+type sessionQuota struct {
 	mu   sync.Mutex
 	free map[string]int
 }
 
 // use takes one, if there is one.
-func (q *quotas) use(address string) bool {
+func (q *sessionQuota) use(address string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := q.free[address]
@@ -31,7 +31,7 @@ func (q *quotas) use(address string) bool {
 }
 
 // grant notes how many more an address may have.
-func (q *quotas) grant(address string, left int) {
+func (q *sessionQuota) grant(address string, left int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.free == nil || len(q.free) >= quotaAddresses {

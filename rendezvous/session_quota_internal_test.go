@@ -11,7 +11,7 @@ import (
 // seldom counted while it has little.
 func TestQuotas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var q quotas
+		var q sessionQuota
 		quota := rapid.IntRange(1, 200).Draw(t, "quota")
 		live := map[string]int{}
 		address := func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "address")) }
@@ -35,7 +35,7 @@ func TestQuotas(t *testing.T) {
 			},
 		})
 	})
-	var q quotas
+	var q sessionQuota
 	counted := 0
 	for live := range 1000 {
 		if !q.use("a") {

@@ -1,0 +1,66 @@
+package presence
+
+import (
+	"time"
+
+	"restante/session"
+)
+
+// Sighting is a sign of life to write, with the session's grace.
+type Sighting struct {
+	session.Sighting
+	Grace time.Duration
+}
+
+// TakeAcks returns at most so many acknowledgements that have not been written, and counts them as written.
+func (t *Table) TakeAcks(atMost int) []session.Ack {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var acks []session.Ack
+	for k := range t.unsaved {
+		c := t.clients[k]
+		acks = append(acks, session.Ack{Session: k, Epoch: c.epoch, UpTo: c.acked})
+		delete(t.unsaved, k)
+		if len(acks) == atMost {
+			break
+		}
+	}
+	return acks
+}
+
+// TakeReturned returns the signs of life of the clients that came back after a long silence since
+// the last call.
+func (t *Table) TakeReturned() []Sighting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sightings := make([]Sighting, 0, len(t.returned))
+	for _, k := range t.returned {
+		if c := t.clients[k]; c != nil && c.seen.After(c.stored) {
+			sightings = append(sightings, Sighting{session.Sighting{Key: k, Seen: c.seen}, c.grace})
+		}
+	}
+	t.returned = nil
+	return sightings
+}
+
+// TakeSightings returns the signs of life that are newer than the stored ones, where the stored one
+// is at least minAge old. It also forgets the clients whose sessions have expired.
+func (t *Table) TakeSightings(now time.Time, minAge, silence time.Duration) []Sighting {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var sightings []Sighting
+	for k, c := range t.clients {
+		if c.polls > 0 {
+			c.seen = now
+		}
+		gone := c.seen.Add(silence).Add(c.grace).Add(2 * MaxLag)
+		switch {
+		case c.seen.IsZero():
+		case c.seen.After(c.stored) && now.Sub(c.stored) >= minAge:
+			sightings = append(sightings, Sighting{session.Sighting{Key: k, Seen: c.seen}, c.grace})
+		case c.polls == 0 && c.commands == 0 && now.After(gone) && !t.unsaved[k]:
+			delete(t.clients, k)
+		}
+	}
+	return sightings
+}

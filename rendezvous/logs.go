@@ -1,0 +1,25 @@
+package rendezvous
+
+import (
+	"restante/internal/logcache"
+	"restante/session"
+)
+
+// mailboxLogs are the messages of the mailboxes that sockets follow on this process.
+type mailboxLogs = logcache.Cache[MailboxKey, Position, Message, struct{}]
+
+// LogEntry returns the message's position and the size of its body: see [logcache.Entry].
+func (m Message) LogEntry() (number Position, size int) { return m.Position, len(m.Body) }
+
+// outboxLogs are the frames of the sessions that receive on this process, with the sessions as they
+// are stored. The stored Next is out of date: the number of the last frame tells it.
+type outboxLogs = logcache.Cache[session.Key, session.Seq, numberedFrame, Session]
+
+// numberedFrame is a frame in the form in which it is sent.
+type numberedFrame struct {
+	seq     session.Seq
+	payload []byte
+}
+
+// LogEntry returns the frame's number and size: see [logcache.Entry].
+func (f numberedFrame) LogEntry() (number session.Seq, size int) { return f.seq, len(f.payload) }

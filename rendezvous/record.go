@@ -1,0 +1,111 @@
+package rendezvous
+
+import (
+	"context"
+	"time"
+
+	"restante/internal/presence"
+	"restante/session"
+)
+
+const (
+	ackDelay      = 50 * time.Millisecond // for how long acknowledgements are gathered
+	recordTimeout = 10 * time.Second      // for one batch at the very end
+	recordBatch   = 500                   // sessions written in one transaction
+)
+
+// recordLoop writes down signs of life and acknowledgements, and all of them at the end.
+func (s *Service) recordLoop(ctx context.Context) {
+	kick := make(chan struct{}, 1)
+	s.presence.Notify(kick)
+	s.clientVersions.mu.Lock()
+	s.clientVersions.kick = kick
+	s.clientVersions.mu.Unlock()
+	kick <- struct{}{} // for what came before the loop
+	tick := time.NewTicker(presence.WriteInterval)
+	defer tick.Stop()
+	holding := time.NewTicker(presence.MaxLag - presence.WriteInterval)
+	defer holding.Stop()
+	writing := context.WithoutCancel(ctx) // what is begun is finished: it may be the last that is heard of it
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(writing, recordTimeout)
+			defer cancel()
+			s.logErrors("record acknowledgements", func() error { return s.recordAcks(last) })
+			s.logErrors("record signs of life", func() error { return s.recordSightings(last, s.takeSightings(0)) })
+			s.logErrors("record which mailboxes are held", func() error { return s.recordHolds(last) })
+			s.logErrors("record who arrived", func() error { return s.recordClientVersions(last) })
+			return
+		case <-kick:
+			sleep(ctx, ackDelay)
+			s.logErrors("record acknowledgements", func() error { return s.recordAcks(writing) })
+			s.logErrors("record who came back", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
+			s.logErrors("record who arrived", func() error { return s.recordClientVersions(writing) })
+		case <-holding.C:
+			s.logErrors("record which mailboxes are held", func() error { return s.recordHolds(writing) })
+		case <-tick.C:
+			s.logs.Evict()
+			s.outboxes.Evict()
+			s.logErrors("record signs of life", func() error {
+				return s.recordSightings(writing, s.takeSightings(presence.MaxLag-presence.WriteInterval))
+			})
+		}
+	}
+}
+
+// sleep waits for d or for ctx's end.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// recordAcks writes the acknowledgements down. What cannot be written is
+// forgotten: the client's next one says more.
+func (s *Service) recordAcks(ctx context.Context) error {
+	for {
+		acks := s.presence.TakeAcks(recordBatch)
+		if len(acks) == 0 {
+			return nil
+		}
+		err := s.Store.Update(ctx, func(tx Tx) error { return tx.Acknowledge(acks...) })
+		if err != nil {
+			return s.clientError(err)
+		}
+	}
+}
+
+// recordSightings writes down signs of life.
+func (s *Service) recordSightings(ctx context.Context, pending []presence.Sighting) error {
+	for len(pending) > 0 {
+		batch := pending[:min(recordBatch, len(pending))]
+		pending = pending[len(batch):]
+		for i := range batch {
+			batch[i].Sighting.SweepAt = s.sweepAt(batch[i].Seen, batch[i].Grace)
+		}
+		err := s.Store.Update(ctx, func(tx Tx) error {
+			sightings := make([]session.Sighting, len(batch))
+			for i, p := range batch {
+				sightings[i] = p.Sighting
+			}
+			return tx.UpdateLastSeen(sightings)
+		})
+		if err != nil {
+			return s.clientError(err)
+		}
+		for _, p := range batch {
+			s.presence.Stored(p.Key, p.Seen)
+		}
+	}
+	return nil
+}
+
+// takeSightings are the signs of life that are newer than what is stored, where
+// that is older than minAge.
+func (s *Service) takeSightings(minAge time.Duration) []presence.Sighting {
+	return s.presence.TakeSightings(s.now(), minAge, s.timing().Silence())
+}
