@@ -28,11 +28,9 @@ build: ## Build ./restante, with the version from git
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o restante .
 
 .PHONY: generate
-generate: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json ## Generate api/ and the client's types from openapi/openapi.yaml, the client's bundle and the pages
+generate: web/node_modules/.package-lock.json ## Generate api/ and the client's types from openapi/openapi.yaml, the client's bundle and the pages
 	go generate ./...
-	npm --prefix web/client --silent run generate
-	npm --prefix web/client --silent run bundle
-	npm --prefix web/page --silent run build
+	npm --prefix web --silent run generate
 
 .PHONY: bench
 bench: ## Compare the micro-benchmarks with the last commit; BENCH=pattern for some, REF=commit for another
@@ -78,7 +76,7 @@ tidy:
 	$(STAGE) 'go.mod is tidy' go mod tidy -diff
 
 .PHONY: fresh
-fresh: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json
+fresh: web/node_modules/.package-lock.json
 	$(STAGE) 'Generated code is fresh' .ci/fresh
 
 .PHONY: vet
@@ -94,20 +92,14 @@ contract: .ci/node_modules/.package-lock.json
 	@touch $@
 
 .PHONY: client
-client: web/client/node_modules/.package-lock.json web/page/node_modules/.package-lock.json
-	$(STAGE) 'Browser client: types' npm --prefix web/client --silent run check
-	$(STAGE) 'Browser client: tests' npm --prefix web/client --silent test
-	$(STAGE) 'Page: types' npm --prefix web/page --silent run check
-	$(STAGE) 'Page: tests' npm --prefix web/page --silent test
+client: web/node_modules/.package-lock.json
+	$(STAGE) 'Client and page: types and imports' npm --prefix web --silent run check
+	$(STAGE) 'Client and page: tests' npm --prefix web --silent test
 
-web/client/node_modules/.package-lock.json: web/client/package-lock.json
-	$(STAGE) 'Tools of the browser client' npm --prefix web/client ci --no-audit --no-fund
-	@touch $@
-
-web/page/node_modules/.package-lock.json: web/page/package-lock.json
-	$(STAGE) 'Tools of the page' npm --prefix web/page ci --no-audit --no-fund
+web/node_modules/.package-lock.json: web/package-lock.json
+	$(STAGE) 'Tools of the client and the page' npm --prefix web ci --no-audit --no-fund
 	@touch $@
 
 .PHONY: race
-race: web/page/node_modules/.package-lock.json
+race: web/node_modules/.package-lock.json
 	$(STAGE) 'Tests, with the race detector' .ci/test

@@ -1,5 +1,6 @@
 // build.mjs DIR: builds the pages into DIR as they are embedded, each file compressed with gzip.
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -12,12 +13,13 @@ const [dir] = process.argv.slice(2);
 const target = ['chrome100', 'firefox100', 'safari15.4'];
 
 const bundle = async (entry) => {
-  const { outputFiles } = await build({ entryPoints: [join(here, entry)], bundle: true, write: false, minify: true, format: 'esm', target, charset: 'utf8', legalComments: 'inline' });
+  const { outputFiles } = await build({ entryPoints: [join(here, entry)], bundle: true, write: false, minify: true, format: 'esm', conditions: ['@restante/source'], target, charset: 'utf8', legalComments: 'inline' });
   return outputFiles[0].contents;
 };
 const file = (name) => readFileSync(join(here, name));
+const installed = createRequire(import.meta.url).resolve;
 /** A file of the viewer of /docs, without the address of a map that is not there. */
-const viewer = (name) => file(`node_modules/swagger-ui-dist/${name}`).toString().replace(/^(\/\/|\/\*)# sourceMappingURL=.*$/gm, '');
+const viewer = (name) => readFileSync(installed(`swagger-ui-dist/${name}`)).toString().replace(/^(\/\/|\/\*)# sourceMappingURL=.*$/gm, '');
 const licences = ['LICENSE', 'NOTICE', 'swagger-ui-bundle.js.LICENSE.txt'].map(viewer).join('\n\n');
 
 const files = {

@@ -37,9 +37,9 @@ const axe = `axe.run({ resultTypes: ['violations'] }).then(({ violations }) =>
 func (g *guest) examine(state string) {
 	g.b.t.Helper()
 	g.front()
-	script, err := os.ReadFile(e2e.Path("web/page/node_modules/axe-core/axe.min.js"))
+	script, err := os.ReadFile(e2e.Path("web/node_modules/axe-core/axe.min.js"))
 	if err != nil {
-		g.b.t.Fatalf("what checks pages is not there (npm --prefix web/page ci): %v", err)
+		g.b.t.Fatalf("what checks pages is not there (npm --prefix web ci): %v", err)
 	}
 	look[bool](g.tab, string(script)+"\n;true")
 	for _, f := range forms {

@@ -1,3 +1,4 @@
+import { storage, type Locks } from '@restante/testing';
 import type { Platform } from '../src/platform.js';
 import { seeded, type Clock } from './clock.js';
 import type { Call, Kept, Model, Reply } from './model.js';
@@ -263,45 +264,6 @@ export class Tab {
 
   duplicate(): Tab {
     return new Tab(new Map(this.items));
-  }
-}
-
-/** As much of a `Storage` as the client uses: its keys are its properties. */
-export function storage(items: Map<string, string>, gone = () => false): Storage {
-  const methods = {
-    getItem: (key: string) => items.get(key) ?? null,
-    setItem: (key: string, value: string) => void (gone() || items.set(key, value)),
-    removeItem: (key: string) => void (gone() || items.delete(key)),
-  };
-  return new Proxy(methods, {
-    ownKeys: () => [...items.keys()],
-    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-  }) as unknown as Storage;
-}
-
-/** The locks of a browser: one holder each, the others wait. */
-export class Locks {
-  readonly #queues = new Map<string, (() => void)[]>();
-
-  request(name: string, { signal }: { signal?: AbortSignal }, held: () => Promise<void>): Promise<void> {
-    const queue = this.#queues.get(name) ?? [];
-    this.#queues.set(name, queue);
-    return new Promise((resolve, reject) => {
-      const next = () => {
-        queue.shift();
-        queue[0]?.();
-      };
-      const go = () => {
-        signal?.removeEventListener('abort', leave);
-        void held().then(resolve, reject).finally(next);
-      };
-      const leave = () => {
-        queue.splice(queue.indexOf(go), 1);
-        reject(signal?.reason);
-      };
-      signal?.addEventListener('abort', leave);
-      if (queue.push(go) === 1) go();
-    });
   }
 }
 

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Server, storage } from '@restante/testing';
 import { connect, type RestanteError } from '../src/index.js';
-import { storage } from './page.js';
-import { Server } from './server.js';
 import { refused } from './world.js';
 
-test('a server that asks for work is the end, at once, and costs no session', { timeout: 60_000 }, async () => {
+test('a server that asks for work is the end, at once, and costs no session', async () => {
   let requests = 0;
   const counting: typeof fetch = (url, init) => {
     requests++;

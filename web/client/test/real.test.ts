@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
+import { Server, until } from '@restante/testing';
 import { connect, type Mailbox, type Options, type Session } from '../src/index.js';
 import type { Platform } from '../src/platform.js';
 import { seeded } from './clock.js';
-import { Server } from './server.js';
 
 let server: Server;
 before(async () => {
@@ -13,6 +13,9 @@ before(async () => {
 after(() => server.remove());
 
 type Fetch = Platform['fetch'];
+
+/** Timers that leave a slow machine time: what is found to work is not given up because it is slow. */
+const patient: Pick<Platform, 'setTimeout'> = { setTimeout: (run, ms) => setTimeout(run, ms < 1000 ? ms : 50 * ms) };
 
 let sessions: Session[] = [];
 let Socket = WebSocket;
@@ -27,9 +30,10 @@ async function meet(
   transport: Options['transport'],
   ofAda: Fetch = fetch,
   ofBob: Fetch = fetch,
+  parts: Partial<Platform> = {},
 ): Promise<{ a: Session; b: Session; ours: Mailbox; theirs: Mailbox }> {
   const join = (via: Fetch) =>
-    connect({ url: server.url, appId: 'example.org/real', transport, platform: { fetch: via, WebSocket: Socket } });
+    connect({ url: server.url, appId: 'example.org/real', transport, platform: { fetch: via, WebSocket: Socket, ...parts } });
   const [a, b] = await Promise.all([join(ofAda), join(ofBob)]);
   sessions.push(a, b);
   const ours = await a.allocate();
@@ -37,11 +41,12 @@ async function meet(
 }
 
 /** Both say so much, and hear what the other says. */
-async function talk(count: number, ours: Mailbox, theirs: Mailbox): Promise<void> {
+async function talk(count: number, ours: Mailbox, theirs: Mailbox, onHeard = () => {}): Promise<void> {
   const hear = async (mailbox: Mailbox) => {
     const heard: string[] = [];
     for await (const { body } of mailbox.messages()) {
       heard.push(body);
+      onHeard();
       if (heard.length === count) break;
     }
     return heard;
@@ -54,52 +59,53 @@ async function talk(count: number, ours: Mailbox, theirs: Mailbox): Promise<void
 }
 
 for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`against the real server, by ${transport}`, () => {
-  test('two talk, release their number and close', { timeout: 60_000 }, async () => {
+  test('two talk, release their number and close', async () => {
     const { a, b, ours, theirs } = await meet(transport);
     assert.deepEqual(await a.list(), []);
-    await talk(100, ours, theirs);
+    await talk(40, ours, theirs);
     const log: string[] = [];
     for await (const { body } of ours.history()) log.push(body);
-    assert.equal(log.length, 200);
+    assert.equal(log.length, 80);
     await Promise.all([ours.release(), theirs.release()]);
     assert.equal(ours.nameplate, undefined);
     await ours.close();
     await Promise.all([a.close(), b.close()]);
   });
 
-  test('killed and started again and again, it loses and repeats nothing', { timeout: 60_000 }, async () => {
+  test('killed and started again and again, it loses and repeats nothing', async () => {
     const { ours, theirs } = await meet(transport);
-    let done = false;
-    const talking = talk(400, ours, theirs).finally(() => (done = true));
-    let kills = 0;
-    for (; !done; kills++) {
-      await pause(150);
+    let heard = 0;
+    const talking = talk(60, ours, theirs, () => heard++);
+    for (let kills = 0; kills < 5; kills++) {
+      // Each kill comes while most is still to be said, and only after something was: so it ends on any machine.
+      const before = heard;
+      await until(() => `more than ${before} messages are heard`, () => heard > before + 5);
       await server.kill();
       await server.restart();
     }
+    assert.ok(heard < 120, 'it was killed while they talked');
     await talking;
-    assert.ok(kills >= 1, 'it was not killed while they talked');
   });
 
-  test('stopped and started again, it loses and repeats nothing, and they are back at once', { timeout: 60_000 }, async () => {
-    const { a, b, ours, theirs } = await meet(transport);
+  test('stopped and started again, it loses and repeats nothing, and they plan to be back soon', async () => {
+    const { a, b, ours, theirs } = await meet(transport, fetch, fetch, { random: () => 0.5 });
     await talk(5, ours, theirs);
-    const talking = talk(200, ours, theirs);
-    await pause(50);
+    const talking = talk(100, ours, theirs);
+    const began = Date.now();
+    const plans: { afterMs: number; waitMs: number }[] = [];
+    for (const session of [a, b]) {
+      session.state.subscribe((state) => {
+        if (state.name === 'backingOff') plans.push({ afterMs: Date.now() - began, waitMs: state.until - Date.now() });
+      });
+    }
     assert.equal(await server.stop(), 0);
-    const gone = Date.now();
     await server.restart();
-    const up = Date.now();
-    const back = (session: Session) =>
-      new Promise<void>((resolve) => session.state.subscribe(({ name }) => name === 'connected' && resolve()));
-    await Promise.all([back(a), back(b)]);
-    const waited = Date.now() - up;
     await talking;
-    // A server that is stopping asks to be left alone for a second. Apart from that, who has waited for a while waits that long again at most.
-    assert.ok(waited < 2 * (up - gone) + 3000, `they were back ${waited} ms after the server, which was away for ${up - gone} ms`);
+    // A server that is stopping asks to be left alone for a second. Apart from that, who has waited for a while plans to wait that long again.
+    for (const { afterMs, waitMs } of plans) assert.ok(waitMs <= afterMs + 2000, `after ${afterMs} ms it planned to wait ${waitMs} ms`);
   });
 
-  if (transport === 'socket' || transport === 'auto') test('sockets cut again and again, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
+  if (transport === 'socket' || transport === 'auto') test('sockets cut again and again, nothing is lost, repeated or out of order', async () => {
     let cuts = 0;
     Socket = class extends WebSocket {
       constructor(url: string | URL) {
@@ -108,12 +114,13 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
         this.addEventListener('message', () => ++heard % 20 === 0 && (cuts++, this.close()));
       }
     };
-    const { ours, theirs } = await meet(transport);
+    const { a, b, ours, theirs } = await meet(transport, fetch, fetch, patient);
+    await until(() => 'both have sockets', () => [a, b].every((session) => session.transport.value === 'socket'));
     await talk(50, ours, theirs);
     assert.ok(cuts >= (transport === 'socket' ? 3 : 1), `only ${cuts} cuts`);
   });
 
-  if (transport === 'poll' || transport === 'sse') test('every third answer lost, nothing is lost, repeated or out of order', { timeout: 60_000 }, async () => {
+  if (transport === 'poll' || transport === 'sse') test('every third answer lost, nothing is lost, repeated or out of order', async () => {
     let lost = 0;
     const lossy = (): Fetch => {
       let answers = 0;
@@ -130,7 +137,7 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
     assert.ok(lost > 30, `only ${lost} were lost`);
   });
 
-  if (transport === 'poll' || transport === 'sse') test('lost, late and repeated requests are each done once', { timeout: 60_000 }, async () => {
+  if (transport === 'poll' || transport === 'sse') test('lost, late and repeated requests are each done once', async () => {
     const random = seeded(7);
     const unruly: Fetch = async (url, init) => {
       const again = init.method === 'POST' && !url.endsWith('/sessions') && random() < 0.3;
@@ -145,7 +152,7 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
     await talk(30, ours, theirs);
   });
 
-  test('a session that was ended is followed by another, with nothing missed', { timeout: 60_000 }, async () => {
+  test('a session that was ended is followed by another, with nothing missed', async () => {
     let credential = '';
     const noting: Fetch = (url, init) => {
       credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Server, storage } from '@restante/testing';
 import { connect, type Mailbox, type RestanteError, type Session } from '../src/index.js';
-import { storage } from './page.js';
-import { Server } from './server.js';
 import { refused } from './world.js';
 
 let server: Server;
@@ -26,7 +25,7 @@ describe('a log that is longer than what a session may be sent', () => {
   }
   const numbers = (count: number) => Array.from({ length: count }, (_, i) => `${i}`);
 
-  test('is read to its end by who claims its number, and then goes on', { timeout: 20_000 }, async () => {
+  test('is read to its end by who claims its number, and then goes on', async () => {
     const [a, b] = await Promise.all([join(), join()]);
     const ours = await a.allocate();
     for (const body of numbers(MANY)) await ours.add('talk', body);
@@ -42,7 +41,7 @@ describe('a log that is longer than what a session may be sent', () => {
     b.leave();
   });
 
-  test('costs nothing if the session ended because of it, nor if the page is loaded again meanwhile', { timeout: 20_000 }, async () => {
+  test('costs nothing if the session ended because of it, nor if the page is loaded again meanwhile', async () => {
     const kept = new Map<string, string>();
     const [a, first] = await Promise.all([join(), join(kept)]);
     const ours = await a.allocate();
@@ -64,7 +63,7 @@ describe('a log that is longer than what a session may be sent', () => {
     again.leave();
   });
 
-  test('is refused to who opens it by its id and is not in it, with what to do', { timeout: 20_000 }, async () => {
+  test('is refused to who opens it by its id and is not in it, with what to do', async () => {
     const [a, b] = await Promise.all([join(), join()]);
     const ours = await a.open('by-its-id');
     for (const body of numbers(30)) await ours.add('talk', body);

@@ -1,7 +1,8 @@
+import { Locks } from '@restante/testing';
 import { connect, type Options, type Session } from '../src/index.js';
 import { Clock } from './clock.js';
 import { Model, type Kept } from './model.js';
-import { Locks, Network, Page, Tab } from './page.js';
+import { Network, Page, Tab } from './page.js';
 
 /** A server, and people who use it from pages. */
 export class World {

@@ -1,4 +1,4 @@
-import { connect, RestanteError, type Session } from '../../../client/src/index.js';
+import { connect, RestanteError, type Session } from '@restante/client';
 import { store, type Ledger } from '../../../client/src/ledger.js';
 import { Subject } from '../../../client/src/observable.js';
 import { platform } from '../../../client/src/platform.js';

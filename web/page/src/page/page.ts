@@ -1,4 +1,4 @@
-import type { RestanteError, Session } from '../../../client/src/index.js';
+import type { RestanteError, Session } from '@restante/client';
 import { check, join, offer, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
 import { keeper } from './keeper.js';

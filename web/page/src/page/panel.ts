@@ -1,4 +1,4 @@
-import type { Session } from '../../../client/src/index.js';
+import type { Session } from '@restante/client';
 import type { components } from '../../../client/src/contract.gen.js';
 import { element, make, say } from './element.js';
 import type { Line } from './line.js';

@@ -1,4 +1,4 @@
-import type { RestanteError, State } from '../../../client/src/index.js';
+import type { RestanteError, State } from '@restante/client';
 import type { Note, Problem, Standing } from '../wormhole/index.js';
 
 /** What the page says of something: what it is, and what that means or what to do. */

@@ -1,4 +1,4 @@
-import type { RestanteError, Session } from '../../../client/src/index.js';
+import type { RestanteError, Session } from '@restante/client';
 import type { Conversation, Note, Standing } from '../wormhole/index.js';
 import { complain, submitting, tooMuch } from './draft.js';
 import { element, say } from './element.js';

@@ -1,4 +1,4 @@
-import { RestanteError, type Mailbox, type Mood, type Observable, type Session } from '../../../client/src/index.js';
+import { RestanteError, type Mailbox, type Mood, type Observable, type Session } from '@restante/client';
 import { Subject } from '../../../client/src/observable.js';
 import { check, choose, nameplate, normal, WORDS } from './code.js';
 import { Exchange, type Letter } from './exchange.js';

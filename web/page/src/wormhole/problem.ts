@@ -1,4 +1,4 @@
-import type { Problem as Refusal } from '../../../client/src/index.js';
+import type { Problem as Refusal } from '@restante/client';
 
 /** Why a conversation failed, and what to do next: the server's problem, the client's, or one of those below. */
 export interface Problem {

@@ -1,5 +1,5 @@
-import { connect, type Session } from '../../../client/src/index.js';
-import type { Platform } from '../../../client/src/platform.js';
+import { connect, type Platform, type Session } from '@restante/client';
+import { until } from '@restante/testing';
 import { APP_ID, resume, type Conversation, type Keeper, type Standing } from '../../src/wormhole/index.js';
 
 export type Begin = (session: Session, keeper: Keeper) => Conversation;
@@ -131,13 +131,10 @@ function begin(): { gone: boolean; over: AbortController } {
   return { gone: false, over: new AbortController() };
 }
 
-const PATIENCE_MS = 30_000;
-
-/** Waits until something is so, and loads pages that are gone meanwhile. */
-export async function eventually(what: () => string, so: () => boolean, tabs: readonly Tab[] = []): Promise<void> {
-  for (const began = Date.now(); tabs.some(({ gone }) => gone) || !so(); ) {
-    if (Date.now() - began > PATIENCE_MS) throw new Error(`in vain it was waited until ${what()}`);
+/** Waits until something holds, and loads the pages that are gone meanwhile. */
+export async function eventually(what: () => string, holds: () => boolean, tabs: readonly Tab[] = []): Promise<void> {
+  const load = async () => {
     for (const tab of tabs) if (tab.gone) await tab.load();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  };
+  await until(what, () => !tabs.some(({ gone }) => gone) && holds(), load);
 }

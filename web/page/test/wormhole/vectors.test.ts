@@ -81,16 +81,17 @@ describe('messages that no honest side sends are refused', () => {
   });
 });
 
-test('a handshake takes no longer than a person notices', (t) => {
-  const took = Array.from({ length: 10 }, () => {
-    const began = performance.now();
-    const { message } = new Spake2('7-crossover-clockwork', 'app', secret());
-    const theirs = performance.now();
-    const other = new Spake2('7-crossover-clockwork', 'app', secret());
-    const other2 = performance.now();
-    other.finish(message);
-    return theirs - began + (performance.now() - other2);
-  }).sort((a, b) => a - b);
-  t.diagnostic(`${took[5]!.toFixed(1)} ms, at worst ${took.at(-1)!.toFixed(1)} ms`);
-  assert.ok(took[5]! < 250, `${took[5]} ms`);
+test('a handshake computes no longer than a person notices', (t) => {
+  // The time that this process computes, which another process beside it does not lengthen.
+  const computing = (work: () => unknown) => {
+    const before = process.cpuUsage();
+    work();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000;
+  };
+  const theirs = new Spake2('7-crossover-clockwork', 'app', secret());
+  const tookMs = Array.from({ length: 10 }, () => computing(() => new Spake2('7-crossover-clockwork', 'app', secret()).finish(theirs.message)));
+  const medianMs = tookMs.sort((a, b) => a - b)[5]!;
+  t.diagnostic(`${medianMs.toFixed(1)} ms, at worst ${tookMs.at(-1)!.toFixed(1)} ms`);
+  assert.ok(medianMs < 250, `${medianMs} ms`);
 });

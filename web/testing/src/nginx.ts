@@ -17,7 +17,7 @@ export class Nginx {
     this.#process = process;
   }
 
-  /** Starts one that passes everything on, with these directives about it. */
+  /** Starts an nginx that passes everything on, with these directives, and waits until it answers. */
   static async start(server: string, directives: string): Promise<Nginx> {
     const directory = mkdtempSync(join(tmpdir(), 'restante-nginx-'));
     const port = await freePort();
@@ -31,21 +31,27 @@ export class Nginx {
     writeFileSync(join(directory, 'nginx.conf'), config);
     const path = `${process.env['PATH']}:/usr/sbin`;
     const child = spawn('nginx', ['-c', join(directory, 'nginx.conf'), '-e', join(directory, 'error.log')], { env: { ...process.env, PATH: path } });
-    let failed = '';
-    child.on('error', (error) => (failed = `${error.message}: apt-get install nginx-light`));
-    child.stderr?.on('data', (text: Buffer) => (failed += String(text)));
+    let log = '';
+    let ended = false;
+    child.once('exit', () => (ended = true));
+    child.once('error', (error) => {
+      log = `${error.message}: apt-get install nginx-light`;
+      ended = true;
+    });
+    child.stderr?.on('data', (text: Buffer) => (log += String(text)));
     const nginx = new Nginx(`http://127.0.0.1:${port}`, directory, child);
-    for (let tries = 0; tries < 100; tries++) {
+    while (!ended) {
       if (await fetch(`${nginx.url}/livez`).then(({ ok }) => ok, () => false)) return nginx;
-      await pause(50);
+      await pause(20);
     }
-    throw new Error(`nginx does not start: ${failed}`);
+    rmSync(directory, { recursive: true, force: true });
+    throw new Error(`nginx does not start: ${log}`);
   }
 
   async stop(): Promise<void> {
-    const dead = new Promise((resolve) => this.#process.once('exit', resolve));
+    const exited = new Promise((resolve) => this.#process.once('exit', resolve));
     this.#process.kill('SIGKILL');
-    await dead;
-    rmSync(this.#directory, { recursive: true });
+    await exited;
+    rmSync(this.#directory, { recursive: true, force: true });
   }
 }
