@@ -8,85 +8,86 @@ import (
 	"restante/session"
 )
 
-// glances gathers looks at sessions. Where many clients wait and little happens nearly all
-// looks find nothing, and each would be a transaction: the first is made at once, and those
-// that come within the [Config.GlanceSpan] after it are made together.
-type glances struct {
-	mu      sync.Mutex
-	waiting map[session.Key][]chan<- glanced // made on first use
-	running bool                             // somebody will look
+// lookupBatches batches lookups of sessions. Where many clients wait and little happens, nearly all
+// lookups find nothing new, and each would be a transaction. The first lookup is made at once. Those
+// that come within [Config.LookupBatchWindow] after it are made together.
+type lookupBatches struct {
+	mu      sync.Mutex                            // guards the following fields
+	waiting map[session.Key][]chan<- lookupResult // made on first use
+	running bool                                  // a batch is to be made
 }
 
-// glanced is a session as it was seen.
-type glanced struct {
+// lookupResult is a session as it was at a moment.
+type lookupResult struct {
 	session Session
 	at      time.Time
 	err     error
 }
 
-// glance looks at a session. It refuses with SESSION_UNKNOWN.
-func (s *Service) glance(ctx context.Context, k session.Key) (glanced, error) {
-	seen := make(chan glanced, 1)
-	g := &s.glances
-	g.mu.Lock()
-	if g.waiting == nil {
-		g.waiting = map[session.Key][]chan<- glanced{}
+// lookup looks a session up. It refuses with SESSION_UNKNOWN.
+func (s *Service) lookup(ctx context.Context, k session.Key) (lookupResult, error) {
+	result := make(chan lookupResult, 1)
+	b := &s.lookups
+	b.mu.Lock()
+	if b.waiting == nil {
+		b.waiting = map[session.Key][]chan<- lookupResult{}
 	}
-	g.waiting[k] = append(g.waiting[k], seen)
-	if !g.running {
-		g.running = true
-		go s.glanceForAll() //nolint:contextcheck // it is for many, of whom none may end it
+	b.waiting[k] = append(b.waiting[k], result)
+	if !b.running {
+		b.running = true
+		go s.lookupBatch() //nolint:contextcheck // it serves many callers, none of which may end it
 	}
-	g.mu.Unlock()
+	b.mu.Unlock()
 	select {
-	case one := <-seen:
-		return one, one.err
+	case found := <-result:
+		return found, found.err
 	case <-ctx.Done():
-		return glanced{}, ctx.Err()
+		return lookupResult{}, ctx.Err()
 	}
 }
 
-// glanceForAll looks for all who wait, and again after the span, until nobody does.
-func (s *Service) glanceForAll() {
-	waiting := s.glances.take()
+// lookupBatch serves all waiting lookups, and runs again after the window until there are none.
+func (s *Service) lookupBatch() {
+	waiting := s.lookups.take()
 	if waiting == nil {
 		return
 	}
-	found := make(map[session.Key]glanced, len(waiting))
-	err := recoverPanic(func() error { return s.glanceAt(waiting, found) })
-	for k, all := range waiting {
-		one, is := found[k]
+	results := make(map[session.Key]lookupResult, len(waiting))
+	err := recoverPanic(func() error { return s.lookupAll(waiting, results) })
+	for k, callers := range waiting {
+		result, found := results[k]
 		switch {
 		case err != nil:
-			one.err = s.clientError(err)
-		case !is:
-			one.err = unknownSession()
+			result.err = s.clientError(err)
+		case !found:
+			result.err = unknownSession()
 		}
-		for _, seen := range all {
-			seen <- one
+		for _, caller := range callers {
+			caller <- result
 		}
 	}
-	time.AfterFunc(s.Config.LookupBatchWindow, s.glanceForAll)
+	time.AfterFunc(s.Config.LookupBatchWindow, s.lookupBatch)
 }
 
-// take takes all who wait; nil if nobody does, and then nobody looks any more.
-func (g *glances) take() map[session.Key][]chan<- glanced {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	waiting := g.waiting
-	g.waiting, g.running = nil, waiting != nil
+// take takes all waiting lookups. It returns nil if there are none; then no batch is to be made.
+func (b *lookupBatches) take() map[session.Key][]chan<- lookupResult {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waiting := b.waiting
+	b.waiting, b.running = nil, waiting != nil
 	return waiting
 }
 
-func (s *Service) glanceAt(waiting map[session.Key][]chan<- glanced, found map[session.Key]glanced) error {
+// lookupAll looks up all sessions in one snapshot.
+func (s *Service) lookupAll(waiting map[session.Key][]chan<- lookupResult, results map[session.Key]lookupResult) error {
 	keys := make([]session.Key, 0, len(waiting))
 	for k := range waiting {
 		keys = append(keys, k)
 	}
 	return s.read(context.Background(), func(t *txn) error {
 		sessions, err := t.Sessions(keys)
-		for _, one := range sessions {
-			found[one.Key] = glanced{session: one, at: t.now}
+		for _, found := range sessions {
+			results[found.Key] = lookupResult{session: found, at: t.now}
 		}
 		return err
 	})

@@ -10,160 +10,153 @@ import (
 	"restante/internal/hub"
 )
 
-// Poll is a receive that is held: it has the session's seat and is a standing sign of life. It
-// needs a goroutine while it looks, and none while it waits. It belongs to one at a time.
+// Poll is a held long-poll: it is its session's receiver and a standing sign of life. It needs a
+// goroutine while it reads and none while it waits. It belongs to one goroutine at a time.
 type Poll struct {
-	s     *Service
-	ask   ReceiveRequest
-	got   batch // at the last look
-	over  bool  // the hold was, at the last look
-	hold  time.Duration
-	until time.Time
-	timer *time.Timer
-	watch *hub.Watch[Topic]
-	leave []func()
+	s        *Service
+	request  ReceiveRequest
+	got      reading // at the last read
+	over     bool    // the hold was over at the last read
+	hold     time.Duration
+	until    time.Time
+	timer    *time.Timer
+	watch    *hub.Watch[Topic]
+	releases []func()
 
-	bell     hub.Event // rung when another look may find more
-	unseated atomic.Bool
+	ready      hub.Event // set when another read may find more
+	superseded atomic.Bool
 }
 
-// StartPoll begins a receive, under the rules of [Service.Receive]. Leave must be called.
+// StartPoll starts a poll, under the rules of [Service.Receive]. The caller must close it.
 //
-// Watch, read, wait: whatever commits after the watch began wakes it, so nothing slips in between.
+// Watch, read, wait: a commit after the watch began wakes the poll, so it misses nothing.
 func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err error) {
 	if s.draining.Load() {
 		return nil, serverStopping()
 	}
-	h := &Poll{s: s, ask: r}
+	p := &Poll{s: s, request: r}
 	defer func() {
 		if err != nil {
-			h.Close()
+			p.Close()
 		}
 	}()
-	h.leave = append(h.leave, s.outboxes.Retain(r.Session))
-	h.watch = s.hub.Watch(Topic{Session: r.Session})
-	if h.got, err = s.look(ctx, r); err != nil {
-		if h.got.authentic {
-			s.presence.Touch(r.Session, s.now(), h.got.grace)
-		}
+	p.releases = append(p.releases, s.outboxes.Retain(r.Session))
+	p.watch = s.hub.Watch(Topic{Session: r.Session})
+	if p.got, err = s.startReceive(ctx, r, anything); err != nil {
 		return nil, err
 	}
-	h.leave = append(h.leave, s.presence.StartPoll(r.Session, s.now, h.got.grace))
-	if !s.presence.Acknowledge(r.Session, h.got.epoch, h.got.from) {
-		return nil, s.counted(superseded(true))
-	}
-	h.leave = append(h.leave, s.receivers.AcquireFunc(r.Session, h.unseat))
-	if s.presence.WindowFull(r.Session, h.got.full) {
+	p.releases = append(p.releases, s.presence.StartPoll(r.Session, s.now, p.got.grace))
+	p.releases = append(p.releases, s.receivers.AcquireFunc(r.Session, p.supersede))
+	if s.presence.WindowFull(r.Session, p.got.full) {
 		return nil, s.windowFull()
 	}
-	if h.hold = h.got.NextWait; r.Wait != nil {
-		h.hold = min(h.hold, *r.Wait)
+	if p.hold = p.got.NextWait; r.Wait != nil {
+		p.hold = min(p.hold, *r.Wait)
 	}
-	h.until = time.Now().Add(h.hold)
-	h.timer = time.AfterFunc(h.hold, h.bell.Set)
+	p.until = time.Now().Add(p.hold)
+	p.timer = time.AfterFunc(p.hold, p.ready.Set)
 	s.stats.Parked.Add(1)
-	h.leave = append(h.leave, func() { s.stats.Parked.Add(-1) })
-	return h, nil
+	p.releases = append(p.releases, func() { s.stats.Parked.Add(-1) })
+	return p, nil
 }
 
-// Leave ends the receive, answered or not.
-func (h *Poll) Close() {
-	h.watch.Stop()
-	if h.timer != nil {
-		h.timer.Stop()
+// Close ends the poll, whether it was answered or not. Closing again does nothing.
+func (p *Poll) Close() {
+	p.watch.Stop()
+	if p.timer != nil {
+		p.timer.Stop()
 	}
-	for _, leave := range slices.Backward(h.leave) {
-		leave()
+	for _, release := range slices.Backward(p.releases) {
+		release()
 	}
-	h.leave = nil
+	p.releases = nil
 }
 
-// Wait answers when there is an answer, if that is in time. If not, the receive is still held, and
-// goes on with another Wait, or with Ring.
-func (h *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, answered bool, err error) {
+// Wait waits for the answer, at most for the given time. If answered is false and err is nil, the
+// poll is still held, and goes on with another Wait or with OnReady.
+func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, answered bool, err error) {
 	var late <-chan time.Time
-	if atMost < h.hold {
+	if atMost < p.hold {
 		timer := time.NewTimer(atMost)
 		defer timer.Stop()
 		late = timer.C
 	}
-	for len(h.got.Frames) == 0 && !h.over {
-		h.watch.OnWake(h.bell.Set)
-		rung := h.bell.Chan()
+	for len(p.got.Frames) == 0 && !p.over {
+		p.watch.OnWake(p.ready.Set)
+		ready := p.ready.Chan()
 		select {
-		case <-rung:
+		case <-ready:
 		case <-ctx.Done():
 		case <-late:
 			select {
-			case <-rung: // just in time
+			case <-ready: // just in time
 			default:
 				return Delivery{}, false, nil
 			}
 		}
-		if err := h.look(ctx); err != nil {
+		if err := p.read(ctx); err != nil {
 			return Delivery{}, false, err
 		}
 	}
-	if len(h.got.Frames) == 0 {
-		h.s.stats.Heartbeats.Add(1)
+	if len(p.got.Frames) == 0 {
+		p.s.stats.Heartbeats.Add(1)
 	} else {
-		h.s.presence.Delivered(h.ask.Session, time.Now())
+		p.s.presence.Delivered(p.request.Session, time.Now())
 	}
-	h.s.stats.Frames.Add(int64(len(h.got.Frames)))
-	return h.got.Delivery, true, nil
+	p.s.stats.Frames.Add(int64(len(p.got.Frames)))
+	return p.got.Delivery, true, nil
 }
 
-// IdleFor tells that the session has had no frames for so long: more are not expected at once.
-func (h *Poll) IdleFor(long time.Duration) bool {
-	return time.Since(h.s.presence.LastDelivery(h.ask.Session)) >= long
+// IdleFor reports whether the session has had no frames for at least the given time: then more are
+// not expected at once.
+func (p *Poll) IdleFor(atLeast time.Duration) bool {
+	return time.Since(p.s.presence.LastDelivery(p.request.Session)) >= atLeast
 }
 
-// Ring has f called once, as soon as there may be an answer; if that is now, before Ring returns.
-// f must return at once: whoever brings the news waits for it.
-func (h *Poll) OnReady(f func()) {
-	h.watch.OnWake(h.bell.Set)
-	h.bell.OnSet(f)
+// OnReady calls f once, as soon as there may be an answer; if that is now, before OnReady returns. f
+// runs on the goroutine that brings the news, so it must not block.
+func (p *Poll) OnReady(f func()) {
+	p.watch.OnWake(p.ready.Set)
+	p.ready.OnSet(f)
 }
 
-// unseat tells that another has the seat.
-func (h *Poll) unseat() {
-	h.unseated.Store(true)
-	h.bell.Set()
+// supersede tells the poll that a newer receiver has taken its session.
+func (p *Poll) supersede() {
+	p.superseded.Store(true)
+	p.ready.Set()
 }
 
-// look looks again.
-func (h *Poll) look(ctx context.Context) error {
-	h.bell.Clear()
+// read reads again.
+func (p *Poll) read(ctx context.Context) (err error) {
+	p.ready.Clear()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case h.unseated.Load():
-		return h.s.counted(superseded(true))
+	case p.superseded.Load():
+		return p.s.counted(superseded(true))
 	}
-	// Woken, or at the end of the hold: a wake that was lost costs a delay, never a frame.
-	h.over = !time.Now().Before(h.until)
-	if h.s.draining.Load() {
-		h.linger(ctx)
-		h.over = true
+	p.over = !time.Now().Before(p.until)
+	if p.s.draining.Load() {
+		p.linger(ctx)
+		p.over = true
 	}
-	h.watch.Stop()
-	h.watch = h.s.hub.Watch(Topic{Session: h.ask.Session})
-	look := h.s.look
-	if h.over {
-		look = h.s.idle
+	p.watch.Stop()
+	p.watch = p.s.hub.Watch(Topic{Session: p.request.Session})
+	h := anything
+	if p.over {
+		h = nothing // a wake that was lost costs a delay, never a frame
 	}
-	var err error
-	h.got, err = look(ctx, h.ask)
+	p.got, err = p.s.readOutbox(ctx, p.request, h)
 	return err
 }
 
-// linger spreads the answers of a server that stops: all who get one come back.
-func (h *Poll) linger(ctx context.Context) {
-	h.watch.Stop()                                               // it was released with all others
-	timer := time.NewTimer(rand.N(max(h.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
+// linger spreads the answers of a server that stops, because every client that gets one comes back.
+func (p *Poll) linger(ctx context.Context) {
+	p.watch.Stop()                                               // the hub has released it with all others
+	timer := time.NewTimer(rand.N(max(p.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
 	defer timer.Stop()
 	select {
-	case <-h.bell.Chan():
+	case <-p.ready.Chan():
 	case <-timer.C:
 	case <-ctx.Done():
 	}

@@ -100,7 +100,7 @@ type Service struct {
 	hub       hub.Hub[Topic]
 	receivers hub.Exclusive[session.Key]
 	presence  presence.Table
-	glances   glances
+	lookups   lookupBatches
 	holds     holds
 
 	logs           mailboxLogs

@@ -1,0 +1,169 @@
+package rendezvous
+
+import (
+	"context"
+	"time"
+
+	"restante/session"
+)
+
+// hint is what a receiver expects of its outbox. It decides how the outbox is read, never what the
+// reader is told.
+type hint int
+
+const (
+	// anything: what this process remembers is good enough.
+	anything hint = iota
+	// nothing: there is probably nothing new. What this process remembers may be out of date, because
+	// the news of another process can be lost.
+	nothing
+	// changes: something has changed. The storage is asked at once.
+	changes
+)
+
+// reading is what one look at an outbox found.
+type reading struct {
+	Delivery
+	found bool // the session exists, whatever else is wrong with the request
+	epoch session.Epoch
+	grace time.Duration
+	acked session.Seq // every frame below it is acknowledged
+	first session.Seq // the first frame to send
+	full  bool        // too much is unacknowledged
+}
+
+// readOutbox reads a session's outbox for any receiver: in memory if the frames are known there, and
+// otherwise in the storage, together with other receivers if nothing is expected. It does not wait
+// for frames.
+//
+// Every read finds out that the session ended or that a handshake began a newer epoch, on any replica.
+func (s *Service) readOutbox(ctx context.Context, r ReceiveRequest, h hint) (got reading, err error) {
+	if h == anything {
+		if got, known := s.readMemory(r); known {
+			return got, nil
+		}
+		if h = nothing; r.Ack != nil && *r.Ack > s.presence.LastAcked(r.Session) {
+			h = changes // a client that has just processed frames often gets more
+		}
+	}
+	if h == nothing && s.Config.LookupBatchWindow > 0 {
+		got, empty, err := s.readShared(ctx, r)
+		if err != nil || empty {
+			return got, s.counted(err)
+		}
+	}
+	got, err = s.readStorage(ctx, r)
+	return got, s.counted(err)
+}
+
+// readMemory reads an outbox without asking the storage. known is false if the storage has to be
+// asked; that includes every refusal and a full window.
+func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
+	last, stored, known := s.outboxes.Last(r.Session)
+	if !known {
+		return reading{}, false
+	}
+	stored.Next = last + 1
+	now := s.now()
+	attached, _, err := s.attached(stored, now)
+	if err != nil {
+		return reading{}, false
+	}
+	limits := s.Config.Limits
+	if got, err = s.checkReceive(r, attached, now); err != nil || int64(attached.Next-got.acked) > limits.WindowFrames {
+		return reading{}, false
+	}
+	frames, known := s.outboxes.After(r.Session, got.first-1)
+	size := limits.AnswerBytes
+	for _, f := range frames[:min(len(frames), limits.AnswerFrames)] {
+		if size -= int64(len(f.payload)); size < 0 && len(got.Frames) > 0 {
+			break
+		}
+		got.Frames = append(got.Frames, f.payload)
+	}
+	return got, known
+}
+
+// readShared looks a session up together with others. empty reports that it has no unacknowledged
+// frames, so there is nothing more to read.
+func (s *Service) readShared(ctx context.Context, r ReceiveRequest) (got reading, empty bool, err error) {
+	version := s.outboxes.Version(r.Session)
+	found, err := s.lookup(ctx, r.Session)
+	if err != nil {
+		return reading{}, false, err
+	}
+	attached, _, err := s.attached(found.session, found.at)
+	if err != nil {
+		return reading{}, false, err
+	}
+	if got, err = s.checkReceive(r, attached, found.at); err != nil || got.acked < attached.Next {
+		return got, false, err
+	}
+	s.outboxes.Fill(r.Session, version, attached.Next-1, found.session)
+	return got, true, nil
+}
+
+// readStorage reads an outbox in a transaction of its own.
+func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got reading, err error) {
+	var stored Session
+	version := s.outboxes.Version(r.Session)
+	err = s.read(ctx, func(t *txn) error {
+		attached, err := t.attach(r.Session)
+		if err != nil {
+			return err
+		}
+		stored = t.stored
+		if got, err = s.checkReceive(r, attached, t.now); err != nil || got.acked == attached.Next {
+			return err
+		}
+		limits := s.Config.Limits
+		if got.full = int64(attached.Next-got.acked) > limits.WindowFrames; !got.full {
+			backlog, err := t.Backlog(r.Session)
+			if err != nil {
+				return err
+			}
+			got.full = backlog.Bytes > limits.WindowBytes
+		}
+		if got.first == attached.Next {
+			return nil
+		}
+		got.Frames, err = t.Frames(r.Session, got.first, limits.AnswerFrames, limits.AnswerBytes)
+		return err
+	})
+	if err == nil && !got.full {
+		s.outboxes.Fill(r.Session, version, stored.Next-1, stored)
+	}
+	return got, err
+}
+
+// checkReceive returns what a receiver is told if there are no frames, and from which number on there
+// may be some.
+func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now time.Time) (reading, error) {
+	got := reading{found: true, epoch: attached.Epoch, grace: attached.Grace}
+	got.Wanted, got.Now = attached.Wanted, now
+	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
+	switch {
+	case r.Epoch != nil && *r.Epoch < attached.Epoch:
+		return got, superseded(false)
+	case r.Epoch != nil && *r.Epoch > attached.Epoch:
+		return got, refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
+	}
+	got.acked = s.presence.Acked(r.Session, attached.Epoch, attached.Kept)
+	if r.Ack != nil {
+		if _, err := attached.Acknowledge(*r.Ack); err != nil {
+			return got, refuse(SessionStateMismatch, "%v", err)
+		}
+		if *r.Ack < got.acked {
+			return got, superseded(true)
+		}
+		got.acked = *r.Ack
+	}
+	got.first = got.acked
+	if r.From != nil {
+		if *r.From > attached.Next {
+			return got, refuse(SessionStateMismatch, "frame %d is asked for, but the next to be sent is %d", *r.From, attached.Next)
+		}
+		got.first = max(got.acked, *r.From)
+	}
+	return got, nil
+}
