@@ -67,6 +67,7 @@ func (e *event) timesClosed() int {
 type harness struct {
 	testing.TB
 	server  *idleconn.Server
+	network string
 	address string
 
 	waited  atomic.Int64 // how often a request left its goroutine, or tried to
@@ -78,12 +79,17 @@ type harness struct {
 
 func open(t testing.TB) *harness {
 	t.Helper()
-	h := &harness{TB: t}
+	return openOn(t, "tcp", "127.0.0.1:0")
+}
+
+func openOn(t testing.TB, network, address string) *harness {
+	t.Helper()
+	h := &harness{TB: t, network: network}
 	server := &http.Server{Handler: h, Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	h.server = idleconn.NewServer(server, idleconn.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), network, address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +168,7 @@ type client struct {
 
 func (h *harness) dial() *client {
 	h.Helper()
-	conn, err := new(net.Dialer).DialContext(h.Context(), "tcp", h.address)
+	conn, err := new(net.Dialer).DialContext(h.Context(), h.network, h.address)
 	if err != nil {
 		h.Fatal(err)
 	}

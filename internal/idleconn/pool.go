@@ -53,11 +53,11 @@ func NewPool(log *slog.Logger) (*Pool, error) {
 
 // enter adds a connection to the pool. From then on, wake can remove it.
 func (p *Pool) enter(conn net.Conn, out func(readable bool)) (*entry, error) {
-	tcp, is := conn.(*net.TCPConn)
+	socket, is := conn.(syscall.Conn) // which a connection with TLS is not: it may hold what was read, and is not readable then
 	if !is {
 		return nil, errors.ErrUnsupported
 	}
-	raw, err := tcp.SyscallConn()
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"syscall"
 )
 
 // Waiter is what a request waits for.
@@ -90,7 +91,7 @@ func (c *connection) canWait(r *http.Request) bool {
 		}
 		conn = resumed.Conn
 	}
-	_, is := conn.(*net.TCPConn)
+	_, is := conn.(syscall.Conn)
 	return is
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -56,6 +57,26 @@ func TestRequestsWaitWithoutGoroutines(t *testing.T) {
 		c.expect(c.LocalAddr().String())
 		c.expect("at once")
 	}
+}
+
+func TestRequestsOnUnixSocketsWait(t *testing.T) {
+	h := openOn(t, "unix", filepath.Join(t.TempDir(), "s"))
+	c := h.dial()
+	c.say(wait("a"))
+	eventually(t, "it waits", func() bool { return h.waited.Load() == 1 })
+	eventually(t, "its goroutine has ended", func() bool { return !strings.Contains(stacks(), "net/http.(*conn).serve(") })
+	h.event("a").set()
+	c.expect("@")
+	c.say(wait("b"))
+	eventually(t, "it waits again", func() bool { return h.waited.Load() == 2 })
+	_ = c.Close()
+	eventually(t, "that the client hung up is noticed", func() bool { return h.event("b").timesClosed() == 1 })
+}
+
+// stacks returns the stack of each goroutine.
+func stacks() string {
+	all := make([]byte, 1<<20)
+	return string(all[:runtime.Stack(all, true)])
 }
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
