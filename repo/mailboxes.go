@@ -61,6 +61,8 @@ const (
 	FROM mailbox_sides AS s`
 )
 
+func (r mailboxRow) mailboxKey() rendezvous.MailboxKey { return r.Key }
+
 func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 	m := rendezvous.Mailbox{
 		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
@@ -195,10 +197,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 // MailboxesOf returns the mailboxes that a side is in; its quota bounds their number.
 func (t *tx) MailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Mailbox, err error) {
 	defer annotate(&err, "listing a side's mailboxes")
-	if err := t.lockMailboxesOfSide(app, side); err != nil {
-		return nil, err
-	}
-	rows, err := queryAll[mailboxRow](t, selectMailbox+`
+	rows, err := listLocked(t, app, side, mailboxRow.mailboxKey, selectMailbox+`
 		JOIN mailbox_sides AS mine ON mine.mailbox = m.key
 		WHERE mine.app = ? AND mine.side = ? AND mine.closed IS NULL
 		ORDER BY m.key`, app, side)

@@ -26,19 +26,20 @@ const selectNameplate = `
 // Nameplate loads a nameplate with its claims, or returns ErrNotFound.
 func (t *tx) Nameplate(app rendezvous.AppID, id rendezvous.NameplateID) (_ rendezvous.Nameplate, err error) {
 	defer annotate(&err, "loading a nameplate")
-	for {
-		locked, err := t.lockMailboxOfNameplate(app, id)
-		if err != nil {
-			return rendezvous.Nameplate{}, err
-		}
-		row, err := queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
-		if err != nil {
-			return rendezvous.Nameplate{}, err
-		}
-		if locked == 0 || locked == row.Mailbox {
-			return t.withClaims(row)
-		} // otherwise it was retired and created again before the lock was acquired
+	row, err := t.nameplateRow(app, id)
+	if err != nil {
+		return rendezvous.Nameplate{}, err
 	}
+	return t.withClaims(row)
+}
+
+// nameplateRow loads a nameplate without its claims. If locks are needed, it locks the nameplate before it
+// reads it: also one that does not exist, so that no other transaction creates it meanwhile.
+func (t *tx) nameplateRow(app rendezvous.AppID, id rendezvous.NameplateID) (nameplateRow, error) {
+	if t.needsLocks() {
+		return t.lockedNameplateRow(app, id)
+	}
+	return queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
 }
 
 // withClaims adds a nameplate's claims, oldest first.
@@ -108,13 +109,14 @@ func (t *tx) putClaims(n rendezvous.Nameplate) error {
 // NameplatesOf returns the nameplates that a side holds; its quota bounds their number.
 func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rendezvous.Nameplate, err error) {
 	defer annotate(&err, "listing a side's nameplates")
-	if err := t.lockMailboxesOfSide(app, side); err != nil {
-		return nil, err
-	}
-	return t.nameplates(selectNameplate+`
+	rows, err := listLocked(t, app, side, nameplateRow.mailboxKey, selectNameplate+`
 		-- Not a join: SQLite would start with all the nameplates of the app.
 		WHERE n.app = ? AND n.id IN (SELECT nameplate FROM claims WHERE app = ? AND side = ? AND released IS NULL)
 		ORDER BY n.id`, app, app, side)
+	if err != nil {
+		return nil, err
+	}
+	return t.allWithClaims(rows)
 }
 
 // CountNameplatesOf returns how many nameplates a side holds.
@@ -126,20 +128,25 @@ func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ in
 // NameplatesTo returns the nameplates that point to a mailbox.
 func (t *tx) NameplatesTo(k rendezvous.MailboxKey) (_ []rendezvous.Nameplate, err error) {
 	defer annotate(&err, "listing the nameplates of mailbox %d", k)
-	return t.nameplates(selectNameplate+`
+	rows, err := queryAll[nameplateRow](t, selectNameplate+`
 		WHERE n.mailbox = ?
 		ORDER BY n.app, n.id`, k)
+	if err != nil {
+		return nil, err
+	}
+	return t.allWithClaims(rows)
 }
 
-// nameplates returns the nameplates that a query selects, with their claims.
-func (t *tx) nameplates(query string, args ...any) ([]rendezvous.Nameplate, error) {
-	rows, err := queryAll[nameplateRow](t, query, args...)
+// allWithClaims adds the claims of several nameplates.
+func (t *tx) allWithClaims(rows []nameplateRow) (_ []rendezvous.Nameplate, err error) {
 	list := make([]rendezvous.Nameplate, len(rows))
 	for i := 0; i < len(rows) && err == nil; i++ {
 		list[i], err = t.withClaims(rows[i])
 	}
 	return list, err
 }
+
+func (r nameplateRow) mailboxKey() rendezvous.MailboxKey { return r.Mailbox }
 
 // WaitingNameplates returns up to limit nameplates that wait for a partner.
 func (t *tx) WaitingNameplates(app rendezvous.AppID, limit int) (_ []rendezvous.NameplateID, err error) {

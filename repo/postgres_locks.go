@@ -2,6 +2,8 @@ package repo
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"restante/rendezvous"
 	"restante/session"
@@ -10,14 +12,47 @@ import (
 // Transactions that write at the same time take their locks in this order, so that no two
 // deadlock: first the session that acts; then the mailboxes that it touches, in the order of their
 // keys; then outboxes, in the order of theirs. A mailbox's row guards its sides, its messages, its
-// subscriptions and the nameplate that points to it, which have no locks of their own.
+// subscriptions and the nameplate that points to it, which have no locks of their own. The name of a
+// nameplate that does not exist is locked after the session and before any mailbox.
+
+// lockedNameplateRow locks the mailbox behind a nameplate and loads the nameplate. If there is none,
+// it reserves the nameplate's name until the transaction ends: a transaction that creates the same
+// nameplate has ended by then, or comes after this one.
+func (t *tx) lockedNameplateRow(app rendezvous.AppID, id rendezvous.NameplateID) (nameplateRow, error) {
+	for reserved := false; ; {
+		locked, err := t.lockMailboxOfNameplate(app, id)
+		if err != nil {
+			return nameplateRow{}, err
+		}
+		if locked == 0 {
+			if reserved {
+				return nameplateRow{}, rendezvous.ErrNotFound
+			}
+			if err := t.reserveNameplate(app, id); err != nil {
+				return nameplateRow{}, err
+			}
+			reserved = true
+			continue
+		}
+		row, err := queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
+		switch {
+		case errors.Is(err, rendezvous.ErrNotFound): // it was retired while this transaction waited for the lock
+		case err != nil || row.Mailbox == locked:
+			return row, err
+		} // otherwise it was also created again, and points to another mailbox
+	}
+}
+
+// reserveNameplate locks the name of a nameplate that does not exist.
+func (t *tx) reserveNameplate(app rendezvous.AppID, id rendezvous.NameplateID) error {
+	name := fmt.Sprintf("nameplate %d %s %s", len(app), app, id)
+	_, err := queryAll[int](t, `SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))`, name)
+	return err
+}
 
 // lockMailboxOfNameplate locks the mailbox behind a nameplate and returns its key; 0 if there is
-// none or if no lock is needed.
+// no such nameplate.
 func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
-	if !t.needsLocks() {
-		return 0, nil
-	}
 	k, err := queryOne[rendezvous.MailboxKey](t, `
 		SELECT m.key FROM mailboxes AS m
 		JOIN nameplates AS n ON n.mailbox = m.key
@@ -29,12 +64,28 @@ func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.Nameplat
 	return k, err
 }
 
-// lockMailboxesOfSide locks the mailboxes that a side is in and those behind the nameplates that it holds.
-func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) error {
-	if !t.needsLocks() {
-		return nil
+// listLocked returns the rows of a query on what a side holds. If locks are needed, it first locks the
+// mailboxes that the rows belong to, and repeats that if rows were added meanwhile.
+func listLocked[R any](t *tx, app rendezvous.AppID, side rendezvous.Side, mailbox func(R) rendezvous.MailboxKey, query string, args ...any) ([]R, error) {
+	for {
+		locked, err := t.lockMailboxesOfSide(app, side)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := queryAll[R](t, query, args...)
+		if err != nil || !t.needsLocks() || !slices.ContainsFunc(rows, func(r R) bool { return !slices.Contains(locked, mailbox(r)) }) {
+			return rows, err
+		}
 	}
-	_, err := queryAll[rendezvous.MailboxKey](t, `
+}
+
+// lockMailboxesOfSide locks the mailboxes that a side is in and those behind the nameplates that it
+// holds, and returns their keys. It does nothing if no locks are needed.
+func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) ([]rendezvous.MailboxKey, error) {
+	if !t.needsLocks() {
+		return nil, nil
+	}
+	return queryAll[rendezvous.MailboxKey](t, `
 		SELECT m.key FROM mailboxes AS m
 		WHERE m.key IN (
 			SELECT mailbox FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL
@@ -44,7 +95,6 @@ func (t *tx) lockMailboxesOfSide(app rendezvous.AppID, side rendezvous.Side) err
 			WHERE c.app = ? AND c.side = ? AND c.released IS NULL)
 		ORDER BY m.key
 		FOR NO KEY UPDATE OF m`, app, side, app, side)
-	return err
 }
 
 // lockOutbox locks the outbox of a session that will be deleted. Otherwise a transaction that has
