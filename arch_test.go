@@ -40,7 +40,10 @@ const noSQL = "SQL belongs to repo alone"
 // handlers and repo never meet but in main, and where a test needs a real store.
 var layers = map[string]layer{
 	"restante": {
-		uses: []string{"restante/handlers", "restante/internal/bench", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/rendezvous", "restante/repo", "restante/web"},
+		uses: []string{
+			"restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
+			"restante/internal/idleconn", "restante/internal/listen", "restante/rendezvous", "restante/repo", "restante/web",
+		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/internal/e2e": "the program explains itself only when it runs",
@@ -50,7 +53,10 @@ var layers = map[string]layer{
 		bans: map[string]string{"database/sql": noSQL},
 	},
 	"restante/handlers": {
-		uses: []string{"restante/api", "restante/internal/idleconn", "restante/openapi", "restante/rendezvous", "restante/session"},
+		uses: []string{
+			"restante/api", "restante/handlers/welcome", "restante/handlers/wormhole", "restante/internal/idleconn",
+			"restante/internal/jsonobject", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
+		},
 		bans: map[string]string{
 			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
 			"restante/internal/hub": "who waits for what, the use cases decide",
@@ -60,6 +66,33 @@ var layers = map[string]layer{
 		tests: map[string]string{
 			"restante/repo": "they ask a server that has a real store",
 			"database/sql":  "they look at what a request has changed",
+		},
+	},
+	"restante/handlers/welcome": {
+		stdlib: "what clients are told is values and arithmetic",
+		bans: map[string]string{
+			"net/http":     "two protocols greet with it, and only one of them is HTTP",
+			"database/sql": noSQL,
+		},
+	},
+	"restante/handlers/wormhole": {
+		uses: []string{"restante/handlers/welcome", "restante/internal/jsonobject", "restante/internal/ws", "restante/rendezvous"},
+		bans: map[string]string{
+			"net/http":     "it gets a WebSocket that is open; only handlers answers requests",
+			"restante/api": "the contract does not describe this protocol",
+			"database/sql": noSQL,
+		},
+	},
+	"restante/internal/ws": {
+		uses: []string{"restante/internal/idleconn"},
+		bans: map[string]string{
+			"database/sql": "it is a connection, whatever is spoken on it",
+		},
+	},
+	"restante/internal/jsonobject": {
+		stdlib: "it reads JSON, and nothing else",
+		bans: map[string]string{
+			"net/http": "it reads JSON, wherever it comes from",
 		},
 	},
 	"restante/rendezvous": {

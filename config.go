@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 
 	"github.com/go-json-experiment/json"
@@ -162,9 +163,9 @@ func (c *Config) admit(_ context.Context, n rendezvous.ClientInfo) error {
 	return nil
 }
 
-// notices are what clients are told: as the flags say, and the settings over them.
-func (c *Config) notices() (handlers.Notices, error) {
-	n := handlers.Notices{
+// settings returns what clients are told: what the flags say, overridden by the settings file.
+func (c *Config) settings() (welcome.Settings, error) {
+	n := welcome.Settings{
 		Motd: c.Motd, AdvertiseVersion: c.AdvertiseVersion, SignalError: c.SignalError,
 		DisallowList: c.DisallowList, HashcashBits: c.HashcashBits,
 	}

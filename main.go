@@ -124,11 +124,11 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
 	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
 
-	notices, err := c.notices()
+	settings, err := c.settings()
 	if err != nil {
 		return err
 	}
-	door.Notify(notices)
+	door.SetSettings(settings)
 	reached, err := c.open(ctx, log)
 	if err != nil {
 		return err
@@ -205,12 +205,12 @@ func (c *Config) reread(door *handlers.Server, reached *reach, log *slog.Logger)
 			case <-hangups:
 			}
 			reached.reload()
-			notices, err := c.notices()
+			settings, err := c.settings()
 			if err != nil {
 				log.Error("the settings stay as they were", "error", err)
 				continue
 			}
-			door.Notify(notices)
+			door.SetSettings(settings)
 			log.Info("read the settings again", "file", c.Settings)
 		}
 	}()

@@ -44,7 +44,7 @@ func (s *Server) ListNameplates(ctx context.Context, r api.ListNameplatesRequest
 	if err != nil {
 		return nil, err
 	}
-	if s.told().DisallowList {
+	if s.currentSettings().DisallowList {
 		waiting = nil
 	}
 	list := api.ListNameplates200JSONResponse{Nameplates: make([]api.Nameplate, len(waiting))}

@@ -9,13 +9,19 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"restante/api"
+	"restante/handlers/welcome"
+	"restante/handlers/wormhole"
 	"restante/rendezvous"
 )
 
 // Handler is everything that is served: what the contract describes, and
 // nothing else. A failure on any of its paths is written by fail.
 func (s *Server) Handler() http.Handler {
-	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), newChallenges(), crossOrigin(s.Origins)
+	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), welcome.NewChallenges(), crossOrigin(s.Origins)
+	s.wormhole = wormhole.NewServer(wormhole.Options{
+		Service: s.Service, Log: s.Log, Settings: s.currentSettings, Throttle: s.limiters.wait,
+		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
+	})
 	metrics := newMetrics(s)
 	r := chi.NewRouter()
 	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
@@ -39,8 +45,8 @@ func (s *Server) Handler() http.Handler {
 	r.Get("/", s.getHome)
 	r.Get("/docs", s.getReference)
 	r.Get("/assets/{name}", s.getAsset)
-	r.Get("/v1", s.wormhole)
-	r.Get("/v1/", s.wormhole)
+	r.Get("/v1", s.serveWormhole)
+	r.Get("/v1/", s.serveWormhole)
 	r.With(uncached).Get("/v1/session/socket", s.socket)
 	r.Get("/openapi.yaml", s.getContract)
 	r.Get("/openapi.json", s.getContractAsJSON)

@@ -11,6 +11,8 @@ import (
 	"github.com/rs/cors"
 
 	"restante/api"
+	"restante/handlers/welcome"
+	"restante/handlers/wormhole"
 	"restante/rendezvous"
 )
 
@@ -33,24 +35,24 @@ type Server struct {
 	Hosts  []string
 	Limits Limits
 
-	notices    atomic.Pointer[Notices]
+	settings   atomic.Pointer[welcome.Settings]
 	limiters   *limiters // nil: no limit
-	challenges *challenges
-	keeper     keeper
+	challenges *welcome.Challenges
+	wormhole   *wormhole.Server
 	sockets    sockets
 	origins    *cors.Cors   // nil: only our own
 	routes     http.Handler // everything that is served, for the commands of a socket
 }
 
-// Notify changes what clients are told and asked from now on.
-func (s *Server) Notify(n Notices) { s.notices.Store(&n) }
+// SetSettings changes what clients are told and asked from now on.
+func (s *Server) SetSettings(settings welcome.Settings) { s.settings.Store(&settings) }
 
-// told is what clients are told and asked now.
-func (s *Server) told() Notices {
-	if n := s.notices.Load(); n != nil {
-		return *n
+// currentSettings returns what clients are told and asked now.
+func (s *Server) currentSettings() welcome.Settings {
+	if settings := s.settings.Load(); settings != nil {
+		return *settings
 	}
-	return Notices{}
+	return welcome.Settings{}
 }
 
 // Limits bound requests.

@@ -2,10 +2,12 @@ package handlers
 
 import (
 	"context"
+	"time"
 
 	"github.com/go-chi/chi/v5/middleware"
 
 	"restante/api"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -38,7 +40,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
 		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
-		Welcome: s.told().greeting(middleware.GetClientIP(ctx)),
+		Welcome: greeting(s.currentSettings(), middleware.GetClientIP(ctx)),
 	}
 	if w.Resumed {
 		return api.BeginSession200JSONResponse(reply), nil
@@ -74,6 +76,34 @@ func handshake(ctx context.Context, b *api.Handshake) (rendezvous.Handshake, err
 		h.Replaces = &id
 	}
 	return h, nil
+}
+
+// permit asks the client of a handshake for a hashcash stamp, if the operator does.
+func (s *Server) permit(ctx context.Context, p *api.Permission) error {
+	required := s.currentSettings().HashcashBits
+	if required == 0 {
+		return nil
+	}
+	address, now := addressOf(ctx), time.Now()
+	if p != nil && string(p.Method) == welcome.MethodHashcash && s.challenges.Accept(p.Stamp, address, required, now) {
+		return nil
+	}
+	return &rendezvous.Failure{
+		Code:   rendezvous.PermissionRequired,
+		Detail: "this server asks for work first: send 'permission' with a hashcash stamp of so many bits for this resource",
+		Work:   &rendezvous.Work{Bits: required, Resource: s.challenges.Resource(address, now)},
+	}
+}
+
+// greeting is what the client of a handshake is told.
+func greeting(s welcome.Settings, address string) api.Welcome {
+	w := api.Welcome{YourAddress: address}
+	for text, member := range map[*string]**string{&s.Motd: &w.Motd, &s.AdvertiseVersion: &w.CurrentCliVersion, &s.SignalError: &w.Error} {
+		if *text != "" {
+			*member = text
+		}
+	}
+	return w
 }
 
 // GetSession is GET /v1/session.

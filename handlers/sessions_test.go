@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 )
 
@@ -162,7 +162,7 @@ func stamp(bits int64, resource string) string {
 
 func TestPermission(t *testing.T) {
 	w := start(t, setup{})
-	w.door.Notify(handlers.Notices{HashcashBits: 8})
+	w.door.SetSettings(welcome.Settings{HashcashBits: 8})
 	shake := func(proof string) *request {
 		members := []string{"side", quote(mint())}
 		if proof != "" {
@@ -181,7 +181,7 @@ func TestPermission(t *testing.T) {
 	}
 	shake(proof).want(http.StatusCreated)
 	shake(proof).refused(http.StatusForbidden, "PERMISSION_REQUIRED") // each is good once
-	w.door.Notify(handlers.Notices{})
+	w.door.SetSettings(welcome.Settings{})
 	shake("").want(http.StatusCreated)
 	shake("whatever").want(http.StatusCreated)
 }
@@ -190,7 +190,7 @@ func TestNotices(t *testing.T) {
 	w := start(t, setup{})
 	before := w.begin(t, "app", "a")
 	before.put("/v1/nameplates/1").want(http.StatusOK)
-	w.door.Notify(handlers.Notices{Motd: "Be kind.", AdvertiseVersion: "1.4", SignalError: "Go away.", DisallowList: true})
+	w.door.SetSettings(welcome.Settings{Motd: "Be kind.", AdvertiseVersion: "1.4", SignalError: "Go away.", DisallowList: true})
 	got := w.nobody(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	if got.text("welcome/motd") != "Be kind." || got.text("welcome/currentCliVersion") != "1.4" || got.text("welcome/error") != "Go away." {
 		t.Errorf("it is welcomed with %s", got.body)

@@ -14,6 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/api"
+	"restante/internal/jsonobject"
+	"restante/internal/ws"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -29,15 +31,16 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RejectedByCustomHandler, Detail: "pages of this origin are not admitted here; the operator can allow it"})
 		return
 	}
-	conn, leave := s.accept(w, r, nil)
-	if conn == nil {
-		return
-	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
 	config := s.Service.Config
-	silence := config.HeartbeatInterval * time.Duration(config.HeartbeatsUntilDead)
-	c := &sessionSocket{wire: wire{server: s, conn: conn, cancel: cancel, address: addressOf(ctx), patience: silence + s.Limits.WriteTime}, upgrade: r}
-	s.detach(func() {
+	idleTimeout := config.HeartbeatInterval*time.Duration(config.HeartbeatsUntilDead) + s.Limits.WriteTime
+	conn, leave := s.upgrade(w, r, nil, idleTimeout, cancel)
+	if conn == nil {
+		cancel()
+		return
+	}
+	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(ctx), upgrade: r}
+	conn.Go(func() {
 		defer leave()
 		defer cancel()
 		c.serve(ctx)
@@ -47,7 +50,10 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 // sessionSocket is one session's WebSocket. One goroutine reads and answers
 // commands, a second one delivers frames.
 type sessionSocket struct {
-	wire
+	*ws.Conn
+	server     *Server
+	cancel     context.CancelFunc
+	address    string
 	upgrade    *http.Request // whose address the commands have
 	credential string        // for the commands
 	key        session.Key
@@ -58,10 +64,9 @@ type sessionSocket struct {
 
 // serve is the socket's life.
 func (c *sessionSocket) serve(ctx context.Context) {
-	defer c.conn.Close() //nolint:errcheck // whatever could be said has been said
-	c.alive()
+	defer c.Close() //nolint:errcheck // the client has received what it will
 	late := time.AfterFunc(c.server.Limits.Identify, func() {
-		c.bye(&goodbye{websocket.ClosePolicyViolation, "did not identify in time"})
+		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not identify in time"})
 	})
 	defer late.Stop()
 	ask, err := c.identify()
@@ -75,15 +80,15 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	}
 	if err != nil {
 		c.end(ctx, err)
-		c.drain()
+		c.Drain()
 		return
 	}
 	defer stream.Close()
-	c.listen(stream.Alive)
+	c.OnControl(stream.Alive)
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	defer c.cancel()
-	err = c.send(message("heartbeat", heartbeat(first)))
+	err = c.Send(message("heartbeat", heartbeat(first)))
 	if err == nil {
 		delivering.Go(func() { c.end(ctx, c.deliver(stream)) }) //nolint:contextcheck // the stream has it
 	}
@@ -117,9 +122,9 @@ func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 
 // take reads a message, and refuses one that is too large.
 func (c *sessionSocket) take() ([]byte, error) {
-	raw, err := c.read()
-	if limit := c.server.Limits.Body; err == nil && int64(len(raw)) > limit {
-		return nil, &http.MaxBytesError{Limit: limit}
+	raw, err := c.Read()
+	if errors.Is(err, ws.ErrTooLarge) {
+		return nil, &http.MaxBytesError{Limit: c.server.Limits.Body}
 	}
 	return raw, err
 }
@@ -132,15 +137,15 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 			return err
 		}
 		for _, frame := range got.Frames {
-			if err := c.send(message("frame", json.RawMessage(frame))); err != nil {
+			if err := c.Send(message("frame", json.RawMessage(frame))); err != nil {
 				return err
 			}
 		}
 		if beat {
-			if err := c.send(message("heartbeat", heartbeat(got))); err != nil {
+			if err := c.Send(message("heartbeat", heartbeat(got))); err != nil {
 				return err
 			}
-			if err := c.ping(); err != nil {
+			if err := c.Ping(); err != nil {
 				return err
 			}
 		}
@@ -174,12 +179,12 @@ func (c *sessionSocket) hear(ctx context.Context, stream *rendezvous.Stream) err
 	case reply == nil:
 		return nil
 	}
-	return c.send(reply)
+	return c.Send(reply)
 }
 
 // obey does what a message says, and answers the reply, if it gets one.
 func (c *sessionSocket) obey(ctx context.Context, raw []byte) ([]byte, error) {
-	if o, is := parse(raw); is && !o.has("method") && !o.has("path") {
+	if o, is := jsonobject.Parse(raw); is && !o.Has("method") && !o.Has("path") {
 		if err := c.server.limiters.wait(ctx, c.address); err != nil {
 			return nil, err
 		}
@@ -221,8 +226,8 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
 		code = special
 	}
-	if err := c.send(message("error", p)); err == nil {
-		c.bye(&goodbye{code, string(p.Code) + " " + string(p.Action)})
+	if err := c.Send(message("error", p)); err == nil {
+		c.SendClose(&ws.CloseError{Code: code, Reason: string(p.Code) + " " + string(p.Action)})
 	}
 }
 
@@ -232,15 +237,6 @@ func isTold(err error) bool {
 	_, bad := errors.AsType[*invalid](err)
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	return failure || bad || large
-}
-
-// drain reads until the peer has closed, too, or its time is over.
-func (c *sessionSocket) drain() {
-	for {
-		if _, _, err := c.conn.NextReader(); err != nil {
-			return
-		}
-	}
 }
 
 // understood decodes a message strictly, and holds it against its rules.

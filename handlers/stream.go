@@ -30,10 +30,6 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
 }
 
-func tooMany() *rendezvous.Failure {
-	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
-}
-
 // eventStream is a receive's answer as server-sent events (HTML, §9.2).
 type eventStream struct {
 	stream *rendezvous.Stream

@@ -2,11 +2,10 @@ package handlers_test
 
 import (
 	"fmt"
+	"restante/handlers/welcome"
 	"testing"
 
 	"github.com/gorilla/websocket"
-
-	"restante/handlers"
 )
 
 // Every complaint of the reference server, to the letter, and in its order: of
@@ -107,7 +106,7 @@ func TestWormholeComplaints(t *testing.T) {
 		r.bind(t, "full", "a").refused("reclaimed", "claim", "nameplate", "4")
 	})
 	t.Run("permission", func(t *testing.T) {
-		r := serve(t, relaySetup{notices: handlers.Notices{HashcashBits: 8}})
+		r := serve(t, relaySetup{settings: welcome.Settings{HashcashBits: 8}})
 		c := r.call(t)
 		c.refused("must submit-permission first", "bind", "appid", "x", "side", "a")
 		c.refused("bind requires 'appid'", "bind") // comes before

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 )
 
@@ -130,28 +130,28 @@ func TestWormholeConformanceServer(t *testing.T) {
 			expect(t, r.rows(t, `SELECT count(*) FROM `+table), "0")
 		}
 	})
-	for name, notices := range map[string]handlers.Notices{"test_nameplate_disallowed": {DisallowList: true}, "test_nameplate_allowed": {}} {
+	for name, settings := range map[string]welcome.Settings{"test_nameplate_disallowed": {DisallowList: true}, "test_nameplate_allowed": {}} {
 		t.Run(name, func(t *testing.T) {
-			r := serve(t, relaySetup{notices: notices})
+			r := serve(t, relaySetup{settings: settings})
 			r.bind(t, "app", "a").ask("claimed", "claim", "nameplate", "4")
 			want := []string{"4"}
-			if notices.DisallowList {
+			if settings.DisallowList {
 				want = nil
 			}
 			expect(t, r.bind(t, "app", "b").list(), want...)
 		})
 	}
 	for name, tt := range map[string]struct {
-		notices handlers.Notices
-		want    map[string]any
+		settings welcome.Settings
+		want     map[string]any
 	}{
-		"MakeServer.test_welcome_empty": {handlers.Notices{}, map[string]any{}},
-		"MakeServer.test_welcome_error": {handlers.Notices{SignalError: "error!"}, map[string]any{"error": "error!"}},
-		"MakeServer.test_advertise":     {handlers.Notices{AdvertiseVersion: "version"}, map[string]any{"current_cli_version": "version"}},
-		"MakeServer.test_motd":          {handlers.Notices{Motd: "hello"}, map[string]any{"motd": "hello"}},
+		"MakeServer.test_welcome_empty": {welcome.Settings{}, map[string]any{}},
+		"MakeServer.test_welcome_error": {welcome.Settings{SignalError: "error!"}, map[string]any{"error": "error!"}},
+		"MakeServer.test_advertise":     {welcome.Settings{AdvertiseVersion: "version"}, map[string]any{"current_cli_version": "version"}},
+		"MakeServer.test_motd":          {welcome.Settings{Motd: "hello"}, map[string]any{"motd": "hello"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := serve(t, relaySetup{notices: tt.notices}).call(t).welcome.at("welcome").(map[string]any)
+			got := serve(t, relaySetup{settings: tt.settings}).call(t).welcome.at("welcome").(map[string]any)
 			delete(got, "your-address") // is always there, since 0.8.0
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 				t.Errorf("the welcome is %v, want %v", got, tt.want)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 )
 
@@ -29,7 +29,7 @@ import (
 
 // test_web.WebSocketAPI: what a client sees.
 func TestWormholeConformanceWeb(t *testing.T) {
-	r := serve(t, relaySetup{notices: handlers.Notices{AdvertiseVersion: "9.9.9"}})
+	r := serve(t, relaySetup{settings: welcome.Settings{AdvertiseVersion: "9.9.9"}})
 	test := func(name string, f func(t *testing.T, app string)) { // each in an app of its own
 		t.Run(name, func(t *testing.T) { f(t, name) })
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/rendezvous"
 	"restante/repo"
 )
@@ -34,15 +35,15 @@ type relay struct {
 
 // relaySetup is how a relay differs from a server that nobody configured.
 type relaySetup struct {
-	notices handlers.Notices
-	config  func(*rendezvous.Config)
-	limits  func(*handlers.Limits)
-	wrap    func(rendezvous.Store) rendezvous.Store // stands between the service and its store
-	now     func() time.Time
-	proxies []string
-	level   slog.Level // of the log; the zero value is info
-	path    string     // of a database that is there already
-	piped   bool
+	settings welcome.Settings
+	config   func(*rendezvous.Config)
+	limits   func(*handlers.Limits)
+	wrap     func(rendezvous.Store) rendezvous.Store // stands between the service and its store
+	now      func() time.Time
+	proxies  []string
+	level    slog.Level // of the log; the zero value is info
+	path     string     // of a database that is there already
+	piped    bool
 }
 
 // serve starts a relay.
@@ -82,7 +83,7 @@ func serve(t testing.TB, s relaySetup) *relay {
 	for _, p := range s.proxies {
 		r.door.TrustedProxies = append(r.door.TrustedProxies, netip.MustParsePrefix(p))
 	}
-	r.door.Notify(s.notices)
+	r.door.SetSettings(s.settings)
 	where := url.URL{Scheme: "file", OmitHost: true, Path: w.path, RawQuery: "_pragma=busy_timeout(5000)"}
 	if r.db, err = sql.Open("sqlite", where.String()); err != nil {
 		t.Fatal(err)

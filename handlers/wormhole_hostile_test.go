@@ -152,7 +152,7 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// Whatever a client sends, it is told, it may go on, nobody else notices, and nothing is stored.
+// Whatever a client sends, it is told, it may go on, nobody else settings, and nothing is stored.
 func TestWormholeHostile(t *testing.T) {
 	r := serve(t, relaySetup{})
 	other := r.bind(t, "app", "other").opens("theirs")

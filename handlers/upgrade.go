@@ -1,0 +1,88 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"restante/internal/ws"
+	"restante/rendezvous"
+)
+
+// upgrade switches a request over to a WebSocket, whose peer counts as gone after so much silence; cancel is called
+// when it is cut off. If there is no room for another, or if the request is no handshake, the request is answered
+// and conn is nil. Otherwise leave must be called once the connection has ended.
+func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, idleTimeout time.Duration, cancel context.CancelFunc) (conn *ws.Conn, leave func()) {
+	select {
+	case <-s.Service.Stopping():
+		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.Draining, Detail: "this server is stopping; try again"})
+		return nil, nil
+	default:
+	}
+	leave, admitted := s.sockets.enter(addressOf(r.Context()), s.Limits.Sockets)
+	if !admitted {
+		s.fail(w, r, tooMany())
+		return nil, nil
+	}
+	conn, err := ws.Upgrade(w, r, header, ws.Options{
+		Log: s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
+	})
+	if errors.Is(err, ws.ErrHandshake) {
+		w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
+		s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455)")})
+	}
+	if err != nil {
+		leave()
+		return nil, nil
+	}
+	return conn, leave
+}
+
+// tooMany refuses a stream or a socket.
+func tooMany() *rendezvous.Failure {
+	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
+}
+
+// sockets counts the sockets and event streams that are open, by address.
+type sockets struct {
+	mu   sync.Mutex
+	open map[string]int
+	all  sync.WaitGroup
+}
+
+// enter counts one in, unless its address has the limit already.
+func (s *sockets) enter(address string, limit int) (leave func(), admitted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[address] >= limit {
+		return nil, false
+	}
+	if s.open == nil {
+		s.open = map[string]int{}
+	}
+	s.open[address]++
+	s.all.Add(1)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.open[address]--; s.open[address] == 0 {
+			delete(s.open, address)
+		}
+		s.all.Done()
+	}, true
+}
+
+// Wait waits until every socket and stream has ended, or ctx ends. [rendezvous.Service.Drain] makes them end.
+func (s *Server) Wait(ctx context.Context) {
+	closed := make(chan struct{})
+	go func() {
+		s.sockets.all.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,330 @@
+package wormhole
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+
+	"restante/internal/jsonobject"
+	"restante/rendezvous"
+)
+
+// state is what a client has done. It may do each thing once per connection, except open, which it may do again
+// after a close.
+type state struct {
+	resource  string // of the client's hashcash stamp
+	permitted bool   // no stamp is asked for, or a valid one has come
+
+	bound bool
+	side  rendezvous.SideRef
+
+	allocated, claimed, released, closed bool
+
+	nameplate    *rendezvous.NameplateID // claimed, or released by name
+	mailbox      *rendezvous.MailboxID   // opened, or closed by name
+	subscription *subscription           // while a mailbox is open
+	pipeline     pipeline
+}
+
+// command answers one command: first an ack, then the reply or an error.
+func (c *conn) command(ctx context.Context, raw []byte) error {
+	o, isObject := jsonobject.Parse(raw)
+	if isObject && !o.Has("type") {
+		return c.sendError(missingType, raw) // the one case without an ack
+	}
+	id, long := o["id"], len(o["id"]) > maxOrig
+	if id == nil || long {
+		id = json.RawMessage("null")
+	}
+	c.Queue(encodeMessage("ack", fields{"id": id}))
+	if long {
+		return c.sendError(tooLong("id"), raw)
+	}
+	if !isObject {
+		return c.sendError("a command must be a JSON object", []byte("{}"))
+	}
+	reply, err := c.answer(ctx, o, raw)
+	var refused protocolError
+	switch {
+	case errors.As(err, &refused):
+		if err := c.drain(ctx); err != nil {
+			return err
+		}
+		return c.sendError(refused, raw)
+	case err != nil:
+		return err
+	case reply != nil:
+		return c.Send(reply)
+	case c.pipeline.busy():
+		return nil // the ack goes with the echo
+	}
+	return c.Send()
+}
+
+// answer does what a command asks for, and returns the reply, if there is one. The order of the checks is that of the
+// reference server.
+func (c *conn) answer(ctx context.Context, o jsonobject.Object, raw []byte) ([]byte, error) {
+	kind, _ := o.String("type")
+	if kind != "add" {
+		if err := c.drain(ctx); err != nil { // the echoes go before any later reply
+			return nil, err
+		}
+	}
+	switch kind {
+	case "ping":
+		if !o.Has("ping") {
+			return nil, pingNeedsPing
+		}
+		if len(o["ping"]) > maxOrig {
+			return nil, tooLong("ping")
+		}
+		return encodeMessage("pong", fields{"pong": o["ping"]}), nil
+	case "submit-permissions", "submit-permission": // the word of the specification, and that of the deployed client
+		return nil, c.submit(o)
+	case "bind":
+		return nil, c.bind(o)
+	}
+	if !c.bound {
+		return nil, mustBindFirst
+	}
+	switch kind {
+	case "list":
+		return c.list(ctx)
+	case "allocate":
+		return c.allocate(ctx)
+	case "claim":
+		return c.claim(ctx, o)
+	case "release":
+		return c.release(ctx, o)
+	case "open":
+		return nil, c.open(ctx, o)
+	case "add":
+		return nil, c.add(ctx, o, raw)
+	case "close":
+		return c.close(ctx, o)
+	}
+	return nil, unknownType
+}
+
+func (c *conn) bind(o jsonobject.Object) error {
+	if c.bound {
+		return alreadyBound
+	}
+	app, err := nameOf(o, "appid", bindNeedsApp)
+	if err != nil {
+		return err
+	}
+	side, err := nameOf(o, "side", bindNeedsSide)
+	if err != nil {
+		return err
+	}
+	if app == "" || side == "" {
+		return protocolError("'appid' and 'side' must not be empty")
+	}
+	if c.settings.SignalError != "" {
+		return protocolError(c.settings.SignalError) // for clients that do not look at the welcome
+	}
+	if !c.permitted {
+		return mustSubmitFirst
+	}
+	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side)}
+	c.server.Service.RecordClient(c.side, clientVersion(o))
+	return nil
+}
+
+// clientVersion returns [implementation, version]. A client_version of another form is no error.
+func clientVersion(o jsonobject.Object) (version [2]string) {
+	var said []any
+	if json.Unmarshal(o["client_version"], &said) != nil || len(said) < 2 {
+		return version
+	}
+	for i := range version {
+		if text, is := said[i].(string); is && len(text) <= maxName && rendezvous.Storable(text) {
+			version[i] = text
+		}
+	}
+	return version
+}
+
+func (c *conn) list(ctx context.Context) ([]byte, error) {
+	var waiting []rendezvous.NameplateID
+	if !c.settings.DisallowList {
+		var err error
+		if waiting, err = c.server.Service.ListFor(ctx, c.side); err != nil {
+			return nil, c.clientError(err)
+		}
+	}
+	type nameplate struct {
+		ID rendezvous.NameplateID `json:"id"`
+	}
+	nameplates := make([]nameplate, len(waiting))
+	for i, id := range waiting {
+		nameplates[i].ID = id
+	}
+	return encodeMessage("nameplates", fields{"nameplates": nameplates}), nil
+}
+
+func (c *conn) allocate(ctx context.Context) ([]byte, error) {
+	if c.allocated {
+		return nil, allocatedBefore
+	}
+	claimed, err := c.server.Service.AllocateFor(ctx, c.side)
+	if err != nil {
+		return nil, c.clientError(err)
+	}
+	c.allocated = true
+	return encodeMessage("allocated", fields{"nameplate": claimed.Nameplate, "mailbox": claimed.Mailbox}), nil
+}
+
+// nameplateOf returns the member nameplate.
+func nameplateOf(o jsonobject.Object, missing protocolError) (rendezvous.NameplateID, error) {
+	name, err := nameOf(o, "nameplate", missing)
+	if err != nil {
+		return "", err
+	}
+	id, err := rendezvous.ParseNameplate(name)
+	if err != nil {
+		return "", protocolError(err.Error())
+	}
+	return id, nil
+}
+
+func (c *conn) claim(ctx context.Context, o jsonobject.Object) ([]byte, error) {
+	id, err := nameplateOf(o, claimNeedsNameplate)
+	if err != nil {
+		return nil, err
+	}
+	if c.claimed {
+		return nil, onlyOneClaim
+	}
+	c.claimed, c.nameplate = true, &id
+	claimed, err := c.server.Service.ClaimFor(ctx, c.side, id)
+	if err != nil {
+		return nil, c.clientError(err)
+	}
+	return encodeMessage("claimed", fields{"mailbox": claimed.Mailbox}), nil
+}
+
+func (c *conn) release(ctx context.Context, o jsonobject.Object) ([]byte, error) {
+	if c.released {
+		return nil, onlyOneRelease
+	}
+	id := c.nameplate
+	switch {
+	case o.Has("nameplate"):
+		named, err := nameplateOf(o, "")
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && *id != named {
+			return nil, sameNameplate
+		}
+		id = &named
+	case id == nil:
+		return nil, releaseNeedsClaim
+	}
+	if err := c.server.Service.ReleaseFor(ctx, c.side, *id); err != nil {
+		return nil, c.clientError(err)
+	}
+	c.released = true
+	return encodeMessage("released", nil), nil
+}
+
+func (c *conn) open(ctx context.Context, o jsonobject.Object) error {
+	if c.subscription != nil {
+		return onlyOneOpen
+	}
+	name, err := nameOf(o, "mailbox", openNeedsMailbox)
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return protocolError("'mailbox' must not be empty") // it would be one mailbox for everyone with a malformed code
+	}
+	id := rendezvous.MailboxID(name)
+	c.mailbox = &id // also if it is refused: then the client can close it
+	key, err := c.server.Service.OpenFor(ctx, c.side, id)
+	if err != nil {
+		return c.clientError(err)
+	}
+	c.subscribe(ctx, key)
+	return nil
+}
+
+func (c *conn) add(ctx context.Context, o jsonobject.Object, raw []byte) error {
+	if c.subscription == nil {
+		return mustOpenFirst
+	}
+	phase, err := nameOf(o, "phase", missingPhase)
+	if err != nil {
+		return err
+	}
+	if !o.Has("body") {
+		return missingBody
+	}
+	body, is := o.String("body")
+	if !is || len(body) > maxText {
+		return protocolError("'body' must be a string of at most " + strconv.Itoa(maxText) + " bytes")
+	}
+	draft := rendezvous.Draft{Phase: phase, Body: body}
+	if id, is := o.String("id"); is && len(id) <= maxName && rendezvous.Storable(id) {
+		draft.ID = &id // anything but a string would break the other side's client
+	}
+	return c.enqueue(ctx, addition{draft, raw})
+}
+
+func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
+	if c.closed {
+		return nil, onlyOneClose
+	}
+	id := c.mailbox
+	switch {
+	case o.Has("mailbox"):
+		name, err := nameOf(o, "mailbox", "")
+		if err != nil {
+			return nil, err
+		}
+		if id != nil && string(*id) != name {
+			return nil, sameMailbox
+		}
+		named := rendezvous.MailboxID(name)
+		id = &named
+	case id == nil:
+		return nil, closeNeedsOpen
+	}
+	said, _ := o.String("mood")
+	mood, err := rendezvous.ParseMood(said)
+	if err != nil {
+		mood = rendezvous.Happy // an unknown mood says nothing
+	}
+	if c.subscription != nil {
+		if err := c.deliver(ctx, c.subscription); err != nil {
+			return nil, err
+		}
+		c.unsubscribe()
+	}
+	if err := c.server.Service.CloseFor(ctx, c.side, *id, mood); err != nil {
+		return nil, c.clientError(err)
+	}
+	c.closed, c.mailbox = true, nil
+	return encodeMessage("closed", nil), nil
+}
+
+// The longest names and texts that a client may send, in bytes.
+const (
+	maxName = 256
+	maxText = 64 << 10
+)
+
+// nameOf returns a member that names something: a string that can be stored.
+func nameOf(o jsonobject.Object, member string, missing protocolError) (string, error) {
+	if !o.Has(member) {
+		return "", missing
+	}
+	value, is := o.String(member)
+	if !is || len(value) > maxName || !rendezvous.Storable(value) {
+		return "", protocolError("'" + member + "' must be a string of at most " + strconv.Itoa(maxName) + " bytes, without NUL")
+	}
+	return value, nil
+}

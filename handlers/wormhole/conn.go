@@ -1,0 +1,164 @@
+package wormhole
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/handlers/welcome"
+	"restante/internal/ws"
+	"restante/rendezvous"
+)
+
+const (
+	// IdleTimeout is the silence after which a client counts as gone.
+	IdleTimeout = 3 * time.Minute
+
+	pingInterval = time.Minute
+	// lingerWoken is how long a connection that was woken waits for a message. What woke it may have been a pong.
+	lingerWoken = 5 * time.Millisecond
+	// forever is longer than any wait.
+	forever time.Duration = math.MaxInt64
+)
+
+// Options are what a [Server] needs.
+type Options struct {
+	Service *rendezvous.Service
+	Log     *slog.Logger
+	// Settings returns what clients are told and asked now.
+	Settings func() welcome.Settings
+	// Throttle waits until a client of an address may ask for more.
+	Throttle func(ctx context.Context, address string) error
+	// BindTimeout is the time in which a client must bind.
+	BindTimeout time.Duration
+	// Linger is how long a connection waits on its goroutine before it waits without one.
+	Linger time.Duration
+}
+
+// Server serves wormhole clients.
+type Server struct {
+	Options
+	pinger ws.Pinger
+}
+
+// NewServer makes a Server.
+func NewServer(o Options) *Server {
+	return &Server{Options: o, pinger: ws.Pinger{Interval: pingInterval, Stopping: o.Service.Stopping(), Spread: o.Service.Config.DrainSpan}}
+}
+
+// Client is what is known of a client before it speaks.
+type Client struct {
+	// Address is what its limits count.
+	Address string
+	// YourAddress is its address as it is told: its port, and ipv4 or ipv6.
+	YourAddress map[string]any
+}
+
+// Serve serves a connection on a goroutine of its own, until ctx or the connection ends. Then it calls cancel and leave.
+func (s *Server) Serve(ctx context.Context, cancel context.CancelFunc, socket *ws.Conn, client Client, leave func()) {
+	c := &conn{Conn: socket, server: s, client: client, settings: s.Settings(), cancel: cancel, leave: leave}
+	c.Go(func() { c.serve(ctx) })
+}
+
+// conn is one client's connection. One goroutine at a time reads and answers, and another sends what others add to
+// the mailbox that is open. While nothing happens, there is neither.
+type conn struct {
+	*ws.Conn
+	server     *Server
+	client     Client
+	settings   welcome.Settings
+	cancel     context.CancelFunc
+	leave      func()
+	bindTimer  *time.Timer // nil once the client has bound
+	stopPinger func()
+	state
+}
+
+// serve greets the client and then reads its commands.
+func (c *conn) serve(ctx context.Context) {
+	c.stopPinger = c.server.pinger.Add(c.Conn)
+	c.OnControl(func() {})
+	c.bindTimer = time.AfterFunc(c.server.BindTimeout, func() {
+		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not bind in time"})
+	})
+	if err := c.sendWelcome(); err != nil {
+		c.end(ctx, err)
+		return
+	}
+	c.run(ctx, c.server.Linger)
+}
+
+// run reads and answers commands. Once no message has come for linger, or after a command for the server's Linger, it
+// leaves its goroutine, and run starts again with the next message.
+func (c *conn) run(ctx context.Context, linger time.Duration) {
+	var err error
+	over := true
+	defer func() {
+		if over { // also after a panic
+			c.end(ctx, err)
+		}
+	}()
+	for err == nil {
+		var begun bool
+		begun, err = c.Wait(linger)
+		if err == nil && !begun {
+			if over = !c.WhenReadable(func() { c.Go(func() { c.run(ctx, lingerWoken) }) }); !over {
+				return
+			}
+			_, err = c.Wait(forever)
+		}
+		if err == nil {
+			err = c.handleNext(ctx)
+		}
+		if c.bound {
+			c.stopBindTimer()
+		}
+		linger = c.server.Linger
+	}
+}
+
+// end closes the connection and releases all that it holds.
+func (c *conn) end(ctx context.Context, why error) {
+	defer c.leave()
+	defer c.Close() //nolint:errcheck // the peer has received what it will
+	defer c.unsubscribe()
+	defer c.cancel()
+	defer c.stopPinger()
+	c.stopBindTimer()
+	_ = c.drain(ctx) // what was read is added, also if the client is gone
+	if e, is := errors.AsType[*ws.CloseError](why); is {
+		c.SendClose(e)
+	}
+	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "socket closed", slog.Any("error", why))
+}
+
+// handleNext reads one command and answers it.
+func (c *conn) handleNext(ctx context.Context) error {
+	raw, err := c.Read()
+	if errors.Is(err, ws.ErrTooLarge) {
+		if err := c.Send(encodeMessage("error", fields{"error": "message too large", "orig": json.RawMessage("{}")})); err != nil {
+			return err
+		}
+		return &ws.CloseError{Code: websocket.CloseMessageTooBig, Reason: "message too large"}
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.server.Throttle(ctx, c.client.Address); err != nil {
+		return err
+	}
+	return c.command(ctx, raw)
+}
+
+// stopBindTimer lets the client take its time: it has bound, or is gone.
+func (c *conn) stopBindTimer() {
+	if c.bindTimer != nil {
+		c.bindTimer.Stop()
+		c.bindTimer = nil
+	}
+}

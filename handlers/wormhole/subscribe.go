@@ -1,0 +1,68 @@
+package wormhole
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/gorilla/websocket"
+
+	"restante/internal/ws"
+	"restante/rendezvous"
+)
+
+// subscription sends the messages of the mailbox that is open.
+type subscription struct {
+	key     rendezvous.MailboxKey
+	stop    func()
+	release func() // the mailbox may be pruned again
+	ended   chan struct{}
+
+	mu    sync.Mutex // guards after, and is held while the messages up to it are sent
+	after rendezvous.Position
+}
+
+// subscribe sends the messages that a mailbox holds, and then those that are added.
+func (c *conn) subscribe(ctx context.Context, key rendezvous.MailboxKey) {
+	sub := &subscription{key: key, release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
+	c.subscription = sub
+	sub.stop = c.server.Service.Follow(key, func() error { return c.deliver(ctx, sub) }, func(err error) {
+		if _, is := errors.AsType[*rendezvous.Failure](err); is {
+			c.SendClose(&ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "try again later"})
+		}
+		close(sub.ended)
+	})
+}
+
+// unsubscribe ends the subscription, if there is one.
+func (c *conn) unsubscribe() {
+	if sub := c.subscription; sub != nil {
+		sub.stop()
+		sub.release()
+		<-sub.ended
+		c.subscription = nil
+	}
+}
+
+// deliver sends the messages that have not been sent yet. It sends nothing about a mailbox that is gone: clients
+// do not expect to be told.
+func (c *conn) deliver(ctx context.Context, sub *subscription) error {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	for {
+		messages, err := c.server.Service.Tail(ctx, sub.key, sub.after)
+		if errors.Is(err, rendezvous.ErrRetired) {
+			return nil
+		}
+		if err != nil || len(messages) == 0 {
+			return err
+		}
+		for _, m := range messages {
+			c.Queue(encodeMessage("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
+		}
+		if err := c.Send(); err != nil {
+			return err
+		}
+		sub.after = messages[len(messages)-1].Position
+	}
+}

@@ -1,0 +1,104 @@
+package ws
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// Wait waits until the peer begins a message. It returns false after atMost without one. The error tells that the peer
+// has been silent for too long, or that the connection has failed.
+func (c *Conn) Wait(atMost time.Duration) (begun bool, err error) {
+	for {
+		if c.in.Buffered() == 0 && !c.below.buffered() {
+			if readable, err := c.peek(atMost); !readable {
+				return false, err
+			}
+			c.alive()
+		}
+		if control, err := c.takeControl(); !control || err != nil {
+			return err == nil, err
+		}
+	}
+}
+
+// peek waits until there is something to read.
+func (c *Conn) peek(atMost time.Duration) (readable bool, err error) {
+	for began := time.Now(); ; {
+		now := time.Now()
+		c.reading.Lock()
+		dead := c.heard.Add(c.options.IdleTimeout)
+		c.readUntil(now.Add(min(atMost-now.Sub(began), dead.Sub(now))))
+		c.reading.Unlock()
+		_, err := c.in.Peek(1)
+		if err == nil {
+			return true, nil
+		}
+		c.reading.Lock()
+		ending := c.ending
+		c.reading.Unlock()
+		switch now := time.Now(); {
+		case ending, !errors.Is(err, os.ErrDeadlineExceeded), !now.Before(dead):
+			return false, err
+		case now.Sub(began) >= atMost:
+			return false, nil
+		}
+	}
+}
+
+// takeControl takes in a ping or a pong that stands between two messages (RFC 6455, §5.5): to read the next message
+// would be to wait for one.
+func (c *Conn) takeControl() (taken bool, err error) {
+	const (
+		final, masked = 0x80, 0x80
+		header        = 2 + 4 // flags and size, mask
+	)
+	head, err := c.in.Peek(2)
+	if err != nil {
+		return false, err
+	}
+	kind, size := int(head[0]&0xf), int(head[1]&^masked)
+	if head[0]&0xf0 != final || head[1]&masked == 0 || size > 125 || kind != websocket.PingMessage && kind != websocket.PongMessage {
+		return false, nil // a message, or something for which the reader of messages closes the connection
+	}
+	frame, err := c.in.Peek(header + size)
+	if err != nil {
+		return false, err
+	}
+	payload := make([]byte, size)
+	for i := range payload {
+		payload[i] = frame[header+i] ^ frame[2+i%4]
+	}
+	if _, err := c.in.Discard(header + size); err != nil {
+		return false, err
+	}
+	if kind == websocket.PingMessage {
+		return true, c.conn.PingHandler()(string(payload))
+	}
+	return true, c.conn.PongHandler()(string(payload))
+}
+
+// WhenReadable calls f on another goroutine when the peer sends something, or when reading is to end. The caller must
+// not read until then. A [Pinger] notices a peer that is silent for too long. It returns false if the connection
+// cannot wait without a goroutine.
+func (c *Conn) WhenReadable(f func()) (ok bool) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if c.ending {
+		return false
+	}
+	c.below.releaseBuffer() // before another goroutine reads
+	c.wake, ok = c.pool.WhenReadable(c.below.Conn, f)
+	return ok
+}
+
+// wakeIfGone has the connection read again when its peer counts as gone, if that may be before the next call.
+func (c *Conn) wakeIfGone(next time.Duration) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	if left := time.Until(c.heard.Add(c.options.IdleTimeout)); left <= next && c.wake != nil {
+		time.AfterFunc(left, c.wake)
+	}
+}
