@@ -5,19 +5,19 @@ import (
 	"sync"
 )
 
-// arrivals are the clients that came and are not recorded yet. They are
-// statistics: a crash may lose the last of them.
+// clientVersions are the clients that came and are not recorded yet. They are statistics: a crash may
+// lose the last of them.
 type clientVersions struct {
 	mu      sync.Mutex
 	pending []ClientVersion
-	kick    chan struct{} // see clients
+	kick    chan struct{} // told when pending gets an entry
 }
 
-// maxArrivals bounds what is remembered while the storage is away.
+// maxClientVersions bounds how many are kept while the storage is unavailable.
 const maxClientVersions = 10_000
 
-// RecordClient notes a client that came, for the usage records. version is its
-// implementation and version, empty where it did not say.
+// RecordClient records a client for the usage statistics. version is its implementation and version,
+// empty if the client did not say.
 func (s *Service) RecordClient(p SideRef, version [2]string) {
 	at := Usage{Started: s.now()}.Blurred(s.Config.Blur).Started
 	a := &s.clientVersions
@@ -32,7 +32,7 @@ func (s *Service) RecordClient(p SideRef, version [2]string) {
 	}
 }
 
-// recordArrivals writes them down.
+// recordClientVersions stores them.
 func (s *Service) recordClientVersions(ctx context.Context) error {
 	s.clientVersions.mu.Lock()
 	pending := s.clientVersions.pending

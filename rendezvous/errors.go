@@ -7,11 +7,11 @@ import (
 	"restante/session"
 )
 
-// Code names a failure; it is the `code` of the problem document that the
-// client gets. The contract says what each means and what to do next.
+// Code names a failure. It is the `code` of the problem document that the client gets. The contract
+// says what each code means and what to do next.
 type Code string
 
-// Every code that a use case answers with.
+// The codes with which the use cases refuse.
 const (
 	InvalidRequest           Code = "INVALID_REQUEST"
 	MalformedHandshake       Code = "MALFORMED_HANDSHAKE"
@@ -44,7 +44,7 @@ const (
 	Internal                 Code = "INTERNAL"
 )
 
-// Failure is an error that a client is told about.
+// Failure is an error that the client is told about.
 type Failure struct {
 	Code   Code
 	Detail string // for the client: what happened and what to do
@@ -58,8 +58,8 @@ type Failure struct {
 	Replayed bool            // the recorded refusal of a repeated command
 }
 
-// Work is what a client has to do before it is let in: find a hashcash stamp of
-// so many bits for a resource.
+// Work is what a client has to do before it is admitted: find a hashcash stamp of so many bits for a
+// resource.
 type Work struct {
 	Bits     int
 	Resource string
@@ -74,8 +74,8 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// final tells a refusal that is an answer: it commits what was written before
-// it, and consumes the command's number. Any other failure undoes everything.
+// final reports whether the refusal is an answer: what was written before it is committed, and it
+// consumes the command's number. Any other failure undoes everything.
 func (f *Failure) final() bool {
 	switch f.Code {
 	case Crowded, Reclaimed, NotOpen, NotFound:
@@ -89,12 +89,12 @@ func refuse(code Code, format string, args ...any) *Failure {
 	return &Failure{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// What a [Store] answers with, beside the errors of the functions it runs.
+// The errors of a [Store], besides those of the functions it runs.
 var (
-	// ErrNotFound tells that there is no such thing.
+	// ErrNotFound reports that there is no such thing.
 	ErrNotFound = errors.New("not found")
-	// ErrUnavailable tells that the storage cannot be used now and that nothing was changed.
+	// ErrUnavailable reports that the storage cannot be used now and that nothing was changed.
 	ErrUnavailable = errors.New("storage unavailable")
-	// ErrOutcomeUnknown tells that a commit was sent and its outcome cannot be known.
+	// ErrOutcomeUnknown reports that a commit was sent and that its outcome cannot be known.
 	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
 )

@@ -9,24 +9,25 @@ import (
 	"restante/session"
 )
 
-// Command is how a request of a session changes something.
+// Command is a request of a session that changes something.
 type Command struct {
 	Session session.Key
-	// Seq numbers the command, so that it is done once however often it arrives;
-	// nil: it is simply done.
+	// Seq numbers the command, so that it is executed once however often it arrives. nil: the command
+	// is executed each time.
 	Seq *session.Seq
-	// Ack says that every frame below it is processed; nil says nothing.
+	// Ack says that every frame below it is processed; nil acknowledges nothing.
 	Ack *session.Seq
-	// Fingerprint tells commands apart that carry the same number: method, path and body.
+	// Fingerprint distinguishes commands that have the same number: it is a hash of method, path and
+	// body.
 	Fingerprint [32]byte
 }
 
-// Answer is what a command is answered with.
+// Answer is the answer to a command or a query.
 type Answer[R any] struct {
 	Result R
 	// Wanted is the next command wanted.
 	Wanted session.Seq
-	// Replayed tells that this is the recorded reply to a command done before.
+	// Replayed reports that this is the recorded reply to a command that was executed before.
 	Replayed bool
 }
 
@@ -37,10 +38,10 @@ type outcome[R any] struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// do runs a command: once, in one transaction with the counter and the recorded reply.
+// execute runs a command once: in one transaction with the counter and the recorded reply.
 //
-// A final refusal is an answer: what was written before it is kept, and it is
-// recorded. Any other failure undoes everything and consumes no number.
+// A final refusal is an answer. What was written before it is kept, and it is recorded. Any other
+// failure undoes everything and consumes no number.
 func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (Answer[R], error) {
 	if !s.presence.StartCommand(c.Session) {
 		return Answer[R]{}, refuse(WindowFull, "%d commands of this session are unanswered; wait for their replies", session.Window)
@@ -91,7 +92,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 		panic("unreachable: Receipt is sealed")
 	})
 	if isCanceled(err) {
-		return Answer[R]{}, err // it may be running yet: what it hands out is not ours to look at
+		return Answer[R]{}, err // the transaction may still run, and write its results
 	}
 	if err == nil && refusal != nil {
 		err = refusal
@@ -108,12 +109,33 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	return answer, annotate(err, me, answer.Wanted, c.Seq)
 }
 
-// left tells that the caller went away before the transaction was over.
+// executeAs runs a use case for a side without a session, in one transaction. A final refusal keeps
+// what was written before it.
+func executeAs[R any](ctx context.Context, s *Service, work func(*txn) (R, error)) (R, error) {
+	var (
+		result  R
+		refusal *Failure
+	)
+	err := s.transact(ctx, func(t *txn) (err error) {
+		result, refusal, err = splitRefusal(work(t))
+		return err
+	})
+	if isCanceled(err) {
+		var none R
+		return none, err // the transaction may still run, and write result
+	}
+	if err == nil && refusal != nil {
+		err = refusal
+	}
+	return result, err
+}
+
+// isCanceled reports that the caller went away before the transaction was over.
 func isCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// settle tells a final refusal, which is kept, from a failure, which undoes everything.
+// splitRefusal separates a final refusal, which is kept, from a failure, which undoes everything.
 func splitRefusal[R any](result R, err error) (R, *Failure, error) {
 	var failure *Failure
 	if errors.As(err, &failure) && failure.final() {
@@ -134,7 +156,7 @@ func recordReply[R any](t *txn, c Command, result R, refusal *Failure) error {
 	return t.Complete(c.Session, *c.Seq, Reply{c.Fingerprint, recorded})
 }
 
-// recall finds the reply to a command that was done before.
+// recordedReply returns the reply to a command that was executed before.
 func recordedReply[R any](t *txn, c Command) (R, *Failure, error) {
 	var o outcome[R]
 	reply, err := t.Reply(c.Session, *c.Seq)
@@ -155,8 +177,8 @@ func recordedReply[R any](t *txn, c Command) (R, *Failure, error) {
 	return o.Result, nil, nil
 }
 
-// annotate tells the client of a failed command which command is wanted. A
-// numbered command whose commit is in doubt may be sent again: it is done once.
+// annotate adds the command that is wanted next to the failure of a command. A numbered command whose
+// commit is in doubt may be sent again, because it is executed once.
 func annotate(err error, me *Session, wanted session.Seq, seq *session.Seq) error {
 	var failure *Failure
 	if !errors.As(err, &failure) || me == nil {

@@ -8,16 +8,17 @@ import (
 	"restante/internal/hub"
 )
 
-// ErrRetired tells that a mailbox is gone.
+// ErrRetired reports that a mailbox is gone.
 var ErrRetired = errors.New("the mailbox is retired")
 
-// ErrStopping tells that the server is going away.
+// ErrStopping reports that the server is stopping.
 var ErrStopping = errors.New("the server is stopping")
 
-// followLinger is for how long a goroutine waits before it is let go: messages often come one after the other.
+// followLinger is how long a follower keeps its goroutine after a read: messages often come one soon
+// after the other.
 const followLinger = 100 * time.Millisecond
 
-// following is a mailbox that is followed. While nothing is new, it needs no goroutine.
+// following is a follower of a mailbox. While nothing is new, it needs no goroutine.
 type following struct {
 	s     *Service
 	key   MailboxKey
@@ -26,15 +27,15 @@ type following struct {
 
 	watch *hub.Watch[Topic]
 	beat  *time.Timer
-	due   time.Time // when it looks if nothing is new
+	due   time.Time // when it looks although nothing is new
 
-	event   hub.Event // rung when another look may find more
+	event   hub.Event // set when another look may find more
 	stopped atomic.Bool
 }
 
-// Follow calls look whenever there may be news of a mailbox, first at once and
-// then at the latest at each heartbeat; never twice at the same time. It ends with the error of look, with
-// [ErrStopping], or after stop with nil, and tells ended. stop does not wait for that.
+// Follow calls look whenever there may be news of a mailbox: first at once, later at the latest at
+// each heartbeat, and never twice at the same time. It ends with the error of look, with
+// [ErrStopping], or with nil after stop, and passes that to ended. stop does not wait for the end.
 func (s *Service) Follow(k MailboxKey, look func() error, ended func(error)) (stop func()) {
 	f := &following{s: s, key: k, look: look, ended: ended}
 	go f.run()
@@ -49,7 +50,7 @@ func (f *following) run() {
 	for {
 		linger := followLinger
 		if !f.due.IsZero() && !time.Now().Before(f.due) {
-			linger = 0 // nobody told of anything
+			linger = 0 // woken by the timer: more is not expected
 		}
 		if ended, err := f.check(); ended {
 			if f.beat != nil {
@@ -67,7 +68,7 @@ func (f *following) run() {
 	}
 }
 
-// turn looks once. Watch, read, wait: whatever commits after the watch began wakes it.
+// check looks once. Watch, read, wait: a commit after the watch began wakes the follower.
 func (f *following) check() (ended bool, err error) {
 	f.event.Clear()
 	if f.watch != nil {

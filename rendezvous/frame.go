@@ -6,9 +6,9 @@ import (
 	"restante/session"
 )
 
-// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame]
-// or [RetiredFrame]. It is stored as the JSON document that it is sent as, so a
-// frame that is sent again has the same bytes, also after its mailbox is gone.
+// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame] or [RetiredFrame]. It
+// is stored as the JSON document in which it is sent, so a frame that is sent again has the same
+// bytes, also after its mailbox is gone.
 //
 //sumtype:decl
 type Frame interface{ frame() }
@@ -16,10 +16,10 @@ type Frame interface{ frame() }
 // MessageFrame is a message of a mailbox that the session subscribes to.
 type MessageFrame struct{ Message Message }
 
-// OpenedFrame tells that the other side opened the mailbox.
+// OpenedFrame says that the other side opened the mailbox.
 type OpenedFrame struct{ Side Side }
 
-// ClosedFrame tells that a side closed it.
+// ClosedFrame says that a side closed the mailbox.
 type ClosedFrame struct {
 	Side Side
 	Mood Mood
@@ -31,7 +31,7 @@ type RetiredFrame struct {
 	Last   Position
 }
 
-// RetiredReason tells why a mailbox is gone.
+// RetiredReason says why a mailbox was retired.
 type RetiredReason string
 
 // The reasons for which a mailbox is retired.
@@ -61,7 +61,7 @@ type document struct {
 	Last     *Position     `json:"lastPosition,omitempty"`
 }
 
-// Encode gives a frame its number and its wire form.
+// Encode returns the wire form of a frame with its number.
 func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
 	d := document{Seq: seq, Mailbox: of}
 	switch f := f.(type) {

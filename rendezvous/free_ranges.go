@@ -6,27 +6,27 @@ import (
 )
 
 const (
-	// shortestSpan is for how long numbers of so many digits are not looked through again after all
-	// were found to be taken. Another process may free one meanwhile; it stays free for so long.
+	// fullRangeTTL is how long a full range is not searched again. If another process frees a number of
+	// it, that number stays unused for at most so long.
 	fullRangeTTL = time.Second
-	// shortestApps is of how many apps that is remembered.
+	// freeRangesApps bounds for how many apps this is remembered.
 	freeRangesApps = 1000
 )
 
-// shortest remembers which of the [NumberRanges] were full lately. To find out takes the longer the
-// more nameplates there are, and is the same every time.
+// freeRanges remembers which of the [NumberRanges] were full recently. Finding that out takes longer
+// the more nameplates there are.
 type freeRanges struct {
 	mu   sync.Mutex
 	apps map[AppID]fullness
 }
 
-// fullness says that all ranges before this one are full.
+// fullness says that all ranges before from are full.
 type fullness struct {
 	from  int
 	until time.Time
 }
 
-// of is the first range that is worth looking at.
+// first returns the index of the first range that may have a free number.
 func (s *freeRanges) first(app AppID, now time.Time) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +36,7 @@ func (s *freeRanges) first(app AppID, now time.Time) int {
 	return 0
 }
 
-// full notes that a range was full, and all before it.
+// markFull records that range i and all before it are full.
 func (s *freeRanges) markFull(app AppID, i int, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *freeRanges) markFull(app AppID, i int, now time.Time) {
 	}
 }
 
-// freed notes that a nameplate is free again.
+// markFree records that a nameplate is free again.
 func (s *freeRanges) markFree(app AppID, id NameplateID) {
 	number, is := id.Number()
 	if !is {

@@ -19,8 +19,8 @@ const (
 // health is whether the storage can be used, as far as this process knows.
 type health struct {
 	mu        sync.Mutex
-	downSince time.Time // zero: it can
-	confirmed bool      // it was tried again, and could not be used
+	downSince time.Time // zero while it can be used
+	confirmed bool      // it was tried again and could not be used
 }
 
 func (h *health) markDown(now time.Time) {
@@ -31,7 +31,7 @@ func (h *health) markDown(now time.Time) {
 	}
 }
 
-// recovered ends an outage, and tells since when there was one.
+// markUp ends an outage. It returns when the outage began.
 func (h *health) markUp() (since time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -39,15 +39,15 @@ func (h *health) markUp() (since time.Time) {
 	return since
 }
 
-// stillDown notes that the storage was tried again, in vain.
+// confirmDown records that the storage was tried again without success.
 func (h *health) confirmDown() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.confirmed = true
 }
 
-// refuses tells that the storage is known to be away. One failure is not enough for that: it
-// may be of one connection.
+// confirmedDown reports that the storage is known to be unavailable. One failure is not enough for
+// that: it may be the failure of one connection.
 func (h *health) confirmedDown() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -60,8 +60,8 @@ func (h *health) down() bool {
 	return !h.downSince.IsZero()
 }
 
-// Ready tells whether requests can be served now: nil, or a Failure with
-// DRAINING or STORAGE_UNAVAILABLE.
+// Ready returns nil if requests can be served now, and otherwise a [Failure] with DRAINING or
+// STORAGE_UNAVAILABLE.
 func (s *Service) Ready(ctx context.Context) error {
 	if s.draining.Load() {
 		return serverStopping()
@@ -83,14 +83,14 @@ func (s *Service) Ready(ctx context.Context) error {
 	return err
 }
 
-// away is what is answered while the storage is known to be away: at once, or
-// everyone would wait for as long as it takes to find out again.
+// storageUnavailable is the refusal while the storage is known to be unavailable. It comes at once:
+// otherwise every request would wait until it finds that out for itself.
 func storageUnavailable() *Failure {
 	return refuse(StorageUnavailable, "the storage cannot be used at the moment; nothing was changed, try again")
 }
 
-// watchLoop notices that the storage is back, and that the process was paused:
-// in both cases clients could not reach us, and nothing expires for a while.
+// watchLoop notices that the storage is available again and that the process was paused. In both cases
+// clients could not reach this process, so nothing expires for a while.
 func (s *Service) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
@@ -119,11 +119,11 @@ func (s *Service) watchLoop(ctx context.Context) {
 	}
 }
 
-// tick notes that the process runs. It goes by the wall clock: the monotonic
-// one stands still while a machine sleeps.
+// tick records that the process runs. It uses the wall clock, because the monotonic one stands still
+// while a machine sleeps.
 func (s *Service) tick() { s.lastTick.Store(millis(s.now())) }
 
-// paused is for how long the process has not run, if it is long enough to matter.
+// paused returns for how long the process has not run, or 0 if that was too short to matter.
 func (s *Service) paused(now time.Time) time.Duration {
 	lastTick := s.lastTick.Load()
 	if late := now.Sub(time.UnixMilli(lastTick)); lastTick > 0 && late > pauseNoticed {
@@ -146,15 +146,14 @@ func (s *Service) probe(ctx context.Context) error {
 	return nil
 }
 
-// survive runs one step of a loop that must not die: an error or a panic is
-// logged, and the loop goes on.
+// logErrors runs one step of a loop that must go on. An error or a panic is logged.
 func (s *Service) logErrors(step string, f func() error) {
 	if err := recoverPanic(f); err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
 		s.Log.Error("could not "+step, "error", err)
 	}
 }
 
-// caught runs f and turns a panic into an error.
+// recoverPanic runs f and turns a panic into an error.
 func recoverPanic(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

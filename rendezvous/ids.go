@@ -13,14 +13,22 @@ type AppID string
 // A Side is one participant, a short random string. A mailbox has at most two.
 type Side string
 
+// A SideRef names a side without a session: a wormhole client. The wormhole protocol does not authenticate
+// a side, so the client is believed.
+type SideRef struct {
+	App  AppID
+	Side Side
+}
+
 // A NameplateID is the short decimal number that people type.
 type NameplateID string
 
-// A MailboxID is what a nameplate points to, and what two sides may also agree on by other means.
+// A MailboxID names a mailbox. A nameplate points to one, and two sides may also agree on one by other
+// means.
 type MailboxID string
 
-// A MailboxKey is a mailbox's own key. The same id opened again after the
-// mailbox was retired is another mailbox, with another key; keys are never used again.
+// A MailboxKey is the key of one mailbox. The same id opened again after the mailbox was retired is
+// another mailbox with another key. Keys are never used again.
 type MailboxKey int64
 
 // A Position is a message's place in its mailbox, from 1 and without gaps.
@@ -37,7 +45,7 @@ const (
 	Errory Mood = "errory"
 )
 
-// ParseMood accepts the four moods; an empty one is [Happy].
+// ParseMood parses one of the four moods. An empty text is [Happy].
 func ParseMood(s string) (Mood, error) {
 	switch m := Mood(s); m {
 	case "":
@@ -48,8 +56,8 @@ func ParseMood(s string) (Mood, error) {
 	return "", errors.New("a mood is one of happy, lonely, scary and errory")
 }
 
-// ParseNameplate accepts one to forty ASCII digits. It keeps them as they are:
-// 7 and 007 are two nameplates.
+// ParseNameplate parses one to forty ASCII digits. It keeps them as they are: 7 and 007 are two
+// nameplates.
 func ParseNameplate(s string) (NameplateID, error) {
 	if len(s) < 1 || len(s) > 40 || strings.Trim(s, "0123456789") != "" {
 		return "", errors.New("a nameplate is 1 to 40 of the digits 0-9")
@@ -57,9 +65,9 @@ func ParseNameplate(s string) (NameplateID, error) {
 	return NameplateID(s), nil
 }
 
-// Storable tells whether a text can be kept by every engine: valid UTF-8
-// without NUL, which PostgreSQL refuses in its text.
+// Storable reports whether every storage engine can keep a text: valid UTF-8 without NUL, which
+// PostgreSQL refuses.
 func Storable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-// millis is the wire form of a time: integer milliseconds since the epoch.
+// millis returns the wire form of a time: integer milliseconds since the epoch.
 func millis(t time.Time) int64 { return t.UnixMilli() }

@@ -13,17 +13,18 @@ type Mailbox struct {
 	Created time.Time
 	// Updated is when it last changed: a side entered, opened or closed, or a message was added.
 	Updated time.Time
-	// TTL is how long it lives after its last change and its holders' last sign of life.
+	// TTL is how long it lives after its last change and the last sign of life of the clients that have
+	// it open.
 	TTL time.Duration
-	// StaleAt is when pruning looks at it again. It is never later than it should be
-	// by more than TTL, and is put off while somebody who holds the mailbox is alive.
+	// StaleAt is when pruning looks at it again. It is at most TTL later than the end of the mailbox's
+	// life, and is postponed while a client that has the mailbox open is alive.
 	StaleAt time.Time
-	// SocketSeen is the last sign of life of a socket that had it open, as it is stored: at most
-	// a minute late. It is zero if none had.
+	// SocketSeen is the last stored sign of life of a socket that had the mailbox open, at most a
+	// minute late. It is zero if there was none.
 	SocketSeen time.Time
-	// ForNameplate tells that it was made for one.
+	// ForNameplate reports that the mailbox was made for a nameplate.
 	ForNameplate bool
-	// Crowded tells that a third side was refused.
+	// Crowded reports that a third side was refused.
 	Crowded bool
 	// Last is the position of the newest message, 0 if there is none.
 	Last Position
@@ -40,26 +41,27 @@ type Opening struct {
 	Closed  *Closing   // nil while it is in
 }
 
-// Equal tells whether two openings say the same.
+// Equal reports whether two openings are the same.
 func (o Opening) Equal(other Opening) bool {
 	return o.Side == other.Side && o.Entered.Equal(other.Entered) &&
 		(o.Opened == nil) == (other.Opened == nil) && (o.Opened == nil || o.Opened.Equal(*other.Opened)) &&
 		(o.Closed == nil) == (other.Closed == nil) && (o.Closed == nil || o.Closed.At.Equal(other.Closed.At) && o.Closed.Mood == other.Closed.Mood)
 }
 
-// Closing is a side's leaving: a mood cannot exist without one.
+// Closing is when a side left, and in which mood.
 type Closing struct {
 	At   time.Time
 	Mood Mood
 }
 
-// NewMailbox is an empty mailbox that nobody is in yet.
+// NewMailbox returns an empty mailbox without sides.
 func NewMailbox(app AppID, id MailboxID, ttl time.Duration, now time.Time) Mailbox {
 	return Mailbox{App: app, ID: id, Created: now, Updated: now, TTL: ttl, StaleAt: now.Add(ttl)}
 }
 
-// Enter lets a side in, or finds it there; one that has closed is let in again.
-// A third side is not admitted: Crowded is then to be kept, and nothing else changes.
+// Enter lets a side in. A side that is in already stays in, and one that has closed is let in again. A
+// third side is not admitted: the returned mailbox has Crowded set, which is to be stored, and nothing
+// else changes.
 func (m Mailbox) Enter(s Side, now time.Time) (_ Mailbox, admitted bool) {
 	i := m.find(s)
 	switch {
@@ -77,7 +79,7 @@ func (m Mailbox) Enter(s Side, now time.Time) (_ Mailbox, admitted bool) {
 	return m.touch(now), true
 }
 
-// Open enters a side, if it must, and marks it as having opened.
+// Open enters a side, if it is not in, and marks it as having opened.
 func (m Mailbox) Open(s Side, now time.Time) (_ Mailbox, admitted bool) {
 	m, admitted = m.Enter(s, now)
 	if !admitted {
@@ -91,7 +93,7 @@ func (m Mailbox) Open(s Side, now time.Time) (_ Mailbox, admitted bool) {
 	return m, true
 }
 
-// Close lets a side out. A side that is not in changes nothing.
+// Close lets a side out. left is false if the side was not in; then nothing changes.
 func (m Mailbox) Close(s Side, mood Mood, now time.Time) (_ Mailbox, left bool) {
 	i := m.find(s)
 	if i < 0 || m.Sides[i].Closed != nil {
@@ -102,21 +104,21 @@ func (m Mailbox) Close(s Side, mood Mood, now time.Time) (_ Mailbox, left bool) 
 	return m.touch(now), true
 }
 
-// Has tells whether the side is in: entered and not closed.
+// Has reports whether the side is in: entered and not closed.
 func (m Mailbox) Has(s Side) bool {
 	i := m.find(s)
 	return i >= 0 && m.Sides[i].Closed == nil
 }
 
-// HasOpen tells whether the side has opened it and not closed.
+// HasOpen reports whether the side has opened the mailbox and not closed it.
 func (m Mailbox) HasOpen(s Side) bool { return m.Has(s) && m.Sides[m.find(s)].Opened != nil }
 
-// Empty tells that no side is in any more: it is to be retired.
+// Empty reports that no side is in any more, so that the mailbox is to be retired.
 func (m Mailbox) Empty() bool {
 	return !slices.ContainsFunc(m.Sides, func(o Opening) bool { return o.Closed == nil })
 }
 
-// Extend gives it a longer life, if ttl is longer than the one it has.
+// Extend returns the mailbox with a longer life, if ttl is longer than the present one.
 func (m Mailbox) Extend(ttl time.Duration) Mailbox {
 	if ttl > m.TTL {
 		m.TTL = ttl
@@ -125,8 +127,8 @@ func (m Mailbox) Extend(ttl time.Duration) Mailbox {
 	return m
 }
 
-// Appended is the mailbox after one more message. StaleAt, by which mailboxes are sorted, stays as it
-// is while it is far enough away: pruning that looks too early finds that out.
+// Appended returns the mailbox after one more message. StaleAt, by which mailboxes are sorted, stays
+// as it is while it is far enough away. Pruning that looks too early then finds the mailbox alive.
 func (m Mailbox) Appended(body string, now time.Time) Mailbox {
 	m.Last++
 	m.Bytes += int64(len(body))
@@ -137,7 +139,8 @@ func (m Mailbox) Appended(body string, now time.Time) Mailbox {
 	return m
 }
 
-// Stale is when its life ends, given the last sign of life of whoever holds it.
+// Stale returns when the mailbox's life ends, given the last sign of life of the clients that have it
+// open.
 func (m Mailbox) Stale(lastSeen time.Time) time.Time {
 	if lastSeen.Before(m.Updated) {
 		lastSeen = m.Updated

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// MailboxView is a mailbox as a side in it sees it.
+// MailboxView is a mailbox as one of its sides sees it.
 type MailboxView struct {
 	Mailbox MailboxID  `json:"mailbox"`
 	Sides   []SideView `json:"sides"`
 	Last    Position   `json:"lastPosition"`
 }
 
-// SideView is one of the mailbox's sides; Mood is empty until it has closed.
+// SideView is one of the mailbox's sides. Mood is empty until the side has closed.
 type SideView struct {
 	Side Side `json:"side"`
 	Mood Mood `json:"mood,omitempty"`
@@ -31,10 +31,11 @@ func viewOf(m Mailbox) MailboxView {
 	return seen
 }
 
-// Open enters the mailbox, making it if there is none, and subscribes the
-// session to it: the messages after the given position come as frames, and from then on
-// all that happens. It refuses with CROWDED, QUOTA_EXCEEDED, WINDOW_FULL if there is more to replay than
-// the session may leave unacknowledged, and INVALID_REQUEST if after is past the last message.
+// Open enters the mailbox, making it if there is none, and subscribes the session to it: the session
+// gets the messages after the given position as frames, and then everything that happens. ttl asks for
+// a longer life; 0 asks for nothing. It refuses with CROWDED, with QUOTA_EXCEEDED, with WINDOW_FULL if
+// there is more to replay than the session may leave unacknowledged, and with INVALID_REQUEST if after
+// is past the last message.
 func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[MailboxView], error) {
 	return execute(ctx, s, c, func(t *txn) (MailboxView, error) {
 		m, err := t.open(t.actor.App, t.actor.Side, id, after, ttl)
@@ -45,12 +46,26 @@ func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Posit
 	})
 }
 
-// Close leaves the mailbox. When nobody who entered is in any more it is retired. There need not be one.
+// OpenFor enters and opens a mailbox for a side without a session. It returns the mailbox's key, to be
+// followed with [Service.Follow].
+func (s *Service) OpenFor(ctx context.Context, p SideRef, id MailboxID) (MailboxKey, error) {
+	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
+	return m.Key, err
+}
+
+// Close leaves the mailbox. When every side that entered has closed, the mailbox is retired. Close
+// succeeds if there is none.
 func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood) (Answer[struct{}], error) {
 	return execute(ctx, s, c, func(t *txn) (struct{}, error) { return struct{}{}, t.close(t.actor.App, t.actor.Side, id, mood) })
 }
 
-// Mailbox is the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
+// CloseFor is [Service.Close] for a side without a session.
+func (s *Service) CloseFor(ctx context.Context, p SideRef, id MailboxID, mood Mood) error {
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
+	return err
+}
+
+// Mailbox returns the mailbox as it is. It refuses with NOT_FOUND unless the side is in it.
 func (s *Service) Mailbox(ctx context.Context, q Query, id MailboxID) (Answer[MailboxView], error) {
 	return query(ctx, s, q, func(t *txn) (MailboxView, error) {
 		m, err := t.enteredMailbox(id)
@@ -58,7 +73,7 @@ func (s *Service) Mailbox(ctx context.Context, q Query, id MailboxID) (Answer[Ma
 	})
 }
 
-// inside loads a mailbox that the side who acts is in.
+// enteredMailbox loads a mailbox that the acting side is in.
 func (t *txn) enteredMailbox(id MailboxID) (Mailbox, error) {
 	m, err := t.Mailbox(t.actor.App, id)
 	if errors.Is(err, ErrNotFound) || err == nil && !m.Has(t.actor.Side) {
@@ -108,8 +123,8 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 	return m, t.publish(m, OpenedFrame{side})
 }
 
-// subscribe has the session sent the log after a position, and then all that
-// happens. A session that subscribes already is sent nothing again.
+// subscribe subscribes the acting session to a mailbox and sends it the log after a position. A
+// session that is subscribed already is sent nothing again.
 func (t *txn) subscribe(m Mailbox, after Position) error {
 	fresh, err := t.Subscribe(t.actor.Key, m.Key)
 	if err != nil || !fresh || after == m.Last {
@@ -175,8 +190,8 @@ func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 	return t.UpdateMailbox(m)
 }
 
-// retire removes a mailbox with the nameplate that points to it, and remembers
-// how their lives went. Its retirement is the last that its subscribers hear of it.
+// retire removes a mailbox with the nameplates that point to it, and records their usage. The retired
+// frame is the last that its subscribers get of it.
 func (t *txn) retire(m Mailbox, why RetiredReason) error {
 	if err := t.publish(m, RetiredFrame{why, m.Last}); err != nil {
 		return err
@@ -201,7 +216,7 @@ func (t *txn) checkMailboxQuota(app AppID, side Side) error {
 	return err
 }
 
-// mayLast refuses a life that is longer than the server grants anyone.
+// checkTTL refuses a life that is longer than the server allows.
 func (t *txn) checkTTL(ttl time.Duration) error {
 	if ttl > t.s.Config.MaxTTL {
 		return refuse(InvalidRequest, "ttlMs is at most %d here", t.s.Config.MaxTTL.Milliseconds())

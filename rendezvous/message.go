@@ -2,7 +2,7 @@ package rendezvous
 
 import "time"
 
-// Draft is a message as a side hands it in.
+// Draft is a message before it has a position.
 type Draft struct {
 	Phase string
 	Body  string

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Added is where a message went, and when.
+// Added is where and when a message was added.
 type Added struct {
 	Position Position  `json:"position"`
 	Received time.Time `json:"received"`
@@ -18,8 +18,8 @@ type Page struct {
 	Last     Position // the position of the newest message there is
 }
 
-// Add appends a message to a mailbox that the side has opened, and sends it to
-// every session subscribed to it but this one. It refuses with NOT_OPEN or QUOTA_EXCEEDED.
+// Add appends a message to a mailbox that the side has opened, and sends it to every session
+// subscribed to that mailbox except this one. It refuses with NOT_OPEN or QUOTA_EXCEEDED.
 func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (Answer[Added], error) {
 	return execute(ctx, s, c, func(t *txn) (Added, error) {
 		positions, err := t.add(t.actor.App, t.actor.Side, id, d)
@@ -33,8 +33,25 @@ func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (An
 	})
 }
 
-// Read is the log after a position, at most limit messages. It refuses with
-// NOT_FOUND unless the side is in the mailbox.
+// AddFor is [Service.Add] for a side without a session, of several messages in one transaction.
+// refused has an entry for each draft: nil, or a refusal with QUOTA_EXCEEDED if the mailbox had no
+// room for it.
+func (s *Service) AddFor(ctx context.Context, p SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
+	positions, err := executeAs(ctx, s, func(t *txn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
+	if err != nil {
+		return nil, err
+	}
+	refused = make([]error, len(drafts))
+	for i, position := range positions {
+		if position == 0 {
+			refused[i] = s.mailboxFull()
+		}
+	}
+	return refused, nil
+}
+
+// Read returns the mailbox's messages after a position, at most limit. It refuses with NOT_FOUND
+// unless the side is in the mailbox.
 func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Position, limit int) (Answer[Page], error) {
 	return query(ctx, s, q, func(t *txn) (Page, error) {
 		m, err := t.enteredMailbox(id)
@@ -46,8 +63,40 @@ func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Positio
 	})
 }
 
-// add appends messages to a mailbox, in their order. It answers where each went: 0 for one that
-// the mailbox has no room for.
+// Tail returns a mailbox's messages after a position, of all sides, as many as fit in one answer. It
+// returns [ErrRetired] if the mailbox is gone. While the mailbox is kept alive ([Service.KeepAlive]),
+// this process knows the newest messages without asking the storage.
+func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messages []Message, err error) {
+	if messages, known := s.logs.After(k, after); known {
+		return messages, nil
+	}
+	version := s.logs.Version(k)
+	last := Position(-1)
+	retired := false
+	err = s.read(ctx, func(t *txn) error {
+		m, err := t.MailboxByKey(k)
+		if errors.Is(err, ErrNotFound) {
+			retired = true
+			return nil
+		}
+		if last = m.Last; err != nil || last <= after {
+			return err
+		}
+		messages, err = t.Messages(k, after, s.Config.Limits.AnswerFrames, s.Config.Limits.AnswerBytes)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case retired:
+		return nil, ErrRetired
+	}
+	s.logs.Fill(k, version, last, struct{}{})
+	return messages, nil
+}
+
+// add appends messages to a mailbox in their order. It returns the position of each, and 0 for a
+// message that the mailbox has no room for.
 func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Position, error) {
 	m, err := t.Mailbox(app, id)
 	if errors.Is(err, ErrNotFound) || err == nil && !m.HasOpen(side) {

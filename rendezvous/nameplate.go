@@ -13,9 +13,9 @@ type Nameplate struct {
 	ID      NameplateID
 	Mailbox MailboxKey
 	Created time.Time
-	// StaleAt is when it is looked at again: its life is its mailbox's.
+	// StaleAt is when pruning looks at it again. A nameplate lives as long as its mailbox.
 	StaleAt time.Time
-	// Crowded tells that a third side was refused.
+	// Crowded reports that a third side was refused.
 	Crowded bool
 	Claims  []Claim // at most two, oldest first
 }
@@ -24,12 +24,12 @@ type Nameplate struct {
 type Claim struct {
 	Side     Side
 	Since    time.Time
-	Released *time.Time // nil while it is held
+	Released *time.Time // nil while the claim stands
 }
 
-// Claim adds a side, or finds that it is there already. A side that has
-// released cannot claim again (reclaimed), and a third one finds it crowded;
-// Crowded is then to be kept.
+// Claim adds a side, or finds that it has a claim already. A side that has released its claim cannot
+// claim again: the code is then [Reclaimed]. A third side gets [Crowded], and the returned nameplate
+// has Crowded set, which is to be stored.
 func (n Nameplate) Claim(s Side, now time.Time) (Nameplate, Code) {
 	for _, c := range n.Claims {
 		switch {
@@ -48,7 +48,7 @@ func (n Nameplate) Claim(s Side, now time.Time) (Nameplate, Code) {
 	return n, ""
 }
 
-// Release lets go of a side's claim; a side that holds none changes nothing.
+// Release releases a side's claim. A side without a claim changes nothing.
 func (n Nameplate) Release(s Side, now time.Time) Nameplate {
 	n.Claims = slices.Clone(n.Claims)
 	for i, c := range n.Claims {
@@ -59,18 +59,19 @@ func (n Nameplate) Release(s Side, now time.Time) Nameplate {
 	return n
 }
 
-// Claimed tells whether any side still holds it. One that nobody holds is retired.
+// Claimed reports whether any side still has a claim. A nameplate without claims is retired.
 func (n Nameplate) Claimed() bool {
 	return slices.ContainsFunc(n.Claims, func(c Claim) bool { return c.Released == nil })
 }
 
-// Waiting tells whether it waits for a partner: exactly one side has come, and is still there.
+// Waiting reports whether the nameplate waits for a partner: exactly one side has ever claimed it, and
+// its claim stands.
 func (n Nameplate) Waiting() bool {
 	return len(n.Claims) == 1 && n.Claims[0].Released == nil
 }
 
-// Number is the nameplate as a number, where it is one that the server would
-// allocate: canonical decimal, 1 to 999,999.
+// Number returns the nameplate as a number, if it is one that the server would allocate: canonical
+// decimal, 1 to 999,999.
 func (n NameplateID) Number() (int, bool) {
 	if len(n) == 0 || len(n) > 6 || n[0] < '1' {
 		return 0, false
@@ -79,15 +80,16 @@ func (n NameplateID) Number() (int, bool) {
 	return i, err == nil
 }
 
-// NumberRanges are the ranges in which nameplates are allocated, shortest first. In
-// the last one a number is drawn blindly; in those before, among the free.
+// NumberRanges are the ranges in which nameplates are allocated, shortest numbers first. In the last
+// one a number is drawn blindly, in the others among the free ones.
 var NumberRanges = []struct{ Low, High int }{{1, 9}, {10, 99}, {100, 999}, {1000, 999_999}}
 
-// ErrNoFreeNameplate tells that every number of a range is taken.
+// ErrNoFreeNameplate reports that every number of a range is taken.
 var ErrNoFreeNameplate = errors.New("unable to find a free nameplate")
 
-// PickFree chooses one of the numbers low…high that are not taken (which is
-// sorted and within them), each as likely as any other; pick(n) draws from 0…n−1.
+// PickFree chooses one of the numbers low…high that are not in taken, each with the same probability.
+// taken is sorted and within the range. pick(n) draws one of 0…n−1. It returns [ErrNoFreeNameplate] if
+// none is free.
 func PickFree(low, high int, taken []int, pick func(n int) int) (int, error) {
 	free := high - low + 1 - len(taken)
 	if free <= 0 {

@@ -18,34 +18,72 @@ type Claimed struct {
 	Mailbox   MailboxID   `json:"mailbox"`
 }
 
-// Allocate claims a nameplate that nobody has, the shortest there is, and
-// enters the side in the new mailbox behind it. ttl asks for a longer life of the mailbox; 0 asks for nothing.
-// It refuses with QUOTA_EXCEEDED or OVERLOADED.
+// Allocate claims one of the shortest free nameplates, and enters the side in the new mailbox behind
+// it. ttl asks for a longer life of the mailbox; 0 asks for nothing. It refuses with QUOTA_EXCEEDED or
+// OVERLOADED.
 func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (Answer[Claimed], error) {
 	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.allocate(t.actor.App, t.actor.Side, ttl) })
 }
 
-// Claim claims a nameplate, making it if there is none, and enters the side in
-// its mailbox. It refuses with RECLAIMED, CROWDED or QUOTA_EXCEEDED.
+// AllocateFor is [Service.Allocate] for a side without a session. If the side has a nameplate that
+// waits for a partner, it gets that one again: the client lost the reply and came back.
+func (s *Service) AllocateFor(ctx context.Context, p SideRef) (Claimed, error) {
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) {
+		held, err := t.NameplatesOf(p.App, p.Side)
+		if err != nil {
+			return Claimed{}, err
+		}
+		for _, n := range held {
+			if n.Waiting() {
+				return t.claim(p.App, p.Side, n.ID, 0)
+			}
+		}
+		return t.allocate(p.App, p.Side, 0)
+	})
+}
+
+// Claim claims a nameplate, making it if there is none, and enters the side in its mailbox. ttl is as
+// in [Service.Allocate]. It refuses with RECLAIMED, CROWDED or QUOTA_EXCEEDED.
 func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time.Duration) (Answer[Claimed], error) {
 	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.claim(t.actor.App, t.actor.Side, id, ttl) })
 }
 
-// Release lets go of a nameplate. There need not be one.
+// ClaimFor is [Service.Claim] for a side without a session.
+func (s *Service) ClaimFor(ctx context.Context, p SideRef, id NameplateID) (Claimed, error) {
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
+}
+
+// Release releases a nameplate. It succeeds if there is none.
 func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answer[struct{}], error) {
 	return execute(ctx, s, c, func(t *txn) (struct{}, error) { return struct{}{}, t.release(t.actor.App, t.actor.Side, id) })
 }
 
-// nameplateListSize is what one nameplate adds to the list beside its digits: {"id":""}, and a comma.
+// ReleaseFor is [Service.Release] for a side without a session.
+func (s *Service) ReleaseFor(ctx context.Context, p SideRef, id NameplateID) error {
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
+	return err
+}
+
+// nameplateListSize is what one nameplate adds to the list, besides its digits: {"id":""} and a comma.
 const nameplateListSize = 10
 
-// List is the session's app's nameplates that wait for a partner, sorted, as many as fit in a list.
+// List returns the nameplates of the session's app that wait for a partner, sorted, as many as fit in
+// a list.
 func (s *Service) List(ctx context.Context, q Query) (Answer[[]NameplateID], error) {
 	return query(ctx, s, q, func(t *txn) ([]NameplateID, error) { return t.list(t.actor.App) })
 }
 
+// ListFor is [Service.List] for a side without a session.
+func (s *Service) ListFor(ctx context.Context, p SideRef) (waiting []NameplateID, err error) {
+	err = s.read(ctx, func(t *txn) (err error) {
+		waiting, err = t.list(p.App)
+		return err
+	})
+	return waiting, err
+}
+
 func (t *txn) list(app AppID) ([]NameplateID, error) {
-	size := t.s.Config.Limits.ListBytes - 80 // what stands around it, in whichever protocol
+	size := t.s.Config.Limits.ListBytes - 80 // for what surrounds the list, in any protocol
 	waiting, err := t.WaitingNameplates(app, size/(nameplateListSize+1))
 	for i, id := range waiting {
 		if size -= len(id) + nameplateListSize; size < 0 {
@@ -84,7 +122,7 @@ func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Cl
 	inside := m.Has(side)
 	m, admitted := m.Enter(side, t.now)
 	if why == Crowded || !admitted {
-		return Claimed{}, t.recordCrowded(n, m) // n as it was: who is not admitted gets no claim
+		return Claimed{}, t.recordCrowded(n, m) // n as it was: a side that is not admitted gets no claim
 	}
 	if len(claimed.Claims) > len(n.Claims) {
 		if err := t.checkNameplateQuota(app, side); err != nil {
@@ -97,7 +135,7 @@ func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Cl
 		}
 	}
 	if inside && len(claimed.Claims) == len(n.Claims) && ttl <= m.TTL && m.StaleAt.Equal(n.StaleAt) {
-		return Claimed{id, m.ID}, nil // it has what it asks for
+		return Claimed{id, m.ID}, nil // the side has what it asks for
 	}
 	m = m.Extend(ttl)
 	claimed.StaleAt = m.StaleAt
@@ -107,7 +145,7 @@ func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Cl
 	return Claimed{id, m.ID}, t.UpdateNameplate(claimed)
 }
 
-// crowd refuses a third side and remembers that there was one. It renews nothing.
+// recordCrowded refuses a third side and records that there was one. It does not extend any life.
 func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 	if n.Crowded && m.Crowded {
 		return crowded()
@@ -124,8 +162,8 @@ func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 
 func crowded() *Failure { return refuse(Crowded, "two other sides share this nameplate already") }
 
-// nameplate loads one with its mailbox. One whose mailbox has vanished, which
-// no transaction of ours leaves behind, is retired on the spot: it leads nowhere.
+// nameplate loads a nameplate with its mailbox. A nameplate whose mailbox is missing leads nowhere, so
+// it is retired. No transaction of this server leaves one behind.
 func (t *txn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) {
 	n, err := t.Nameplate(app, id)
 	if err != nil {
@@ -187,10 +225,10 @@ func (t *txn) checkNameplateQuota(app AppID, side Side) error {
 	return err
 }
 
-// drawn is how many numbers are drawn before all that are taken are listed.
+// blindDraws is how many numbers are drawn before all taken ones are listed.
 const blindDraws = 32
 
-// freeNameplate finds the shortest nameplate that is free, any of them as likely as another.
+// freeNameplate finds one of the shortest free nameplates, each with the same probability.
 func (t *txn) freeNameplate(app AppID) (NameplateID, error) {
 	for i := t.s.freeRanges.first(app, t.now); i < len(NumberRanges); i++ {
 		number, err := t.freeNumber(app, NumberRanges[i].Low, NumberRanges[i].High)
@@ -203,8 +241,8 @@ func (t *txn) freeNameplate(app AppID) (NameplateID, error) {
 	return "", refuse(Overloaded, "%v: all of them are taken; try again later, or claim a longer one", ErrNoFreeNameplate)
 }
 
-// freeNumber draws one of the free numbers low…high, or fails with [ErrNoFreeNameplate]. It
-// draws blindly first: unless nearly all are taken, that finds one.
+// freeNumber draws one of the free numbers low…high, or returns [ErrNoFreeNameplate]. It first draws
+// without looking at what is taken, which succeeds unless nearly all numbers are.
 func (t *txn) freeNumber(app AppID, low, high int) (int, error) {
 	if high-low >= blindDraws {
 		numbers := make([]int, blindDraws)
@@ -228,7 +266,7 @@ func (t *txn) freeNumber(app AppID, low, high int) (int, error) {
 	return PickFree(low, high, taken, randomInt)
 }
 
-// draw is a random number of 0…n−1 that nobody can foresee.
+// randomInt returns an unpredictable random number of 0…n−1.
 func randomInt(n int) int {
 	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
 	if err != nil {
@@ -237,10 +275,10 @@ func randomInt(n int) int {
 	return int(i.Int64())
 }
 
-// mintMailbox makes a mailbox id of 128 random bits.
+// newMailboxID returns a mailbox id of 128 random bits.
 func newMailboxID() MailboxID { return MailboxID(randomText(16)) }
 
-// mintSide makes a side of 40 random bits, as wormhole clients do.
+// newSide returns a side of 40 random bits, as wormhole clients do.
 func newSide() Side { return Side(randomText(5)) }
 
 func randomText(n int) string {

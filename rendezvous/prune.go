@@ -21,7 +21,7 @@ const (
 // Kind is what is pruned.
 type Kind string
 
-// The kinds of things that are pruned; [KindList] stands for finding them.
+// The kinds of things that are pruned. [KindList] stands for listing them.
 const (
 	KindSession   Kind = "session"
 	KindMailbox   Kind = "mailbox"
@@ -38,17 +38,17 @@ type Pruned struct {
 	Skipped           bool
 }
 
-// PruneFailure is something that could not be pruned, and is not tried again before NextTry.
+// PruneFailure is something that could not be pruned. It is not tried again before NextTry.
 type PruneFailure struct {
 	Kind     Kind
-	Key      string // names it in the log, and tells a client nothing
+	Key      string // names it in the log without revealing anything of a client
 	Attempts int
 	Last     time.Time
 	NextTry  time.Time
 	Err      error
 }
 
-// pruner remembers what could not be pruned.
+// pruner keeps the results of pruning and what could not be pruned.
 type pruner struct {
 	mu       sync.Mutex
 	last     Pruned
@@ -56,9 +56,9 @@ type pruner struct {
 	failures map[string]PruneFailure // by kind and key
 }
 
-// Prune retires what is stale: mailboxes, then nameplates, then sessions, each
-// in a transaction of its own. What fails or panics is logged with what it concerns, counted,
-// and passed by; it is tried again later and later. In the grace after a start nothing is pruned.
+// Prune retires what is stale: mailboxes, then nameplates, then sessions, each in a transaction of its
+// own. If one fails or panics, the failure is logged and counted and pruning goes on. That thing is
+// tried again, after longer and longer times. In the boot grace nothing is pruned.
 func (s *Service) Prune(ctx context.Context) Pruned {
 	run := Pruned{Started: s.now(), Retired: map[Kind]int{}}
 	if run.Started.Before(s.timing().BootGraceUntil) {
@@ -101,8 +101,8 @@ func (s *Service) pruneLoop(ctx context.Context) {
 	}
 }
 
-// sweep walks the stale things of one kind, page by page, so that one that
-// cannot be pruned does not stand in the way of those behind it.
+// sweep prunes the stale things of one kind, page by page, so that one that cannot be pruned does not
+// block those after it.
 func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page func(tx Tx, after C) ([]C, error), name func(C) string, prune func(*txn, C) (bool, error)) {
 	var after C
 	for {
@@ -137,7 +137,7 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 	}
 }
 
-// attempt does one step of pruning, unless it failed not long ago.
+// attempt runs one step of pruning, unless it failed recently.
 func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error) bool {
 	name := string(kind) + " " + key
 	s.pruner.mu.Lock()
@@ -173,7 +173,7 @@ func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error)
 	return false
 }
 
-// PruneFailures are the things that could not be pruned, in order.
+// PruneFailures returns what could not be pruned, sorted.
 func (s *Service) PruneFailures() []PruneFailure {
 	s.pruner.mu.Lock()
 	defer s.pruner.mu.Unlock()
@@ -196,12 +196,12 @@ func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
 		(*txn).pruneMailbox)
 }
 
-// pruneMailbox retires a mailbox whose life is over, or puts it off while
-// somebody who is in it is alive.
+// pruneMailbox retires a mailbox whose life is over. It postpones it while a client that is in it is
+// alive.
 func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	m, err := t.IdleMailbox(c.Key)
 	if errors.Is(err, ErrNotFound) {
-		return false, nil // or it is in use, or another replica is at it
+		return false, nil // or it is in use, or another replica prunes it
 	}
 	if err != nil {
 		return false, err
@@ -212,7 +212,7 @@ func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	}
 	var seen time.Time
 	switch {
-	case t.s.holds.has(m.Key):
+	case t.s.openMailboxes.has(m.Key):
 		seen = t.now
 	case !m.SocketSeen.IsZero():
 		seen = m.SocketSeen.Add(presence.MaxLag)
@@ -249,8 +249,8 @@ func (s *Service) pruneNameplates(ctx context.Context, run *Pruned) {
 		(*txn).pruneNameplate)
 }
 
-// pruneNameplate puts a nameplate off for as long as its mailbox lives, which
-// it retires with. Only one whose mailbox has vanished is retired here.
+// pruneNameplate postpones a nameplate for as long as its mailbox lives, because the two are retired
+// together. It retires only a nameplate whose mailbox is missing.
 func (t *txn) pruneNameplate(c NameplateCursor) (retired bool, err error) {
 	n, err := t.Nameplate(c.App, c.ID)
 	if errors.Is(err, ErrNotFound) {
@@ -279,8 +279,7 @@ func (s *Service) pruneSessions(ctx context.Context, run *Pruned) {
 		(*txn).pruneSession)
 }
 
-// pruneSession puts a tombstone in an expired session's place, and removes a
-// tombstone that has stood long enough.
+// pruneSession replaces an expired session by a tombstone, and removes a tombstone that is old enough.
 func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	stored, err := t.IdleSession(c.Key)
 	if errors.Is(err, ErrNotFound) {
@@ -300,7 +299,7 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.now.Add(t.s.Config.PruneInterval)))
 }
 
-// pruneTombstones removes the oldest where there are more than may stand.
+// pruneTombstones removes the oldest tombstones if there are more than allowed.
 func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
 	most := int(s.Config.Limits.Sessions)
 	for range pruneBatch {

@@ -304,6 +304,7 @@ func TestAWindowThatIsFullIsToldOnceAndEndsTheSessionAtTwice(t *testing.T) {
 		}
 		expect(t, a.add(mailbox, "z"), 31) // its publisher's adds succeed all the same
 		expect(t, w.state(b.key), "closed: overflow")
+		expect(t, w.Stats().Overflowed.Load(), 1)
 		_, err = b.poll(t.Context(), 11)
 		expect(t, code(t, err), rendezvous.SessionEnded)
 	})

@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	ackDelay      = 50 * time.Millisecond // for how long acknowledgements are gathered
+	ackDelay      = 50 * time.Millisecond // how long acknowledgements are gathered
 	recordTimeout = 10 * time.Second      // for one batch at the very end
 	recordBatch   = 500                   // sessions written in one transaction
 )
 
-// recordLoop writes down signs of life and acknowledgements, and all of them at the end.
+// recordLoop stores signs of life and acknowledgements, and all that are left at the end.
 func (s *Service) recordLoop(ctx context.Context) {
 	kick := make(chan struct{}, 1)
 	s.presence.Notify(kick)
 	s.clientVersions.mu.Lock()
 	s.clientVersions.kick = kick
 	s.clientVersions.mu.Unlock()
-	kick <- struct{}{} // for what came before the loop
+	kick <- struct{}{} // for what came before the loop started
 	tick := time.NewTicker(presence.WriteInterval)
 	defer tick.Stop()
 	holding := time.NewTicker(presence.MaxLag - presence.WriteInterval)
 	defer holding.Stop()
-	writing := context.WithoutCancel(ctx) // what is begun is finished: it may be the last that is heard of it
+	writing := context.WithoutCancel(ctx) // a write that has begun is finished, because it may be the last chance
 	for {
 		select {
 		case <-ctx.Done():
@@ -34,16 +34,16 @@ func (s *Service) recordLoop(ctx context.Context) {
 			defer cancel()
 			s.logErrors("record acknowledgements", func() error { return s.recordAcks(last) })
 			s.logErrors("record signs of life", func() error { return s.recordSightings(last, s.takeSightings(0)) })
-			s.logErrors("record which mailboxes are held", func() error { return s.recordHolds(last) })
-			s.logErrors("record who arrived", func() error { return s.recordClientVersions(last) })
+			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(last) })
+			s.logErrors("record client versions", func() error { return s.recordClientVersions(last) })
 			return
 		case <-kick:
 			sleep(ctx, ackDelay)
 			s.logErrors("record acknowledgements", func() error { return s.recordAcks(writing) })
-			s.logErrors("record who came back", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
-			s.logErrors("record who arrived", func() error { return s.recordClientVersions(writing) })
+			s.logErrors("record returned clients", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
+			s.logErrors("record client versions", func() error { return s.recordClientVersions(writing) })
 		case <-holding.C:
-			s.logErrors("record which mailboxes are held", func() error { return s.recordHolds(writing) })
+			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
 			s.logs.Evict()
 			s.outboxes.Evict()
@@ -64,8 +64,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// recordAcks writes the acknowledgements down. What cannot be written is
-// forgotten: the client's next one says more.
+// recordAcks stores acknowledgements. If it fails, they are lost: the client's next one says more.
 func (s *Service) recordAcks(ctx context.Context) error {
 	for {
 		acks := s.presence.TakeAcks(recordBatch)
@@ -79,7 +78,7 @@ func (s *Service) recordAcks(ctx context.Context) error {
 	}
 }
 
-// recordSightings writes down signs of life.
+// recordSightings stores signs of life.
 func (s *Service) recordSightings(ctx context.Context, pending []presence.Sighting) error {
 	for len(pending) > 0 {
 		batch := pending[:min(recordBatch, len(pending))]
@@ -104,8 +103,8 @@ func (s *Service) recordSightings(ctx context.Context, pending []presence.Sighti
 	return nil
 }
 
-// takeSightings are the signs of life that are newer than what is stored, where
-// that is older than minAge.
+// takeSightings returns the signs of life that are newer than the stored ones, where the stored one is
+// at least minAge old.
 func (s *Service) takeSightings(minAge time.Duration) []presence.Sighting {
 	return s.presence.TakeSightings(s.now(), minAge, s.timing().Silence())
 }

@@ -13,24 +13,24 @@ import (
 	"restante/session"
 )
 
-// Config is the policy of a [Service]: what [DefaultConfig] says unless an operator says otherwise.
+// Config is the policy of a [Service]. [DefaultConfig] has the defaults.
 type Config struct {
 	HeartbeatInterval   time.Duration // the longest a receive is held
 	HeartbeatsUntilDead int           // intervals of silence that detach a session
-	ClientTimeout       time.Duration // after which a client should take the server for gone
+	ClientTimeout       time.Duration // after which a client should assume that the server is gone
 	SessionGrace        time.Duration // how long a detached session is waited for
-	MailboxTTL          time.Duration // how long a mailbox that nobody holds is kept
+	MailboxTTL          time.Duration // how long a mailbox is kept without a sign of life
 	MaxTTL              time.Duration // the longest grace or ttl a client may ask for
 	TombstoneTTL        time.Duration // how long the end of a session is remembered
 	BootGrace           time.Duration // how long nothing expires after a start or an outage
 	PruneInterval       time.Duration // between two runs of pruning
-	LookupBatchWindow   time.Duration // how long looks that find nothing are gathered; 0: each is made alone
-	DrainSpan           time.Duration // over which parked receives are released at a stop
+	LookupBatchWindow   time.Duration // how long lookups that expect nothing are batched; 0: each is made alone
+	DrainSpan           time.Duration // over which held receives are answered at a stop
 	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
 	Limits              Limits
 }
 
-// Limits bound what clients may take. Zero means none of it, not no limit.
+// Limits bound what clients may take. Zero allows none of it; it does not mean "no limit".
 type Limits struct {
 	MailboxMessages int64 // messages in a mailbox
 	MailboxBytes    int64 // and the bytes of their bodies
@@ -45,7 +45,7 @@ type Limits struct {
 	ListBytes       int   // the list of nameplates
 }
 
-// DefaultConfig is what a server does that nobody configured.
+// DefaultConfig returns the configuration of a server without any settings.
 func DefaultConfig() Config {
 	return Config{
 		HeartbeatInterval:   25 * time.Second,
@@ -74,7 +74,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// ClientInfo is a client that shakes hands, as [Service.Admit] is asked about it.
+// ClientInfo is what [Service.Admit] learns of a client that begins or resumes a session.
 type ClientInfo struct {
 	App      AppID
 	Client   [2]string // implementation and version; empty if it did not say
@@ -82,26 +82,27 @@ type ClientInfo struct {
 	Address  string
 }
 
-// Service is the use cases. Its exported fields are set before first use and not changed after.
+// Service has the use cases as methods. Its exported fields are set before the first use and not
+// changed later.
 type Service struct {
 	Config Config
 	Store  Store
 	Log    *slog.Logger
-	// Now is the clock of this process; nil means time.Now.
+	// Now is the clock of this process. nil means [time.Now].
 	Now func() time.Time
-	// Admit refuses a handshake by answering an error: a [Failure] as it is,
-	// any other as REJECTED_BY_CUSTOM_HANDLER. nil admits everyone.
+	// Admit refuses a handshake by returning an error: a [Failure] as it is, any other as
+	// REJECTED_BY_CUSTOM_HANDLER. nil admits every client.
 	Admit func(context.Context, ClientInfo) error
-	// Announce is handed what each committed transaction has news of, to have those
-	// woken who wait in other processes on the same storage. It must not
-	// wait for anything. nil is for a process that has its storage to itself.
+	// Announce is called after each commit with the topics that have news, to wake the readers in other
+	// processes on the same storage. It must not block. It is nil for a process that has its storage to
+	// itself.
 	Announce func([]Topic)
 
-	hub       hub.Hub[Topic]
-	receivers hub.Exclusive[session.Key]
-	presence  presence.Table
-	lookups   lookupBatches
-	holds     holds
+	hub           hub.Hub[Topic]
+	receivers     hub.Exclusive[session.Key]
+	presence      presence.Table
+	lookups       lookupBatches
+	openMailboxes openMailboxes
 
 	logs           mailboxLogs
 	outboxes       outboxLogs
@@ -118,7 +119,7 @@ type Service struct {
 	lastTick       atomic.Int64 // unix milliseconds: when watchLoop last lastTick; 0 while it does not run
 }
 
-// Stats counts what the service did since it started; all of it only grows, except Parked and Streams.
+// Stats counts what the service did since it started. All of it only grows, except Parked and Streams.
 type Stats struct {
 	Parked       atomic.Int64 // receives that are held now
 	Frames       atomic.Int64 // frames handed out, repeated ones included
@@ -129,16 +130,16 @@ type Stats struct {
 	Handshakes   atomic.Int64 // accepted handshakes
 	Resumed      atomic.Int64 // of these, those that resumed a session
 	Rejected     atomic.Int64 // refused handshakes
-	Overflowed   atomic.Int64 // sessions ended because their frames piled up
+	Overflowed   atomic.Int64 // sessions that ended because too many frames were unacknowledged
 	PruneRuns    atomic.Int64
 	PruneFailed  atomic.Int64 // things that could not be pruned, each time
 	StorageFails atomic.Int64 // transactions that the storage could not serve
-	Retried      atomic.Int64 // transactions that lost against others, and were run again by the storage
+	Retried      atomic.Int64 // transactions that the storage ran again after a conflict
 	Announced    atomic.Int64 // topics that other processes were told of
-	Heard        atomic.Int64 // topics that other processes told of
+	Heard        atomic.Int64 // topics of which other processes had news
 }
 
-// Stats are this process's counters.
+// Stats returns this process's counters.
 func (s *Service) Stats() *Stats { return &s.stats }
 
 func (s *Service) now() time.Time {
@@ -148,10 +149,10 @@ func (s *Service) now() time.Time {
 	return time.Now()
 }
 
-// timing is when silence means something, at this moment.
+// timing returns when silence means something, at this moment.
 func (s *Service) timing() session.Timing {
 	if s.bootGraceUntil.Load() == 0 || s.paused(s.now()) > 0 {
-		s.startBootGrace() // a request came before Run began, or before its loop could tick
+		s.startBootGrace() // a request came before Run started, or before its loop could tick
 	}
 	return session.Timing{
 		HeartbeatInterval:   s.Config.HeartbeatInterval,
@@ -160,13 +161,12 @@ func (s *Service) timing() session.Timing {
 	}
 }
 
-// startBootGrace begins a grace in which nothing expires: whoever could not reach us must
-// find their things when they come back.
+// startBootGrace starts a time in which nothing expires, so that clients that could not reach this
+// process find their things when they come back.
 func (s *Service) startBootGrace() { s.bootGraceUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
 
-// Run does what has to be done whether anybody asks or not, until ctx ends:
-// pruning, writing down signs of life, watching the storage and the clock. What it must
-// write down before the end, it has written when it returns.
+// Run does the work that needs no request, until ctx ends: pruning, storing signs of life, watching
+// the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
 	done := make(chan struct{}, 3)
@@ -181,14 +181,17 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Drain releases every parked receive with a heartbeat, spread over the drain
-// span, and refuses new handshakes and receives.
+// Drain answers every held receive with a heartbeat, spread over the drain span, and refuses new
+// handshakes and receives.
 func (s *Service) Drain() {
 	s.draining.Store(true)
 	s.hub.Close()
 }
 
-// read runs f in a view, and turns what goes wrong into what a client is told.
+// Stopping returns a channel that is closed when the server begins to stop.
+func (s *Service) Stopping() <-chan struct{} { return s.hub.Done() }
+
+// read runs f in a view, and turns its error into one for the client.
 func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 	if s.health.confirmedDown() {
 		return storageUnavailable()
@@ -197,7 +200,8 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 	return s.clientError(err)
 }
 
-// transact runs f and then delivers the frames it posted, in one transaction.
+// transact runs f and then delivers the frames it published, in one transaction, and turns its error
+// into one for the client.
 func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 	if s.health.confirmedDown() {
 		return storageUnavailable()
@@ -212,14 +216,14 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 	return s.clientError(err)
 }
 
-// clientError is an error as a client is clientError about it.
+// clientError turns an error into what the client is told.
 func (s *Service) clientError(err error) error {
 	var failure *Failure
 	switch {
 	case err == nil, errors.As(err, &failure):
 		return err
 	case isCanceled(err):
-		return err // the caller has left; nobody is told anything
+		return err // the caller has left, so no reply is sent
 	case errors.Is(err, ErrUnavailable):
 		s.stats.StorageFails.Add(1)
 		s.health.markDown(s.now())
@@ -232,14 +236,15 @@ func (s *Service) clientError(err error) error {
 	return &Failure{Code: Internal, Detail: "something failed here; nothing was changed", Err: err}
 }
 
-// state is the state of a stored session at now, given what this process has
-// seen of its client and not written down yet.
+// state returns the state of a stored session at now, given the signs of life of its client that this
+// process has seen and not stored yet.
 func (s *Service) state(stored Session, now time.Time) session.State {
 	stored.Seen = s.presence.LastSeen(stored.Key, stored.Seen, now)
 	return stored.State(now, s.timing())
 }
 
-// sweepAt is when a living session has to be looked at: no earlier than it may expire.
+// sweepAt returns when a living session has to be looked at for pruning: no earlier than it may
+// expire.
 func (s *Service) sweepAt(seen time.Time, grace time.Duration) time.Time {
 	return seen.Add(s.timing().Silence()).Add(grace).Add(presence.MaxLag)
 }

@@ -3,21 +3,23 @@ package rendezvous
 import "sync"
 
 const (
-	// quotaShare is the part of what an address has left that may be used before it is counted again: so
-	// several processes that have one count do not exceed the quota by much, and one never does.
+	// quotaShare is the part of its remaining quota that an address may use before its sessions are
+	// counted again: one in quotaShare. Several processes that counted at the same time exceed the
+	// quota only by little, and one process never does.
 	quotaShare = 8
-	// quotaAddresses is how many addresses are remembered.
+	// quotaAddresses bounds how many addresses are remembered.
 	quotaAddresses = 100_000
 )
 
-// quotas are how many sessions addresses may begin before what they have is counted again: to
-// count takes the longer the more there are.
+// sessionQuota remembers how many sessions each address may begin before its sessions are counted
+// again. Counting takes longer the more sessions there are.
 type sessionQuota struct {
 	mu   sync.Mutex
 	free map[string]int
 }
 
-// use takes one, if there is one.
+// use takes one session from what an address has left. It returns false if nothing is known to be
+// left.
 func (q *sessionQuota) use(address string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -30,7 +32,7 @@ func (q *sessionQuota) use(address string) bool {
 	return n > 0
 }
 
-// grant notes how many more an address may have.
+// grant records how many more sessions an address may have.
 func (q *sessionQuota) grant(address string, left int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

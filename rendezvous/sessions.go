@@ -11,16 +11,16 @@ import (
 
 // Handshake is what a client asks for when it begins or resumes a session.
 type Handshake struct {
-	ID           session.ID // the zero ID has one minted
+	ID           session.ID // the zero ID asks for a new one
 	App          AppID
-	Side         Side // empty: the stored one, or one is minted
+	Side         Side // empty: the stored one, or a new one
 	NextExpected session.Seq
 	NextSent     session.Seq
 	Epoch        session.Epoch // of the last handshake the client knows was accepted; 0 if none
 	Replaces     *session.ID
 	Client       [2]string
 	Metadata     json.RawMessage
-	Grace        time.Duration // a longer grace than the usual one; 0 asks for nothing
+	Grace        time.Duration // a longer grace than the default; 0 asks for nothing
 	Address      string
 }
 
@@ -38,11 +38,11 @@ type HandshakeReply struct {
 	Now      time.Time
 }
 
-// Handshake begins or resumes a session as [session.Decide] decides, in one
-// transaction. A receive of an older epoch, on any replica, ends with it.
+// Handshake begins or resumes a session as [session.Decide] decides, in one transaction. It ends the
+// receivers of older epochs, on any replica.
 //
-// It refuses with the codes of the handshake table, with what [Service.Admit] answers, and
-// with QUOTA_EXCEEDED, OVERLOADED or DRAINING.
+// It refuses with the codes of the handshake table, with what [Service.Admit] returns, and with
+// QUOTA_EXCEEDED, OVERLOADED or DRAINING.
 func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
 	w, err := s.handshake(ctx, h)
 	switch {
@@ -102,7 +102,7 @@ func (s *Service) admit(ctx context.Context, h Handshake) error {
 	return &Failure{Code: RejectedByCustomHandler, Detail: "this server does not admit the client", Err: err}
 }
 
-// shake gathers the facts, has them decided, and carries the decision out.
+// handshake gathers the facts, asks for the decision and carries it out.
 func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	key := h.ID.Key()
 	held, stored, err := t.storedSession(key)
@@ -132,7 +132,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	case session.Resume:
 		return t.resume(h, stored, d.From)
 	case session.Replace:
-		fresh.Used = true // it took a side over, and is to be remembered for that
+		fresh.Used = true // it takes a side over, so its end leaves a tombstone
 		if err := t.writeTombstone(old, t.closed(old, session.Replaced)); err != nil {
 			return HandshakeReply{}, err
 		}
@@ -147,7 +147,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	panic("unreachable: Decision is sealed")
 }
 
-// held is what is stored under a key, as the handshake sees it.
+// storedSession returns what is stored under a key, as the handshake's decision sees it.
 func (t *txn) storedSession(k session.Key) (session.Stored, Session, error) {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
@@ -170,7 +170,7 @@ func (t *txn) storedSession(k session.Key) (session.Stored, Session, error) {
 	panic("unreachable: State is sealed")
 }
 
-// owner is the session that had the side last, if one is remembered.
+// owner returns the session that had the side last, or nil if none is remembered.
 func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 	if side == "" {
 		return nil, nil
@@ -188,7 +188,7 @@ func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 	return &last.Key, nil
 }
 
-// closing ends a session now, unless it has ended already.
+// closed returns a session as ended now, or as it ended before.
 func (t *txn) closed(of Session, why session.Reason) session.Closed {
 	switch state := t.s.state(of, t.now).(type) {
 	case session.Attached:
@@ -221,8 +221,8 @@ func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeRe
 	return t.reply(h, stored, true), nil
 }
 
-// start stores a new session. What is stored of one that expired, and is not
-// swept yet, makes way: of this key if it did nothing, and of this side.
+// start stores a new session. An expired session that was not pruned yet makes way for it: one with
+// the same key that did nothing, and one with the same side.
 func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	limits := t.s.Config.Limits
 	if t.s.countCache.sessions() >= limits.Sessions {
@@ -268,13 +268,13 @@ func (t *txn) reply(h Handshake, stored Session, resumed bool) HandshakeReply {
 	}
 }
 
-// Query is how a request of a session looks at something.
+// Query is a request of a session that changes nothing.
 type Query struct {
 	Session session.Key
 	Ack     *session.Seq // every frame below it is processed; nil says nothing
 }
 
-// look answers a query, from one snapshot.
+// query answers a query from one snapshot.
 func query[R any](ctx context.Context, s *Service, q Query, at func(*txn) (R, error)) (Answer[R], error) {
 	var (
 		answer Answer[R]
@@ -303,15 +303,15 @@ func query[R any](ctx context.Context, s *Service, q Query, at func(*txn) (R, er
 	return answer, annotate(err, me, answer.Wanted, nil)
 }
 
-// Authenticate tells whether there is such a session, and which command it
-// wants next. It refuses with SESSION_UNKNOWN or SESSION_ENDED.
+// Authenticate returns the command that a session wants next. It refuses with SESSION_UNKNOWN or
+// SESSION_ENDED.
 func (s *Service) Authenticate(ctx context.Context, k session.Key) (session.Seq, error) {
 	a, err := query(ctx, s, Query{Session: k}, func(*txn) (struct{}, error) { return struct{}{}, nil })
 	return a.Wanted, err
 }
 
-// Acknowledge says that every frame below q.Ack is processed, and answers the
-// oldest frame still held.
+// Acknowledge records that every frame below q.Ack is processed. It returns the oldest frame that is
+// still kept.
 func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {
 	return query(ctx, s, q, func(t *txn) (session.Seq, error) {
 		kept := s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept)
@@ -325,14 +325,14 @@ func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq]
 // Overview is a session as its client sees it.
 type Overview struct {
 	Session     Session
-	WasDetached bool        // there was no sign of life for too long, before this one
-	Kept        session.Seq // the oldest frame held, lazily written acknowledgements included
+	WasDetached bool        // the session was detached before this request
+	Kept        session.Seq // the oldest frame that is not acknowledged, including acknowledgements that are not stored yet
 	Nameplates  []NameplateID
 	Mailboxes   []MailboxID
 	Now         time.Time
 }
 
-// Session is the session as it is, and what its side holds.
+// Session returns the session as it is, and what its side holds.
 func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error) {
 	return query(ctx, s, q, func(t *txn) (Overview, error) {
 		o := Overview{Session: *t.actor, WasDetached: t.wasDetached, Kept: s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.now}
@@ -351,21 +351,9 @@ func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error
 	})
 }
 
-// State is the state that a session is in. Looking is no sign of life.
-func (s *Service) State(ctx context.Context, k session.Key) (state session.State, err error) {
-	err = s.read(ctx, func(t *txn) error {
-		stored, err := t.Session(k)
-		if errors.Is(err, ErrNotFound) {
-			return unknownSession()
-		}
-		state = s.state(stored, t.now)
-		return err
-	})
-	return state, err
-}
-
-// End ends the session. With a mood, all that its side holds is released and
-// closed in the same transaction; without, it lives until its ttl. Ending again what a client ended is fine.
+// End ends the session. With a mood it also releases and closes all that its side holds, in the same
+// transaction. Without, those live until their ttl. Ending a session again that its client has ended
+// succeeds.
 func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
 	answer, err := execute(ctx, s, c, func(t *txn) (struct{}, error) {
 		if mood != nil {

@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// censusAge is how old a count may be: counting is not free, and monitoring may ask often.
+// countMaxAge is how old a count may be. Counting is expensive, and monitoring may ask often.
 const countMaxAge = 500 * time.Millisecond
 
-// Status is what monitoring asks for. It is answered also when the storage is
-// away, with what was last known.
+// Status is what monitoring asks for. While the storage is unavailable, it has what was last known.
 type Status struct {
 	Now       time.Time
 	Updated   time.Time // the last committed modification, at most a second late
@@ -27,7 +26,7 @@ type Status struct {
 	Failures  []PruneFailure
 }
 
-// census is the counts as they were last known.
+// countCache is the counts as they were last known.
 type countCache struct {
 	mu       sync.Mutex
 	at       time.Time
@@ -36,14 +35,14 @@ type countCache struct {
 	counting bool
 }
 
-// sessions is how many there were, at the last count.
+// sessions returns how many sessions there were at the last count.
 func (c *countCache) sessions() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.counts.Sessions
 }
 
-// due tells whether to count now; only one caller at a time is told so.
+// due reports whether the caller is to count now. Only one caller at a time is.
 func (c *countCache) due(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,7 +53,7 @@ func (c *countCache) due(now time.Time) bool {
 	return true
 }
 
-// Status never fails: what cannot be learned is told as it was last known.
+// Status never fails. What cannot be read now is reported as it was last known.
 func (s *Service) Status(ctx context.Context) Status {
 	ready := s.Ready(ctx) == nil
 	if s.countCache.due(s.now()) {
@@ -73,7 +72,7 @@ func (s *Service) Status(ctx context.Context) Status {
 	}
 }
 
-// count takes the census.
+// count counts everything in the storage.
 func (s *Service) count(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -96,7 +95,7 @@ func (s *Service) count(ctx context.Context) error {
 	return err
 }
 
-// digest names something in a log without saying what it is called.
+// digest identifies something in a log without revealing its name.
 func digest(parts ...string) string {
 	h := sha256.New()
 	for _, p := range parts {

@@ -9,32 +9,32 @@ import (
 
 // A Store keeps everything, in transactions.
 //
-// It answers [ErrUnavailable] when the storage cannot be used and nothing was
-// changed, and [ErrOutcomeUnknown] when a commit was sent and its outcome cannot be
-// known. Every other error is the one that the function returned, or a fault.
+// It returns [ErrUnavailable] if the storage cannot be used and nothing was changed, and
+// [ErrOutcomeUnknown] if a commit was sent and its outcome cannot be known. Every other error is the
+// one that the function returned, or a fault.
 type Store interface {
 	// View runs f on a consistent snapshot that it cannot change.
 	View(ctx context.Context, f func(Tx) error) error
-	// Update runs f in a transaction and commits if f returns nil; if f fails or panics,
-	// nothing of what it did is kept, and a panic is returned as an error. No other transaction
-	// changes what f has loaded as one thing (a session, a mailbox with its sides, a nameplate
-	// with its claims and its mailbox), or what it listed of a side, before this one has ended.
-	// f may run twice: it must touch nothing but its Tx, and set, not add to, what it hands out.
-	// When ctx ends before f has begun, f never runs. When it ends later, Update returns
-	// ctx's error at once and the transaction goes on without the caller.
+	// Update runs f in a transaction and commits if f returns nil. If f fails or panics, nothing that
+	// it did is kept; a panic is returned as an error. Until the transaction has ended, no other
+	// transaction changes what f has loaded as one thing (a session, a mailbox with its sides, a
+	// nameplate with its claims and its mailbox), or what it listed of a side. f may run twice: it must
+	// use nothing but its Tx, and set its results, not add to them. If ctx ends before f has begun, f
+	// never runs. If it ends later, Update returns ctx's error at once and the transaction goes on
+	// without the caller.
 	Update(ctx context.Context, f func(Tx) error) error
 	// Probe writes and commits something without meaning, to learn whether the storage can be used.
 	Probe(ctx context.Context) error
 }
 
-// Tx is one transaction: what can be loaded and saved in it. It holds nouns, not
-// rules. Methods that load a single thing answer [ErrNotFound] when there is none.
-// A Tx is used by one goroutine and not after its function returned.
+// Tx is one transaction: what can be loaded and saved in it. It has nouns, no rules. A method that
+// loads a single thing returns [ErrNotFound] if there is none. A Tx is used by one goroutine, and not
+// after its function has returned.
 type Tx interface {
-	// Now is the transaction's time, in whole milliseconds.
+	// Now returns the transaction's time, in whole milliseconds.
 	Now() time.Time
-	// AfterCommit has f run once this transaction has committed, also when its caller
-	// has gone; never if it did not commit.
+	// AfterCommit runs f once this transaction has committed, even if its caller has left. If the
+	// transaction does not commit, f never runs.
 	AfterCommit(f func())
 
 	SessionTx
@@ -42,30 +42,30 @@ type Tx interface {
 	MailboxTx
 	NameplateTx
 
-	// RecordClients notes which clients came.
+	// RecordClients stores which clients connected.
 	RecordClients([]ClientVersion) error
-	// Counts are how many of everything there are.
+	// Counts returns how many of everything there are.
 	Counts() (Counts, error)
-	// Updated is the time of the last committed modification.
+	// Updated returns the time of the last committed modification.
 	Updated() (time.Time, error)
 }
 
-// SessionTx is about sessions and the replies that their commands got.
+// SessionTx is about sessions and the replies to their commands.
 type SessionTx interface {
 	Session(session.Key) (Session, error)
-	// Sessions are those of the keys that there are, for a View.
+	// Sessions returns those sessions of the keys that exist, for a View.
 	Sessions([]session.Key) ([]Session, error)
-	// IdleSession is Session, unless another transaction has it: then it answers
-	// [ErrNotFound], and not after a wait that could cross another one.
+	// IdleSession is Session, unless another transaction has locked it: then it returns [ErrNotFound]
+	// at once, because waiting could end in a deadlock.
 	IdleSession(session.Key) (Session, error)
-	// SideOwner is the session, live or ended, that began last with this side.
+	// SideOwner returns the session, live or ended, that began last with this side.
 	SideOwner(AppID, Side) (Session, error)
-	// LiveSession is the session of this side that has not ended in storage.
+	// LiveSession returns the session of this side that has not ended in storage.
 	LiveSession(AppID, Side) (Session, error)
 	// CreateSession stores a new session with an empty outbox.
 	CreateSession(s Session, sweepAt time.Time) error
-	// UpdateSession stores its record, except the frames' counters, which [OutboxTx]
-	// keeps. sweepAt is when [SessionTx.SessionsToSweep] names it.
+	// UpdateSession stores its record, except the frames' counters, which [OutboxTx] keeps. sweepAt is
+	// when [SessionTx.SessionsToSweep] returns it.
 	UpdateSession(s Session, sweepAt time.Time) error
 	// EmptySession removes what only a living session has: frames, replies, subscriptions.
 	EmptySession(session.Key) error
@@ -74,39 +74,44 @@ type SessionTx interface {
 	CountSessions(address string, ended bool, atMost int) (int, error)
 	// CountTombstones counts all ended sessions, up to atMost.
 	CountTombstones(atMost int) (int, error)
-	// OldestTombstone is the one of this address (of any, if empty) that ended first.
+	// OldestTombstone returns the session of this address (of any, if empty) that ended first.
 	OldestTombstone(address string) (session.Key, error)
-	// SessionsToSweep are up to limit sessions whose sweepAt is at or before now, in
-	// order of (sweepAt, key), from after the one named by the cursor.
+	// SessionsToSweep returns at most limit sessions whose sweepAt is at or before now, in the order of
+	// (sweepAt, key), starting after the cursor.
 	SessionsToSweep(now time.Time, after SweepCursor, limit int) ([]SweepCursor, error)
-	// UpdateLastSeen moves the stored sign of life forward, never back, for sessions that live.
+	// UpdateLastSeen moves the stored sign of life forward, never back, for sessions that have not
+	// ended.
 	UpdateLastSeen([]session.Sighting) error
 
-	// Reply is the recorded reply to command n.
+	// Reply returns the recorded reply to command n.
 	Reply(k session.Key, n session.Seq) (Reply, error)
-	// Complete counts command n as done, with its reply, marks the session as used, and
-	// forgets the replies before the last [session.Window]. It fails if n is not the command that is wanted.
+	// Complete records that command n is done, with its reply. It marks the session as used, and
+	// forgets the replies before the last [session.Window]. It fails if n is not the command that is
+	// wanted.
 	Complete(k session.Key, n session.Seq, r Reply) error
-	// MarkUsed notes that the session did something.
+	// MarkUsed records that the session did something.
 	MarkUsed(session.Key) error
 }
 
-// OutboxTx is about frames. A session's outbox is touched last in a
-// transaction, and outboxes in the order of their keys, so that no two transactions wait for each other.
+// OutboxTx is about frames. The outboxes of sessions are locked last in a transaction, and in the
+// order of their keys, so that no two transactions wait for each other.
 type OutboxTx interface {
-	// Subscribe has the session sent what happens in the mailbox; it reports whether that is new.
+	// Subscribe subscribes the session to what happens in the mailbox. It reports whether the
+	// subscription is new.
 	Subscribe(session.Key, MailboxKey) (bool, error)
 	Unsubscribe(session.Key, MailboxKey) error
-	// Subscribers are the sessions subscribed to a mailbox, in the order of their keys.
+	// Subscribers returns the sessions subscribed to a mailbox, in the order of their keys.
 	Subscribers(MailboxKey) ([]Subscriber, error)
-	// Send appends a frame to a session's outbox. encode gives its bytes for a number, and may be
-	// asked for more than one; the number stands in them once, in decimal digits.
+	// Send appends a frame to a session's outbox. encode returns the frame's bytes for a number. It may
+	// be called for more than one number. The number appears in the bytes once, in decimal digits.
 	Send(k session.Key, encode func(session.Seq) []byte) (Backlog, error)
-	// Frames are the frames from from on, at most count, and at most size bytes but at least one.
+	// Frames returns the frames from number from on: at most count, and at most size bytes but at least
+	// one.
 	Frames(k session.Key, from session.Seq, count int, size int64) ([][]byte, error)
-	// Backlog is what the session has not acknowledged.
+	// Backlog returns how much the session has not acknowledged.
 	Backlog(session.Key) (Backlog, error)
-	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's; it never goes back.
+	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's. It
+	// never goes back.
 	Acknowledge(...session.Ack) error
 }
 
@@ -114,30 +119,32 @@ type OutboxTx interface {
 type MailboxTx interface {
 	Mailbox(AppID, MailboxID) (Mailbox, error)
 	MailboxByKey(MailboxKey) (Mailbox, error)
-	// IdleMailbox is MailboxByKey, unless another transaction has it: then it answers [ErrNotFound].
+	// IdleMailbox is MailboxByKey, unless another transaction has locked it: then it returns
+	// [ErrNotFound].
 	IdleMailbox(MailboxKey) (Mailbox, error)
-	// CreateMailbox stores a new mailbox with its sides and gives it its key.
+	// CreateMailbox stores a new mailbox with its sides. The returned mailbox has its key.
 	CreateMailbox(Mailbox) (Mailbox, error)
-	// UpdateMailbox stores everything but the messages; sides are added and changed, never removed.
+	// UpdateMailbox stores everything but the messages. Sides are added and changed, never removed.
 	UpdateMailbox(Mailbox) error
-	// MailboxesOf are the mailboxes of the app that the side is in, in the order of their keys.
+	// MailboxesOf returns the mailboxes of the app that the side is in, in the order of their keys.
 	MailboxesOf(AppID, Side) ([]Mailbox, error)
 	// CountMailboxesOf counts those mailboxes.
 	CountMailboxesOf(AppID, Side) (int, error)
-	// Append stores messages, at least one, and what they changed of their mailbox, as [Mailbox.Appended] gave it.
+	// Append stores messages, at least one, and what they changed of their mailbox, as
+	// [Mailbox.Appended] returned it.
 	Append(Mailbox, ...Message) error
-	// Messages are those after a position, oldest first, at most count, and at most
-	// size bytes of bodies but at least one.
+	// Messages returns those after a position, oldest first: at most count, and at most size bytes of
+	// bodies but at least one.
 	Messages(k MailboxKey, after Position, count int, size int64) ([]Message, error)
-	// RetireMailbox removes it with its sides, messages and subscriptions, and records its usage.
-	// No nameplate may point to it any more.
+	// RetireMailbox removes the mailbox with its sides, messages and subscriptions, and records its
+	// usage. No nameplate may point to it any more.
 	RetireMailbox(m Mailbox, u Usage) error
-	// StaleMailboxes are up to limit mailboxes whose StaleAt is at or before now, in
-	// order of (StaleAt, key), from after the one named by the cursor.
+	// StaleMailboxes returns at most limit mailboxes whose StaleAt is at or before now, in the order of
+	// (StaleAt, key), starting after the cursor.
 	StaleMailboxes(now time.Time, after MailboxCursor, limit int) ([]MailboxCursor, error)
-	// Holders are the live sessions whose side is in the mailbox.
+	// Holders returns the live sessions whose side is in the mailbox.
 	Holders(MailboxKey) ([]Session, error)
-	// SocketsSeen moves the mailboxes' Held forward, never back.
+	// SocketsSeen moves the mailboxes' SocketSeen forward, never back.
 	SocketsSeen(keys []MailboxKey, at time.Time) error
 }
 
@@ -145,33 +152,34 @@ type MailboxTx interface {
 type NameplateTx interface {
 	Nameplate(AppID, NameplateID) (Nameplate, error)
 	CreateNameplate(Nameplate) error
-	// UpdateNameplate stores it; claims are added and changed, never removed.
+	// UpdateNameplate stores the nameplate. Claims are added and changed, never removed.
 	UpdateNameplate(Nameplate) error
-	// NameplatesOf are the nameplates of the app on which the side has a claim that it has not released.
+	// NameplatesOf returns the nameplates of the app on which the side has a claim that it has not
+	// released.
 	NameplatesOf(AppID, Side) ([]Nameplate, error)
 	// CountNameplatesOf counts those nameplates.
 	CountNameplatesOf(AppID, Side) (int, error)
-	// NameplatesTo are the nameplates that point to a mailbox.
+	// NameplatesTo returns the nameplates that point to a mailbox.
 	NameplatesTo(MailboxKey) ([]Nameplate, error)
-	// WaitingNameplates are up to limit nameplates of the app that wait for a partner, sorted.
+	// WaitingNameplates returns at most limit nameplates of the app that wait for a partner, sorted.
 	WaitingNameplates(app AppID, limit int) ([]NameplateID, error)
-	// TakenNumbers are the numbers from low to high that are nameplates of the app, sorted.
+	// TakenNumbers returns the numbers from low to high that are nameplates of the app, sorted.
 	TakenNumbers(app AppID, low, high int) ([]int, error)
-	// TakenOf are those of some numbers that are nameplates of the app.
+	// TakenOf returns those of some numbers that are nameplates of the app.
 	TakenOf(app AppID, numbers []int) ([]int, error)
-	// RetireNameplate removes it with its claims, and records its usage.
+	// RetireNameplate removes the nameplate with its claims, and records its usage.
 	RetireNameplate(n Nameplate, u Usage) error
-	// StaleNameplates are up to limit nameplates whose StaleAt is at or before now, in
-	// order of (StaleAt, app, id), from after the one named by the cursor.
+	// StaleNameplates returns at most limit nameplates whose StaleAt is at or before now, in the order
+	// of (StaleAt, app, id), starting after the cursor.
 	StaleNameplates(now time.Time, after NameplateCursor, limit int) ([]NameplateCursor, error)
 }
 
-// Session is a session and whose it is.
+// Session is a session, and the app and side it belongs to.
 type Session struct {
 	Key     session.Key
 	App     AppID
 	Side    Side
-	Address string // where it was begun from, for the limits by address
+	Address string // from where it was begun, for the limits by address
 	Began   time.Time
 	session.Record
 }
@@ -188,7 +196,7 @@ type Reply struct {
 	Outcome     []byte
 }
 
-// Backlog is what a session has not acknowledged.
+// Backlog is how much a session has not acknowledged.
 type Backlog struct {
 	Frames int64
 	Bytes  int64
@@ -197,20 +205,20 @@ type Backlog struct {
 // Counts are how many of everything there are.
 type Counts struct{ Nameplates, Mailboxes, Messages, Sessions int64 }
 
-// MailboxCursor names a stale mailbox and its place in the order of staleness.
+// MailboxCursor is a stale mailbox's place in the order of staleness.
 type MailboxCursor struct {
 	StaleAt time.Time
 	Key     MailboxKey
 }
 
-// NameplateCursor names a stale nameplate and its place in the order of staleness.
+// NameplateCursor is a stale nameplate's place in the order of staleness.
 type NameplateCursor struct {
 	StaleAt time.Time
 	App     AppID
 	ID      NameplateID
 }
 
-// SweepCursor names a session to sweep and its place in the order of sweeping.
+// SweepCursor is a session's place in the order in which sessions are pruned.
 type SweepCursor struct {
 	SweepAt time.Time
 	Key     session.Key

@@ -2,13 +2,13 @@ package rendezvous
 
 import "restante/session"
 
-// Topic is what a parked request waits for news of: a session's outbox or a mailbox's log.
+// Topic is what a waiting request wants news of: a session's outbox or a mailbox's log.
 type Topic struct {
 	Session session.Key
-	Mailbox MailboxKey // 0 if it is a session's
+	Mailbox MailboxKey // 0 if the topic is a session's
 }
 
-// announce tells everyone, here and in other processes, that topics have news.
+// announce wakes the readers of topics, on this process and on others.
 func (s *Service) announce(topics []Topic) {
 	s.hub.Wake(topics...)
 	if s.Announce != nil {
@@ -17,7 +17,7 @@ func (s *Service) announce(topics []Topic) {
 	}
 }
 
-// Wake has those look again who wait here for topics of which another process had news.
+// Wake wakes the readers that wait on this process, because another process had news of topics.
 func (s *Service) Wake(topics []Topic) {
 	s.stats.Heard.Add(int64(len(topics)))
 	for _, topic := range topics {
@@ -27,10 +27,10 @@ func (s *Service) Wake(topics []Topic) {
 	s.hub.Wake(topics...)
 }
 
-// WakeIf is [Service.Wake] for whatever topics news is true of: all of them, when
-// news from other processes may have been missed.
-func (s *Service) WakeIf(news func(Topic) bool) {
+// WakeIf is [Service.Wake] for every topic for which match returns true: for example for all of them,
+// when news from other processes may have been missed.
+func (s *Service) WakeIf(match func(Topic) bool) {
 	s.logs.InvalidateAll()
 	s.outboxes.InvalidateAll()
-	s.hub.WakeIf(news)
+	s.hub.WakeIf(match)
 }

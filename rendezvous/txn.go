@@ -9,15 +9,15 @@ import (
 	"restante/session"
 )
 
-// txn is one use case's transaction: what it loads and saves, who acts, and
-// the frames it will have sent.
+// txn is the transaction of one use case: what it loads and saves, which session acts, and the frames
+// it publishes.
 type txn struct {
 	Tx
 	s           *Service
 	now         time.Time
-	actor       *Session // who acts; nil when it is no session
-	stored      Session  // the same, as it is stored
-	wasDetached bool     // before it acted
+	actor       *Session // the session that acts; nil for a side without a session
+	stored      Session  // the acting session as it is stored
+	wasDetached bool     // the acting session was detached before this request
 	outgoing    []outgoing
 	endings     []ending
 	topics      []Topic
@@ -38,7 +38,7 @@ type ending struct {
 
 func (s *Service) newTxn(tx Tx) *txn { return &txn{Tx: tx, s: s, now: tx.Now()} }
 
-// attach loads the session that acts. Whatever it asks for is a sign of life.
+// attach loads the session that acts. Its request is a sign of life, whatever it asks for.
 func (t *txn) attach(k session.Key) (session.Attached, error) {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {
@@ -57,9 +57,10 @@ func (t *txn) attach(k session.Key) (session.Attached, error) {
 	return attached, nil
 }
 
-// attached is a stored session whose client has just given a sign of life.
+// attached returns a stored session whose client has just given a sign of life. It fails if the
+// session has ended.
 func (s *Service) attached(stored Session, now time.Time) (_ session.Attached, wasDetached bool, err error) {
-	s.presence.Stored(stored.Key, stored.Seen) // another process may have
+	s.presence.Stored(stored.Key, stored.Seen) // another process may have stored it
 	switch state := s.state(stored, now).(type) {
 	case session.Attached:
 		return state, false, nil
@@ -77,15 +78,15 @@ func unknownSession() *Failure {
 
 func sessionEnded(c session.Closed) *Failure {
 	if !c.Used {
-		return unknownSession() // it did nothing and left no tombstone, whether it is swept yet or not
+		return unknownSession() // it did nothing and leaves no tombstone, whether it is pruned yet or not
 	}
 	f := refuse(SessionEnded, "this session ended (%s); begin a new one. Commands below %d had been received", c.Reason, c.Ledger.Wanted)
 	f.Ended = &c
 	return f
 }
 
-// publish sends frames to every session subscribed to the mailbox, except the
-// one that acts: its reply tells it. Who follows the mailbox's log is woken.
+// publish sends frames to every session subscribed to the mailbox, except the acting one: its reply
+// tells it. It also wakes the followers of the mailbox's log.
 func (t *txn) publish(m Mailbox, frames ...Frame) error {
 	subscribers, err := t.Subscribers(m.Key)
 	if err != nil {
@@ -103,7 +104,7 @@ func (t *txn) publish(m Mailbox, frames ...Frame) error {
 	return nil
 }
 
-// wakeSession wakes who receives for a session of which something else has changed than its frames.
+// wakeSession wakes the receiver of a session in which something else has changed than its frames.
 func (t *txn) wakeSession(k session.Key) {
 	t.AfterCommit(func() { t.s.outboxes.Invalidate(k) })
 	t.wake(Topic{Session: k})
@@ -115,15 +116,15 @@ func (t *txn) wake(topic Topic) {
 	}
 }
 
-// end has a session end with this transaction, leaving a tombstone if it ever did something.
+// end ends a session with this transaction. The session leaves a tombstone if it ever did something.
 func (t *txn) end(of session.Key, why session.Reason) {
 	if !slices.ContainsFunc(t.endings, func(e ending) bool { return e.of == of }) {
 		t.endings = append(t.endings, ending{of, why})
 	}
 }
 
-// deliver numbers the posted frames. Outboxes are touched last, and in the order
-// of their keys, so that no two transactions can wait for each other.
+// deliver numbers the published frames. Outboxes are locked last, and in the order of their keys, so
+// that no two transactions can wait for each other.
 func (t *txn) deliver() error {
 	slices.SortStableFunc(t.outgoing, func(a, b outgoing) int { return bytes.Compare(a.to[:], b.to[:]) })
 	for _, p := range t.outgoing {
@@ -139,7 +140,7 @@ func (t *txn) deliver() error {
 			return err
 		}
 		if exceedsWindow(backlog, t.s.Config.Limits, 1) {
-			t.wakeSession(p.to) // its receiver is to find out
+			t.wakeSession(p.to) // its receiver has to be told
 		} else {
 			t.AfterCommit(func() { t.s.outboxes.Append(p.to, one) })
 			t.wake(Topic{Session: p.to})
@@ -151,13 +152,17 @@ func (t *txn) deliver() error {
 	for _, e := range t.endings {
 		stored, err := t.IdleSession(e.of)
 		if errors.Is(err, ErrNotFound) {
-			continue // it is acting: what is sent to it next finds it as full
+			continue // it is acting: the next frame sent to it finds it just as full
 		}
 		if err != nil {
 			return err
 		}
-		if err := t.writeTombstone(stored, t.closed(stored, e.why)); err != nil {
+		closed := t.closed(stored, e.why)
+		if err := t.writeTombstone(stored, closed); err != nil {
 			return err
+		}
+		if closed.Reason == session.Overflow {
+			t.AfterCommit(func() { t.s.stats.Overflowed.Add(1) })
 		}
 		t.wakeSession(e.of)
 	}
@@ -167,12 +172,12 @@ func (t *txn) deliver() error {
 	return nil
 }
 
-// exceedsWindow tells whether a backlog fills the window so many times exceedsWindow.
+// exceedsWindow reports whether a backlog fills the window so many times over.
 func exceedsWindow(b Backlog, l Limits, times int64) bool {
 	return b.Frames >= times*l.WindowFrames || b.Bytes >= times*l.WindowBytes
 }
 
-// writeTombstone puts a tombstone in a session's place, or nothing if it never did anything.
+// writeTombstone replaces a session by its tombstone, or by nothing if it never did anything.
 func (t *txn) writeTombstone(of Session, c session.Closed) error {
 	if !c.Used {
 		return t.DeleteSession(of.Key)
@@ -193,7 +198,7 @@ func (t *txn) writeTombstone(of Session, c session.Closed) error {
 	return t.EmptySession(of.Key)
 }
 
-// removeOldestTombstone removes the tombstone that has stood longest.
+// removeOldestTombstone removes the oldest tombstone of an address, or of all if address is empty.
 func (t *txn) removeOldestTombstone(address string) error {
 	oldest, err := t.OldestTombstone(address)
 	if errors.Is(err, ErrNotFound) {
@@ -205,8 +210,8 @@ func (t *txn) removeOldestTombstone(address string) error {
 	return t.removeTombstone(oldest)
 }
 
-// removeTombstone removes a tombstone. If it is that of its side's owner, the side's older
-// ones fall with it: else one of those would pass for the owner.
+// removeTombstone removes a tombstone. If it is that of its side's owner, the side's older tombstones
+// are removed with it: otherwise one of those would pass for the owner.
 func (t *txn) removeTombstone(k session.Key) error {
 	stored, err := t.Session(k)
 	if errors.Is(err, ErrNotFound) {

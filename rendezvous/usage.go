@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// Result is how the life of a nameplate or a mailbox went, in the words of the
-// reference server's usage database.
+// Result is how the life of a nameplate or a mailbox went, in the words of the reference server's
+// usage database.
 type Result string
 
-// The results, and when each is given; see [SummarizeMailbox].
+// The results. [SummarizeMailbox] says when each is given.
 const (
 	ResultHappy   Result = "happy"   // two sides met
 	ResultLonely  Result = "lonely"  // one side came, or one said so
@@ -20,7 +20,7 @@ const (
 	ResultQuiet   Result = "quiet"   // no side ever came
 )
 
-// Usage is what is remembered of a nameplate or a mailbox when it is retired.
+// Usage is what remains of a nameplate or a mailbox when it is retired.
 type Usage struct {
 	App     AppID
 	Started time.Time
@@ -30,7 +30,8 @@ type Usage struct {
 	Result  Result
 }
 
-// ClientVersion is a client that came, and what it said it is; empty where it did not say.
+// ClientVersion is a client that connected, and its implementation and version. Both are empty if it
+// did not say.
 type ClientVersion struct {
 	App            AppID
 	Side           Side
@@ -39,7 +40,7 @@ type ClientVersion struct {
 	Version        string
 }
 
-// SummarizeNameplate tells how a nameplate's life went that ends now.
+// SummarizeNameplate returns the usage record of a nameplate that is retired now.
 func SummarizeNameplate(n Nameplate, now time.Time, pruned bool) Usage {
 	var since []time.Time
 	for _, c := range n.Claims {
@@ -56,10 +57,9 @@ func SummarizeNameplate(n Nameplate, now time.Time, pruned bool) Usage {
 	return u
 }
 
-// SummarizeMailbox tells how a mailbox's life went that ends now. A mailbox
-// without any side is quiet, whatever else is known of it. Otherwise the later
-// of these wins: lonely with one side and happy with two; a mood of lonely,
-// errory or scary; pruney; crowded.
+// SummarizeMailbox returns the usage record of a mailbox that is retired now. A mailbox without sides
+// is quiet, whatever else is known of it. Otherwise the last of these that applies wins: lonely with
+// one side and happy with two; a mood of lonely, errory or scary; pruney; crowded.
 func SummarizeMailbox(m Mailbox, now time.Time, pruned bool) Usage {
 	var since []time.Time
 	var moods []Mood
@@ -86,7 +86,8 @@ func SummarizeMailbox(m Mailbox, now time.Time, pruned bool) Usage {
 	return u
 }
 
-// Blurred hides when exactly it started: rounded down to a multiple of by.
+// Blurred returns the record with its start rounded down to a multiple of by, which hides the exact
+// time.
 func (u Usage) Blurred(by time.Duration) Usage {
 	if ms := by.Milliseconds(); ms > 0 {
 		u.Started = time.UnixMilli(u.Started.UnixMilli() / ms * ms)
@@ -94,7 +95,7 @@ func (u Usage) Blurred(by time.Duration) Usage {
 	return u
 }
 
-// summarize counts the sides: none is quiet, one is lonely, two are happy.
+// summarize derives the result from the number of sides: none is quiet, one is lonely, two are happy.
 func summarize(app AppID, created time.Time, since []time.Time, now time.Time) Usage {
 	u := Usage{App: app, Started: created, Result: ResultQuiet}
 	if len(since) > 0 {

@@ -16,7 +16,6 @@ import (
 func TestIllegalTransitionsDoNotCompile(t *testing.T) {
 	legal := map[string]string{
 		"attached.Receive":      `_ = attached.Receive(7)`,
-		"attached.Send":         `attached, seq = attached.Send()`,
 		"attached.Acknowledge":  `attached, err = attached.Acknowledge(seq)`,
 		"attached.Reconnect":    `attached, err = attached.Reconnect(now, seq)`,
 		"attached.Detach":       `detached = attached.Detach(now)`,
@@ -37,14 +36,12 @@ func TestIllegalTransitionsDoNotCompile(t *testing.T) {
 	illegal := map[string]struct{ line, want string }{
 		"closed.Resume":        {`_ = closed.Resume(now)`, "closed.Resume undefined"},
 		"closed.Receive":       {`_ = closed.Receive(7)`, "closed.Receive undefined"},
-		"closed.Send":          {`_, _ = closed.Send()`, "closed.Send undefined"},
 		"closed.Acknowledge":   {`_, _ = closed.Acknowledge(7)`, "closed.Acknowledge undefined"},
 		"closed.Reconnect":     {`_, _ = closed.Reconnect(now, 7)`, "closed.Reconnect undefined"},
 		"closed.Detach":        {`_ = closed.Detach(now)`, "closed.Detach undefined"},
 		"closed.Close":         {`_ = closed.Close(now, session.Deleted)`, "closed.Close undefined"},
 		"closed.Expire":        {`_ = closed.Expire()`, "closed.Expire undefined"},
 		"detached.Receive":     {`_ = detached.Receive(7)`, "detached.Receive undefined"},
-		"detached.Send":        {`_, _ = detached.Send()`, "detached.Send undefined"},
 		"detached.Acknowledge": {`_, _ = detached.Acknowledge(7)`, "detached.Acknowledge undefined"},
 		"detached.Reconnect":   {`_, _ = detached.Reconnect(now, 7)`, "detached.Reconnect undefined"},
 		"detached.Detach":      {`_ = detached.Detach(now)`, "detached.Detach undefined"},

@@ -2,20 +2,20 @@ package session
 
 import "fmt"
 
-// Hello is what a client claims in its handshake. Whoever parses it has made
-// sure that its numbers are not negative.
+// Hello is what a client claims in its handshake. The code that parses it ensures that its numbers are
+// not negative.
 type Hello struct {
 	Key  Key
 	App  string
-	Side string // empty: whichever is stored, or a new one
+	Side string // empty: the stored one, or a new one
 	// NextExpected is the first frame it has not processed.
 	NextExpected Seq
 	// NextSent is the first command it would send again.
 	NextSent Seq
-	// Epoch is that of the last handshake it knows was accepted; 0 if it knows of
-	// none. It tells a session that was forgotten from one that never was, where both counters are 0.
+	// Epoch is that of the last handshake that the client knows was accepted; 0 if it knows of none. It
+	// distinguishes a session that was forgotten from one that never was, where both counters are 0.
 	Epoch Epoch
-	// Replaces names the session that this one takes the place of, if any.
+	// Replaces names the session that this one replaces, if any.
 	Replaces *Key
 }
 
@@ -43,7 +43,7 @@ func (Nothing) stored()   {}
 func (Live) stored()      {}
 func (Tombstone) stored() {}
 
-// Facts is all of the store that the handshake's decision depends on.
+// Facts is everything in the store that the handshake's decision depends on.
 type Facts struct {
 	Stored   Stored // under the client's own key
 	Replaced Stored // under the key it says it replaces; Nothing if it names none
@@ -55,20 +55,20 @@ type Facts struct {
 //sumtype:decl
 type Decision interface{ decision() }
 
-// Start begins a new session. TakesOver tells that it inherits its side from a
-// session that ended, and so must be remembered when it ends itself.
+// Start begins a new session. TakesOver reports that it inherits its side from a session that ended,
+// so that its own end must be remembered.
 type Start struct{ TakesOver bool }
 
-// Resume is a transparent reconnect: frames below From are acknowledged, and
-// the frames from there on are sent again.
+// Resume is a transparent reconnect: frames below From are acknowledged, and the frames from there on
+// are sent again.
 type Resume struct{ From Seq }
 
-// Replace is a hard reconnect: Old ends and the new session begins at once. Like a
-// [Start] that takes over, the new one must be remembered when it ends.
+// Replace is a hard reconnect: Old ends and the new session begins at once. Like a [Start] that takes
+// over, the new session must be remembered when it ends.
 type Replace struct{ Old Key }
 
-// Reject refuses the handshake. Only [StateMismatch] may be tried again, with a
-// new session; every other code is fatal.
+// Reject refuses the handshake. After [StateMismatch] the client may try again with a new session.
+// Every other code is fatal.
 type Reject struct {
 	Code   Code
 	Detail string
@@ -83,7 +83,7 @@ func (Reject) decision()  {}
 // Code names why a handshake is refused.
 type Code string
 
-// The codes that Decide answers with.
+// The codes of a [Reject].
 const (
 	Malformed        Code = "MALFORMED_HANDSHAKE"
 	IdentityMismatch Code = "SESSION_IDENTITY_MISMATCH"
@@ -91,9 +91,8 @@ const (
 	SideTaken        Code = "SIDE_TAKEN"
 )
 
-// Decide is the whole handshake: the first row of the table in docs/protocol.md
-// that fits. It reads no clock and no store, and it decides before anything is
-// deleted.
+// Decide is the whole handshake: the first row of the table in docs/protocol.md that fits. It reads no
+// clock and no store, and it decides before anything is deleted.
 func Decide(h Hello, f Facts) Decision {
 	if h.Replaces != nil && *h.Replaces == h.Key {
 		return Reject{Code: Malformed, Detail: "a session cannot replace itself"}
@@ -121,7 +120,7 @@ func Decide(h Hello, f Facts) Decision {
 
 var otherIdentity = Reject{Code: IdentityMismatch, Detail: "this session id belongs to another app or side"}
 
-// same tells whether the client is who is stored; an absent side fits.
+// same reports whether the client is the one that is stored. An absent side fits.
 func same(h Hello, app, side string) bool {
 	return h.App == app && (h.Side == "" || h.Side == side)
 }

@@ -115,14 +115,14 @@ func TestDecide(t *testing.T) {
 			"would send a command again":                      {claims(3, 4), mineIsLive, session.Resume{From: 3}},
 			"would send all commands again":                   {claims(3, 0), mineIsLive, session.Resume{From: 3}},
 			"would leave a command out":                       {claims(3, 6), mineIsLive, future},
-			"would leave many commands out":                   {claims(3, session.MaxSeq), mineIsLive, future},
+			"would leave many commands out":                   {claims(3, maxSeq), mineIsLive, future},
 			"expects the oldest frame held":                   {claims(3, 5), mineIsLive, session.Resume{From: 3}},
 			"expects a frame that was forgotten":              {claims(2, 5), mineIsLive, past},
 			"expects the first frame, long forgotten":         {claims(0, 0), mineIsLive, past},
 			"expects the newest frame":                        {claims(6, 5), mineIsLive, session.Resume{From: 6}},
 			"expects the next frame to be numbered":           {claims(7, 5), mineIsLive, session.Resume{From: 7}},
 			"expects a frame that was never sent":             {claims(8, 5), mineIsLive, unsent},
-			"expects far more than was ever sent":             {claims(session.MaxSeq, 5), mineIsLive, unsent},
+			"expects far more than was ever sent":             {claims(maxSeq, 5), mineIsLive, unsent},
 			"the client's future comes before our own":        {claims(2, 6), mineIsLive, future},
 			"the client's future comes before the never sent": {claims(8, 6), mineIsLive, future},
 			"that did nothing yet, met for the second time":   {claims(0, 0), fresh, session.Resume{From: 0}},
@@ -235,11 +235,11 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 			rapid.Custom(func(t *rapid.T) session.Seq {
 				return rapid.SampledFrom(around).Draw(t, "around") + session.Seq(rapid.IntRange(-1, 1).Draw(t, "off"))
 			}).Filter(func(s session.Seq) bool { return s >= 0 }),
-			rapid.Map(rapid.Int64Range(0, int64(session.MaxSeq)), func(n int64) session.Seq { return session.Seq(n) }),
+			rapid.Map(rapid.Int64Range(0, int64(maxSeq)), func(n int64) session.Seq { return session.Seq(n) }),
 		).Draw(t, label)
 	}
 	ledgers := rapid.Custom(func(t *rapid.T) session.Ledger {
-		n := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(0, 4), rapid.Int64Range(0, int64(session.MaxSeq))), 3, 3).Draw(t, "ledger")
+		n := rapid.SliceOfN(rapid.OneOf(rapid.Int64Range(0, 4), rapid.Int64Range(0, int64(maxSeq))), 3, 3).Draw(t, "ledger")
 		return session.Ledger{Wanted: session.Seq(n[0]), Kept: session.Seq(min(n[1], n[2])), Next: session.Seq(max(n[1], n[2]))}
 	})
 	store := rapid.Custom(func(t *rapid.T) session.Stored {

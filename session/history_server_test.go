@@ -111,7 +111,7 @@ func (s *server) state(k session.Key, r *row) session.State {
 	if heard, is := s.heard[k]; is {
 		record.Seen = heard
 	} else {
-		record.Seen = record.Seen.Add(s.timing.Slack)
+		record.Seen = record.Seen.Add(slack)
 	}
 	state := record.State(s.now, s.timing)
 	silent := s.now.Sub(s.alive[k])
@@ -146,7 +146,7 @@ func (s *server) attach(k session.Key) (session.Attached, *row, bool) {
 // more than the slack: that is what the slack promises to whoever reads it after a crash.
 func (s *server) hear(k session.Key) {
 	s.heard[k], s.alive[k] = s.now, s.now
-	if r := s.kept.rows[k]; r != nil && s.now.Sub(r.Seen) > s.timing.Slack {
+	if r := s.kept.rows[k]; r != nil && s.now.Sub(r.Seen) > slack {
 		r.Seen = s.now
 	}
 }
@@ -386,7 +386,7 @@ func (s *server) publish() {
 	switch a := s.state(*owner, r).(type) {
 	case session.Attached:
 		s.commit()
-		sent, n := a.Send()
+		sent, n := send(a)
 		r.Next, r.Used = sent.Next, sent.Used
 		r.outbox[n] = text
 	case session.Detached:
@@ -427,7 +427,7 @@ func (s *server) writeAcks() {
 func (s *server) writeSightings() {
 	for k, heard := range s.heard {
 		r := s.kept.rows[k]
-		if r != nil && r.Ended == nil && s.now.Sub(r.Seen) >= s.timing.Slack && heard.After(r.Seen) {
+		if r != nil && r.Ended == nil && s.now.Sub(r.Seen) >= slack && heard.After(r.Seen) {
 			r.Seen = heard
 		}
 	}

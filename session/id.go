@@ -10,25 +10,25 @@ import (
 	"unique"
 )
 
-// ErrMalformedID tells that a text is no session id.
+// ErrMalformedID reports that a text is no session id.
 var ErrMalformedID = errors.New("a session id is 22 to 64 characters of A-Z, a-z, 0-9, '_' and '-'")
 
-// ID is a session's id, which is also its credential: whoever knows it is the
-// client. It never appears in a log: printing one shows only its key's prefix.
+// ID is a session's id. It is also the credential: a request that has it comes from the client. It
+// never appears in a log: printing an ID shows only the prefix of its key.
 //
-// Not even reflection prints it, which is how fmt reaches the unexported fields
-// of a request that holds an ID, where no String method is asked: the text
-// stands behind a pointer, in a handle that is equal when the text is.
+// Reflection does not print it either. That is how fmt reaches the unexported fields of a request that
+// holds an ID, without calling a String method. So the text is behind a pointer, in a handle that is
+// equal if the text is.
 type ID struct{ secret unique.Handle[string] }
 
-// NewID mints an id of 192 random bits.
+// NewID returns a new id of 192 random bits.
 func NewID() ID {
 	var b [24]byte
 	_, _ = rand.Read(b[:]) // never fails: crypto/rand aborts the program rather than return short
 	return ID{unique.Make(base64.RawURLEncoding.EncodeToString(b[:]))}
 }
 
-// ParseID accepts [A-Za-z0-9_-]{22,64}; everything else is [ErrMalformedID].
+// ParseID parses [A-Za-z0-9_-]{22,64}. For everything else it returns [ErrMalformedID].
 func ParseID(s string) (ID, error) {
 	if len(s) < 22 || len(s) > 64 {
 		return ID{}, ErrMalformedID
@@ -44,7 +44,7 @@ func ParseID(s string) (ID, error) {
 	return ID{unique.Make(s)}, nil
 }
 
-// Reveal is the id itself, for the one reply that tells a client its own.
+// Reveal returns the id itself, for the one reply that tells a client its own id.
 func (id ID) Reveal() string {
 	if id == (ID{}) {
 		return "" // the zero handle has no value to ask for
@@ -52,22 +52,21 @@ func (id ID) Reveal() string {
 	return id.secret.Value()
 }
 
-// Key is what the server keeps of an id: its SHA-256. A stolen database holds
-// no credentials.
+// Key returns what the server keeps of an id: its SHA-256. A stolen database holds no credentials.
 func (id ID) Key() Key { return sha256.Sum256([]byte(id.Reveal())) }
 
-// String is safe to print.
+// String returns the short form of the key, which is safe to print.
 func (id ID) String() string { return id.Key().String() }
 
-// LogValue is safe to log.
+// LogValue returns the short form of the key, which is safe to log.
 func (id ID) LogValue() slog.Value { return slog.StringValue(id.String()) }
 
 // Key names a session inside the server.
 type Key [sha256.Size]byte
 
-// String is the key's first 48 bits in hexadecimal: enough to follow a session
-// through a log, useless as a credential.
+// String returns the key's first 48 bits in hexadecimal: enough to follow a session through a log,
+// useless as a credential.
 func (k Key) String() string { return hex.EncodeToString(k[:6]) }
 
-// LogValue is the same short form.
+// LogValue returns the same short form.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }

@@ -1,29 +1,23 @@
 package session
 
-// Seq numbers a command or a frame. Both directions start at 0 and are dense.
+// Seq is the number of a command or a frame. Both directions start at 0 and have no gaps.
 type Seq int64
 
-// Epoch counts the accepted handshakes of one session, from 1. A receiver of a
-// lower epoch has been superseded.
+// Epoch counts the accepted handshakes of one session, from 1. A receiver of a lower epoch is
+// superseded.
 type Epoch int64
 
-// MaxSeq is the largest number either direction reaches: 2^53−1, which every
-// JSON reader holds exactly.
-const MaxSeq Seq = 1<<53 - 1
-
-// Window is how many commands may be unanswered, and so how many replies are
-// remembered.
+// Window is how many commands may be unanswered at a time. It is also how many replies are remembered.
 const Window = 64
 
-// Ledger is the bookkeeping of both directions. It holds that
-// 0 ≤ Kept ≤ Next and 0 ≤ Wanted.
+// Ledger counts both directions. Always 0 ≤ Kept ≤ Next and 0 ≤ Wanted.
 type Ledger struct {
-	Wanted Seq // the next command we want: what we tell the client as our ack
-	Kept   Seq // the oldest frame we still hold: what the client has acknowledged up to
+	Wanted Seq // the next command wanted: the server's ack to the client
+	Kept   Seq // the oldest frame still kept: the client has acknowledged those below it
 	Next   Seq // the number of the next frame
 }
 
-// Unacknowledged is how many frames are numbered and not yet acknowledged.
+// Unacknowledged returns how many frames are numbered and not acknowledged yet.
 func (l Ledger) Unacknowledged() int64 { return int64(l.Next - l.Kept) }
 
 // Receipt is what becomes of a numbered command: [Accepted], [Repeated] or [Missing].
@@ -31,10 +25,10 @@ func (l Ledger) Unacknowledged() int64 { return int64(l.Next - l.Kept) }
 //sumtype:decl
 type Receipt interface{ receipt() }
 
-// Accepted is a command that came in turn. Attached is the session after it.
+// Accepted is the command that was wanted. Attached is the session after it.
 type Accepted struct{ Attached Attached }
 
-// Repeated is a command that was done before; its recorded reply is due again.
+// Repeated is a command that was executed before. The client gets its recorded reply again.
 type Repeated struct{}
 
 // Missing is a command that came too early: those from Expected on are missing.

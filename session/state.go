@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// ErrUnsent tells that a client acknowledges a frame that was never numbered.
+// ErrUnsent reports that a client acknowledges a frame that was never numbered.
 var ErrUnsent = errors.New("acknowledges a frame that was never sent")
 
-// Reason tells why a session ended.
+// Reason is why a session ended.
 type Reason string
 
 // The reasons for which a session ends.
@@ -17,19 +17,19 @@ const (
 	Expired  Reason = "expired"  // its grace ran out
 	Replaced Reason = "replaced" // a handshake named it in `replaces`
 	Deleted  Reason = "deleted"  // its client ended it
-	Overflow Reason = "overflow" // it let twice the window of frames pile up
+	Overflow Reason = "overflow" // it left twice the window of frames unacknowledged
 )
 
 // Record is what is stored of a session.
 type Record struct {
 	Ledger
 	Epoch Epoch
-	// Seen is the last sign of life. Where it is written lazily, whoever asks for the
-	// state first moves it to the latest that the true one can have been.
+	// Seen is the last sign of life. It is stored lazily, so the caller of State first moves it to the
+	// latest moment at which the true one can have been.
 	Seen time.Time
-	// Grace is how long it survives detached.
+	// Grace is how long the session survives detached.
 	Grace time.Duration
-	// Used tells that it did something, so that its end leaves a tombstone.
+	// Used reports that the session did something, so that its end leaves a tombstone.
 	Used bool
 	// Ended is nil while the session lives.
 	Ended *Ending
@@ -46,7 +46,7 @@ type Ending struct {
 //sumtype:decl
 type State interface{ state() }
 
-// life is what both living states hold.
+// life is what both living states have in common.
 type life struct {
 	Ledger
 	Epoch Epoch
@@ -55,17 +55,17 @@ type life struct {
 	Used  bool
 }
 
-// Attached is a session whose client is there.
+// Attached is a session whose client is present.
 type Attached struct{ life }
 
-// Detached is a session whose client has been silent for too long and is waited for.
+// Detached is a session whose client has been silent for too long. The session waits for it until the
+// grace runs out.
 type Detached struct {
 	life
-	Since time.Time // when the silence became a loss
 	Until time.Time // when the grace runs out
 }
 
-// Closed is a session that ended: all that its tombstone says.
+// Closed is a session that ended: everything that its tombstone says.
 type Closed struct {
 	Ending
 	Ledger Ledger
@@ -77,8 +77,8 @@ func (Attached) state() {}
 func (Detached) state() {}
 func (Closed) state()   {}
 
-// Deadline is when a silent session's grace runs out, if nothing is seen of its
-// client until then.
+// Deadline returns when the grace of a silent session runs out, if there is no other sign of life
+// until then.
 func (r Record) Deadline(t Timing) time.Time {
 	until := r.Seen.Add(t.Silence()).Add(r.Grace)
 	if until.Before(t.BootGraceUntil) {
@@ -87,8 +87,8 @@ func (r Record) Deadline(t Timing) time.Time {
 	return until
 }
 
-// State is the state that the record is in at now. Expiry is computed here, on
-// reading, and nowhere else.
+// State returns the state of the record at now. Expiry is computed here, when reading, and nowhere
+// else.
 func (r Record) State(now time.Time, t Timing) State {
 	alive := life{r.Ledger, r.Epoch, r.Seen, r.Grace, r.Used}
 	lost := r.Seen.Add(t.Silence())
@@ -106,12 +106,12 @@ func (r Record) State(now time.Time, t Timing) State {
 	return detached.Expire()
 }
 
-// Open begins a session: epoch 1, both counters 0.
+// Open returns a new session: epoch 1, both counters 0.
 func Open(now time.Time, grace time.Duration) Attached {
 	return Attached{life{Epoch: 1, Seen: now, Grace: grace}}
 }
 
-// Receive takes command n.
+// Receive returns what becomes of command n.
 func (a Attached) Receive(n Seq) Receipt {
 	switch {
 	case n < a.Wanted:
@@ -124,16 +124,8 @@ func (a Attached) Receive(n Seq) Receipt {
 	return Accepted{a}
 }
 
-// Send numbers one frame.
-func (a Attached) Send() (Attached, Seq) {
-	n := a.Next
-	a.Next++
-	a.Used = true
-	return a, n
-}
-
-// Acknowledge forgets the frames below upTo. Acknowledging less than before
-// changes nothing; acknowledging what was never numbered is [ErrUnsent].
+// Acknowledge forgets the frames below upTo. Acknowledging less than before changes nothing.
+// Acknowledging what was never numbered returns [ErrUnsent].
 func (a Attached) Acknowledge(upTo Seq) (Attached, error) {
 	if upTo > a.Next {
 		return a, fmt.Errorf("%w: frame %d, and the next is %d", ErrUnsent, upTo-1, a.Next)
@@ -142,8 +134,9 @@ func (a Attached) Acknowledge(upTo Seq) (Attached, error) {
 	return a, nil
 }
 
-// Reconnect is an accepted handshake: a new epoch, with the frames below expected
-// acknowledged. If they were never numbered, nothing changes: [ErrUnsent].
+// Reconnect returns the session after an accepted handshake: in a new epoch, with the frames below
+// expected acknowledged. If they were never numbered, it returns [ErrUnsent] and the session
+// unchanged.
 func (a Attached) Reconnect(now time.Time, expected Seq) (Attached, error) {
 	next, err := a.Acknowledge(expected)
 	if err != nil {
@@ -154,36 +147,36 @@ func (a Attached) Reconnect(now time.Time, expected Seq) (Attached, error) {
 	return next, nil
 }
 
-// Detach notices that the client has been silent for too long.
+// Detach returns the session after its client has been silent for too long.
 func (a Attached) Detach(at time.Time) Detached {
-	return Detached{a.life, at, at.Add(a.Grace)}
+	return Detached{a.life, at.Add(a.Grace)}
 }
 
-// Close ends the session.
+// Close returns the session as it ends.
 func (a Attached) Close(now time.Time, why Reason) Closed {
 	return Closed{Ending{now, why}, a.Ledger, a.Epoch, a.Used}
 }
 
-// Record is what to store.
+// Record returns what to store.
 func (a Attached) Record() Record {
 	return Record{Ledger: a.Ledger, Epoch: a.Epoch, Seen: a.Seen, Grace: a.Grace, Used: a.Used}
 }
 
-// Resume is the client coming back within its grace.
+// Resume returns the session after its client came back within the grace.
 func (d Detached) Resume(now time.Time) Attached {
 	d.Seen = now
 	return Attached{d.life}
 }
 
-// Close ends the session.
+// Close returns the session as it ends.
 func (d Detached) Close(now time.Time, why Reason) Closed {
 	return Closed{Ending{now, why}, d.Ledger, d.Epoch, d.Used}
 }
 
-// Expire is the grace running out.
+// Expire returns the session after its grace ran out.
 func (d Detached) Expire() Closed { return d.Close(d.Until, Expired) }
 
-// Record is what to store of a session that ended.
+// Record returns what to store of a session that ended.
 func (c Closed) Record() Record {
 	return Record{Ledger: c.Ledger, Epoch: c.Epoch, Seen: c.At, Used: c.Used, Ended: &c.Ending}
 }

@@ -28,7 +28,7 @@ func TestHoldIsBetween90And100PercentOfTheInterval(t *testing.T) {
 		interval := time.Duration(rapid.IntRange(1, 10_000).Draw(t, "interval")) * 10 * time.Millisecond
 		tm := session.Timing{HeartbeatInterval: interval}
 		k := key(rapid.Int().Draw(t, "client"))
-		e := session.Epoch(rapid.Int64Range(1, int64(session.MaxSeq)).Draw(t, "epoch"))
+		e := session.Epoch(rapid.Int64Range(1, int64(maxSeq)).Draw(t, "epoch"))
 		hold := tm.Hold(k, e)
 		if hold < interval*9/10 || hold > interval {
 			t.Fatalf("%v of %v", hold, interval)

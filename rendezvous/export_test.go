@@ -1,0 +1,21 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+
+	"restante/session"
+)
+
+// State returns the state of a session. It is no sign of life.
+func (s *Service) State(ctx context.Context, k session.Key) (state session.State, err error) {
+	err = s.read(ctx, func(t *txn) error {
+		stored, err := t.Session(k)
+		if errors.Is(err, ErrNotFound) {
+			return unknownSession()
+		}
+		state = s.state(stored, t.now)
+		return err
+	})
+	return state, err
+}
