@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -66,6 +67,9 @@ func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
 	a.manager = &autocert.Manager{
 		Prompt: autocert.AcceptTOS, Cache: autocert.DirCache(c.Cache), Client: client, Email: c.Email,
 		HostPolicy: func(_ context.Context, host string) error {
+			if name, _, err := net.SplitHostPort(host); err == nil {
+				host = name // of a challenge over HTTP on a port other than 80
+			}
 			if !slices.Contains(a.domains, ascii(host)) {
 				return errForeign
 			}

@@ -102,8 +102,8 @@ type browser struct {
 	ctx context.Context
 }
 
-// newBrowser starts one. Features are Chromium's own names.
-func newBrowser(t *testing.T, features string) *browser {
+// newBrowser starts one. Features are Chromium's own names, and there may be more options.
+func newBrowser(t *testing.T, features string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -119,7 +119,7 @@ func newBrowser(t *testing.T, features string) *browser {
 	if features != "" {
 		options = append(options, chromedp.Flag("enable-features", features))
 	}
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(options, more...)...)
 	t.Cleanup(cancel)
 	b := &browser{t: t}
 	b.ctx, cancel = chromedp.NewContext(ctx)

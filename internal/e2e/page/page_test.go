@@ -81,7 +81,7 @@ func (g *guest) hear(event any) {
 func (g *guest) stranger(address string) string {
 	_, place, _ := strings.Cut(g.site, "://")
 	scheme, rest, _ := strings.Cut(address, "://")
-	if strings.HasPrefix(address, "data:") || slices.Contains([]string{"http", "ws"}, scheme) && strings.HasPrefix(rest, place+"/") {
+	if strings.HasPrefix(address, "data:") || slices.Contains([]string{"http", "ws", "https", "wss"}, scheme) && strings.HasPrefix(rest, place+"/") {
 		return ""
 	}
 	return address
