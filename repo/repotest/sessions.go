@@ -201,7 +201,7 @@ func drawSession(t *rapid.T) rendezvous.Session {
 
 func drawRecord(t *rapid.T) session.Record {
 	r := session.Record{
-		Ledger: session.Ledger{Wanted: drawSeq(t, "wanted"), Kept: drawSeq(t, "kept"), Next: session.MaxSeq},
+		Ledger: session.Ledger{Wanted: drawSeq(t, "wanted"), Kept: drawSeq(t, "kept"), Next: session.Seq(1<<53 - 1)},
 		Epoch:  session.Epoch(rapid.Int64Range(1, 1<<53-1).Draw(t, "epoch")),
 		Seen:   drawTime(t, "seen"),
 		Grace:  time.Duration(rapid.Int64Range(0, 1<<40).Draw(t, "grace")) * time.Millisecond,
@@ -217,7 +217,7 @@ func drawRecord(t *rapid.T) session.Record {
 }
 
 func drawSeq(t *rapid.T, what string) session.Seq {
-	return session.Seq(rapid.Int64Range(0, int64(session.MaxSeq)).Draw(t, what))
+	return session.Seq(rapid.Int64Range(0, int64(session.Seq(1<<53-1))).Draw(t, what))
 }
 
 func drawTime(t *rapid.T, what string) time.Time {
