@@ -4,12 +4,14 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+VERSION ?= $(shell sed -n 's/^const release = "\(.*\)"/\1/p' version.go)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+DATE    ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
 ARGS    ?=
 
 TOOL  := go tool -modfile=.ci/tools.mod
 STAGE := @.ci/stage
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
 
 ##@ Every day
 
@@ -24,7 +26,7 @@ run: ## Run the server; make run ARGS='--listen :5000' for flags
 	@go run . $(ARGS)
 
 .PHONY: build
-build: ## Build ./restante, with the version from git
+build: ## Build ./restante, which knows its version and commit
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o restante .
 
 .PHONY: generate
@@ -38,7 +40,15 @@ bench: ## Compare the micro-benchmarks with the last commit; BENCH=pattern for s
 
 .PHONY: docker
 docker: ## Build the container image restante
-	docker build --build-arg VERSION='$(VERSION)' -t restante .
+	docker build --build-arg VERSION='$(VERSION)' --build-arg COMMIT='$(COMMIT)' --build-arg DATE='$(DATE)' -t restante .
+
+.PHONY: release
+release: ## Build what a release consists of into dist/release: programs for every system, their parts (SBOM) and checksums
+	VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' .ci/release
+
+.PHONY: module
+module: ## Give the Go module the path under which it is hosted: make module NAME=example.org/restante
+	.ci/module '$(NAME)'
 
 ##@ Before a change goes in
 
@@ -47,7 +57,7 @@ test: ## Everything: install what is needed, check, and run all tests with the r
 	$(STAGE) 'make test' $(MAKE) --no-print-directory setup check race
 
 .PHONY: check
-check: format tidy fresh vet contract client lint ## All checks but the tests
+check: format tidy fresh vet contract client lint module-test ## All checks but the tests
 
 .PHONY: nightly
 nightly: ## What takes too long for every day: tabs that are hidden for seven minutes, pages that are offline for half a minute
@@ -82,6 +92,10 @@ fresh: web/node_modules/.package-lock.json
 .PHONY: vet
 vet:
 	$(STAGE) 'Vet' go vet ./...
+
+.PHONY: module-test
+module-test:
+	$(STAGE) 'The module can be renamed' .ci/module-test
 
 .PHONY: contract
 contract: .ci/node_modules/.package-lock.json

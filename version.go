@@ -1,28 +1,46 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"runtime"
 	"runtime/debug"
+	"strings"
 )
 
-// version is set by the build: -ldflags "-X main.version=1.2.3".
-var version = ""
+// release is the version of this source. The contract and the npm packages have the same.
+const release = "1.0.0"
 
-// buildVersion is the version that was built in, or else the commit it was built from.
-func buildVersion() string {
-	if version != "" {
-		return version
+// What the build knows and the source does not: -ldflags "-X main.commit=… -X main.date=…". A package of a distribution
+// may set version, too.
+var (
+	version string // instead of release
+	commit  string // the commit that was built
+	date    string // the commit's date
+)
+
+// buildVersion returns the version of this program.
+func buildVersion() string { return cmp.Or(version, release) }
+
+// describeBuild returns the version of this program in one line, with the commit, its date and the version of Go.
+// Without -ldflags, the commit is what the go command recorded. What is not known is left out.
+func describeBuild(recorded []debug.BuildSetting) string {
+	settings := map[string]string{}
+	for _, s := range recorded {
+		settings[s.Key] = s.Value
 	}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	details := []string{runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH}
+	if at := cmp.Or(date, settings["vcs.time"]); at != "" {
+		details = append([]string{at}, details...)
 	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return "commit-" + s.Value[:12]
+	if id := cmp.Or(commit, settings["vcs.revision"]); id != "" {
+		id = "commit " + id[:min(len(id), 12)]
+		if commit == "" && settings["vcs.modified"] == "true" {
+			id += " with changes"
 		}
+		details = append([]string{id}, details...)
 	}
-	return "development"
+	return fmt.Sprintf("restante %s (%s)", buildVersion(), strings.Join(details, ", "))
 }
 
 // showing is `restante version`.
@@ -30,6 +48,10 @@ type showing struct{}
 
 // Run prints the version.
 func (showing) Run() error {
-	_, err := fmt.Println("restante", buildVersion())
+	var recorded []debug.BuildSetting
+	if info, ok := debug.ReadBuildInfo(); ok {
+		recorded = info.Settings
+	}
+	_, err := fmt.Println(describeBuild(recorded))
 	return err
 }

@@ -4,6 +4,6 @@ package repo
 
 // lockFile does nothing where the operating system has no flock: there, the operator must
 // start only one server on a file.
-func lock(string) (release func() error, err error) {
+func lockFile(string) (release func() error, err error) {
 	return func() error { return nil }, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +20,7 @@ import (
 func TestVersion(t *testing.T) {
 	t.Parallel()
 	out, complaints, code := e2e.Run(t, nil, "version")
-	if out != "restante "+e2e.Version+"\n" || complaints != "" || code != 0 {
+	if !strings.HasPrefix(out, "restante "+e2e.Version+" (") || !strings.Contains(out, runtime.Version()) || strings.Count(out, "\n") != 1 || complaints != "" || code != 0 {
 		t.Errorf("%d %q %q", code, out, complaints)
 	}
 	s := e2e.Serve(t)
