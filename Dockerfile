@@ -8,8 +8,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION -X main.commit=$COMMIT -X main.date=$DATE" -o /out/restante . \
     && mkdir /out/data
 
-# Nothing but the program: it needs no shell, no certificates and no time zones.
+# Nothing but the program, which needs no shell and no time zones, and the authorities that it trusts when it obtains a
+# certificate.
 FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/restante /restante
 COPY --from=build --chown=65532:65532 /out/data /data
 USER 65532:65532
