@@ -13,20 +13,19 @@ import (
 	"restante/rendezvous"
 )
 
-type keyOfContent struct{}
+type contentKey struct{}
 
-// content is a request's body, and what tells the request from others.
+// content is the body of a request, and what identifies the request.
 type content struct {
-	body  []byte
-	print [32]byte
+	body        []byte
+	fingerprint [32]byte
 }
 
-// embodied is middleware that takes in the body: whole, in time, not too large,
-// and JSON if there is any. It fingerprints the request, so that a repeated command can be told
-// from another one with the same number.
-func (s *Server) embodied(next http.Handler) http.Handler {
+// readBody is middleware that reads the body: whole, in time, not too large, and JSON if there is one. It computes the
+// fingerprint of the request, by which a repeated command is told from another one with the same number.
+func (s *Server) readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := s.takeBody(w, r)
+		body, err := s.bodyOf(w, r)
 		if err != nil {
 			s.fail(w, r, err)
 			return
@@ -36,28 +35,29 @@ func (s *Server) embodied(next http.Handler) http.Handler {
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfContent{}, content{body, fingerprint(r, body)})))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{body, fingerprint(r, body)})))
 	})
 }
 
-// bodiless is middleware for what takes no body. One is refused: what was meant by
-// it, a mood in the wrong place say, must not be lost in silence.
-func (s *Server) bodiless(next http.Handler) http.Handler {
+// rejectBody is middleware for operations without a body. A body is refused: a mood in the wrong place, for example,
+// must not be ignored in silence.
+func (s *Server) rejectBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if body, err := s.takeBody(w, r); err != nil || len(body) > 0 {
+		if body, err := s.bodyOf(w, r); err != nil || len(body) > 0 {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfContent{}, content{print: fingerprint(r, nil)})))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{fingerprint: fingerprint(r, nil)})))
 	})
 }
 
-func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	note(r).took = true
+// bodyOf reads the body of a request.
+func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	infoOf(r).bodyRead = true
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	// Only the reading is bounded: a deadline that stood would end a receive that is held.
+	// The deadline is for the body only: if it stayed, it would end a receive that is held.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(s.Limits.BodyTime)) // a test's ResponseWriter may have none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Limits.Body))
@@ -65,14 +65,14 @@ func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) ([]byte, error
 		return nil, err
 	}
 	if err != nil {
-		return nil, &invalid{unreadable(r), violations("#/body", "complete", "did not arrive whole")}
+		return nil, &invalid{bodyCode(r), violations("#/body", "complete", "did not arrive whole")}
 	}
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return body, nil
 }
 
-// unreadable is the code of a body that cannot be read. Only the handshake's comes without a session.
-func unreadable(r *http.Request) rendezvous.Code {
+// bodyCode returns the code for a body that cannot be read. Only the handshake has a body and no session.
+func bodyCode(r *http.Request) rendezvous.Code {
 	if needsSession(r) {
 		return rendezvous.InvalidRequest
 	}
@@ -88,7 +88,7 @@ func isJSON(contentTypes []string) bool {
 	return err == nil && media == "application/json" && (!given || charset == "utf-8" || charset == "UTF-8")
 }
 
-// fingerprint tells one request from another: method, path with its query, and a hash of the body.
+// fingerprint identifies a request by its method, its path and query, and a hash of its body.
 func fingerprint(r *http.Request, body []byte) [32]byte {
 	content := sha256.Sum256(body)
 	h := sha256.New()

@@ -22,7 +22,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	if r.Params.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
-	how, _ := ctx.Value(keyOfReceiving{}).(receiving)
+	how, _ := ctx.Value(receivingKey{}).(receiving)
 	if how.streaming {
 		if last := number(r.Params.LastEventID); last != nil {
 			ask.From = new(*last + 1)
@@ -43,7 +43,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	for i, frame := range got.Frames {
 		received.Frames[i] = json.RawMessage(frame)
 	}
-	markWanted(ctx, got.Wanted)
+	replyWanted(ctx, got.Wanted)
 	return received, nil
 }
 
@@ -75,14 +75,14 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 		q.Ack = header
 	}
 	a, err := s.Service.Acknowledge(ctx, q)
-	kept, err := answered(ctx, a, err)
+	kept, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
 	return api.Acknowledge200JSONResponse{Ack: int64(a.Wanted), NextSentSeq: int64(kept)}, nil
 }
 
-type keyOfReceiving struct{}
+type receivingKey struct{}
 
 // receiving is how frames are received.
 type receiving struct {
@@ -91,9 +91,9 @@ type receiving struct {
 	r         *http.Request
 }
 
-// receives is middleware for receiving, which is answered as JSON or, if Accept
+// negotiateReceive is middleware for receiving, which is answered as JSON or, if Accept
 // asks for that by its name, as a stream.
-func (s *Server) receives(next http.Handler) http.Handler {
+func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
 		accept := r.Header.Values("Accept")
@@ -109,6 +109,6 @@ func (s *Server) receives(next http.Handler) http.Handler {
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // one list, in however many lines it came (RFC 9110, §5.3)
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyOfReceiving{}, how)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), receivingKey{}, how)))
 	})
 }

@@ -54,11 +54,11 @@ func canonicalHost(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-// hosted is middleware that refuses requests for hosts that are not allowed. A page of any site can have its own
+// allowedHost is middleware that refuses requests for hosts that are not allowed. A page of any site can have its own
 // name resolve to 127.0.0.1, and a browser then takes a server there to be of the page's origin (DNS rebinding); the
 // Host header is what such a request cannot change. The probes are answered for every host: monitoring often asks by
 // address, and they tell nothing.
-func (s *Server) hosted(next http.Handler) http.Handler {
+func (s *Server) allowedHost(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz":

@@ -10,7 +10,7 @@ import (
 // OpenMailbox is PUT /v1/mailboxes/{mailbox}.
 func (s *Server) OpenMailbox(ctx context.Context, r api.OpenMailboxRequestObject) (api.OpenMailboxResponseObject, error) {
 	a, err := s.Service.Open(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), lifetime(r.Body))
-	seen, err := answered(ctx, a, err)
+	seen, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -20,7 +20,7 @@ func (s *Server) OpenMailbox(ctx context.Context, r api.OpenMailboxRequestObject
 // GetMailbox is GET /v1/mailboxes/{mailbox}.
 func (s *Server) GetMailbox(ctx context.Context, r api.GetMailboxRequestObject) (api.GetMailboxResponseObject, error) {
 	a, err := s.Service.Mailbox(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox))
-	seen, err := answered(ctx, a, err)
+	seen, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func (s *Server) CloseMailbox(ctx context.Context, r api.CloseMailboxRequestObje
 		felt = rendezvous.Mood(*r.Params.Mood)
 	}
 	a, err := s.Service.Close(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), felt)
-	if _, err := answered(ctx, a, err); err != nil {
+	if _, err := resultOf(ctx, a, err); err != nil {
 		return nil, err
 	}
 	return api.CloseMailbox204Response{}, nil
@@ -49,11 +49,4 @@ func mailbox(seen rendezvous.MailboxView) api.Mailbox {
 		}
 	}
 	return m
-}
-
-func after(p *api.After) rendezvous.Position {
-	if p == nil {
-		return 0
-	}
-	return rendezvous.Position(*p)
 }

@@ -11,7 +11,7 @@ import (
 func (s *Server) AddMessage(ctx context.Context, r api.AddMessageRequestObject) (api.AddMessageResponseObject, error) {
 	draft := rendezvous.Draft{Phase: r.Body.Phase, Body: *r.Body.Body, ID: r.Body.ID}
 	a, err := s.Service.Add(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), draft)
-	added, err := answered(ctx, a, err)
+	added, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -28,7 +28,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 		limit = int(*r.Params.Limit)
 	}
 	a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), limit)
-	page, err := answered(ctx, a, err)
+	page, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}

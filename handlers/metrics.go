@@ -30,7 +30,7 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"route"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), stock{s})
+	registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
 	stats := s.Service.Stats()
 	for _, c := range []struct {
 		name, help string
@@ -70,10 +70,10 @@ func (m *metrics) observe(verb, route string, status int, took time.Duration) {
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// stock is what there is, as the status tells it: monitoring goes on when the storage is away.
-type stock struct{ s *Server }
+// statusCollector is what there is, as the status tells it: monitoring goes on when the storage is away.
+type statusCollector struct{ s *Server }
 
-var stockMetrics = struct{ things, attached, updated, ready, failing *prometheus.Desc }{
+var statusMetrics = struct{ things, attached, updated, ready, failing *prometheus.Desc }{
 	prometheus.NewDesc("restante_things", "What is stored, at the last count.", []string{"kind"}, nil),
 	prometheus.NewDesc("restante_sessions_attached", "Sessions whose clients this process sees.", nil, nil),
 	prometheus.NewDesc("restante_updated_timestamp_seconds", "When the last modification was committed.", nil, nil),
@@ -82,28 +82,28 @@ var stockMetrics = struct{ things, attached, updated, ready, failing *prometheus
 }
 
 // Describe implements prometheus.Collector.
-func (stock) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{stockMetrics.things, stockMetrics.attached, stockMetrics.updated, stockMetrics.ready, stockMetrics.failing} {
+func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{statusMetrics.things, statusMetrics.attached, statusMetrics.updated, statusMetrics.ready, statusMetrics.failing} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c stock) Collect(ch chan<- prometheus.Metric) {
+func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	now := c.s.Service.Status(context.Background()) // bounded in itself
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	gauge(stockMetrics.things, float64(now.Counts.Nameplates), "nameplate")
-	gauge(stockMetrics.things, float64(now.Counts.Mailboxes), "mailbox")
-	gauge(stockMetrics.things, float64(now.Counts.Messages), "message")
-	gauge(stockMetrics.things, float64(now.Counts.Sessions), "session")
-	gauge(stockMetrics.attached, float64(now.Attached))
-	gauge(stockMetrics.updated, float64(stamp(now.Updated))/1000)
-	gauge(stockMetrics.failing, float64(len(now.Failures)))
+	gauge(statusMetrics.things, float64(now.Counts.Nameplates), "nameplate")
+	gauge(statusMetrics.things, float64(now.Counts.Mailboxes), "mailbox")
+	gauge(statusMetrics.things, float64(now.Counts.Messages), "message")
+	gauge(statusMetrics.things, float64(now.Counts.Sessions), "session")
+	gauge(statusMetrics.attached, float64(now.Attached))
+	gauge(statusMetrics.updated, float64(unixMillis(now.Updated))/1000)
+	gauge(statusMetrics.failing, float64(len(now.Failures)))
 	ready := 0.0
 	if now.Ready {
 		ready = 1
 	}
-	gauge(stockMetrics.ready, ready)
+	gauge(statusMetrics.ready, ready)
 }

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"time"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -11,7 +10,7 @@ import (
 // AllocateNameplate is POST /v1/nameplates.
 func (s *Server) AllocateNameplate(ctx context.Context, r api.AllocateNameplateRequestObject) (api.AllocateNameplateResponseObject, error) {
 	a, err := s.Service.Allocate(ctx, command(ctx, r.Params.Seq, r.Params.Ack), lifetime(r.Body))
-	claimed, err := answered(ctx, a, err)
+	claimed, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +20,7 @@ func (s *Server) AllocateNameplate(ctx context.Context, r api.AllocateNameplateR
 // ClaimNameplate is PUT /v1/nameplates/{nameplate}.
 func (s *Server) ClaimNameplate(ctx context.Context, r api.ClaimNameplateRequestObject) (api.ClaimNameplateResponseObject, error) {
 	a, err := s.Service.Claim(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.NameplateID(r.Nameplate), lifetime(r.Body))
-	claimed, err := answered(ctx, a, err)
+	claimed, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +30,7 @@ func (s *Server) ClaimNameplate(ctx context.Context, r api.ClaimNameplateRequest
 // ReleaseNameplate is DELETE /v1/nameplates/{nameplate}.
 func (s *Server) ReleaseNameplate(ctx context.Context, r api.ReleaseNameplateRequestObject) (api.ReleaseNameplateResponseObject, error) {
 	a, err := s.Service.Release(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.NameplateID(r.Nameplate))
-	if _, err := answered(ctx, a, err); err != nil {
+	if _, err := resultOf(ctx, a, err); err != nil {
 		return nil, err
 	}
 	return api.ReleaseNameplate204Response{}, nil
@@ -40,7 +39,7 @@ func (s *Server) ReleaseNameplate(ctx context.Context, r api.ReleaseNameplateReq
 // ListNameplates is GET /v1/nameplates.
 func (s *Server) ListNameplates(ctx context.Context, r api.ListNameplatesRequestObject) (api.ListNameplatesResponseObject, error) {
 	a, err := s.Service.List(ctx, query(ctx, r.Params.Ack))
-	waiting, err := answered(ctx, a, err)
+	waiting, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -56,26 +55,4 @@ func (s *Server) ListNameplates(ctx context.Context, r api.ListNameplatesRequest
 
 func claim(c rendezvous.Claimed) api.Claim {
 	return api.Claim{Nameplate: string(c.Nameplate), Mailbox: string(c.Mailbox)}
-}
-
-// lifetime is the longer life that was asked for, if any.
-func lifetime(body *api.Lifetime) time.Duration {
-	if body == nil {
-		return 0
-	}
-	return milliseconds(body.TTLMs)
-}
-
-// farFuture stands for every duration that is longer than a time.Duration can say.
-const farFuture = 1<<63 - 1
-
-// milliseconds is a duration of the wire; 0 if there is none.
-func milliseconds(ms *int64) time.Duration {
-	switch {
-	case ms == nil:
-		return 0
-	case *ms > int64(farFuture/time.Millisecond):
-		return farFuture
-	}
-	return time.Duration(*ms) * time.Millisecond
 }

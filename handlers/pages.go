@@ -65,8 +65,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	var body io.Reader = bytes.NewReader(packed)
-	squeezed := takesGzip(r)
-	if err == nil && !squeezed {
+	compressed := takesGzip(r)
+	if err == nil && !compressed {
 		body, err = gzip.NewReader(body)
 	}
 	if err != nil {
@@ -91,18 +91,8 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		h.Set("Permissions-Policy", permissions)
 		h.Set("Cross-Origin-Opener-Policy", "same-origin") // a page that opens ours, or is opened by it, has no hold on it
 	}
-	if squeezed {
+	if compressed {
 		h.Set("Content-Encoding", "gzip")
 	}
 	_, _ = io.Copy(w, body) //nolint:gosec // the files are our own, and a client that left does not read them
-}
-
-// takesGzip tells whether Accept-Encoding (RFC 9110, §12.5.3) allows gzip.
-func takesGzip(r *http.Request) bool {
-	encodings := r.Header.Values("Accept-Encoding")
-	q, named := said(encodings, "gzip")
-	if !named {
-		q, _ = said(encodings, "*")
-	}
-	return q > 0
 }

@@ -27,7 +27,7 @@ type waitingPoll struct {
 // poll receives by long-poll. A poll that waits for long leaves its goroutine, if it can: then there is no
 // answer, and none may be given. The request is served again later, and continues here.
 func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how receiving) (_ rendezvous.Delivery, answered bool, err error) {
-	n := note(how.r)
+	n := infoOf(how.r)
 	poll := n.poll
 	if poll == nil {
 		started, err := s.Service.StartPoll(ctx, ask)

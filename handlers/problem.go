@@ -90,51 +90,51 @@ func (e *invalid) Error() string {
 // fail is the only writer of failures. What went wrong in detail goes to the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
-		note(r).err = err // the client has left: nobody reads an answer
+		infoOf(r).err = err // the client has left: nobody reads an answer
 		return
 	}
-	if note(r).wrote {
-		note(r).err = err // the answer had begun: writing it failed
+	if infoOf(r).wrote {
+		infoOf(r).err = err // the answer had begun: writing it failed
 		return
 	}
-	failure, violations := understand(err)
+	failure, violations := failureOf(err)
 	if failure.Code != rendezvous.RateLimited && failure.Wanted == nil {
-		failure = s.identified(r, failure)
+		failure = s.authenticateFirst(r, failure)
 	}
-	failure, p := document(failure, violations)
+	failure, p := problemOf(failure, violations)
 	header := w.Header()
 	if failure.Wanted != nil {
-		mark(header, *failure.Wanted, failure.Replayed)
+		writeReplyHeaders(header, *failure.Wanted, failure.Replayed)
 	}
-	if pauses(p) {
+	if asksToWait(p) {
 		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
 	if p.Status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
 	}
-	note(r).err, note(r).code = failure, failure.Code
+	infoOf(r).err, infoOf(r).code = failure, failure.Code
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(int(p.Status))
 	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
 }
 
-// farewell is an error as it is told on a stream or a socket, which it ends.
-func farewell(err error) api.Problem {
-	_, p := document(understand(err))
-	if pauses(p) {
+// finalProblem is an error as it is told on a stream or a socket, which it ends.
+func finalProblem(err error) api.Problem {
+	_, p := problemOf(failureOf(err))
+	if asksToWait(p) {
 		p.RetryAfterMs = new(retryAfter.Milliseconds())
 	}
 	return p
 }
 
-// pauses tells whether a client is asked to wait before it goes on.
-func pauses(p api.Problem) bool {
+// asksToWait tells whether a client is asked to wait before it goes on.
+func asksToWait(p api.Problem) bool {
 	return p.Action == api.ActionSlowDown || p.Status == http.StatusServiceUnavailable
 }
 
-// document is a failure as a problem document. One that the contract does not know is INTERNAL.
-func document(failure *rendezvous.Failure, violations []api.Violation) (*rendezvous.Failure, api.Problem) {
+// problemOf is a failure as a problem document. One that the contract does not know is INTERNAL.
+func problemOf(failure *rendezvous.Failure, violations []api.Violation) (*rendezvous.Failure, api.Problem) {
 	means, known := meanings[failure.Code]
 	if !known {
 		means = meanings[rendezvous.Internal]
@@ -152,7 +152,7 @@ func document(failure *rendezvous.Failure, violations []api.Violation) (*rendezv
 		p.Action = api.ActionSlowDown
 	}
 	p.Retriable = p.Action != api.ActionStop
-	if failure.Code != rendezvous.SessionEnded && violations != nil && invalidates(failure.Code) {
+	if failure.Code != rendezvous.SessionEnded && violations != nil && hasViolations(failure.Code) {
 		p.Errors = &violations
 	}
 	if failure.Expected != nil {
@@ -168,8 +168,8 @@ func document(failure *rendezvous.Failure, violations []api.Violation) (*rendezv
 	return failure, p
 }
 
-// invalidates tells the codes whose problem documents say what is wrong where.
-func invalidates(code rendezvous.Code) bool {
+// hasViolations tells the codes whose problem documents say what is wrong where.
+func hasViolations(code rendezvous.Code) bool {
 	switch code {
 	case rendezvous.InvalidRequest, rendezvous.MalformedHandshake, rendezvous.MalformedHandshakeMeta:
 		return true
@@ -178,8 +178,8 @@ func invalidates(code rendezvous.Code) bool {
 	}
 }
 
-// understand finds what the client is told in an error.
-func understand(err error) (*rendezvous.Failure, []api.Violation) {
+// failureOf finds what the client is told in an error.
+func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 	var failure *rendezvous.Failure
 	var bad *invalid
 	var tooLarge *http.MaxBytesError
@@ -202,10 +202,10 @@ func understand(err error) (*rendezvous.Failure, []api.Violation) {
 	return &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here; nothing was changed", Err: err}, nil
 }
 
-// identified puts who asks before what is wrong with the question: a request
+// authenticateFirst puts who asks before what is wrong with the question: a request
 // that was refused before its session was looked at is refused for that first, if there is no such
 // session; if there is, it was a sign of life, and is told which command is wanted.
-func (s *Server) identified(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
+func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
 	if !needsSession(r) {
 		return failure
 	}
@@ -217,9 +217,9 @@ func (s *Server) identified(r *http.Request, failure *rendezvous.Failure) *rende
 			return failure
 		}
 	}
-	var whoIsThat *rendezvous.Failure
-	if errors.As(err, &whoIsThat) && meanings[whoIsThat.Code].status < http.StatusInternalServerError {
-		return whoIsThat
+	var authFailure *rendezvous.Failure
+	if errors.As(err, &authFailure) && meanings[authFailure.Code].status < http.StatusInternalServerError {
+		return authFailure
 	}
 	return failure
 }

@@ -109,7 +109,7 @@ func greeting(s welcome.Settings, address string) api.Welcome {
 // GetSession is GET /v1/session.
 func (s *Server) GetSession(ctx context.Context, r api.GetSessionRequestObject) (api.GetSessionResponseObject, error) {
 	a, err := s.Service.Session(ctx, query(ctx, r.Params.Ack))
-	o, err := answered(ctx, a, err)
+	o, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func (s *Server) EndSession(ctx context.Context, r api.EndSessionRequestObject) 
 		mood = new(rendezvous.Mood(*r.Params.Mood))
 	}
 	a, err := s.Service.End(ctx, command(ctx, r.Params.Seq, r.Params.Ack), mood)
-	if _, err := answered(ctx, a, err); err != nil {
+	if _, err := resultOf(ctx, a, err); err != nil {
 		return nil, err
 	}
 	return api.EndSession204Response{}, nil

@@ -93,7 +93,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 		delivering.Go(func() { c.end(ctx, c.deliver(stream)) }) //nolint:contextcheck // the stream has it
 	}
 	for err == nil {
-		err = c.hear(ctx, stream)
+		err = c.handleNext(ctx, stream)
 	}
 	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
 }
@@ -105,7 +105,7 @@ func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 		return rendezvous.ReceiveRequest{}, err
 	}
 	var said api.SocketIdentify
-	if err := understood(raw, &said); err != nil {
+	if err := decodeMessage(raw, &said); err != nil {
 		return rendezvous.ReceiveRequest{}, err
 	}
 	id, err := session.ParseID(said.SessionID)
@@ -152,9 +152,9 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 	}
 }
 
-// hear reads one message and does what it says. What is wrong with it ends the
+// handleNext reads one message and does what it says. What is wrong with it ends the
 // socket, once it has been told; what is wrong with a command is the command's reply.
-func (c *sessionSocket) hear(ctx context.Context, stream *rendezvous.Stream) error {
+func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Stream) error {
 	raw, err := c.take()
 	if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
 		c.end(ctx, tooLarge)
@@ -169,7 +169,7 @@ func (c *sessionSocket) hear(ctx context.Context, stream *rendezvous.Stream) err
 	if c.ended {
 		return nil // it is not answered, and so not done
 	}
-	reply, err := c.obey(ctx, raw)
+	reply, err := c.handle(ctx, raw)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -182,21 +182,21 @@ func (c *sessionSocket) hear(ctx context.Context, stream *rendezvous.Stream) err
 	return c.Send(reply)
 }
 
-// obey does what a message says, and answers the reply, if it gets one.
-func (c *sessionSocket) obey(ctx context.Context, raw []byte) ([]byte, error) {
+// handle does what a message says, and answers the reply, if it gets one.
+func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) {
 	if o, is := jsonobject.Parse(raw); is && !o.Has("method") && !o.Has("path") {
 		if err := c.server.limiters.wait(ctx, c.address); err != nil {
 			return nil, err
 		}
 		var said api.Acknowledgement
-		if err := understood(raw, &said); err != nil {
+		if err := decodeMessage(raw, &said); err != nil {
 			return nil, err
 		}
 		_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack)})
 		return nil, err
 	}
 	var command api.SocketCommand
-	if err := understood(raw, &command); err != nil {
+	if err := decodeMessage(raw, &command); err != nil {
 		return nil, err
 	}
 	reply, err := c.command(ctx, command)
@@ -217,11 +217,11 @@ func (c *sessionSocket) end(ctx context.Context, why error) {
 }
 
 func (c *sessionSocket) endLocked(ctx context.Context, why error) {
-	if c.ended || ctx.Err() != nil || !isTold(why) {
+	if c.ended || ctx.Err() != nil || !isClientError(why) {
 		return
 	}
 	c.ended = true
-	p := farewell(why)
+	p := finalProblem(why)
 	code := 4000 + int(p.Status)
 	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
 		code = special
@@ -231,18 +231,18 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 	}
 }
 
-// isTold tells the errors that say something to a client from those of its connection.
-func isTold(err error) bool {
+// isClientError tells the errors that say something to a client from those of its connection.
+func isClientError(err error) bool {
 	_, failure := errors.AsType[*rendezvous.Failure](err)
 	_, bad := errors.AsType[*invalid](err)
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	return failure || bad || large
 }
 
-// understood decodes a message strictly, and holds it against its rules.
-func understood(raw []byte, into any) error {
+// decodeMessage decodes a message strictly, and holds it against its rules.
+func decodeMessage(raw []byte, into any) error {
 	if err := api.DecodeJSON(bytes.NewReader(raw), into); err != nil {
-		where, rule, said := misread(err)
+		where, rule, said := decodingViolation(err)
 		return &invalid{rendezvous.InvalidRequest, violations("#/body"+fragment(where), rule, said)}
 	}
 	err := validate.Struct(into)

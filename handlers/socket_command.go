@@ -67,7 +67,7 @@ func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, 
 
 // refusal is the reply to a command that reached no operation.
 func refusal(f *rendezvous.Failure) api.Reply {
-	_, p := document(f, nil)
+	_, p := problemOf(f, nil)
 	return api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}
 }
 

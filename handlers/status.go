@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"time"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -26,10 +25,10 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 	now := s.Service.Status(ctx)
 	stats := s.Service.Stats()
 	status := api.GetStatus200JSONResponse{
-		Service: api.StatusServiceRestante, Version: s.Version, Started: s.Started.UnixMilli(), Updated: stamp(now.Updated),
+		Service: api.StatusServiceRestante, Version: s.Version, Started: s.Started.UnixMilli(), Updated: unixMillis(now.Updated),
 		ServerTime: now.Now.UnixMilli(), Ready: now.Ready, Storage: api.StatusStorageOk,
 		Counts:   api.Counts{Nameplates: now.Counts.Nameplates, Mailboxes: now.Counts.Mailboxes, Messages: now.Counts.Messages, Sessions: now.Counts.Sessions},
-		CountsAt: stamp(now.CountsAt),
+		CountsAt: unixMillis(now.CountsAt),
 		Prune: api.Prune{
 			IntervalMs: s.Service.Config.PruneInterval.Milliseconds(),
 			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(),
@@ -53,12 +52,4 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 		}
 	}
 	return status, nil
-}
-
-// stamp is a time of the wire; 0 for one that never was.
-func stamp(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }

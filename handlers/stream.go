@@ -19,14 +19,14 @@ const eventStreamType = "text/event-stream"
 func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api.ReceiveResponseObject, error) {
 	leave, admitted := s.sockets.enter(addressOf(ctx), s.Limits.Sockets)
 	if !admitted {
-		return nil, tooMany()
+		return nil, tooManySockets()
 	}
 	stream, first, err := s.Service.Stream(ctx, ask)
 	if err != nil {
 		leave()
 		return nil, err
 	}
-	markWanted(ctx, first.Wanted)
+	replyWanted(ctx, first.Wanted)
 	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
 }
 
@@ -67,7 +67,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 
 // end tells why the stream ends.
 func (e *eventStream) end(w http.ResponseWriter, why error) error {
-	p := farewell(why)
+	p := finalProblem(why)
 	if p.RetryAfterMs != nil {
 		p := event("error", p)
 		return e.send(w, append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), p...))

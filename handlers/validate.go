@@ -68,8 +68,8 @@ func newValidator() *validator.Validate {
 	return v
 }
 
-// validated is strict middleware that holds each decoded request against the tags.
-func (s *Server) validated(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
+// validRequest is strict middleware that holds each decoded request against the tags.
+func (s *Server) validRequest(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		err := validate.StructCtx(ctx, request)
 		if broken, is := errors.AsType[validator.ValidationErrors](err); is {
@@ -145,8 +145,8 @@ func violations(pointer, rule, message string) []api.Violation {
 	return []api.Violation{{Pointer: pointer, Rule: rule, Message: message}}
 }
 
-// unbindable is a parameter that is not what the contract says it is.
-func (s *Server) unbindable(w http.ResponseWriter, r *http.Request, err error) {
+// invalidParameter is a parameter that is not what the contract says it is.
+func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err error) {
 	var format *api.InvalidParamFormatError
 	var many *api.TooManyValuesForParamError
 	bad := &invalid{code: rendezvous.InvalidRequest}
@@ -163,9 +163,9 @@ func (s *Server) unbindable(w http.ResponseWriter, r *http.Request, err error) {
 	s.fail(w, r, bad)
 }
 
-// queried is middleware that refuses a query that cannot be read: what is wrong in
+// validQuery is middleware that refuses a query that cannot be read: what is wrong in
 // it would otherwise count as not said.
-func (s *Server) queried(next http.Handler) http.Handler {
+func (s *Server) validQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/query", "format", "is not a query in percent-encoding")})
@@ -186,25 +186,25 @@ func parameter(name string) string {
 	return "#/query/" + name
 }
 
-// undecodable is a body that is not the JSON that the contract asks for. What
+// invalidBody is a body that is not the JSON that the contract asks for. What
 // the decoder says of it stays here: the client is told where, and which rule.
-func (s *Server) undecodable(w http.ResponseWriter, r *http.Request, err error) {
-	code := unreadable(r)
+func (s *Server) invalidBody(w http.ResponseWriter, r *http.Request, err error) {
+	code := bodyCode(r)
 	if !needsSession(r) {
 		if err := otherVersion(r); err != nil {
 			s.fail(w, r, err)
 			return
 		}
 	}
-	where, rule, said := misread(err)
+	where, rule, said := decodingViolation(err)
 	if code == rendezvous.MalformedHandshake && (where == "/metadata" || strings.HasPrefix(where, "/metadata/")) {
 		code = rendezvous.MalformedHandshakeMeta
 	}
 	s.fail(w, r, &invalid{code, violations("#/body"+fragment(where), rule, said)})
 }
 
-// misread tells which rule a body that could not be decoded breaks, and where.
-func misread(err error) (where, rule, said string) {
+// decodingViolation tells which rule a body that could not be decoded breaks, and where.
+func decodingViolation(err error) (where, rule, said string) {
 	rule, said = "json", "is not valid JSON"
 	var syntactic *jsontext.SyntacticError
 	var semantic *strictjson.SemanticError
@@ -224,7 +224,7 @@ func misread(err error) (where, rule, said string) {
 		case errors.Is(err, api.ErrNull):
 			rule, said = "type", "must not be null"
 		default:
-			rule, said = "type", "must be "+described(semantic.GoType)
+			rule, said = "type", "must be "+jsonType(semantic.GoType)
 		}
 	}
 	return where, rule, said
@@ -247,7 +247,7 @@ func otherVersion(r *http.Request) error {
 	if needsSession(r) {
 		return nil
 	}
-	came, _ := r.Context().Value(keyOfContent{}).(content)
+	came, _ := r.Context().Value(contentKey{}).(content)
 	var said struct {
 		ProtocolVersion string `json:"protocolVersion"`
 	}
@@ -258,8 +258,8 @@ func otherVersion(r *http.Request) error {
 	return versionMismatch
 }
 
-// described is a type in the words of JSON.
-func described(t reflect.Type) string {
+// jsonType is a type in the words of JSON.
+func jsonType(t reflect.Type) string {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}

@@ -2,8 +2,9 @@ package handlers_test
 
 import (
 	"fmt"
-	"restante/handlers/welcome"
 	"testing"
+
+	"restante/handlers/welcome"
 
 	"github.com/gorilla/websocket"
 )

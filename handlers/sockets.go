@@ -23,7 +23,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 	}
 	leave, admitted := s.sockets.enter(addressOf(r.Context()), s.Limits.Sockets)
 	if !admitted {
-		s.fail(w, r, tooMany())
+		s.fail(w, r, tooManySockets())
 		return nil, nil
 	}
 	conn, err := ws.Upgrade(w, r, header, ws.Options{
@@ -40,8 +40,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 	return conn, leave
 }
 
-// tooMany refuses a stream or a socket.
-func tooMany() *rendezvous.Failure {
+// tooManySockets refuses a stream or a socket.
+func tooManySockets() *rendezvous.Failure {
 	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
 }
 

@@ -82,14 +82,14 @@ func (l *limiters) forget(now time.Time) {
 	}
 }
 
-// limited is middleware that refuses what an address asks for too fast. The
+// rateLimit is middleware that refuses what an address asks for too fast. The
 // probes of an operator's own monitoring are not counted.
-func (s *Server) limited(next http.Handler) http.Handler {
+func (s *Server) rateLimit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/metrics":
 		default:
-			if admitted := note(r).poll != nil; !admitted && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
+			if admitted := infoOf(r).poll != nil; !admitted && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
 				s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"})
 				return
 			}

@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"restante/api"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// command returns what a use case needs to know of a request that changes something.
+func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
+	came, _ := ctx.Value(contentKey{}).(content)
+	return rendezvous.Command{Session: caller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint}
+}
+
+// query returns what a use case needs to know of a request that only looks.
+func query(ctx context.Context, ack *api.Ack) rendezvous.Query {
+	return rendezvous.Query{Session: caller(ctx), Ack: number(ack)}
+}
+
+func number(n *int64) *session.Seq {
+	if n == nil {
+		return nil
+	}
+	return new(session.Seq(*n))
+}
+
+// after returns a position in a mailbox, or 0 if there is none.
+func after(p *api.After) rendezvous.Position {
+	if p == nil {
+		return 0
+	}
+	return rendezvous.Position(*p)
+}
+
+// lifetime returns the longer life that the client asks for, or 0.
+func lifetime(body *api.Lifetime) time.Duration {
+	if body == nil {
+		return 0
+	}
+	return milliseconds(body.TTLMs)
+}
+
+// farFuture stands for every duration that does not fit in a time.Duration.
+const farFuture = 1<<63 - 1
+
+// milliseconds returns a duration, or 0 if there is none.
+func milliseconds(ms *int64) time.Duration {
+	switch {
+	case ms == nil:
+		return 0
+	case *ms > int64(farFuture/time.Millisecond):
+		return farFuture
+	}
+	return time.Duration(*ms) * time.Millisecond
+}
+
+// unixMillis returns a time in milliseconds since the epoch, or 0 for the zero time.
+func unixMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

@@ -1,0 +1,54 @@
+package handlers
+
+import (
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+)
+
+// names reports whether Accept lists a media type by its name.
+func names(accept []string, media string) bool {
+	q, _ := rangeWeight(accept, media)
+	return q > 0
+}
+
+// weight returns the weight that Accept (RFC 9110, §12.5.1) gives a media type: that of the closest range that holds
+// it, or 0 if there is none.
+func weight(accept []string, media string) float64 {
+	major, _, _ := strings.Cut(media, "/")
+	for _, name := range []string{media, major + "/*", "*/*"} {
+		if q, is := rangeWeight(accept, name); is {
+			return q
+		}
+	}
+	if len(accept) == 0 {
+		return 1
+	}
+	return 0
+}
+
+// rangeWeight returns the weight of one range in Accept. ok is false if Accept does not list it.
+func rangeWeight(accept []string, name string) (q float64, ok bool) {
+	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		media, params, err := mime.ParseMediaType(one)
+		if err != nil || media != name {
+			continue
+		}
+		if q, err := strconv.ParseFloat(params["q"], 64); err == nil {
+			return q, true
+		}
+		return 1, true
+	}
+	return 0, false
+}
+
+// takesGzip reports whether Accept-Encoding (RFC 9110, §12.5.3) allows gzip.
+func takesGzip(r *http.Request) bool {
+	encodings := r.Header.Values("Accept-Encoding")
+	q, named := rangeWeight(encodings, "gzip")
+	if !named {
+		q, _ = rangeWeight(encodings, "*")
+	}
+	return q > 0
+}

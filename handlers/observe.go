@@ -1,0 +1,179 @@
+package handlers
+
+import (
+	"bufio"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"restante/internal/idleconn"
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// requestInfo is what is known of a request, for its line in the log and for what comes later in the chain.
+type requestInfo struct {
+	began    time.Time
+	poll     *waitingPoll // what the request resumes, if it has waited without a goroutine
+	bound    bool         // the operation requires a session
+	session  *session.Key // that the credential names
+	bodyRead bool         // the body was read, or could not be
+	wrote    bool         // the answer has begun
+	status   int
+	code     rendezvous.Code
+	err      error
+}
+
+type requestInfoKey struct{}
+
+func newRequestInfo(r *http.Request) *requestInfo {
+	if poll, is := idleconn.Resume(r).(*waitingPoll); is {
+		return &requestInfo{began: poll.began, poll: poll}
+	}
+	return &requestInfo{began: time.Now()}
+}
+
+// infoOf returns what is known of a request.
+func infoOf(r *http.Request) *requestInfo {
+	info, ok := r.Context().Value(requestInfoKey{}).(*requestInfo)
+	if !ok {
+		info = &requestInfo{} // only a request that bypasses the routes has none
+	}
+	return info
+}
+
+// observer passes an answer on, records its status, and limits how long the client may take to read it.
+type observer struct {
+	http.ResponseWriter
+	info  *requestInfo
+	limit time.Duration
+}
+
+// chunk is how many bytes the client must read within the time limit.
+const chunk = 16 << 10
+
+func (o *observer) WriteHeader(status int) {
+	if !o.info.wrote && status >= http.StatusOK {
+		o.info.wrote, o.info.status = true, status
+		o.extendDeadline()
+		if !o.info.bodyRead { // the answer waits for a body that is not read, and that may never come
+			_ = http.NewResponseController(o.ResponseWriter).SetReadDeadline(time.Now().Add(o.limit / 2)) // see extendDeadline
+		}
+	}
+	o.ResponseWriter.WriteHeader(status)
+}
+
+// Write writes piece by piece, so that a client may be slow as long as it makes progress.
+func (o *observer) Write(b []byte) (written int, err error) {
+	if !o.info.wrote {
+		o.WriteHeader(http.StatusOK)
+	}
+	for err == nil && written < len(b) {
+		if written > 0 {
+			o.extendDeadline()
+		}
+		var n int
+		n, err = o.ResponseWriter.Write(b[written:min(written+chunk, len(b))])
+		written += n
+	}
+	return written, err
+}
+
+// extendDeadline restarts the client's time limit. Every connection has deadlines; the ResponseWriter of a test may
+// have none.
+func (o *observer) extendDeadline() {
+	_ = http.NewResponseController(o.ResponseWriter).SetWriteDeadline(time.Now().Add(o.limit))
+}
+
+// Hijack implements [http.Hijacker]: the connection is no longer HTTP's.
+func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(o.ResponseWriter).Hijack()
+	if err == nil {
+		o.info.wrote, o.info.status = true, http.StatusSwitchingProtocols
+	}
+	return conn, rw, err
+}
+
+// Unwrap makes the methods of the wrapped ResponseWriter available to [http.ResponseController].
+func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
+
+// observe is the outermost middleware: each request gets a line in the log and an observation in the metrics, and a
+// panic gets a problem document. It never logs a session id, a body or a nameplate: it logs the path as its pattern.
+func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			info := newRequestInfo(r)
+			o := &observer{w, info, s.Limits.WriteTime}
+			r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
+			// The routing context is made here, so that the pattern is known afterwards.
+			routes := chi.NewRouteContext()
+			r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routes))
+			defer func() {
+				if p := recover(); p != nil {
+					if p == http.ErrAbortHandler {
+						panic(p)
+					}
+					s.Log.Error("panic", "value", p, "stack", string(debug.Stack()))
+					s.fail(o, r, &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here"})
+				}
+				if idleconn.Waiting(r) {
+					return // it is answered later
+				}
+				if info.poll != nil {
+					info.poll.Close() // in case it was refused before it came to the poll
+				}
+				pattern := routes.RoutePattern()
+				if pattern == "" {
+					pattern = "unmatched"
+				}
+				took := time.Since(info.began)
+				m.observe(r.Method, pattern, info.status, took)
+				s.log(r, info, pattern, took)
+			}()
+			next.ServeHTTP(o, r)
+		})
+	}
+}
+
+// log writes the request's line.
+func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took time.Duration) {
+	level := slog.LevelInfo
+	switch {
+	case info.status >= http.StatusInternalServerError && info.code != rendezvous.Draining:
+		level = slog.LevelError
+	case pattern == "/livez", pattern == "/readyz", pattern == "/metrics":
+		level = slog.LevelDebug
+	}
+	if !s.Log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("method", method(r.Method)), slog.String("route", pattern),
+		slog.Int("status", info.status), slog.Duration("took", took.Round(time.Microsecond)),
+	}
+	if info.session != nil {
+		attrs = append(attrs, slog.String("session", info.session.String()))
+	}
+	if info.code != "" {
+		attrs = append(attrs, slog.String("code", string(info.code)))
+	}
+	if info.err != nil && (info.status == 0 || info.status >= http.StatusInternalServerError) {
+		attrs = append(attrs, slog.String("error", info.err.Error()))
+	}
+	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// method returns a method, or "other" for what a client makes up: that must not fill logs and metrics.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	default:
+		return "other"
+	}
+}
