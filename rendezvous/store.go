@@ -102,8 +102,8 @@ type OutboxTx interface {
 	Unsubscribe(session.Key, MailboxKey) error
 	// Subscribers returns the sessions subscribed to a mailbox, in the order of their keys.
 	Subscribers(MailboxKey) ([]Subscriber, error)
-	// Send appends a frame to a session's outbox. encode returns the frame's bytes for a number. It may
-	// be called for more than one number. The number appears in the bytes once, in decimal digits.
+	// Send appends a frame to a live session's outbox, or returns [ErrNotFound]. encode returns the
+	// frame's bytes for a number. It may be called for more than one number. The number appears in the bytes once, in decimal digits.
 	Send(k session.Key, encode func(session.Seq) []byte) (Backlog, error)
 	// Frames returns the frames from number from on: at most count, and at most size bytes but at least
 	// one.

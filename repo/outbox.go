@@ -2,6 +2,7 @@ package repo
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"restante/rendezvous"
@@ -46,7 +47,8 @@ func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, er
 // backlogRow counts the frames that are not acknowledged.
 type backlogRow struct{ Frames, Bytes int64 }
 
-// Send appends a frame to a session's outbox and returns the session's backlog.
+// Send appends a frame to a live session's outbox and returns the session's backlog. It returns
+// ErrNotFound for a session that does not exist or has ended.
 func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "sending a frame to session %s", k)
 	// The number is taken first: the transaction that has locked the outbox's row is the only one
@@ -61,8 +63,24 @@ func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
-	_, err = t.exec(`INSERT INTO frames (session, seq, payload) VALUES (?, ?, ?)`, digest(k), b.Seq, nonNil(encode(b.Seq)))
-	return rendezvous.Backlog(b.backlogRow), err
+	// The session may have ended while this transaction waited for the outbox: only a statement that
+	// begins afterwards sees that.
+	n, err := t.exec(`
+		INSERT INTO frames (session, seq, payload)
+		SELECT key, ?, ? FROM sessions WHERE key = ? AND ended IS NULL`, b.Seq, nonNil(encode(b.Seq)), digest(k))
+	if err != nil {
+		return rendezvous.Backlog{}, err
+	}
+	if n == 0 {
+		return rendezvous.Backlog{}, cmp.Or(t.emptyOutbox(k), rendezvous.ErrNotFound)
+	}
+	return rendezvous.Backlog(b.backlogRow), nil
+}
+
+// emptyOutbox counts every frame of a session as acknowledged.
+func (t *tx) emptyOutbox(k session.Key) error {
+	_, err := t.exec(`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`, digest(k))
+	return err
 }
 
 // Frames returns the frames from number from on: at most count, and at most size bytes but at least one.

@@ -13,6 +13,7 @@ import (
 
 	"restante/rendezvous"
 	"restante/repo"
+	"restante/session"
 )
 
 // interleaving is one operation on one replica, before whose statements other operations run on another
@@ -206,6 +207,44 @@ func TestWhatASideHoldsIsReadAfterItsLocks(t *testing.T) {
 			if unreleased > 0 {
 				t.Errorf("%s: the other side's release is undone", what)
 			}
+		}
+	}
+}
+
+// TestNoFramesUnderEndedSessions ends a session before any statement of another side's add: nothing may
+// stay in the outbox of a session that has ended.
+func TestNoFramesUnderEndedSessions(t *testing.T) {
+	t.Parallel()
+	i := newInterleaving(t)
+	ctx := context.Background()
+	for at, most := 0, 1; at < most; at++ {
+		sessionID, err := session.ParseID(fmt.Sprintf("%022d", at))
+		must(err)
+		app := rendezvous.AppID(fmt.Sprint("app ", at))
+		writer := rendezvous.SideRef{App: app, Side: "writer"}
+		command := rendezvous.Command{Session: sessionID.Key()}
+		_, err = i.elsewhere.Handshake(ctx, rendezvous.Handshake{App: app, Side: "reader", ID: sessionID})
+		must(err)
+		_, err = i.elsewhere.Open(ctx, command, "mailbox", 0, 0)
+		must(err)
+		_, err = i.elsewhere.OpenFor(ctx, writer, "mailbox")
+		must(err)
+		errs, statements := i.run(
+			func() error {
+				_, err := i.here.AddFor(ctx, writer, "mailbox", []rendezvous.Draft{{Phase: "p", Body: "body"}, {Phase: "q", Body: "body"}})
+				return err
+			}, []int{at},
+			func() error { _, err := i.elsewhere.End(ctx, command, nil); return err })
+		most = max(most, statements)
+		what := fmt.Sprintf("before statement %d", at)
+		i.check(what, errs)
+		var left struct{ Frames, Backlog, Bytes int64 }
+		must(i.observer.Get(&left, `
+			SELECT (SELECT COUNT(*) FROM frames WHERE session = s.key) AS frames, o.next - o.kept AS backlog, o.bytes
+			FROM sessions AS s JOIN outboxes AS o ON o.session = s.key
+			WHERE s.app = $1 AND s.ended IS NOT NULL`, app))
+		if left.Frames != 0 || left.Backlog != 0 || left.Bytes != 0 {
+			t.Errorf("%s: %+v left in the outbox of the ended session", what, left)
 		}
 	}
 }

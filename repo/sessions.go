@@ -141,17 +141,17 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.
 func (t *tx) EmptySession(k session.Key) (err error) {
 	defer annotate(&err, "emptying session %s", k)
-	for _, query := range []string{
-		`DELETE FROM subscriptions WHERE session = ?`,
-		`DELETE FROM replies WHERE session = ?`,
-		`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`,
-		`DELETE FROM frames WHERE session = ?`, // after the outbox, whose lock guards them
-	} {
-		if _, err = t.exec(query, digest(k)); err != nil {
-			return err
-		}
+	if _, err = t.exec(`DELETE FROM subscriptions WHERE session = ?`, digest(k)); err != nil {
+		return err
 	}
-	return nil
+	if _, err = t.exec(`DELETE FROM replies WHERE session = ?`, digest(k)); err != nil {
+		return err
+	}
+	if err = t.emptyOutbox(k); err != nil { // before the frames: the lock on the outbox guards them
+		return err
+	}
+	_, err = t.exec(`DELETE FROM frames WHERE session = ?`, digest(k))
+	return err
 }
 
 // DeleteSession deletes a session and everything that refers to it.

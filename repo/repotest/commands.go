@@ -140,6 +140,17 @@ var outboxes = []testCase{
 			h.must(tx.Acknowledge(session.Ack{Session: key(2), Epoch: 2, UpTo: 5}))
 		})
 	}},
+	{"nothing is sent to a session that has ended", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			value(tx.Send(key(1), frame))
+			h.end(tx, key(1), at(1))
+			_, err := tx.Send(key(1), frame)
+			h.wantNotFound("Send", err)
+			wantEqual(h, "backlog", value(tx.Backlog(key(1))), rendezvous.Backlog{})
+			wantEqual(h, "frames", value(tx.Frames(key(1), 0, 9, 99)), nil)
+		})
+	}},
 	{"the outbox of a missing session is not found", func(h *harness) {
 		h.wantFailure("Send", func(tx rendezvous.Tx) error {
 			_, err := tx.Send(key(1), frame)
