@@ -19,27 +19,30 @@ import (
 // it reserves the nameplate's name until the transaction ends: a transaction that creates the same
 // nameplate has ended by then, or comes after this one.
 func (t *tx) lockedNameplateRow(app rendezvous.AppID, id rendezvous.NameplateID) (nameplateRow, error) {
-	for reserved := false; ; {
+	reserved := false
+	var unlocked rendezvous.MailboxKey // a nameplate's mailbox that could not be locked
+	for {
 		locked, err := t.lockMailboxOfNameplate(app, id)
 		if err != nil {
 			return nameplateRow{}, err
 		}
-		if locked == 0 {
-			if reserved {
-				return nameplateRow{}, rendezvous.ErrNotFound
-			}
+		if locked == 0 && !reserved {
 			if err := t.reserveNameplate(app, id); err != nil {
 				return nameplateRow{}, err
 			}
 			reserved = true
-			continue
 		}
 		row, err := queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
 		switch {
-		case errors.Is(err, rendezvous.ErrNotFound): // it was retired while this transaction waited for the lock
+		case errors.Is(err, rendezvous.ErrNotFound) && !reserved:
+			continue // it was retired while this transaction waited for the lock
 		case err != nil || row.Mailbox == locked:
 			return row, err
-		} // otherwise it was also created again, and points to another mailbox
+		case locked == 0 && row.Mailbox == unlocked:
+			return row, nil // its mailbox does not exist
+		case locked == 0:
+			unlocked = row.Mailbox // it was created between the two statements, unless this happens again
+		}
 	}
 }
 
