@@ -50,7 +50,7 @@ func newContract(media string, plain []byte) (*contract, error) {
 	return &contract{media, plain, packed.Bytes()}, nil
 }
 
-// getContract is GET /openapi.yaml: the contract as it was written, or as JSON if Accept prefers that.
+// getContract is GET /openapi.yaml: the contract as it was written, or as JSON if Accept prefers JSON.
 func (s *Server) getContract(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	accept := r.Header.Values("Accept")

@@ -15,9 +15,9 @@ import (
 
 // Receive is GET /v1/session/events, by long-poll or as a stream.
 func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
-	ask := rendezvous.ReceiveRequest{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: patience(r.Params)}
+	ask := rendezvous.ReceiveRequest{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: requestedWait(r.Params)}
 	if header := number(r.Params.Ack); header != nil && (ask.Ack == nil || *header > *ask.Ack) {
-		ask.Ack = header // both say what is processed: the one that says more holds
+		ask.Ack = header // both say what is processed: the higher one holds
 	}
 	if r.Params.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
@@ -47,9 +47,8 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	return received, nil
 }
 
-// patience is how long the client wants to wait, if it says so in the query or
-// else as a preference (RFC 7240, §4.3).
-func patience(p api.ReceiveParams) *time.Duration {
+// requestedWait returns how long the client wants to wait, from the query or else from a preference (RFC 7240, §4.3).
+func requestedWait(p api.ReceiveParams) *time.Duration {
 	if p.Wait != nil {
 		return new(time.Duration(*p.Wait) * time.Second)
 	}
@@ -61,7 +60,7 @@ func patience(p api.ReceiveParams) *time.Duration {
 		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
 		seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
 		if err != nil || !strings.EqualFold(strings.TrimSpace(name), "wait") {
-			continue // a preference that is not understood is ignored
+			continue // an unknown preference is ignored
 		}
 		return new(time.Duration(seconds) * time.Second) // #nosec G115 -- 16 bits
 	}
@@ -84,15 +83,14 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 
 type receivingKey struct{}
 
-// receiving is how frames are received.
+// receiving is how a request receives frames.
 type receiving struct {
 	streaming bool
 	w         http.ResponseWriter
 	r         *http.Request
 }
 
-// negotiateReceive is middleware for receiving, which is answered as JSON or, if Accept
-// asks for that by its name, as a stream.
+// negotiateReceive is middleware for receiving. The answer is JSON, or a stream if Accept lists that by its name.
 func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")
@@ -107,7 +105,7 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 			return
 		}
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
-			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // one list, in however many lines it came (RFC 9110, §5.3)
+			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // several lines are one list (RFC 9110, §5.3)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), receivingKey{}, how)))
 	})

@@ -12,8 +12,8 @@ import (
 	"restante/rendezvous"
 )
 
-// addressOf is the client's address, for limits. An IPv6 client has a whole /64
-// to choose from, so that counts as one.
+// addressOf returns the client's address for limits. An IPv6 client can use every address of its /64, so that counts
+// as one.
 func addressOf(ctx context.Context) string {
 	address := middleware.GetClientIPAddr(ctx)
 	if address.Is6() && !address.Is4In6() {
@@ -24,11 +24,11 @@ func addressOf(ctx context.Context) string {
 	return address.Unmap().String()
 }
 
-// limiters are the token buckets of the addresses that asked lately.
+// limiters are the token buckets of the addresses from which requests came lately.
 type limiters struct {
 	rate  rate.Limit
 	burst int
-	most  int
+	max   int
 
 	mu      sync.Mutex
 	buckets map[string]*rate.Limiter
@@ -38,16 +38,16 @@ func newLimiters(l Limits) *limiters {
 	if l.Rate <= 0 {
 		return nil
 	}
-	return &limiters{rate: rate.Limit(l.Rate), burst: l.Burst, most: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{}}
+	return &limiters{rate: rate.Limit(l.Rate), burst: l.Burst, max: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{}}
 }
 
-// of is the bucket of an address.
+// of returns the bucket of an address.
 func (l *limiters) of(address string, now time.Time) *rate.Limiter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	bucket, known := l.buckets[address]
 	if !known {
-		if len(l.buckets) >= l.most {
+		if len(l.buckets) >= l.max {
 			l.forget(now)
 		}
 		bucket = rate.NewLimiter(l.rate, l.burst)
@@ -56,12 +56,12 @@ func (l *limiters) of(address string, now time.Time) *rate.Limiter {
 	return bucket
 }
 
-// allow takes a token of an address, if there is one.
+// allow takes a token from the bucket of an address. It returns false if there is none.
 func (l *limiters) allow(address string, now time.Time) bool {
 	return l == nil || l.of(address, now).AllowN(now, 1)
 }
 
-// wait waits for a token of an address: who cannot be told to slow down is slowed down.
+// wait waits for a token from the bucket of an address: a socket cannot be answered 429, so it is slowed down.
 func (l *limiters) wait(ctx context.Context, address string) error {
 	if l == nil {
 		return nil
@@ -69,21 +69,21 @@ func (l *limiters) wait(ctx context.Context, address string) error {
 	return l.of(address, time.Now()).Wait(ctx)
 }
 
-// forget drops the buckets that are full, which are as good as new; if none is,
-// all of them, for memory is worth more than a burst. mu is held.
+// forget drops the buckets that are full, which are like new ones. If none is full, it drops all of them: memory is
+// worth more than a burst. mu is held.
 func (l *limiters) forget(now time.Time) {
 	for address, bucket := range l.buckets {
 		if bucket.TokensAt(now) >= float64(l.burst) {
 			delete(l.buckets, address)
 		}
 	}
-	if len(l.buckets) >= l.most {
+	if len(l.buckets) >= l.max {
 		clear(l.buckets)
 	}
 }
 
-// rateLimit is middleware that refuses what an address asks for too fast. The
-// probes of an operator's own monitoring are not counted.
+// rateLimit is middleware that refuses requests of an address that asks too often. Probes of the operator's monitoring
+// are not counted, nor is a poll again that has waited without a goroutine.
 func (s *Server) rateLimit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

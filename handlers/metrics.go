@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// metrics are what is counted, in Prometheus's text format.
+// metrics serves what is counted, in the text format of Prometheus.
 type metrics struct {
 	http.Handler
 	requests *prometheus.CounterVec
@@ -59,7 +59,7 @@ func newMetrics(s *Server) *metrics {
 		func() float64 { return float64(stats.Streams.Load()) }))
 	served := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("Accept", "text/plain") // the one form that the contract promises, whatever a scraper prefers
+		r.Header.Set("Accept", "text/plain") // the only format that the contract promises, whatever a scraper prefers
 		served.ServeHTTP(w, r)
 	})
 	return m
@@ -70,7 +70,7 @@ func (m *metrics) observe(verb, route string, status int, took time.Duration) {
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
 
-// statusCollector is what there is, as the status tells it: monitoring goes on when the storage is away.
+// statusCollector collects the numbers of the status. Monitoring continues when the storage is unavailable.
 type statusCollector struct{ s *Server }
 
 var statusMetrics = struct{ things, attached, updated, ready, failing *prometheus.Desc }{
@@ -81,16 +81,16 @@ var statusMetrics = struct{ things, attached, updated, ready, failing *prometheu
 	prometheus.NewDesc("restante_prune_failing", "Things that could not be pruned and are tried again later.", nil, nil),
 }
 
-// Describe implements prometheus.Collector.
+// Describe implements [prometheus.Collector].
 func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{statusMetrics.things, statusMetrics.attached, statusMetrics.updated, statusMetrics.ready, statusMetrics.failing} {
 		ch <- d
 	}
 }
 
-// Collect implements prometheus.Collector.
+// Collect implements [prometheus.Collector].
 func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
-	now := c.s.Service.Status(context.Background()) // bounded in itself
+	now := c.s.Service.Status(context.Background()) // it has a time limit of its own
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}

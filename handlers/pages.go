@@ -15,16 +15,16 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// policy is what a page may do: run and show what is ours, talk to us, and nothing else.
+// policy is what a page may do: run and show files of this server, send requests to it, and nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// permissions is what a page may ask the browser for: nothing but to put a code on the clipboard.
+// permissions is what a page may ask the browser for: only to put a code on the clipboard.
 const permissions = "accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), fullscreen=(), geolocation=(), gyroscope=(), " +
 	"hid=(), magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), " +
 	"xr-spatial-tracking=(), clipboard-write=(self)"
 
-// mediaTypes are those of the files that pages are made of.
+// mediaTypes are the media types of the files of the pages.
 var mediaTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
@@ -33,8 +33,8 @@ var mediaTypes = map[string]string{
 	".txt":  "text/plain; charset=utf-8",
 }
 
-// getHome is GET /: the page for people, and for the health checks of the
-// reference wormhole server, which do not ask for one, what that answers.
+// getHome is GET /: the page for people. Health checks made for the reference wormhole server do not accept HTML, and
+// get the text with which that server answers.
 func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	if !names(r.Header.Values("Accept"), "text/html") {
@@ -45,7 +45,7 @@ func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
 	s.page(w, r)
 }
 
-// page answers with the page of /.
+// page answers with the page at /.
 func (s *Server) page(w http.ResponseWriter, r *http.Request) { s.file(w, r, "index.html") }
 
 // getReference is GET /docs.
@@ -56,8 +56,8 @@ func (s *Server) getAsset(w http.ResponseWriter, r *http.Request) {
 	s.file(w, r, "assets/"+chi.URLParam(r, "name"))
 }
 
-// file answers with a file of the pages, compressed if the client takes that. Browsers
-// ask each time whether theirs is the latest, so that a page and its script are of one version.
+// file answers with a file of the pages, compressed if the client accepts that. Browsers revalidate it each time, so
+// that a page and its script have the same version.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	packed, err := fs.ReadFile(s.Pages, name+".gz")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -84,15 +84,15 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	h.Set("Content-Type", mediaTypes[path.Ext(name)])
-	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no other site may build its page of our files
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no other site may use these files in its pages
 	if path.Ext(name) == ".html" {
 		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Permissions-Policy", permissions)
-		h.Set("Cross-Origin-Opener-Policy", "same-origin") // a page that opens ours, or is opened by it, has no hold on it
+		h.Set("Cross-Origin-Opener-Policy", "same-origin") // a page that opens this one, or is opened by it, has no reference to it
 	}
 	if compressed {
 		h.Set("Content-Encoding", "gzip")
 	}
-	_, _ = io.Copy(w, body) //nolint:gosec // the files are our own, and a client that left does not read them
+	_, _ = io.Copy(w, body) //nolint:gosec // the files are the server's own, and a client that left does not read them
 }

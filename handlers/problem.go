@@ -14,7 +14,7 @@ import (
 	"restante/session"
 )
 
-// The codes that only HTTP knows.
+// The codes that exist only over HTTP.
 const (
 	methodNotAllowed     rendezvous.Code = "METHOD_NOT_ALLOWED"
 	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
@@ -31,7 +31,7 @@ type meaning struct {
 	title  string
 }
 
-// meanings is the one table of failures; it restates the one in the contract.
+// meanings is the only table of failures. It restates the table of the contract.
 var meanings = map[rendezvous.Code]meaning{
 	rendezvous.InvalidRequest:           {400, api.ActionStop, "The request is not valid"},
 	rendezvous.MalformedHandshake:       {400, api.ActionStop, "The handshake is malformed"},
@@ -70,7 +70,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.OutcomeUnknown:           {503, api.ActionStop, "The outcome is not known"},
 }
 
-// retryAfter is how long a client is asked to wait, where it is asked to.
+// retryAfter is how long a client is asked to wait.
 const retryAfter = time.Second
 
 // invalid is a request that breaks rules of the contract.
@@ -87,10 +87,10 @@ func (e *invalid) Error() string {
 	return string(e.code) + ": " + strings.Join(said, "; ")
 }
 
-// fail is the only writer of failures. What went wrong in detail goes to the log.
+// fail is the only writer of failures. The details of what went wrong go to the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
-		infoOf(r).err = err // the client has left: nobody reads an answer
+		infoOf(r).err = err // the client has left, and reads no answer
 		return
 	}
 	if infoOf(r).wrote {
@@ -119,7 +119,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
 }
 
-// finalProblem is an error as it is told on a stream or a socket, which it ends.
+// finalProblem returns the problem document that ends a stream or a socket.
 func finalProblem(err error) api.Problem {
 	_, p := problemOf(failureOf(err))
 	if asksToWait(p) {
@@ -128,12 +128,12 @@ func finalProblem(err error) api.Problem {
 	return p
 }
 
-// asksToWait tells whether a client is asked to wait before it goes on.
+// asksToWait reports whether the client is asked to wait before it continues.
 func asksToWait(p api.Problem) bool {
 	return p.Action == api.ActionSlowDown || p.Status == http.StatusServiceUnavailable
 }
 
-// problemOf is a failure as a problem document. One that the contract does not know is INTERNAL.
+// problemOf returns the problem document of a failure. A failure that the contract does not know is INTERNAL.
 func problemOf(failure *rendezvous.Failure, violations []api.Violation) (*rendezvous.Failure, api.Problem) {
 	means, known := meanings[failure.Code]
 	if !known {
@@ -168,7 +168,7 @@ func problemOf(failure *rendezvous.Failure, violations []api.Violation) (*rendez
 	return failure, p
 }
 
-// hasViolations tells the codes whose problem documents say what is wrong where.
+// hasViolations reports whether the problem documents of a code list what is wrong, and where.
 func hasViolations(code rendezvous.Code) bool {
 	switch code {
 	case rendezvous.InvalidRequest, rendezvous.MalformedHandshake, rendezvous.MalformedHandshakeMeta:
@@ -178,7 +178,7 @@ func hasViolations(code rendezvous.Code) bool {
 	}
 }
 
-// failureOf finds what the client is told in an error.
+// failureOf returns the failure that an error stands for, and the violations that the client is told.
 func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 	var failure *rendezvous.Failure
 	var bad *invalid
@@ -202,9 +202,9 @@ func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 	return &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here; nothing was changed", Err: err}, nil
 }
 
-// authenticateFirst puts who asks before what is wrong with the question: a request
-// that was refused before its session was looked at is refused for that first, if there is no such
-// session; if there is, it was a sign of life, and is told which command is wanted.
+// authenticateFirst returns the failure with which a request is refused that was refused before its session was looked
+// up: a session that is unknown or has ended comes first. If the session is live, the request was a sign of life, and
+// the answer says which command is wanted.
 func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
 	if !needsSession(r) {
 		return failure

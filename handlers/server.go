@@ -20,16 +20,16 @@ import (
 type Server struct {
 	Service *rendezvous.Service
 	Log     *slog.Logger
-	// Version is this program's, for the status.
+	// Version is the version of the program, for the status.
 	Version string
-	// Started is when the process did.
+	// Started is when the process started.
 	Started time.Time
-	// Pages are the files of the pages for people, each compressed with gzip: index.html.gz is the page
-	// at /, docs.html.gz that at /docs, and in assets is what they refer to.
+	// Pages are the files of the pages for people, each compressed with gzip: index.html.gz is the page at /,
+	// docs.html.gz is the page at /docs, and assets holds the files that they refer to.
 	Pages fs.FS
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
 	TrustedProxies []netip.Prefix
-	// Origins are those whose pages may ask, besides our own; "*" is all.
+	// Origins are the origins whose pages may use the server, besides its own; "*" stands for all.
 	Origins []string
 	// Hosts are the hosts that requests may be for, as [CheckHost] takes them; none stands for every host.
 	Hosts  []string
@@ -40,7 +40,7 @@ type Server struct {
 	challenges *welcome.Challenges
 	wormhole   *wormhole.Server
 	sockets    sockets
-	origins    *cors.Cors   // nil: only our own
+	origins    *cors.Cors   // nil: only the server's own
 	routes     http.Handler // everything that is served, for the commands of a socket
 }
 
@@ -55,21 +55,21 @@ func (s *Server) currentSettings() welcome.Settings {
 	return welcome.Settings{}
 }
 
-// Limits bound requests.
+// Limits are the limits of requests and connections.
 type Limits struct {
 	Body       int64         // bytes of a request's body
-	BodyTime   time.Duration // in which it must have come
-	WriteTime  time.Duration // in which an answer must have gone
-	Rate       float64       // requests a second and address; 0 is no limit
-	Burst      int           // requests at once and address
-	Addresses  int           // addresses remembered for the rate
+	BodyTime   time.Duration // in which it must arrive
+	WriteTime  time.Duration // in which the client must read a piece of an answer
+	Rate       float64       // requests of an address in a second; 0 for no limit
+	Burst      int           // requests of an address at once
+	Addresses  int           // addresses whose rate is known
 	HeaderSize int           // bytes of a request's header
 	Sockets    int           // sockets and streams of an address
-	Identify   time.Duration // in which a socket must have said who it is
+	Identify   time.Duration // in which the client of a socket must identify itself or bind
 	Linger     time.Duration // how long a poll or a socket waits on its goroutine before it waits without one
 }
 
-// DefaultLimits are those of a server that nobody configured.
+// DefaultLimits returns the limits of a server without flags.
 func DefaultLimits() Limits {
 	return Limits{
 		Body:       256 << 10,

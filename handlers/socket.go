@@ -47,8 +47,8 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// sessionSocket is one session's WebSocket. One goroutine reads and answers
-// commands, a second one delivers frames.
+// sessionSocket is the WebSocket of one session. One goroutine reads and answers commands, and another delivers
+// frames.
 type sessionSocket struct {
 	*ws.Conn
 	server     *Server
@@ -58,11 +58,11 @@ type sessionSocket struct {
 	credential string        // for the commands
 	key        session.Key
 
-	turn  sync.Mutex // held while a command is done and answered; guards ended
-	ended bool       // nothing is answered any more
+	commands sync.Mutex // held while a command is done and answered; guards ended
+	ended    bool       // nothing is answered any more
 }
 
-// serve is the socket's life.
+// serve identifies the client, delivers frames and answers commands until the socket ends.
 func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.Close() //nolint:errcheck // the client has received what it will
 	late := time.AfterFunc(c.server.Limits.Identify, func() {
@@ -71,7 +71,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	defer late.Stop()
 	ask, err := c.identify()
 	if !late.Stop() && err == nil {
-		return // it is too late, and has been told
+		return // it is too late, and the client has been told
 	}
 	var stream *rendezvous.Stream
 	var first rendezvous.Delivery
@@ -88,7 +88,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	defer c.cancel()
-	err = c.Send(message("heartbeat", heartbeat(first)))
+	err = c.Send(encodeMessage("heartbeat", heartbeat(first)))
 	if err == nil {
 		delivering.Go(func() { c.end(ctx, c.deliver(stream)) }) //nolint:contextcheck // the stream has it
 	}
@@ -98,9 +98,9 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
 }
 
-// identify reads the first message: whose socket this is, and what it wants.
+// identify reads the first message: which session this is, and which frames it wants.
 func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
-	raw, err := c.take()
+	raw, err := c.readMessage()
 	if err != nil {
 		return rendezvous.ReceiveRequest{}, err
 	}
@@ -120,8 +120,8 @@ func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 	return ask, nil
 }
 
-// take reads a message, and refuses one that is too large.
-func (c *sessionSocket) take() ([]byte, error) {
+// readMessage reads a message, and refuses one that is too large.
+func (c *sessionSocket) readMessage() ([]byte, error) {
 	raw, err := c.Read()
 	if errors.Is(err, ws.ErrTooLarge) {
 		return nil, &http.MaxBytesError{Limit: c.server.Limits.Body}
@@ -129,7 +129,7 @@ func (c *sessionSocket) take() ([]byte, error) {
 	return raw, err
 }
 
-// deliver sends frames and heartbeats until something ends that.
+// deliver sends frames and heartbeats until the stream or the socket ends.
 func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 	for {
 		got, beat, err := stream.Next()
@@ -137,12 +137,12 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 			return err
 		}
 		for _, frame := range got.Frames {
-			if err := c.Send(message("frame", json.RawMessage(frame))); err != nil {
+			if err := c.Send(encodeMessage("frame", json.RawMessage(frame))); err != nil {
 				return err
 			}
 		}
 		if beat {
-			if err := c.Send(message("heartbeat", heartbeat(got))); err != nil {
+			if err := c.Send(encodeMessage("heartbeat", heartbeat(got))); err != nil {
 				return err
 			}
 			if err := c.Ping(); err != nil {
@@ -152,10 +152,10 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 	}
 }
 
-// handleNext reads one message and does what it says. What is wrong with it ends the
-// socket, once it has been told; what is wrong with a command is the command's reply.
+// handleNext reads one message and handles it. A message that is wrong is told so, and ends the socket; a command
+// that fails gets its failure as the reply.
 func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Stream) error {
-	raw, err := c.take()
+	raw, err := c.readMessage()
 	if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
 		c.end(ctx, tooLarge)
 		return nil
@@ -164,10 +164,10 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 		return err
 	}
 	stream.Alive()
-	c.turn.Lock()
-	defer c.turn.Unlock()
+	c.commands.Lock()
+	defer c.commands.Unlock()
 	if c.ended {
-		return nil // it is not answered, and so not done
+		return nil // it would not be answered, so it is not done
 	}
 	reply, err := c.handle(ctx, raw)
 	switch {
@@ -182,7 +182,7 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 	return c.Send(reply)
 }
 
-// handle does what a message says, and answers the reply, if it gets one.
+// handle does what a message says, and returns the reply, if it gets one.
 func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) {
 	if o, is := jsonobject.Parse(raw); is && !o.Has("method") && !o.Has("path") {
 		if err := c.server.limiters.wait(ctx, c.address); err != nil {
@@ -206,13 +206,13 @@ func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) 
 	return encode(reply), nil
 }
 
-// closeCodes are those that RFC 6455 has a word for.
+// closeCodes are the failures for which RFC 6455 has a close code.
 var closeCodes = map[rendezvous.Code]int{rendezvous.Draining: websocket.CloseGoingAway, payloadTooLarge: websocket.CloseMessageTooBig}
 
-// end tells why the socket ends, and closes it.
+// end sends the reason why the socket ends, and closes it.
 func (c *sessionSocket) end(ctx context.Context, why error) {
-	c.turn.Lock() // a command that is under way is answered first
-	defer c.turn.Unlock()
+	c.commands.Lock() // a command that is under way is answered first
+	defer c.commands.Unlock()
 	c.endLocked(ctx, why)
 }
 
@@ -226,12 +226,12 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
 		code = special
 	}
-	if err := c.Send(message("error", p)); err == nil {
+	if err := c.Send(encodeMessage("error", p)); err == nil {
 		c.SendClose(&ws.CloseError{Code: code, Reason: string(p.Code) + " " + string(p.Action)})
 	}
 }
 
-// isClientError tells the errors that say something to a client from those of its connection.
+// isClientError reports whether an error is for the client, and not one of its connection.
 func isClientError(err error) bool {
 	_, failure := errors.AsType[*rendezvous.Failure](err)
 	_, bad := errors.AsType[*invalid](err)
@@ -239,7 +239,7 @@ func isClientError(err error) bool {
 	return failure || bad || large
 }
 
-// decodeMessage decodes a message strictly, and holds it against its rules.
+// decodeMessage decodes a message strictly, and checks it against its rules.
 func decodeMessage(raw []byte, into any) error {
 	if err := api.DecodeJSON(bytes.NewReader(raw), into); err != nil {
 		where, rule, said := decodingViolation(err)
@@ -256,8 +256,8 @@ func decodeMessage(raw []byte, into any) error {
 	return err
 }
 
-// message is one that the server sends: an object with one member, which says what it is.
-func message(kind string, content any) []byte { return encode(map[string]any{kind: content}) }
+// encodeMessage encodes a message to the client: an object with one member, whose name says what it is.
+func encodeMessage(kind string, content any) []byte { return encode(map[string]any{kind: content}) }
 
 func encode(content any) []byte {
 	text, err := json.Marshal(content)

@@ -14,19 +14,19 @@ import (
 	"restante/rendezvous"
 )
 
-// command has a command done as the request that it stands for, by everything
-// that such a request meets: limits, rules, handlers and the log.
+// command does a command as the request that it stands for. It passes all that such a request passes: limits, rules,
+// handlers and the log.
 func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) (api.SocketReply, error) {
 	reply := api.SocketReply{ID: command.ID, Seq: command.Seq}
 	target, _ := url.ParseRequestURI(command.Path)
-	if target == nil || command.Path[0] != '/' || !commands(target.Path) {
+	if target == nil || command.Path[0] != '/' || !takesCommands(target.Path) {
 		reply.Reply = refusal(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
 		return reply, nil
 	}
 	w := &recorder{header: http.Header{}}
 	c.server.routes.ServeHTTP(w, c.request(ctx, command, target))
 	if w.status == 0 {
-		return reply, context.Cause(ctx) // the client left while it was done
+		return reply, context.Cause(ctx) // the client has left meanwhile
 	}
 	reply.Reply = w.reply()
 	if wanted, err := strconv.ParseInt(w.header.Get("Ack"), 10, 64); err == nil {
@@ -35,19 +35,19 @@ func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) 
 	return reply, nil
 }
 
-// commands tells the paths of the operations of a session. What receives is none of them: it
-// would take the socket's own seat.
-func commands(path string) bool {
+// takesCommands reports whether a path belongs to an operation of a session, except for receiving: that would end the
+// socket, which receives itself.
+func takesCommands(path string) bool {
 	return path == "/v1/session" || path == "/v1/session/ack" ||
 		path == "/v1/nameplates" || strings.HasPrefix(path, "/v1/nameplates/") || strings.HasPrefix(path, "/v1/mailboxes/")
 }
 
-// request is the one that a command stands for.
+// request returns the request that a command stands for.
 func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, target *url.URL) *http.Request {
 	r := c.upgrade.Clone(ctx)
 	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
 	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
-	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} { // which say whose it is, if a proxy is trusted
+	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} { // which name the client, if the proxy is trusted
 		if values := c.upgrade.Header.Values(name); len(values) > 0 {
 			r.Header[name] = values
 		}
@@ -65,36 +65,36 @@ func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, 
 	return r
 }
 
-// refusal is the reply to a command that reached no operation.
+// refusal returns the reply to a command that reached no operation.
 func refusal(f *rendezvous.Failure) api.Reply {
 	_, p := problemOf(f, nil)
 	return api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}
 }
 
-// recorder is an [http.ResponseWriter] that keeps the answer.
+// recorder is an [http.ResponseWriter] that records the answer.
 type recorder struct {
 	header http.Header
 	status int
 	body   bytes.Buffer
 }
 
-// Header implements http.ResponseWriter.
+// Header implements [http.ResponseWriter].
 func (w *recorder) Header() http.Header { return w.header }
 
-// WriteHeader implements http.ResponseWriter.
+// WriteHeader implements [http.ResponseWriter].
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
 }
 
-// Write implements http.ResponseWriter.
+// Write implements [http.ResponseWriter].
 func (w *recorder) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	return w.body.Write(b)
 }
 
-// reply is the answer as a socket tells it.
+// reply returns the answer as a reply on a socket.
 func (w *recorder) reply() api.Reply {
 	r := api.Reply{Status: int64(w.status)}
 	for _, name := range []string{"Replayed", "Retry-After"} {

@@ -11,9 +11,9 @@ import (
 	"restante/rendezvous"
 )
 
-// upgrade switches a request over to a WebSocket, whose peer counts as gone after so much silence; cancel is called
-// when it is cut off. If there is no room for another, or if the request is no handshake, the request is answered
-// and conn is nil. Otherwise leave must be called once the connection has ended.
+// upgrade switches a request over to a WebSocket. After idleTimeout of silence, its peer counts as gone; cancel is
+// called when the peer is cut off. If the address has too many sockets, or if the request is no handshake, the request
+// is answered and conn is nil. Otherwise leave must be called once the connection has ended.
 func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, idleTimeout time.Duration, cancel context.CancelFunc) (conn *ws.Conn, leave func()) {
 	select {
 	case <-s.Service.Stopping():

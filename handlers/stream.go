@@ -15,7 +15,7 @@ import (
 
 const eventStreamType = "text/event-stream"
 
-// stream begins to answer a receive with an event stream.
+// stream begins the event stream that answers a receive.
 func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api.ReceiveResponseObject, error) {
 	leave, admitted := s.sockets.enter(addressOf(ctx), s.Limits.Sockets)
 	if !admitted {
@@ -30,7 +30,7 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
 }
 
-// eventStream is a receive's answer as server-sent events (HTML, §9.2).
+// eventStream answers a receive with server-sent events (HTML, §9.2).
 type eventStream struct {
 	stream *rendezvous.Stream
 	first  rendezvous.Delivery
@@ -43,7 +43,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 	defer e.leave()
 	defer e.stream.Close()
 	w.Header().Set("Content-Type", eventStreamType)
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would hold it back
+	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx holds it back
 	w.WriteHeader(http.StatusOK)
 	err := e.send(w, event("heartbeat", heartbeat(e.first)))
 	for err == nil {
@@ -65,7 +65,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 	return err
 }
 
-// end tells why the stream ends.
+// end sends the reason why the stream ends.
 func (e *eventStream) end(w http.ResponseWriter, why error) error {
 	p := finalProblem(why)
 	if p.RetryAfterMs != nil {
@@ -76,8 +76,8 @@ func (e *eventStream) end(w http.ResponseWriter, why error) error {
 	return why
 }
 
-// send writes events and has them go. A client that does not read them is cut.
-// The deadline must not stand while nothing is sent: over HTTP/2, it would end the stream.
+// send writes events and flushes them. A client that does not read them is cut off. The deadline is removed while
+// nothing is sent: over HTTP/2, it would end the stream.
 func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 	connection := http.NewResponseController(w)
 	_ = connection.SetWriteDeadline(time.Now().Add(e.limit)) // a test's ResponseWriter may have none
@@ -91,7 +91,7 @@ func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 	return nil
 }
 
-// event is one event, of one line of JSON.
+// event returns an event with one line of JSON.
 func event(name string, data any) []byte {
 	text, err := json.Marshal(data)
 	if err != nil {
@@ -100,7 +100,7 @@ func event(name string, data any) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, text)
 }
 
-// frameEvent is a frame's. Frames are stored as one line.
+// frameEvent returns the event of a frame. A frame is stored as one line.
 func frameEvent(frame []byte) []byte {
 	var numbered struct {
 		Seq session.Seq `json:"seq"`
@@ -111,7 +111,7 @@ func frameEvent(frame []byte) []byte {
 	return fmt.Appendf(nil, "event: frame\nid: %d\ndata: %s\n\n", numbered.Seq, frame)
 }
 
-// heartbeat is what a stream or a socket tells of itself.
+// heartbeat returns the heartbeat of a stream or a socket.
 func heartbeat(r rendezvous.Delivery) api.Heartbeat {
 	return api.Heartbeat{Ack: int64(r.Wanted), NextWaitMs: r.NextWait.Milliseconds(), ServerTime: r.Now.UnixMilli()}
 }

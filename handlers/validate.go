@@ -21,7 +21,7 @@ import (
 	"restante/session"
 )
 
-// validate knows the tags that the contract generates, and those of its own words.
+// validate knows the tags that are generated from the contract, and the rules below.
 var validate = newValidator()
 
 var (
@@ -29,7 +29,7 @@ var (
 	mailboxPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 )
 
-// rules are the contract's own words for what a text must be, and what is said when it is not.
+// rules are the contract's own rules for texts, and what the client is told when one is broken.
 var rules = map[string]struct {
 	holds func(text, param string) bool
 	says  string
@@ -42,7 +42,8 @@ var rules = map[string]struct {
 	"maxbytes":  {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
 }
 
-// says is what the other tags mean, for texts and for everything else; % stands for the tag's parameter.
+// says is what the client is told of the other tags, for texts and for everything else; % stands for the tag's
+// parameter.
 var says = map[string][2]string{
 	"required": {"is required", "is required"},
 	"min":      {"must be at least % characters", "must be at least %"},
@@ -58,7 +59,7 @@ func newValidator() *validator.Validate {
 			return rule.holds(field.Field().String(), field.Param())
 		})
 		if err != nil {
-			panic(err) // a tag that the validator reserves: a mistake in the table above
+			panic(err) // the validator reserves the tag: a mistake in the table above
 		}
 	}
 	v.RegisterTagNameFunc(func(field reflect.StructField) string {
@@ -68,7 +69,7 @@ func newValidator() *validator.Validate {
 	return v
 }
 
-// validRequest is strict middleware that holds each decoded request against the tags.
+// validRequest is strict middleware that checks each decoded request against its tags.
 func (s *Server) validRequest(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		err := validate.StructCtx(ctx, request)
@@ -89,7 +90,7 @@ func (s *Server) validRequest(next api.StrictHandlerFunc, operation string) api.
 	}
 }
 
-// malformed is the code of an operation's malformed requests.
+// malformed returns the code for malformed requests of an operation.
 func malformed(operation string) rendezvous.Code {
 	if operation == "BeginSession" {
 		return rendezvous.MalformedHandshake
@@ -97,8 +98,8 @@ func malformed(operation string) rendezvous.Code {
 	return rendezvous.InvalidRequest
 }
 
-// pointer is where in the request a field is, as a JSON pointer in a URI
-// fragment; the namespace is AddMessageRequestObject.Body.phase, say.
+// pointer returns where in the request a field is, as a JSON pointer in a URI fragment. A namespace is, for example,
+// AddMessageRequestObject.Body.phase.
 func pointer(namespace string) string {
 	parts := strings.Split(namespace, ".")[1:]
 	switch {
@@ -111,11 +112,11 @@ func pointer(namespace string) string {
 	default:
 		parts[0] = "query"
 	}
-	// validator writes an item as name[0]; the contract, as JSON pointers do, as name/0.
+	// The validator writes an item as name[0]; a JSON pointer is name/0.
 	return "#/" + strings.NewReplacer("[", "/", "]", "").Replace(strings.Join(parts, "/"))
 }
 
-// isHeader tells the parameters that are headers from those of the query.
+// isHeader reports whether a parameter is a header, and not one of the query.
 func isHeader(name string) bool {
 	switch name {
 	case "Seq", "Ack", "Prefer", "Last-Event-ID":
@@ -125,7 +126,7 @@ func isHeader(name string) bool {
 	}
 }
 
-// explain says what a field must be.
+// explain returns what a field must be.
 func explain(b validator.FieldError) string {
 	text := 1
 	if b.Kind() == reflect.String {
@@ -145,7 +146,7 @@ func violations(pointer, rule, message string) []api.Violation {
 	return []api.Violation{{Pointer: pointer, Rule: rule, Message: message}}
 }
 
-// invalidParameter is a parameter that is not what the contract says it is.
+// invalidParameter answers for a parameter that is not what the contract says.
 func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err error) {
 	var format *api.InvalidParamFormatError
 	var many *api.TooManyValuesForParamError
@@ -163,8 +164,7 @@ func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err er
 	s.fail(w, r, bad)
 }
 
-// validQuery is middleware that refuses a query that cannot be read: what is wrong in
-// it would otherwise count as not said.
+// validQuery is middleware that refuses a query that cannot be read. Otherwise, a broken parameter would count as absent.
 func (s *Server) validQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
@@ -175,7 +175,7 @@ func (s *Server) validQuery(next http.Handler) http.Handler {
 	})
 }
 
-// parameter is the pointer of a parameter.
+// parameter returns the JSON pointer of a parameter.
 func parameter(name string) string {
 	switch {
 	case isHeader(name):
@@ -186,8 +186,8 @@ func parameter(name string) string {
 	return "#/query/" + name
 }
 
-// invalidBody is a body that is not the JSON that the contract asks for. What
-// the decoder says of it stays here: the client is told where, and which rule.
+// invalidBody answers for a body that is not the JSON that the contract asks for. The text of the decoder's error stays
+// here: the client is told where the mistake is, and which rule it breaks.
 func (s *Server) invalidBody(w http.ResponseWriter, r *http.Request, err error) {
 	code := bodyCode(r)
 	if !needsSession(r) {
@@ -203,7 +203,7 @@ func (s *Server) invalidBody(w http.ResponseWriter, r *http.Request, err error) 
 	s.fail(w, r, &invalid{code, violations("#/body"+fragment(where), rule, said)})
 }
 
-// decodingViolation tells which rule a body that could not be decoded breaks, and where.
+// decodingViolation returns which rule a body breaks that could not be decoded, and where.
 func decodingViolation(err error) (where, rule, said string) {
 	rule, said = "json", "is not valid JSON"
 	var syntactic *jsontext.SyntacticError
@@ -230,10 +230,11 @@ func decodingViolation(err error) (where, rule, said string) {
 	return where, rule, said
 }
 
-// maxPointer is how far a client is pointed into a body that it made up itself.
+// maxPointer is the length of the longest pointer into a body, in bytes: the client chose the names in it.
 const maxPointer = 256
 
-// fragment is a JSON pointer in a URI (RFC 6901, §6). A long one is cut off: it points to what is around the mistake.
+// fragment returns a JSON pointer as a URI fragment (RFC 6901, §6). A long one is shortened: it then points to what
+// holds the mistake.
 func fragment(pointer string) string {
 	for len(pointer) > maxPointer {
 		pointer = pointer[:strings.LastIndexByte(pointer, '/')]
@@ -241,8 +242,8 @@ func fragment(pointer string) string {
 	return (&url.URL{Fragment: pointer}).EscapedFragment()
 }
 
-// otherVersion tells a handshake of another version of the protocol from one
-// that is malformed: what is strange to this version may be right in that one.
+// otherVersion returns an error if a handshake is of another version of the protocol. What is malformed in this
+// version may be right in the other.
 func otherVersion(r *http.Request) error {
 	if needsSession(r) {
 		return nil
@@ -251,14 +252,14 @@ func otherVersion(r *http.Request) error {
 	var said struct {
 		ProtocolVersion string `json:"protocolVersion"`
 	}
-	_ = strictjson.Unmarshal(came.body, &said) // what cannot be read says no version
+	_ = strictjson.Unmarshal(came.body, &said) // a body that cannot be read names no version
 	if said.ProtocolVersion == "" || said.ProtocolVersion == protocolVersion {
 		return nil
 	}
 	return versionMismatch
 }
 
-// jsonType is a type in the words of JSON.
+// jsonType returns the name of a type in JSON.
 func jsonType(t reflect.Type) string {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
