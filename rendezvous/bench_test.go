@@ -31,7 +31,7 @@ var engines = []struct {
 	}},
 }
 
-// roomy grants a benchmark all that it takes.
+// roomy allows a benchmark everything it takes.
 func roomy(c *rendezvous.Config) {
 	c.Limits.Nameplates, c.Limits.Mailboxes = 1<<30, 1<<30
 	c.Limits.MailboxMessages, c.Limits.MailboxBytes = 1<<40, 1<<40
@@ -39,12 +39,12 @@ func roomy(c *rendezvous.Config) {
 	c.Limits.AddressSessions = 1 << 30
 }
 
-// unique is a name that nothing has yet.
+// unique returns a name that nothing has yet.
 func unique() string { return fmt.Sprint("n", serial.Add(1)) }
 
 var serial atomic.Int64
 
-// useCases are what clients ask for, most of it one transaction.
+// useCases are what clients ask for, most of them one transaction each.
 var useCases = []struct {
 	name string
 	do   func(w *world, c *client, box rendezvous.MailboxID)
@@ -87,7 +87,7 @@ func BenchmarkUseCase(b *testing.B) {
 	}
 }
 
-// BenchmarkReceive is a message from one session to another that waits for it.
+// BenchmarkReceive measures a message from one session to another that waits for it.
 func BenchmarkReceive(b *testing.B) {
 	for _, engine := range engines {
 		b.Run(engine.name, func(b *testing.B) {
@@ -110,8 +110,8 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
-// BenchmarkAmong shows what costs more the more there is: nothing should. With -short there is
-// no million.
+// BenchmarkAmong shows what costs more when there is more of everything: nothing should. With -short
+// it leaves out the million.
 func BenchmarkAmong(b *testing.B) {
 	for _, many := range []int{100, 10_000, 1_000_000} {
 		if testing.Short() && many > 10_000 {
@@ -133,8 +133,8 @@ func BenchmarkAmong(b *testing.B) {
 	}
 }
 
-// crowd fills a file with so many mailboxes, each with a side, a message and a session that
-// subscribes, and half of them with a nameplate.
+// crowd fills a file with so many mailboxes. Each has a side, a message and a session that subscribes
+// to it, and half of them have a nameplate.
 func crowd(b *testing.B, path string, many int) {
 	b.Helper()
 	store, err := repo.Open(b.Context(), repo.Options{URL: path, Log: silent})

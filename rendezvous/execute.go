@@ -31,6 +31,12 @@ type Answer[R any] struct {
 	Replayed bool
 }
 
+// Query is a request of a session that changes nothing.
+type Query struct {
+	Session session.Key
+	Ack     *session.Seq // every frame below it is processed; nil acknowledges nothing
+}
+
 // outcome is a recorded reply: a result, or the refusal that was the answer.
 type outcome[R any] struct {
 	Result  R      `json:"result"`
@@ -38,7 +44,7 @@ type outcome[R any] struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// execute runs a command once: in one transaction with the counter and the recorded reply.
+// execute runs a command in one transaction with the counter and the recorded reply.
 //
 // A final refusal is an answer. What was written before it is kept, and it is recorded. Any other
 // failure undoes everything and consumes no number.
@@ -50,46 +56,12 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	var (
 		answer  Answer[R]
 		refusal *Failure
-		me      *Session
+		actor   *Session
 	)
-	err := s.transact(ctx, func(t *txn) error {
-		answer, refusal, me = Answer[R]{}, nil, nil
-		attached, err := t.attach(c.Session)
-		if err != nil {
-			return err
-		}
-		me, answer.Wanted = t.actor, attached.Wanted
-		if c.Ack != nil {
-			if _, err := attached.Acknowledge(*c.Ack); err != nil {
-				return refuse(SessionStateMismatch, "%v", err)
-			}
-		}
-		if c.Seq == nil {
-			answer.Result, refusal, err = splitRefusal(work(t))
-			if err == nil && !me.Used {
-				err = t.MarkUsed(me.Key)
-			}
-			return err
-		}
-		switch receipt := attached.Receive(*c.Seq).(type) {
-		case session.Missing:
-			return &Failure{Code: SeqGap, Detail: fmt.Sprintf("command %d is wanted next; send it and those after it, then this one again", receipt.Expected), Expected: &receipt.Expected}
-		case session.Repeated:
-			answer.Result, refusal, err = recordedReply[R](t, c)
-			answer.Replayed = true
-			return err
-		case session.Accepted:
-			answer.Result, refusal, err = splitRefusal(work(t))
-			if err != nil {
-				return err
-			}
-			answer.Wanted = receipt.Attached.Wanted
-			t.AfterCommit(func() {
-				s.outboxes.UpdateMeta(c.Session, func(me *Session) { me.Wanted, me.Used = receipt.Attached.Wanted, true })
-			})
-			return recordReply(t, c, answer.Result, refusal)
-		}
-		panic("unreachable: Receipt is sealed")
+	err := s.transact(ctx, func(t *txn) (err error) {
+		answer, refusal, err = executeOnce(t, c, work)
+		actor = t.actor
+		return err
 	})
 	if isCanceled(err) {
 		return Answer[R]{}, err // the transaction may still run, and write its results
@@ -97,16 +69,58 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	if err == nil && refusal != nil {
 		err = refusal
 	}
-	if me != nil {
-		s.presence.Touch(me.Key, s.now(), me.Grace)
-		if c.Ack != nil && err == nil {
-			s.presence.Acknowledge(me.Key, me.Epoch, *c.Ack)
-		}
-	}
+	s.recordRequest(actor, c.Ack, err)
 	if answer.Replayed {
 		s.stats.Replayed.Add(1)
 	}
-	return answer, annotate(err, me, answer.Wanted, c.Seq)
+	return answer, annotate(err, actor, answer.Wanted, c.Seq)
+}
+
+// executeOnce runs a command, or finds the recorded reply if the command was executed before.
+func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer Answer[R], refusal *Failure, err error) {
+	attached, err := t.attachAcking(c.Session, c.Ack)
+	answer.Wanted = attached.Wanted
+	if err != nil {
+		return answer, nil, err
+	}
+	if c.Seq == nil {
+		answer.Result, refusal, err = splitRefusal(work(t))
+		if err == nil && !t.actor.Used {
+			err = t.MarkUsed(t.actor.Key)
+		}
+		return answer, refusal, err
+	}
+	switch receipt := attached.Receive(*c.Seq).(type) {
+	case session.Missing:
+		return answer, nil, &Failure{Code: SeqGap, Detail: fmt.Sprintf("command %d is wanted next; send it and those after it, then this one again", receipt.Expected), Expected: &receipt.Expected}
+	case session.Repeated:
+		answer.Result, refusal, err = recordedReply[R](t, c)
+		answer.Replayed = true
+		return answer, refusal, err
+	case session.Accepted:
+		if answer.Result, refusal, err = splitRefusal(work(t)); err != nil {
+			return answer, nil, err
+		}
+		wanted := receipt.Attached.Wanted
+		answer.Wanted = wanted
+		t.AfterCommit(func() {
+			t.s.outboxes.UpdateMeta(c.Session, func(stored *Session) { stored.Wanted, stored.Used = wanted, true })
+		})
+		return answer, refusal, recordReply(t, c, answer.Result, refusal)
+	}
+	panic("unreachable: Receipt is sealed")
+}
+
+// recordRequest records a request of a session: it is a sign of life, and may acknowledge frames. A
+// request that failed with err acknowledges nothing. actor is nil if there is no such session.
+func (s *Service) recordRequest(actor *Session, ack *session.Seq, err error) {
+	if actor == nil {
+		return
+	}
+	s.presence.Touch(actor.Key, s.now(), actor.Grace)
+	if ack != nil && err == nil {
+		s.presence.Acknowledge(actor.Key, actor.Epoch, *ack)
+	}
 }
 
 // executeAs runs a use case for a side without a session, in one transaction. A final refusal keeps
@@ -128,6 +142,25 @@ func executeAs[R any](ctx context.Context, s *Service, work func(*txn) (R, error
 		err = refusal
 	}
 	return result, err
+}
+
+// query answers a query from one snapshot.
+func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, error)) (Answer[R], error) {
+	var (
+		answer Answer[R]
+		actor  *Session
+	)
+	err := s.read(ctx, func(t *txn) error {
+		attached, err := t.attachAcking(q.Session, q.Ack)
+		actor, answer.Wanted = t.actor, attached.Wanted
+		if err != nil {
+			return err
+		}
+		answer.Result, err = look(t)
+		return err
+	})
+	s.recordRequest(actor, q.Ack, err)
+	return answer, annotate(err, actor, answer.Wanted, nil)
 }
 
 // isCanceled reports that the caller went away before the transaction was over.
@@ -179,9 +212,9 @@ func recordedReply[R any](t *txn, c Command) (R, *Failure, error) {
 
 // annotate adds the command that is wanted next to the failure of a command. A numbered command whose
 // commit is in doubt may be sent again, because it is executed once.
-func annotate(err error, me *Session, wanted session.Seq, seq *session.Seq) error {
+func annotate(err error, actor *Session, wanted session.Seq, seq *session.Seq) error {
 	var failure *Failure
-	if !errors.As(err, &failure) || me == nil {
+	if !errors.As(err, &failure) || actor == nil {
 		return err
 	}
 	f := *failure

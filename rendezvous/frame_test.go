@@ -20,7 +20,7 @@ var contract = sync.OnceValues(func() (*openapi3.T, error) {
 	return openapi3.NewLoader().LoadFromData(openapi.YAML)
 })
 
-// promised tells what is wrong with a frame, by the contract.
+// promised returns what is wrong with a frame, by the contract.
 func promised(t testing.TB, frame []byte) error {
 	t.Helper()
 	doc, err := contract()
@@ -34,7 +34,7 @@ func promised(t testing.TB, frame []byte) error {
 	return doc.ValidateSchemaJSON(doc.Components.Schemas["Frame"].Value, document)
 }
 
-// message is a frame with a message that was received at millisecond 1,700,000,000,123.
+// message returns a frame with a message that was received at millisecond 1,700,000,000,123.
 func message(position rendezvous.Position, side rendezvous.Side, phase, body string, id *string) rendezvous.Frame {
 	return rendezvous.MessageFrame{Message: rendezvous.Message{
 		Position: position, Side: side, Draft: rendezvous.Draft{Phase: phase, Body: body, ID: id},
@@ -152,7 +152,7 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestThePromiseHasTeeth shows that the test above would notice.
+// TestThePromiseHasTeeth shows that the test above can fail.
 func TestThePromiseHasTeeth(t *testing.T) {
 	for name, frame := range map[string]string{
 		"no type":                   `{"seq":0,"mailbox":"box","side":"a"}`,

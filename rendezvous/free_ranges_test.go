@@ -9,8 +9,8 @@ import (
 	"restante/rendezvous"
 )
 
-// What is remembered of full ranges never costs a shorter nameplate that was freed here,
-// and for long none that was freed elsewhere.
+// Remembering full ranges never costs a shorter nameplate that was freed on this process, and costs
+// one that was freed on another process only for a short time.
 func TestTheShortestFreeNameplateIsAllocated(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
@@ -37,7 +37,7 @@ func TestTheShortestFreeNameplateIsAllocated(t *testing.T) {
 			}
 		}
 		if !strings.HasPrefix(w.path, "postgres") {
-			return // nobody else can free one
+			return // no other process can free one
 		}
 		other := open(t, w.path, nil, nil) // another process, which knows nothing of what this one remembers
 		defer other.stop()

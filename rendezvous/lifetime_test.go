@@ -53,7 +53,8 @@ func TestASilentClientIsDetachedAndThenClosedExactly(t *testing.T) {
 		_, err = c.poll(t.Context(), 0)
 		expect(t, code(t, err), rendezvous.SessionEnded)
 		expect(t, code(t, c.shake(0, 0)), rendezvous.SessionStateMismatch)
-		// What the process forgets, or another one reads, is later by the slack, never earlier.
+		// After the process has forgotten it, or on another process, the end is later by the lag, never
+		// earlier.
 		time.Sleep(time.Hour)
 		expect(t, w.state(c.key), "closed: expired")
 	})
@@ -311,7 +312,7 @@ func TestASidesTombstonesFallTogether(t *testing.T) {
 		end(shake("c", "there", nil)) // and newer's tombstone makes way, as the oldest of its address
 		expect(t, w.state(newer.key), string(rendezvous.SessionUnknown))
 		expect(t, w.state(older.key), string(rendezvous.SessionUnknown))
-		shake("a", "there", &newer.id) // whoever had the side last is not told that another has it
+		shake("a", "there", &newer.id) // the session that had the side last is not told that another has it
 	})
 }
 
@@ -330,8 +331,8 @@ func (s deserted) Update(ctx context.Context, f func(rendezvous.Tx) error) error
 	return context.Canceled
 }
 
-// TestACallerThatLeavesLosesNothing is a request whose client hangs up while its
-// transaction runs: it is done all the same, and shares nothing with whoever left.
+// TestACallerThatLeavesLosesNothing covers a request whose client hangs up while its transaction runs.
+// The transaction completes all the same, and shares nothing with the caller that left.
 func TestACallerThatLeavesLosesNothing(t *testing.T) {
 	var on atomic.Bool
 	var done sync.WaitGroup

@@ -23,8 +23,8 @@ func (v views) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	return v.Store.View(ctx, f)
 }
 
-// TestLooksAreGathered is many clients who wait for little: their looks share snapshots, and
-// none waits for the others longer than the span. What comes finds them as fast as ever.
+// TestLooksAreGathered covers many clients that wait for little. Their lookups share snapshots, none
+// waits for the others longer than the window, and what happens reaches them as fast as ever.
 func TestLooksAreGathered(t *testing.T) {
 	const span = 25 * time.Millisecond
 	var count atomic.Int64
@@ -64,14 +64,14 @@ func TestLooksAreGathered(t *testing.T) {
 	})
 }
 
-// TestGatheredLooksSeeWhatOthersDo is a session that is taken over, and ends.
+// TestGatheredLooksSeeWhatOthersDo covers a session that is taken over, and one that ends.
 func TestGatheredLooksSeeWhatOthersDo(t *testing.T) {
 	gathering := func(c *rendezvous.Config) { c.LookupBatchWindow = 25 * time.Millisecond }
 	bubble(t, gathering, func(t *testing.T, w *world) {
 		a := w.begin("a")
 		held := a.park(t.Context(), 0)
 		time.Sleep(time.Second)
-		a.must(a.shake(0, 0)) // a newer epoch is found by whoever looks
+		a.must(a.shake(0, 0)) // every lookup finds a newer epoch
 		got := <-held
 		expect(t, code(t, got.err), rendezvous.Superseded)
 		_, err := w.End(t.Context(), a.command(), nil)

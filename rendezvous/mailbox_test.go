@@ -14,10 +14,10 @@ import (
 // boxTTL is the ttl of the mailboxes below.
 const boxTTL = 100 * time.Second
 
-// second is a moment of these tests, which take place soon after 1970.
+// second is a moment of these tests, counted from 1970.
 func second(n int64) time.Time { return time.Unix(n, 0) }
 
-// box is a mailbox that was made at second 0 and last changed at this one.
+// box returns a mailbox that was made at second 0 and changed last at this second.
 func box(changed int64, sides ...rendezvous.Opening) rendezvous.Mailbox {
 	m := rendezvous.NewMailbox("app", "box", boxTTL, second(0))
 	m.Updated, m.StaleAt, m.Sides = second(changed), second(changed).Add(boxTTL), sides
@@ -30,7 +30,7 @@ func crowdedBox(changed int64, sides ...rendezvous.Opening) rendezvous.Mailbox {
 	return m
 }
 
-// entered is a side that is in, and has not opened.
+// entered returns a side that is in and has not opened.
 func entered(s rendezvous.Side, at int64) rendezvous.Opening {
 	return rendezvous.Opening{Side: s, Entered: second(at)}
 }
@@ -39,13 +39,13 @@ func opened(s rendezvous.Side, since, at int64) rendezvous.Opening {
 	return rendezvous.Opening{Side: s, Entered: second(since), Opened: new(second(at))}
 }
 
-// closed is a side that is out again.
+// closed returns a side that has closed.
 func closed(o rendezvous.Opening, at int64, mood rendezvous.Mood) rendezvous.Opening {
 	o.Closed = &rendezvous.Closing{At: second(at), Mood: mood}
 	return o
 }
 
-// copyBox shares nothing with the original.
+// copyBox returns a copy that shares nothing with the original.
 func copyBox(m rendezvous.Mailbox) rendezvous.Mailbox {
 	m.Sides = slices.Clone(m.Sides)
 	for i, o := range m.Sides {
@@ -59,7 +59,7 @@ func copyBox(m rendezvous.Mailbox) rendezvous.Mailbox {
 	return m
 }
 
-// boxRow is a rule applied at second 9, and what comes of it.
+// boxRow is a rule applied at second 9, and its result.
 type boxRow struct {
 	from rendezvous.Mailbox
 	side rendezvous.Side
@@ -93,7 +93,7 @@ func TestNewMailboxIsEmptyAndLivesForItsTTL(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 	if !got.Empty() {
-		t.Error("somebody is in it")
+		t.Error("a side is in it")
 	}
 }
 
@@ -140,7 +140,7 @@ func TestMailboxEnter(t *testing.T) {
 	})
 }
 
-// A value may have room behind its sides, and what comes of it twice must not share that.
+// A slice may have room behind its sides. Two results of one value must not share it.
 func TestMailboxEnterTwiceFromOneValue(t *testing.T) {
 	m := box(1, slices.Grow([]rendezvous.Opening{entered("a", 1)}, 1)...)
 	withB, _ := m.Enter("b", second(2))
@@ -230,7 +230,7 @@ func TestMailboxPresence(t *testing.T) {
 		m    rendezvous.Mailbox
 		want presence
 	}{
-		"nobody came":                        {box(0), presence{Empty: true}},
+		"no side came":                       {box(0), presence{Empty: true}},
 		"it has entered":                     {box(1, entered("a", 1)), presence{Has: true}},
 		"it has opened":                      {box(2, opened("a", 1, 2)), presence{Has: true, HasOpen: true}},
 		"it has entered and closed":          {box(3, closed(entered("a", 1), 3, "happy")), presence{Empty: true}},
@@ -334,7 +334,7 @@ func TestMailboxStale(t *testing.T) {
 		seen time.Time
 		want time.Time
 	}{
-		"nobody holds it":                                     {box(10), time.Time{}, second(110)},
+		"it has no sign of life":                              {box(10), time.Time{}, second(110)},
 		"its holder was seen before it changed":               {box(10), second(4), second(110)},
 		"its holder was seen when it changed":                 {box(10), second(10), second(110)},
 		"its holder was seen after it changed":                {box(10), second(40), second(140)},
@@ -349,14 +349,14 @@ func TestMailboxStale(t *testing.T) {
 	}
 }
 
-// visitor is one side of a mailbox, as the model has it.
+// visitor is one side of a mailbox in the model.
 type visitor struct {
 	side     rendezvous.Side
 	in, open bool
 	mood     rendezvous.Mood
 }
 
-// modelBox is what a mailbox should be, said in another way.
+// modelBox is what a mailbox should be, expressed differently.
 type modelBox struct {
 	visitors []visitor
 	crowded  bool
@@ -372,7 +372,7 @@ func (b *modelBox) of(s rendezvous.Side) *visitor {
 	return nil
 }
 
-// come is Enter, and Open too if open.
+// come is Enter, and also Open if open is set.
 func (b *modelBox) come(s rendezvous.Side, open bool, now time.Time) bool {
 	v := b.of(s)
 	if v == nil && len(b.visitors) == 2 {
@@ -399,8 +399,8 @@ func (b *modelBox) leave(s rendezvous.Side, mood rendezvous.Mood, now time.Time)
 	return true
 }
 
-// Three sides come and go at random. Whatever they do, the mailbox is what the
-// model says, and keeps its promises to the first two.
+// Three sides come and go at random. Whatever they do, the mailbox is what the model says, and keeps
+// its promises to the first two.
 func TestMailboxAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		now := second(0)
@@ -464,7 +464,7 @@ func TestMailboxAgainstAModel(t *testing.T) {
 					t.Fatalf("(-model +mailbox)\n%s", diff)
 				}
 				if m.Empty() != nobody {
-					t.Fatalf("empty: %v; everyone who entered has closed: %v", m.Empty(), nobody)
+					t.Fatalf("empty: %v; every side that entered has closed: %v", m.Empty(), nobody)
 				}
 				for _, s := range sides {
 					if (m.Has(s) || m.HasOpen(s)) && model.of(s) == nil {

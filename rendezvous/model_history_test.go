@@ -18,11 +18,11 @@ import (
 )
 
 const (
-	aWhile = 30 * time.Minute // in which all that nobody holds ends
-	ages   = 1000 * time.Hour // the life of what somebody asked to be kept
+	aWhile = 30 * time.Minute // after which everything without a sign of life has ended
+	ages   = 1000 * time.Hour // the life of what a client asked to be kept
 )
 
-// history is a server and its clients, and the model that they are held against.
+// history is a server, its clients, and the model that they are compared with.
 type history struct {
 	*world
 	t          judge
@@ -37,7 +37,7 @@ type history struct {
 	draining   bool                     // what ends a receive now was known when it began
 }
 
-// emptyDatabase is the file of a database that was just made; to make one takes longer than a history.
+// emptyDatabase is the file of a new database. Making one takes longer than a history.
 func emptyDatabase(t *testing.T) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "empty")
@@ -49,7 +49,7 @@ func emptyDatabase(t *testing.T) []byte {
 	return file
 }
 
-// start begins a history in dir, whose store makes a mistake, if any.
+// start begins a history in dir. Its store makes a mistake, if one is given.
 func start(t judge, draw func(string, int) int, dir string, empty []byte, m mistake) *history {
 	h := &history{t: t, draw: draw, path: filepath.Join(dir, "history"), mailboxes: []rendezvous.MailboxID{"agreed"}, nameplates: []rendezvous.NameplateID{"007"}}
 	h.wrap = func(s rendezvous.Store) rendezvous.Store { return mistaken{s, m} }
@@ -72,9 +72,9 @@ func (h *history) config(c *rendezvous.Config) {
 	c.Limits.Nameplates, c.Limits.Mailboxes, c.Limits.AddressSessions = 10_000, 10_000, 10_000
 }
 
-// end clears up, however the history ended.
+// end cleans up, however the history ended.
 func (h *history) end() {
-	h.Drain() // whoever still receives
+	h.Drain() // ends the receives that are held
 	h.world.stop()
 }
 
@@ -89,7 +89,7 @@ func (h *history) side() rendezvous.Side {
 	return rendezvous.Side(fmt.Sprint("side", h.made))
 }
 
-// step has one thing happen. What is parked is woken, what is stored is what should be.
+// step makes one thing happen, answers the receives that are held, and checks what is stored.
 func (h *history) step() {
 	c := h.players[h.draw("player", len(h.players))]
 	switch h.draw("happens", 24) {
@@ -126,7 +126,7 @@ func (h *history) step() {
 	h.check(c)
 }
 
-// order is some command of a client, mostly about what it has to do with.
+// order draws a command of a client, mostly about what that client knows.
 func (h *history) order(c *player) order {
 	o := order{Do: strings.Fields("add add add add add add open open open claim claim allocate close close release end")[h.draw("command", 16)]}
 	moods := []rendezvous.Mood{rendezvous.Happy, rendezvous.Lonely, rendezvous.Scary, rendezvous.Errory, ""}
@@ -161,7 +161,7 @@ func (h *history) order(c *player) order {
 	return o
 }
 
-// command has a client send a command, unless it is lost on its way.
+// command sends a command of a client, unless it is lost on its way.
 func (h *history) command(c *player, o order) {
 	if c.is.end != "" {
 		h.startOver(c)
@@ -173,7 +173,7 @@ func (h *history) command(c *player, o order) {
 	}
 }
 
-// hear has everyone know of a nameplate and its mailbox, and forget older ones.
+// hear tells every client of a nameplate and its mailbox, and forgets older ones.
 func (h *history) hear(of rendezvous.Claimed) {
 	if of.Nameplate != "" && !slices.Contains(h.mailboxes, of.Mailbox) {
 		h.mailboxes = append(h.mailboxes[max(0, len(h.mailboxes)-3):], of.Mailbox)
@@ -181,7 +181,7 @@ func (h *history) hear(of rendezvous.Claimed) {
 	}
 }
 
-// settle sees that a receive that is held is answered as soon as there is something to say.
+// settle checks that a held receive is answered as soon as there is something to answer.
 func (h *history) settle() {
 	synctest.Wait()
 	for _, c := range h.players {
@@ -202,7 +202,7 @@ func (h *history) settle() {
 	}
 }
 
-// restart has the server stop and another one start.
+// restart stops the server and starts another one.
 func (h *history) restart() {
 	h.Drain()
 	h.draining = true
@@ -213,10 +213,10 @@ func (h *history) restart() {
 	*h.world = *open(h.t, h.path, h.config, h.wrap)
 }
 
-// silence is a long time, in which some clients do nothing but receive.
+// silence is a long time in which some clients do nothing but receive.
 func (h *history) silence() {
 	time.Sleep(h.Config.HeartbeatInterval)
-	h.settle() // nobody receives any more
+	h.settle() // no client receives any more
 	awake := map[*modelSession]bool{}
 	ctx, stop := context.WithCancel(h.t.Context())
 	var all sync.WaitGroup
@@ -252,7 +252,7 @@ func (h *history) silence() {
 	}
 }
 
-// check compares what is stored.
+// check compares what is stored with the model.
 func (h *history) check(c *player) {
 	var counts rendezvous.Counts
 	h.must(h.store.View(h.t.Context(), func(tx rendezvous.Tx) (err error) {
@@ -272,7 +272,7 @@ func (h *history) check(c *player) {
 	h.same("the mailboxes", fmt.Sprint(sorted(o.Result.Mailboxes)), fmt.Sprint(sorted(mailboxes)))
 }
 
-// finish has everyone leave, sees what is left, and what is remembered.
+// finish makes every client leave, and checks what remains and what is recorded.
 func (h *history) finish() {
 	for _, c := range h.players {
 		h.catchUp(c)

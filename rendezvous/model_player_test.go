@@ -13,7 +13,7 @@ import (
 	"restante/session"
 )
 
-// player is a client that keeps to the protocol of sessions.
+// player is a client that follows the protocol of sessions.
 type player struct {
 	*client
 	is   *modelSession
@@ -24,7 +24,7 @@ type player struct {
 	held <-chan outcome // a receive that is under way
 }
 
-// answer is what a command is answered with.
+// answer is the answer to a command.
 type answer struct {
 	text     string // the result, or the refusal's code
 	claimed  rendezvous.Claimed
@@ -37,7 +37,7 @@ func answered[R any](t testing.TB, a rendezvous.Answer[R], err error) answer {
 	switch result := any(a.Result).(type) {
 	case rendezvous.Claimed:
 		is.claimed = result
-	case rendezvous.MailboxView: // those who came in the same millisecond are in no order
+	case rendezvous.MailboxView: // sides that came in the same millisecond are in no order
 		slices.SortFunc(result.Sides, func(a, b rendezvous.SideView) int { return strings.Compare(string(a.Side), string(b.Side)) })
 	}
 	if err == nil {
@@ -54,7 +54,7 @@ func text(result any) string {
 	return string(document)
 }
 
-// arrive is what happens when command n of a client comes to the server.
+// arrive is command n of a client coming to the server.
 func (h *history) arrive(c *player, n int) answer {
 	o, seq := c.log[n], session.Seq(n)
 	command := rendezvous.Command{Session: c.key, Seq: &seq, Fingerprint: sha256.Sum256([]byte(text(o)))}
@@ -90,7 +90,8 @@ func (h *history) arrive(c *player, n int) answer {
 	return answered(h.t, a, err)
 }
 
-// send sends command n, and sees that it is answered as the model says: done the first time, and never again.
+// send sends command n, and checks that it is answered as the model says: executed the first time and
+// never again.
 func (h *history) send(c *player, n int) {
 	o, done := c.log[n], len(c.told)
 	got := h.arrive(c, n)
@@ -135,7 +136,7 @@ func (h *history) catchUp(c *player) {
 	}
 }
 
-// gone is what a session is told that ended.
+// gone is what the client of an ended session is told.
 func (c *player) gone() string {
 	if c.is.used {
 		return string(rendezvous.SessionEnded)
@@ -150,7 +151,7 @@ func (h *history) poll(c *player) {
 	h.received(c, outcome{got: got, err: err})
 }
 
-// received is what a client makes of an answer, if that reaches it.
+// received handles an answer, if it reaches the client.
 func (h *history) received(c *player, o outcome) {
 	if c.is.end != "" {
 		if got := string(code(h.t, o.err)); got != c.gone() {
@@ -169,7 +170,8 @@ func (h *history) received(c *player, o outcome) {
 	c.ack += h.draw("processed", len(o.got.Frames)+1) // or the answer was lost on its way back
 }
 
-// see sees that frames from c.ack on are those that are due; or, if they have been seen before, the same.
+// see checks that the frames from c.ack on are those that are due, or the same as before if the client
+// has had them.
 func (h *history) see(c *player, got rendezvous.Delivery) {
 	for i, f := range frames(h.t, got) {
 		n, due := c.ack+i, c.is.due[f.Mailbox]
@@ -189,7 +191,7 @@ func (h *history) see(c *player, got rendezvous.Delivery) {
 	}
 }
 
-// begin begins a session, in the place of another if one is named.
+// begin begins a session, which replaces another if one is named.
 func (h *history) begin(side rendezvous.Side, replaces *player) *player {
 	c := &player{client: &client{w: h.world, id: newID(), app: app, side: side}}
 	c.is = &modelSession{side: side, reads: map[*modelMailbox]bool{}, due: map[string][]frame{}}
@@ -210,7 +212,8 @@ func (h *history) begin(side rendezvous.Side, replaces *player) *player {
 	return c
 }
 
-// startOver has a client begin again: in the place of its session or not, as the same side or another.
+// startOver makes a client begin again: with or without replacing its session, as the same side or
+// another.
 func (h *history) startOver(c *player) {
 	replaces, side := c, h.side()
 	if h.draw("as the same side", 4) > 0 {
@@ -230,7 +233,7 @@ func (h *history) startOver(c *player) {
 	}
 }
 
-// resume is a client that comes back, and sends again what it does not know to be done.
+// resume is a client that comes back, and sends again what it does not know to be executed.
 func (h *history) resume(c *player) {
 	again := h.draw("commands again", len(c.told)+1)
 	welcome, err := h.Handshake(h.t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: c.side, NextExpected: session.Seq(c.ack), NextSent: session.Seq(len(c.told) - again)})

@@ -9,7 +9,8 @@ import (
 	"restante/session"
 )
 
-// model is what the server should be: who is in what, and what each session is to be sent.
+// model is what the server should be: which side is in which mailbox, and what each session is to be
+// sent.
 type model struct {
 	mailboxes  []*modelMailbox
 	nameplates []*modelNameplate
@@ -32,7 +33,7 @@ type modelNameplate struct {
 	crowded bool
 }
 
-// sides are who came, and how it is with each.
+// sides are the sides that came, and their state.
 type sides map[rendezvous.Side]string
 
 type modelSession struct {
@@ -45,7 +46,7 @@ type modelSession struct {
 	next  int                    // the number of its next frame
 }
 
-// order is a command, whatever its number.
+// order is a command without its number.
 type order struct {
 	Do        string
 	Nameplate rendezvous.NameplateID
@@ -56,7 +57,7 @@ type order struct {
 	TTL       time.Duration
 }
 
-// do is what a command does, and what it is answered; got is what only the server can choose.
+// do executes a command and returns its answer. got is what only the server can choose.
 func (m *model) do(s *modelSession, o order, got rendezvous.Claimed) (any, rendezvous.Code) {
 	b, n := m.mailbox(o.Mailbox), m.nameplate(o.Nameplate)
 	switch o.Do {
@@ -177,7 +178,7 @@ func (m *model) forget(n *modelNameplate, pruned bool) {
 	m.usage.nameplates = append(m.usage.nameplates, n.sides.result(n.crowded, pruned))
 }
 
-// silence is what a long time does in which only those who are awake receive.
+// silence is a long time in which only the clients that are awake receive.
 func (m *model) silence(awake map[*modelSession]bool, took time.Duration) {
 	held := map[rendezvous.Side]bool{}
 	for _, s := range m.sessions {
@@ -197,7 +198,7 @@ func (m *model) silence(awake map[*modelSession]bool, took time.Duration) {
 	}
 }
 
-// publish tells whoever reads the mailbox, but not who did it.
+// publish sends a frame to the clients that read the mailbox, except the acting one.
 func (m *model) publish(b *modelMailbox, by *modelSession, f frame) {
 	for _, s := range m.sessions {
 		if s != by && s.reads[b] {
@@ -291,7 +292,7 @@ func (m *model) nameplate(id rendezvous.NameplateID) *modelNameplate {
 	return nil
 }
 
-// holds are the nameplates and mailboxes that a side is in.
+// holds returns the nameplates and mailboxes that a side is in.
 func (m *model) holds(s rendezvous.Side) (nameplates []rendezvous.NameplateID, mailboxes []rendezvous.MailboxID) {
 	for _, n := range m.nameplates {
 		if n.sides[s] == "in" {

@@ -16,9 +16,9 @@ import (
 	"restante/session"
 )
 
-// TestServiceIsWhatItsModelSays has three clients do whatever they like, while letters are lost
-// both ways, time passes and the server restarts: what each is answered and sent, what is
-// stored, and what is remembered in the end is what the model says.
+// TestServiceIsWhatItsModelSays makes three clients do things at random, while requests and answers
+// are lost, time passes and the server restarts. What each client is answered and sent, what is
+// stored, and what is recorded in the end is what the model says.
 //
 // For a deeper run: -rapid.checks=5000 -rapid.steps=60.
 func TestServiceIsWhatItsModelSays(t *testing.T) {
@@ -38,7 +38,8 @@ func TestServiceIsWhatItsModelSays(t *testing.T) {
 	})
 }
 
-// TestTheModelSeesMistakes gives the service a store that makes one, and has it found within a few histories.
+// TestTheModelSeesMistakes gives the service a store that makes a mistake, and checks that a few
+// histories find it.
 func TestTheModelSeesMistakes(t *testing.T) {
 	empty, dir := emptyDatabase(t), t.TempDir()
 	for _, m := range []mistake{addsTwice, dropsFrames, forgetsTooMuch, admitsAThird, garblesReplies, keepsSending, forgetsReleases, miscounts, wakesNobody} {
@@ -82,7 +83,7 @@ const (
 	keepsSending    mistake = "it does not end a subscription"
 	forgetsReleases mistake = "it forgets that a nameplate was released"
 	miscounts       mistake = "it records another result"
-	wakesNobody     mistake = "it wakes nobody"
+	wakesNobody     mistake = "it wakes no reader"
 )
 
 type mistaken struct {

@@ -12,7 +12,7 @@ import (
 	"restante/rendezvous"
 )
 
-// plate is a nameplate with these claims.
+// plate returns a nameplate with these claims.
 func plate(claims ...rendezvous.Claim) rendezvous.Nameplate {
 	return rendezvous.Nameplate{App: "app", ID: "7", Mailbox: 3, Created: second(0), StaleAt: second(100), Claims: claims}
 }
@@ -31,7 +31,7 @@ func released(s rendezvous.Side, since, at int64) rendezvous.Claim {
 	return rendezvous.Claim{Side: s, Since: second(since), Released: new(second(at))}
 }
 
-// copyPlate shares nothing with the original.
+// copyPlate returns a copy that shares nothing with the original.
 func copyPlate(n rendezvous.Nameplate) rendezvous.Nameplate {
 	n.Claims = slices.Clone(n.Claims)
 	for i, c := range n.Claims {
@@ -108,7 +108,7 @@ func TestNameplateClaim(t *testing.T) {
 	}
 }
 
-// A value may have room behind its claims, and what comes of it twice must not share that.
+// A slice may have room behind its claims. Two results of one value must not share it.
 func TestNameplateClaimTwiceFromOneValue(t *testing.T) {
 	n := plate(slices.Grow([]rendezvous.Claim{claimed("a", 1)}, 1)...)
 	withB, _ := n.Claim("b", second(2))
@@ -157,7 +157,7 @@ func TestNameplateHeldAndWaiting(t *testing.T) {
 		n             rendezvous.Nameplate
 		held, waiting bool
 	}{
-		"nobody came":                             {plate(), false, false},
+		"no side came":                            {plate(), false, false},
 		"one side holds it":                       {plate(claimed("a", 1)), true, true},
 		"the only side has released":              {plate(released("a", 1, 2)), false, false},
 		"both hold it":                            {plate(claimed("a", 1), claimed("b", 2)), true, false},
@@ -247,7 +247,7 @@ func TestDigits(t *testing.T) {
 	})
 }
 
-// pick answers drawn, and complains unless exactly it was drawn from free.
+// pick returns drawn, and complains unless it was asked to draw from exactly free numbers.
 func pick(t interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -304,8 +304,8 @@ func TestPickFree(t *testing.T) {
 	})
 }
 
-// Whatever is taken of a small range, the draws and the free numbers match one
-// to one, so that each of these is as likely as any other.
+// Whatever numbers of a small range are taken, the draws and the free numbers match one to one. So all
+// free numbers have the same probability.
 func TestPickFreeReachesEachFreeNumberByOneDraw(t *testing.T) {
 	const low = 3
 	for size := range 8 {
@@ -352,7 +352,7 @@ func TestPickFreeInTheAllocatedRanges(t *testing.T) {
 	})
 }
 
-// As the reference server does it: nine allocations take 1 to 9, ninety more 10 to 99.
+// As the reference server does it: nine allocations take 1 to 9, and ninety more take 10 to 99.
 func TestPickFreeFillsARange(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rapid.SampledFrom(rendezvous.NumberRanges[:2]).Draw(t, "range")

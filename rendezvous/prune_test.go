@@ -12,7 +12,7 @@ import (
 	"restante/rendezvous"
 )
 
-// plant changes the database behind the server's back, with foreign keys off.
+// plant changes the database without the server's knowledge, with foreign keys off.
 func plant(t testing.TB, path, query string, args ...any) {
 	t.Helper()
 	if strings.HasPrefix(path, "postgres:") { // whose triggers check foreign keys, and are off for a replica
@@ -30,7 +30,7 @@ func plant(t testing.TB, path, query string, args ...any) {
 	}
 }
 
-// look opens a database past the store, without its rules.
+// look opens a database without the store and its rules.
 func look(t testing.TB, path string) *sql.DB {
 	t.Helper()
 	driver, source := "sqlite", "file:"+path+"?_pragma=foreign_keys(0)&_pragma=busy_timeout(5000)"
@@ -44,7 +44,7 @@ func look(t testing.TB, path string) *sql.DB {
 	return db
 }
 
-// keyOf is the key of a mailbox.
+// keyOf returns the key of a mailbox.
 func (w *world) keyOf(id rendezvous.MailboxID) (key rendezvous.MailboxKey) {
 	w.t.Helper()
 	err := w.store.View(w.t.Context(), func(tx rendezvous.Tx) error {
@@ -58,7 +58,7 @@ func (w *world) keyOf(id rendezvous.MailboxID) (key rendezvous.MailboxKey) {
 	return key
 }
 
-// panicking is a store that panics when one mailbox is looked at.
+// panicking is a store that panics when one mailbox is read.
 type panicking struct {
 	rendezvous.Store
 	at *atomic.Int64
@@ -80,8 +80,8 @@ func (t panickingTx) Holders(k rendezvous.MailboxKey) ([]rendezvous.Session, err
 	return t.Tx.Holders(k)
 }
 
-// TestTheStoryThatStartedIt is the prune loop that died: a close that failed
-// half-way had left a mailbox without its sides; pruning met it, raised, and never ran again.
+// TestTheStoryThatStartedIt is the fault of a former server: a close that failed half-way left a
+// mailbox without its sides. Pruning met it, raised an exception and never ran again.
 func TestTheStoryThatStartedIt(t *testing.T) {
 	var poisoned atomic.Int64
 	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return panicking{s, &poisoned} }, func(t *testing.T, w *world) {
@@ -143,7 +143,7 @@ func TestTheStoryThatStartedIt(t *testing.T) {
 	})
 }
 
-// results are the results in a table of usage, sorted.
+// results returns the results in a table of usage, sorted.
 func (w *world) results(table string) string {
 	w.t.Helper()
 	db := look(w.t, w.path)

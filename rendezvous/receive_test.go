@@ -13,14 +13,14 @@ import (
 	"restante/session"
 )
 
-// outcome is what a receive in the background ended with, and when.
+// outcome is the result of a receive in the background, and when it came.
 type outcome struct {
 	got rendezvous.Delivery
 	err error
 	at  time.Time
 }
 
-// park polls in the background, until it is held.
+// park polls in the background. It returns once the poll is held.
 func (c *client) park(ctx context.Context, ack session.Seq) <-chan outcome {
 	done := make(chan outcome, 1)
 	go func() {

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever comes and goes, an address never has more than its quota, is refused only when it has it all, and is
-// seldom counted while it has little.
+// Whatever sessions begin and end, an address never has more than its quota, is refused only if it has
+// all of it, and is seldom counted while it has little.
 func TestQuotas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q sessionQuota

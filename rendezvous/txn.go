@@ -57,6 +57,18 @@ func (t *txn) attach(k session.Key) (session.Attached, error) {
 	return attached, nil
 }
 
+// attachAcking is attach for a request that may acknowledge frames. It refuses an acknowledgement of
+// frames that were never sent.
+func (t *txn) attachAcking(k session.Key, ack *session.Seq) (session.Attached, error) {
+	attached, err := t.attach(k)
+	if err == nil && ack != nil {
+		if _, err := attached.Acknowledge(*ack); err != nil {
+			return attached, refuse(SessionStateMismatch, "%v", err)
+		}
+	}
+	return attached, err
+}
+
 // attached returns a stored session whose client has just given a sign of life. It fails if the
 // session has ended.
 func (s *Service) attached(stored Session, now time.Time) (_ session.Attached, wasDetached bool, err error) {

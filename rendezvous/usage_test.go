@@ -9,8 +9,8 @@ import (
 	"restante/rendezvous"
 )
 
-// usage is what is remembered of something that started at one second, and
-// whose second side came waiting seconds later: none if negative.
+// usage returns the record of something that started at one second, and whose second side came waiting
+// seconds later: none if negative.
 func usage(result rendezvous.Result, started, waiting, total int64) rendezvous.Usage {
 	u := rendezvous.Usage{App: "app", Started: second(started), Total: time.Duration(total) * time.Second, Result: result}
 	if waiting >= 0 {

@@ -61,7 +61,7 @@ var fresh struct {
 	url string
 }
 
-// newPostgres is the URL of a database that was just made.
+// newPostgres returns the URL of a new database.
 func newPostgres(t *testing.T) string {
 	t.Helper()
 	c := pgtest.Shared(t)
@@ -81,14 +81,14 @@ func newPostgres(t *testing.T) string {
 	return c.Copy(t, fresh.url)
 }
 
-// TestMain ends PostgreSQL after the tests.
+// TestMain stops PostgreSQL after the tests.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	pgtest.Stop()
 	os.Exit(code)
 }
 
-// open starts a world on a database; wrap may stand between it and the store.
+// open starts a world on a database. wrap may put something between it and the store.
 func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(rendezvous.Store) rendezvous.Store) *world {
 	t.Helper()
 	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
@@ -121,7 +121,7 @@ func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(
 	return w
 }
 
-// restart ends the service and begins another on the same database.
+// restart stops the service and starts another on the same database.
 func (w *world) restart(config func(*rendezvous.Config)) {
 	w.t.Helper()
 	w.stop()
@@ -143,7 +143,7 @@ type client struct {
 
 const app = rendezvous.AppID("example.org/test")
 
-// begin shakes hands for a new session of a side.
+// begin begins a new session of a side.
 func (w *world) begin(side rendezvous.Side) *client {
 	w.t.Helper()
 	c := &client{w: w, id: session.NewID(), app: app, side: side}
@@ -246,7 +246,7 @@ func frames(t testing.TB, got rendezvous.Delivery) []frame {
 	return all
 }
 
-// code is the code of a failure, "" for success.
+// code returns the code of a failure, or "" for success.
 func code(t testing.TB, err error) rendezvous.Code {
 	t.Helper()
 	if err == nil {
@@ -259,7 +259,7 @@ func code(t testing.TB, err error) rendezvous.Code {
 	return failure.Code
 }
 
-// state is what a session's state is called.
+// state returns the name of a session's state.
 func (w *world) state(k session.Key) string {
 	w.t.Helper()
 	state, err := w.State(context.Background(), k)
@@ -279,7 +279,7 @@ func (w *world) state(k session.Key) string {
 
 func newID() session.ID { return session.NewID() }
 
-// openAt starts a world whose clock is now.
+// openAt starts a world in which the time is now.
 func openAt(t testing.TB, path string, now func() time.Time) *world {
 	t.Helper()
 	store, err := repo.Open(t.Context(), repo.Options{URL: path, Log: silent, Now: now})
@@ -302,7 +302,7 @@ func openAt(t testing.TB, path string, now func() time.Time) *world {
 	}}
 }
 
-// expect compares what is with what should be.
+// expect compares a result with what it should be.
 func expect[T comparable](t testing.TB, got, want T) {
 	t.Helper()
 	if got != want {

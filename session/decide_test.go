@@ -13,7 +13,7 @@ import (
 )
 
 // The sessions of the tables below: mine is the client's, old the one it may
-// replace, other somebody else's.
+// replace, other that of another client.
 var (
 	mine  = session.Key{1}
 	old   = session.Key{2}
@@ -51,14 +51,13 @@ func replacing(k session.Key, h session.Hello) session.Hello {
 	return h
 }
 
-// refusal is what a Reject comes down to. why is in its Detail.
+// refusal is the essence of a Reject. why is a part of its Detail.
 func refusal(code session.Code, why string) session.Reject {
 	return session.Reject{Code: code, Detail: why}
 }
 
-// TestDecide is the handshake table of docs/protocol.md, cell by cell: what is
-// stored, against what the client says.
-// welcomed is h from a client that knows of an accepted handshake.
+// TestDecide is the handshake table of docs/protocol.md, cell by cell: what is stored against what the
+// client says.
 func welcomed(e session.Epoch, h session.Hello) session.Hello {
 	h.Epoch = e
 	return h
@@ -126,8 +125,8 @@ func TestDecide(t *testing.T) {
 			"the client's future comes before our own":        {claims(2, 6), mineIsLive, future},
 			"the client's future comes before the never sent": {claims(8, 6), mineIsLive, future},
 			"that did nothing yet, met for the second time":   {claims(0, 0), fresh, session.Resume{From: 0}},
-			"that did nothing yet, by who expects a frame":    {claims(1, 0), fresh, unsent},
-			"that did nothing yet, by who sent a command":     {claims(0, 1), fresh, future},
+			"that did nothing yet, expecting a frame":         {claims(1, 0), fresh, unsent},
+			"that did nothing yet, having sent a command":     {claims(0, 1), fresh, future},
 			"of which all is acknowledged": {
 				claims(7, 5),
 				session.Facts{Stored: live("app", "me", session.Ledger{Wanted: 5, Kept: 7, Next: 7}), Replaced: nothing, Owner: &mine},
@@ -148,39 +147,39 @@ func TestDecide(t *testing.T) {
 			},
 		},
 		"a tombstone": {
-			"by who says what it says":       {claims(3, 5), mineEnded, buried},
-			"by who starts over":             {claims(0, 0), mineEnded, buried},
-			"by who is in the future":        {claims(7, 6), mineEnded, buried},
-			"by who expects the never sent":  {claims(8, 5), mineEnded, buried},
-			"by who expects the forgotten":   {claims(2, 5), mineEnded, buried},
-			"by who would replace another":   {replacing(old, claims(0, 0)), mineEnded, buried},
-			"whose side another has by now":  {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing, Owner: &other}, buried},
-			"whose side nobody has any more": {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing}, buried},
+			"by a client that agrees with it":         {claims(3, 5), mineEnded, buried},
+			"by a client that starts over":            {claims(0, 0), mineEnded, buried},
+			"by a client in the future":               {claims(7, 6), mineEnded, buried},
+			"by a client that expects the never sent": {claims(8, 5), mineEnded, buried},
+			"by a client that expects the forgotten":  {claims(2, 5), mineEnded, buried},
+			"by a client that would replace another":  {replacing(old, claims(0, 0)), mineEnded, buried},
+			"whose side another has by now":           {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing, Owner: &other}, buried},
+			"whose side is free again":                {claims(0, 0), session.Facts{Stored: tombstone("app", "me"), Replaced: nothing}, buried},
 		},
 		"nothing": {
-			"both counters 0, but an epoch is known":         {welcomed(1, claims(0, 0)), free, unknown},
-			"by who expects a frame":                         {claims(1, 0), free, unknown},
-			"by who sent a command":                          {claims(0, 1), free, unknown},
-			"by who did both":                                {claims(3, 5), free, unknown},
-			"by who did both, on a side that is taken":       {claims(3, 5), owned(other, nothing), unknown},
-			"by who sent a command and would replace":        {replacing(old, claims(0, 1)), owned(old, live("app", "me", ledger)), unknown},
-			"by who is new":                                  {claims(0, 0), free, session.Start{}},
-			"by who is new and leaves the side to us":        {as(claims(0, 0), "app", ""), free, session.Start{}},
-			"on a side with a live owner":                    {claims(0, 0), owned(other, nothing), taken},
-			"on a side whose owner ended":                    {claims(0, 0), owned(old, nothing), taken},
-			"on a side whose owner was replaced, named":      {replacing(old, claims(0, 0)), owned(other, tombstone("app", "me")), taken},
-			"on a side whose owner is named wrongly":         {replacing(old, claims(0, 0)), owned(other, live("app", "you", ledger)), taken},
-			"on a side with an owner, naming the unknown":    {replacing(old, claims(0, 0)), owned(other, nothing), taken},
-			"replacing a live owner":                         {replacing(old, claims(0, 0)), owned(old, live("app", "me", ledger)), session.Replace{Old: old}},
-			"replacing an owner that did nothing":            {replacing(old, claims(0, 0)), owned(old, live("app", "me", session.Ledger{})), session.Replace{Old: old}},
-			"replacing an owner that ended":                  {replacing(old, claims(0, 0)), owned(old, tombstone("app", "me")), session.Start{TakesOver: true}},
-			"replacing the unknown":                          {replacing(old, claims(0, 0)), unowned(nothing), session.Start{}},
-			"replacing what is not gathered":                 {replacing(old, claims(0, 0)), unowned(nil), session.Start{}},
-			"replacing what ended, of another side":          {replacing(old, claims(0, 0)), unowned(tombstone("app", "you")), session.Start{}},
-			"replacing a live session, of another side":      {replacing(old, claims(0, 0)), unowned(live("app", "you", ledger)), session.Replace{Old: old}},
-			"replacing a live session, side left to us":      {replacing(old, as(claims(0, 0), "app", "")), unowned(live("app", "you", ledger)), session.Replace{Old: old}},
-			"replacing a live session, of another app":       {replacing(old, claims(0, 0)), unowned(live("ppa", "me", ledger)), session.Start{}},
-			"replacing a session of another app, side taken": {replacing(old, claims(0, 0)), owned(other, live("ppa", "me", ledger)), taken},
+			"both counters 0, but an epoch is known":             {welcomed(1, claims(0, 0)), free, unknown},
+			"by a client that expects a frame":                   {claims(1, 0), free, unknown},
+			"by a client that sent a command":                    {claims(0, 1), free, unknown},
+			"by a client that did both":                          {claims(3, 5), free, unknown},
+			"by a client that did both, on a side that is taken": {claims(3, 5), owned(other, nothing), unknown},
+			"by a client that sent a command and would replace":  {replacing(old, claims(0, 1)), owned(old, live("app", "me", ledger)), unknown},
+			"by a new client":                                    {claims(0, 0), free, session.Start{}},
+			"by a new client that leaves the side to the server": {as(claims(0, 0), "app", ""), free, session.Start{}},
+			"on a side with a live owner":                        {claims(0, 0), owned(other, nothing), taken},
+			"on a side whose owner ended":                        {claims(0, 0), owned(old, nothing), taken},
+			"on a side whose owner was replaced, named":          {replacing(old, claims(0, 0)), owned(other, tombstone("app", "me")), taken},
+			"on a side whose owner is named wrongly":             {replacing(old, claims(0, 0)), owned(other, live("app", "you", ledger)), taken},
+			"on a side with an owner, naming the unknown":        {replacing(old, claims(0, 0)), owned(other, nothing), taken},
+			"replacing a live owner":                             {replacing(old, claims(0, 0)), owned(old, live("app", "me", ledger)), session.Replace{Old: old}},
+			"replacing an owner that did nothing":                {replacing(old, claims(0, 0)), owned(old, live("app", "me", session.Ledger{})), session.Replace{Old: old}},
+			"replacing an owner that ended":                      {replacing(old, claims(0, 0)), owned(old, tombstone("app", "me")), session.Start{TakesOver: true}},
+			"replacing the unknown":                              {replacing(old, claims(0, 0)), unowned(nothing), session.Start{}},
+			"replacing what is not gathered":                     {replacing(old, claims(0, 0)), unowned(nil), session.Start{}},
+			"replacing what ended, of another side":              {replacing(old, claims(0, 0)), unowned(tombstone("app", "you")), session.Start{}},
+			"replacing a live session, of another side":          {replacing(old, claims(0, 0)), unowned(live("app", "you", ledger)), session.Replace{Old: old}},
+			"replacing a live session, side left to us":          {replacing(old, as(claims(0, 0), "app", "")), unowned(live("app", "you", ledger)), session.Replace{Old: old}},
+			"replacing a live session, of another app":           {replacing(old, claims(0, 0)), unowned(live("ppa", "me", ledger)), session.Start{}},
+			"replacing a session of another app, side taken":     {replacing(old, claims(0, 0)), owned(other, live("ppa", "me", ledger)), taken},
 		},
 		"naming itself to replace": {
 			"nothing":                  {replacing(mine, claims(0, 0)), free, itself},
@@ -224,8 +223,8 @@ func TestATombstoneSaysWhyItEnded(t *testing.T) {
 	}
 }
 
-// TestDecideIsTotalAndConsistent draws any claim against any facts that a store
-// can hold. The rules it checks are those that the table is there for.
+// TestDecideIsTotalAndConsistent draws any claim against any facts that a store can hold. It checks
+// the rules for which the table exists.
 func TestDecideIsTotalAndConsistent(t *testing.T) {
 	keys := rapid.SampledFrom([]session.Key{mine, old, other})
 	word := rapid.SampledFrom([]string{"a", "a", "a", "b"})
@@ -287,7 +286,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 	})
 }
 
-// checkDecision holds a decision against what the table is there for.
+// checkDecision checks a decision against the rules for which the table exists.
 func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 	got := session.Decide(h, f)
 	if again := session.Decide(h, f); !reflect.DeepEqual(got, again) {
@@ -348,7 +347,7 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 	}
 }
 
-// identity is whose session is stored, if one is.
+// identity returns the app and side of the stored session, if there is one.
 func identity(h session.Stored) (app, side string, something bool) {
 	switch held := h.(type) {
 	case session.Live:

@@ -8,8 +8,8 @@ import (
 	"restante/session"
 )
 
-// client does what a client must that resumes: it claims what it has written
-// down, and is what it claims.
+// client does what a client that resumes must do: it claims what it has written down, and is in the
+// state that it claims.
 type client struct {
 	*history
 	memory, disk notes
@@ -23,7 +23,7 @@ type notes struct {
 	key         session.Key
 	replaces    *session.Key
 	established bool                   // a handshake was accepted before
-	frames      []string               // as the application saw them
+	frames      []string               // that the application saw
 	from, next  session.Seq            // the first command that it could send again; the number of the next
 	commands    map[session.Seq]string // those from from on
 	replies     map[session.Seq]string
@@ -34,7 +34,7 @@ func (n notes) clone() notes {
 	return n
 }
 
-// unanswered is the first command whose reply is not known.
+// unanswered returns the first command of which the reply is not known.
 func (n notes) unanswered() session.Seq {
 	for i := n.from; i < n.next; i++ {
 		if _, is := n.replies[i]; !is {
@@ -44,7 +44,7 @@ func (n notes) unanswered() session.Seq {
 	return n.next
 }
 
-// begin begins a session of a new id.
+// begin begins a session with a new id.
 func (c *client) begin(replaces *session.Key) {
 	c.memory = notes{key: c.key(), replaces: replaces, commands: map[session.Seq]string{}, replies: map[session.Seq]string{}}
 	c.attached = false
@@ -52,8 +52,8 @@ func (c *client) begin(replaces *session.Key) {
 	c.write()
 }
 
-// anew gives the session up for a new one, which takes its side over: from this
-// one, if it ever began, and otherwise from the one that it was to replace.
+// anew gives the session up for a new one, which takes its side over: from this session, if it ever
+// began, and otherwise from the one that it was to replace.
 func (c *client) anew(began bool) {
 	if !c.lost {
 		c.prefix()
@@ -88,7 +88,7 @@ func (c *client) giveUp() {
 	}
 }
 
-// processed is the first frame that the client has not processed for good.
+// processed returns the first frame that the client has not processed for good.
 func (c *client) processed() session.Seq {
 	if c.hasty {
 		return session.Seq(len(c.memory.frames))
@@ -127,7 +127,7 @@ func (c *client) ask(body any) {
 	c.net = append(c.net, m)
 }
 
-// same tells whether one of two requests is enough.
+// same reports whether one of two requests is enough.
 func same(a, b any) bool {
 	switch a := a.(type) {
 	case hello:
@@ -150,9 +150,10 @@ func (c *client) act() {
 			c.shake()
 			return
 		}
-		// A client that was welcomed before, and has nothing to show for it, asks before it
-		// shakes hands: if its session is forgotten by now, a handshake would begin another of
-		// the same name, and were that reply lost, the next would look like a resumption.
+		// A client whose handshake was accepted before, and that has nothing to show for it, asks for
+		// its session before it shakes hands. If the session is forgotten by now, a handshake would
+		// begin another one with the same id. If that reply were lost, the next handshake would look
+		// like a resumption.
 		c.be(0, 0)
 		c.attached, c.epoch = true, 0
 	}
@@ -166,8 +167,8 @@ func (c *client) act() {
 	}
 }
 
-// be makes the client what it claims: frames that it has seen beyond, and not
-// written down, are to come again, and so are replies that overtook others.
+// be puts the client in the state that it claims: frames that it has seen and not written down are to
+// come again, and so are replies that overtook others.
 func (c *client) be(nextExpected, nextSent session.Seq) {
 	c.memory.frames = c.memory.frames[:nextExpected]
 	maps.DeleteFunc(c.memory.replies, func(n session.Seq, _ string) bool { return n >= nextSent })
@@ -186,13 +187,13 @@ func (c *client) shake() {
 	c.ask(hello{claim})
 }
 
-// idle tells whether there is nothing left to wait for.
+// idle reports whether there is nothing left to wait for.
 func (c *client) idle() bool {
 	return c.attached && len(c.waiting) == 0 && c.memory.unanswered() == c.memory.next &&
 		len(c.memory.frames) >= len(c.server.truth(c.memory.key).frames)
 }
 
-// receive takes the reply to a request whose connection stands; any other falls on deaf ears.
+// receive handles the reply to a request whose connection stands, and ignores any other.
 func (c *client) receive(m message) {
 	asked, waits := c.waiting[m.id]
 	if !waits {
@@ -203,7 +204,7 @@ func (c *client) receive(m message) {
 	switch r := m.body.(type) {
 	case welcome:
 		if c.memory.established && !r.resumed {
-			// It asked for its session, and was given a new one of the same name.
+			// The client asked for its session, and was given a new one with the same id.
 			c.met["session lost"]++
 			c.anew(true)
 			return
@@ -215,7 +216,7 @@ func (c *client) receive(m message) {
 	case refused:
 		switch {
 		case r.Code == session.SideTaken && c.lost:
-			c.stranded = true // nobody knows any more whom it replaces
+			c.stranded = true // it is not known any more which session it replaces
 			return
 		case r.Code != session.StateMismatch:
 			c.violated("refused for good: %+v", r.Reject)

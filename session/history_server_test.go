@@ -45,7 +45,7 @@ type row struct {
 	asked bool // its client asked for something: nothing is sent to a session before
 }
 
-// truth is everything that was ever done and sent under a key.
+// truth is everything that was ever executed and sent under a key.
 type truth struct{ commands, frames []string }
 
 func (s stored) clone() stored {
@@ -105,7 +105,8 @@ func (s *server) loseCommits() {
 	clear(s.client.waiting)
 }
 
-// state is the state of what is stored, which may have been alive a little later than it says.
+// state returns the state of what is stored. The client may have been alive a little later than that
+// says.
 func (s *server) state(k session.Key, r *row) session.State {
 	record := r.Record
 	if heard, is := s.heard[k]; is {
@@ -124,7 +125,7 @@ func (s *server) state(k session.Key, r *row) session.State {
 	return state
 }
 
-// attach is the session as a request of its client finds it.
+// attach returns the session as a request of its client finds it.
 func (s *server) attach(k session.Key) (session.Attached, *row, bool) {
 	r := s.kept.rows[k]
 	if r == nil {
@@ -142,8 +143,8 @@ func (s *server) attach(k session.Key) (session.Attached, *row, bool) {
 	return session.Attached{}, nil, false
 }
 
-// hear notes a sign of life. It is stored later, unless what is stored would lag by
-// more than the slack: that is what the slack promises to whoever reads it after a crash.
+// hear records a sign of life. It is stored later, unless the stored one would lag by more than the
+// slack. A reader after a crash relies on that.
 func (s *server) hear(k session.Key) {
 	s.heard[k], s.alive[k] = s.now, s.now
 	if r := s.kept.rows[k]; r != nil && s.now.Sub(r.Seen) > slack {
@@ -187,7 +188,7 @@ func (s *server) held(k session.Key) session.Stored {
 	return session.Nothing{}
 }
 
-// owner is the session that began last, if it did something.
+// owner returns the session that began last, if it did something.
 func (s *server) owner() *session.Key {
 	var owner *session.Key
 	for k, r := range s.kept.rows {
@@ -272,7 +273,7 @@ func (s *server) start(h session.Hello, used bool) any {
 	return welcome{epoch: 1}
 }
 
-// bury ends a session: it leaves a tombstone if it did something.
+// bury ends a session. It leaves a tombstone if it did something.
 func (s *server) bury(k session.Key, why session.Reason) {
 	r := s.kept.rows[k]
 	var closed session.Closed
@@ -291,7 +292,8 @@ func (s *server) bury(k session.Key, why session.Reason) {
 	r.Record, r.outbox, r.replies = closed.Record(), nil, nil
 }
 
-// acknowledge notes an acknowledgement, to be stored some time; false if it is old news.
+// acknowledge records an acknowledgement, to be stored later. It returns false if a higher one is
+// known.
 func (s *server) acknowledge(k session.Key, a session.Attached, upTo session.Seq) bool {
 	known := s.acked[k]
 	if known.epoch != a.Epoch {
@@ -390,7 +392,7 @@ func (s *server) publish() {
 		r.Next, r.Used = sent.Next, sent.Used
 		r.outbox[n] = text
 	case session.Detached:
-		// An outbox numbers without looking who is there.
+		// An outbox numbers frames whether a client is present or not.
 		s.commit()
 		r.outbox[r.Next] = text
 		r.Next++

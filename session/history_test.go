@@ -28,7 +28,7 @@ import (
 //
 // What it takes for granted is said where it is done: no message is under way for
 // as long as a tombstone stands; a client is what it claims (client.be), asks
-// before it shakes hands with nothing to show (client.act), and says whom it
+// before it shakes hands with nothing to show (client.act), and says which session it
 // replaces (client.anew); nothing is numbered between a loss of commits and the next handshake (row.quiet).
 func TestNothingIsLostRepeatedOrReordered(t *testing.T) {
 	t.Run("in histories that rapid draws and shrinks", func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestNothingIsLostRepeatedOrReordered(t *testing.T) {
 	})
 }
 
-// TestTheHistoriesFindWhatIsWrong runs the same histories with a handshake that
-// lacks one row of the table, or is one off. Each must be found out, or the test above is worth nothing.
+// TestTheHistoriesFindWhatIsWrong runs the same histories with a handshake that lacks one row of the
+// table, or is off by one. Each mistake must be found, or the test above is worth nothing.
 func TestTheHistoriesFindWhatIsWrong(t *testing.T) {
 	// live changes a claim on a live session of the client's.
 	live := func(change func(session.Hello, session.Ledger) session.Hello) decide {
@@ -182,7 +182,7 @@ func seeded(seed uint64, d decide) *history {
 	return &history{decide: d, draw: rand.New(rand.NewPCG(seed, 0)).IntN, steps: 300}
 }
 
-// history is one run of a client, a network and a server, and an onlooker who
+// history is one run of a client, a network and a server, and an observer that
 // knows everything.
 type history struct {
 	decide decide
@@ -201,7 +201,7 @@ type history struct {
 	client client
 	ids    int // of requests, sessions and texts
 
-	// What the onlooker knows.
+	// What the observer knows.
 	told     []string
 	met      map[string]int            // how often what happened
 	wrong    error                     // the first violation
@@ -211,7 +211,7 @@ type history struct {
 	stranded bool                      // commits were lost, and nothing can be done
 }
 
-// tell notes what happens, if anybody wants to know.
+// tell logs what happens, if the history is to be shown.
 func (h *history) tell(format string, args ...any) {
 	if h.aloud {
 		h.told = append(h.told, fmt.Sprintf(format, args...))
@@ -288,7 +288,8 @@ func (h *history) step() {
 	case n < 77:
 		h.client.crash()
 	case n < 78:
-		// Not while nobody has told it whether the last one began: it could not say whom the next replaces.
+		// Not while the client does not know whether the last session began: it could not say which one
+		// the next replaces.
 		if h.client.memory.established && h.draw(3) == 0 {
 			h.tell("the client would rather begin anew")
 			h.client.anew(true)
@@ -326,7 +327,7 @@ func (h *history) wait(d time.Duration) {
 	}
 }
 
-// deliver lets something arrive that is on its way, out of order if fifo says so.
+// deliver delivers a message that is on its way: the oldest if fifo is set, and otherwise any.
 func (h *history) deliver(reorder func(message) bool) {
 	if len(h.net) == 0 {
 		return
@@ -346,8 +347,7 @@ func (h *history) deliver(reorder func(message) bool) {
 	h.net = append(h.net, m)
 }
 
-// settle lets everybody do what is left to do, with no further trouble, and
-// compares what came out.
+// settle lets every part do what is left to do, without further trouble, and compares the results.
 func (h *history) settle() {
 	h.tell("now all goes well")
 	h.client.giveUp()
@@ -425,7 +425,7 @@ type (
 	}
 	refused struct {
 		session.Reject
-		live bool // the onlooker's: there is a live session under this key
+		live bool // the observer's: there is a live session under this key
 	}
 	frames struct {
 		first session.Seq

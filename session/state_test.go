@@ -200,11 +200,11 @@ func TestReceive(t *testing.T) {
 		n    session.Seq
 		want session.Receipt
 	}{
-		"the first of all":    {0, session.Repeated{}},
-		"the last one again":  {4, session.Repeated{}},
-		"one too early":       {6, session.Missing{Expected: 5}},
-		"far too early":       {maxSeq, session.Missing{Expected: 5}},
-		"what nobody numbers": {-1, session.Repeated{}},
+		"the first of all":   {0, session.Repeated{}},
+		"the last one again": {4, session.Repeated{}},
+		"one too early":      {6, session.Missing{Expected: 5}},
+		"far too early":      {maxSeq, session.Missing{Expected: 5}},
+		"a negative number":  {-1, session.Repeated{}},
 	}
 	unused := record
 	unused.Used = false

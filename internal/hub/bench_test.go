@@ -10,7 +10,7 @@ import (
 	"restante/internal/hub"
 )
 
-// BenchmarkWatchWakeWait is one poll's turn, with others parked under keys of their own.
+// BenchmarkWatchWakeWait measures one poll's wait, while others wait for keys of their own.
 func BenchmarkWatchWakeWait(b *testing.B) {
 	for _, parked := range []int{1, 10_000, 1_000_000} {
 		b.Run(fmt.Sprintf("parked=%d", parked), func(b *testing.B) {
@@ -28,7 +28,7 @@ func BenchmarkWatchWakeWait(b *testing.B) {
 	}
 }
 
-// BenchmarkWatchWakeWaitParallel shows what the one lock costs when every core wants it.
+// BenchmarkWatchWakeWaitParallel shows what the single lock costs when every core wants it.
 func BenchmarkWatchWakeWaitParallel(b *testing.B) {
 	h, _ := crowded(10_000)
 	b.ReportAllocs()
@@ -44,8 +44,8 @@ func BenchmarkWatchWakeWaitParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkParked is the memory of one watch.
-func BenchmarkParked(b *testing.B) {
+// BenchmarkWaiting measures the memory of one watch.
+func BenchmarkWaiting(b *testing.B) {
 	const parked = 100_000
 	for b.Loop() {
 		before := heap()
@@ -56,17 +56,17 @@ func BenchmarkParked(b *testing.B) {
 	}
 }
 
-func BenchmarkTakeLeave(b *testing.B) {
+func BenchmarkAcquireRelease(b *testing.B) {
 	var s hub.Exclusive[[32]byte]
 	ctx := b.Context() // which can be cancelled, like a request's
 	b.ReportAllocs()
 	for b.Loop() {
-		_, leave := s.Acquire(ctx, [32]byte{})
-		leave()
+		_, release := s.Acquire(ctx, [32]byte{})
+		release()
 	}
 }
 
-// crowded is a hub in which so many watch, each a key of its own other than 0.
+// crowded returns a hub with so many watches, each of a key of its own other than 0.
 func crowded(parked int) (*hub.Hub[[32]byte], []*hub.Watch[[32]byte]) {
 	h, watches := new(hub.Hub[[32]byte]), make([]*hub.Watch[[32]byte], parked)
 	for i := range watches {

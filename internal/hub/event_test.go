@@ -10,20 +10,20 @@ import (
 	"restante/internal/hub"
 )
 
-// Whatever is done in whatever order, a bell tells its newest listener once of all that was rung since it was hushed.
-func TestBellIsWhatItsModelSays(t *testing.T) {
+// In any order of calls, an event calls its newest listener once for all that was set since the last Clear.
+func TestEventIsWhatItsModelSays(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var (
 			b         hub.Event
-			rung      bool
+			set       bool
 			listening *int
 			heard     []*int
 			want      = map[*int]int{}
 		)
 		t.Repeat(map[string]func(*rapid.T){
-			"ring": func(*rapid.T) {
+			"set": func(*rapid.T) {
 				b.Set()
-				if rung = true; listening != nil {
+				if set = true; listening != nil {
 					want[listening]++
 					listening = nil
 				}
@@ -32,14 +32,14 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 				one := new(int)
 				heard = append(heard, one)
 				b.OnSet(func() { *one++ })
-				if listening = one; rung {
+				if listening = one; set {
 					want[one]++
 					listening = nil
 				}
 			},
-			"hush": func(*rapid.T) {
+			"clear": func(*rapid.T) {
 				b.Clear()
-				rung = false
+				set = false
 			},
 			"": func(t *rapid.T) {
 				for i, one := range heard {
@@ -52,15 +52,15 @@ func TestBellIsWhatItsModelSays(t *testing.T) {
 	})
 }
 
-// However many ring while one listens, looks and hushes, the last ring is heard.
-func TestNoRingIsLost(*testing.T) {
-	const ringers, each = 4, 2000
+// While many goroutines set the event and one listens, looks and clears, the last Set is noticed.
+func TestNoSetIsLost(*testing.T) {
+	const setters, each = 4, 2000
 	var (
 		b      hub.Event
 		said   atomic.Int64
 		saying sync.WaitGroup
 	)
-	for range ringers {
+	for range setters {
 		saying.Go(func() {
 			for range each {
 				said.Add(1)
@@ -68,19 +68,19 @@ func TestNoRingIsLost(*testing.T) {
 			}
 		})
 	}
-	for heard := int64(0); heard < ringers*each; heard = said.Load() {
+	for heard := int64(0); heard < setters*each; heard = said.Load() {
 		<-b.Chan()
 		b.Clear()
 	}
 	saying.Wait()
 }
 
-func TestRing(t *testing.T) {
+func TestOnWake(t *testing.T) {
 	tests := map[string]struct {
-		before, after func(*hub.Hub[string], *hub.Watch[string]) // Ring
+		before, after func(*hub.Hub[string], *hub.Watch[string]) // OnWake
 		want          int
 	}{
-		"a wake rings":                       {after: func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake("a"); h.Wake("a") }, want: 1},
+		"a wake calls":                       {after: func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake("a"); h.Wake("a") }, want: 1},
 		"so does one that came before":       {before: func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake("a") }, want: 1},
 		"and the hub's end":                  {after: func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Close() }, want: 1},
 		"and one that came before":           {before: func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Close() }, want: 1},
@@ -90,38 +90,38 @@ func TestRing(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var h hub.Hub[string]
-			w, other, rings := h.Watch("a"), h.Watch("a"), 0
+			w, other, calls := h.Watch("a"), h.Watch("a"), 0
 			defer other.Stop()
 			if test.before != nil {
 				test.before(&h, w)
 			}
-			w.OnWake(func() { rings++ })
+			w.OnWake(func() { calls++ })
 			if test.after != nil {
 				test.after(&h, w)
 			}
 			w.Stop()
-			if rings != test.want {
-				t.Errorf("it rang %d times, want %d", rings, test.want)
+			if calls != test.want {
+				t.Errorf("it was called %d times, want %d", calls, test.want)
 			}
 		})
 	}
 }
 
-func TestWhoSitsIsToldOnceThatAnotherDoes(t *testing.T) {
+func TestAHolderIsToldOnceThatItIsSuperseded(t *testing.T) {
 	var (
-		s        hub.Exclusive[string]
-		unseated [3]int
-		leave    [3]func()
+		s          hub.Exclusive[string]
+		superseded [3]int
+		release    [3]func()
 	)
-	for i := range leave {
-		leave[i] = s.AcquireFunc("a", func() { unseated[i]++ })
+	for i := range release {
+		release[i] = s.AcquireFunc("a", func() { superseded[i]++ })
 	}
-	leave[0]()
+	release[0]()
 	if n := s.Holders(); n != 1 {
 		t.Errorf("%d holders, want 1", n)
 	}
-	leave[2]()
-	if n := s.Holders(); n != 0 || unseated != [3]int{1, 1, 0} {
-		t.Errorf("%d holders, unseated %v", n, unseated)
+	release[2]()
+	if n := s.Holders(); n != 0 || superseded != [3]int{1, 1, 0} {
+		t.Errorf("%d holders, superseded %v", n, superseded)
 	}
 }

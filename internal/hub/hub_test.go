@@ -38,7 +38,7 @@ func TestWatch(t *testing.T) {
 			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake("b") },
 			want: errLeft,
 		},
-		"waking nobody's key is nothing": {
+		"waking no key does nothing": {
 			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Wake() },
 			want: errLeft,
 		},
@@ -62,7 +62,7 @@ func TestWatch(t *testing.T) {
 			do:   func(h *hub.Hub[string], _ *hub.Watch[string]) { h.Close(); h.Wake("a") },
 			want: hub.ErrClosed,
 		},
-		"someone else's watch of the key may end": {
+		"another watch of the key may end": {
 			do: func(h *hub.Hub[string], _ *hub.Watch[string]) {
 				other := h.Watch("a")
 				other.Stop()
@@ -71,7 +71,7 @@ func TestWatch(t *testing.T) {
 			},
 			want: nil,
 		},
-		"a watch that was stopped does not park": {
+		"a watch that was stopped does not wait": {
 			do:   func(_ *hub.Hub[string], w *hub.Watch[string]) { w.Stop() },
 			want: nil,
 		},
@@ -89,7 +89,7 @@ func TestWatch(t *testing.T) {
 				t.Errorf("Wait: %v, want %v", err, test.want)
 			}
 			if n := h.Waiting(); n != 0 {
-				t.Errorf("%d watches are left parked", n)
+				t.Errorf("%d watches are left waiting", n)
 			}
 		})
 	}
@@ -114,10 +114,10 @@ func TestAWakeIsOnlyForThoseWhoWatch(t *testing.T) {
 	h.Wake("a")
 	late := h.Watch("a")
 	if err := early.Wait(ended()); err != nil {
-		t.Errorf("who watched before the wake: %v", err)
+		t.Errorf("the watch from before the wake: %v", err)
 	}
 	if err := late.Wait(ended()); !errors.Is(err, errLeft) {
-		t.Errorf("who watched after the wake: %v, want %v", err, errLeft)
+		t.Errorf("the watch from after the wake: %v, want %v", err, errLeft)
 	}
 }
 
@@ -125,13 +125,13 @@ func TestWaitEndsTheWatch(t *testing.T) {
 	var h hub.Hub[string]
 	w := h.Watch("a")
 	if n := h.Waiting(); n != 1 {
-		t.Errorf("%d parked after Watch, want 1", n)
+		t.Errorf("%d waiting after Watch, want 1", n)
 	}
 	if err := w.Wait(ended()); !errors.Is(err, errLeft) {
 		t.Fatal(err)
 	}
 	if n := h.Waiting(); n != 0 {
-		t.Errorf("%d parked after Wait, want 0", n)
+		t.Errorf("%d waiting after Wait, want 0", n)
 	}
 	if err := w.Wait(context.Background()); err != nil {
 		t.Errorf("a second Wait: %v, want nil at once", err)
@@ -190,7 +190,7 @@ func TestAWakeReachesEveryWatcherOfItsKey(t *testing.T) {
 		h.Wake(0)
 		synctest.Wait()
 		if n := h.Waiting(); n != each {
-			t.Errorf("%d are left parked, want the %d of the other key", n, each)
+			t.Errorf("%d are left waiting, want the %d of the other key", n, each)
 		}
 		woken.Wait()
 	})
@@ -225,7 +225,7 @@ func TestCloseReleasesEveryoneForEver(t *testing.T) {
 			}
 		}
 		if n := h.Waiting(); n != 0 {
-			t.Errorf("%d are left parked", n)
+			t.Errorf("%d are left waiting", n)
 		}
 		if took := time.Since(start); took != 0 {
 			t.Errorf("it took %v", took)
@@ -233,7 +233,7 @@ func TestCloseReleasesEveryoneForEver(t *testing.T) {
 	})
 }
 
-func TestKeysThatNobodyWatchesOccupyNothing(t *testing.T) {
+func TestKeysThatAreNotWatchedOccupyNothing(t *testing.T) {
 	var h hub.Hub[[32]byte]
 	key := func(i int) (k [32]byte) {
 		k[0], k[1], k[2] = byte(i), byte(i>>8), byte(i>>16)
@@ -259,7 +259,7 @@ func TestKeysThatNobodyWatchesOccupyNothing(t *testing.T) {
 		t.Errorf("60,000 keys that came and went left %d bytes behind", grown)
 	}
 	if n := h.Waiting(); n != 0 {
-		t.Errorf("%d are left parked", n)
+		t.Errorf("%d are left waiting", n)
 	}
 	runtime.KeepAlive(&h)
 }

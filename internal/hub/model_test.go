@@ -12,7 +12,7 @@ import (
 	"restante/internal/hub"
 )
 
-// Whatever is done in whatever order, the hub answers as a model of a few lines does.
+// In any order of calls, the hub answers as a model of a few lines does.
 func TestHubIsWhatItsModelSays(t *testing.T) {
 	type watched struct {
 		watch        *hub.Watch[int]
@@ -26,7 +26,7 @@ func TestHubIsWhatItsModelSays(t *testing.T) {
 			closed  bool
 		)
 		key := rapid.IntRange(0, 2)
-		// some is one of them, or nil while nobody watches.
+		// some draws one of the watches, or returns nil if there are none.
 		some := func(t *rapid.T) *watched {
 			if len(watches) == 0 {
 				return nil
@@ -89,7 +89,7 @@ func TestHubIsWhatItsModelSays(t *testing.T) {
 					}
 				}
 				if n := h.Waiting(); n != parked {
-					t.Fatalf("%d parked, want %d", n, parked)
+					t.Fatalf("%d waiting, want %d", n, parked)
 				}
 			},
 		})
@@ -157,55 +157,54 @@ func TestNoWakeIsLost(t *testing.T) {
 				t.Errorf("it took %v", took)
 			}
 			if n := h.Waiting(); n != 0 {
-				t.Errorf("%d are left parked", n)
+				t.Errorf("%d are left waiting", n)
 			}
 		})
 	})
 }
 
-// Whatever is done in whatever order, each seat has one holder at most: the
-// newest, until it leaves.
-func TestOneHolderPerSeat(t *testing.T) {
+// In any order of calls, each key has at most one holder: the newest, until its release.
+func TestOneHolderPerKey(t *testing.T) {
 	type holder struct {
-		seated context.Context
-		leave  func()
-		key    int
-		cause  error // nil while it sits
+		held    context.Context
+		release func()
+		key     int
+		cause   error // nil while it holds its key
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		var (
 			s       hub.Exclusive[int]
 			holders []*holder
-			sitting = map[int]*holder{}
+			live    = map[int]*holder{}
 		)
 		t.Repeat(map[string]func(*rapid.T){
 			"take": func(t *rapid.T) {
 				key := rapid.IntRange(0, 2).Draw(t, "key")
-				seated, leave := s.Acquire(context.Background(), key)
-				if before := sitting[key]; before != nil {
+				held, release := s.Acquire(context.Background(), key)
+				if before := live[key]; before != nil {
 					before.cause = hub.ErrSuperseded
 				}
-				sitting[key] = &holder{seated: seated, leave: leave, key: key}
-				holders = append(holders, sitting[key])
+				live[key] = &holder{held: held, release: release, key: key}
+				holders = append(holders, live[key])
 			},
-			"leave": func(t *rapid.T) {
+			"release": func(t *rapid.T) {
 				if len(holders) == 0 {
-					return // nobody came yet
+					return // there is no holder yet
 				}
 				h := rapid.SampledFrom(holders).Draw(t, "holder")
-				h.leave()
-				if sitting[h.key] == h {
-					delete(sitting, h.key)
+				h.release()
+				if live[h.key] == h {
+					delete(live, h.key)
 					h.cause = context.Canceled
 				}
 			},
 			"": func(t *rapid.T) {
-				if n := s.Holders(); n != len(sitting) {
-					t.Fatalf("%d holders, want %d", n, len(sitting))
+				if n := s.Holders(); n != len(live) {
+					t.Fatalf("%d holders, want %d", n, len(live))
 				}
 				for i, h := range holders {
-					if cause := context.Cause(h.seated); !errors.Is(cause, h.cause) {
-						t.Fatalf("holder %d of seat %d: %v, want %v", i, h.key, cause, h.cause)
+					if cause := context.Cause(h.held); !errors.Is(cause, h.cause) {
+						t.Fatalf("holder %d of key %d: %v, want %v", i, h.key, cause, h.cause)
 					}
 				}
 			},

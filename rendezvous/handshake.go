@@ -1,0 +1,269 @@
+package rendezvous
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"restante/session"
+)
+
+// Handshake is what a client asks for when it begins or resumes a session.
+type Handshake struct {
+	ID           session.ID // the zero ID asks for a new one
+	App          AppID
+	Side         Side // empty: the stored one, or a new one
+	NextExpected session.Seq
+	NextSent     session.Seq
+	Epoch        session.Epoch // of the last handshake the client knows was accepted; 0 if none
+	Replaces     *session.ID
+	Client       [2]string
+	Metadata     json.RawMessage
+	Grace        time.Duration // a longer grace than the default; 0 asks for nothing
+	Address      string
+}
+
+// HandshakeReply is the answer to an accepted handshake.
+type HandshakeReply struct {
+	ID       session.ID
+	App      AppID
+	Side     Side
+	Resumed  bool
+	Epoch    session.Epoch
+	Wanted   session.Seq // the next command wanted
+	Kept     session.Seq // the first frame that will be sent (again)
+	Grace    time.Duration
+	NextWait time.Duration
+	Now      time.Time
+}
+
+// Handshake begins or resumes a session as [session.Decide] decides, in one transaction. It ends the
+// receivers of older epochs, on any replica.
+//
+// It refuses with the codes of the handshake table, with what [Service.Admit] returns, and with
+// QUOTA_EXCEEDED, OVERLOADED or DRAINING.
+func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
+	w, err := s.handshake(ctx, h)
+	switch {
+	case err != nil:
+		s.stats.Rejected.Add(1)
+	case w.Resumed:
+		s.stats.Resumed.Add(1)
+		s.stats.Handshakes.Add(1)
+	default:
+		s.stats.Handshakes.Add(1)
+	}
+	return w, err
+}
+
+func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
+	if s.draining.Load() {
+		return HandshakeReply{}, serverStopping()
+	}
+	if err := s.admit(ctx, h); err != nil {
+		return HandshakeReply{}, err
+	}
+	if h.Grace > s.Config.MaxTTL {
+		return HandshakeReply{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
+	}
+	if h.ID == (session.ID{}) {
+		h.ID = session.NewID()
+	}
+	minted := newSide()
+	var w HandshakeReply
+	err := s.transact(ctx, func(t *txn) (err error) {
+		w, err = t.handshake(h, minted)
+		return err
+	})
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Code == OutcomeUnknown {
+		return HandshakeReply{}, &Failure{Code: StorageUnavailable, Detail: "the storage failed while committing; send the same handshake again", Err: err}
+	}
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	s.presence.Handshake(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
+	if !w.Resumed && h.Client != ([2]string{}) {
+		s.RecordClient(SideRef{w.App, w.Side}, h.Client)
+	}
+	return w, nil
+}
+
+func (s *Service) admit(ctx context.Context, h Handshake) error {
+	if s.Admit == nil {
+		return nil
+	}
+	err := s.Admit(ctx, ClientInfo{h.App, h.Client, h.Metadata, h.Address})
+	var failure *Failure
+	if err == nil || errors.As(err, &failure) {
+		return err
+	}
+	return &Failure{Code: RejectedByCustomHandler, Detail: "this server does not admit the client", Err: err}
+}
+
+// handshake gathers the facts, asks for the decision and carries it out.
+func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
+	key := h.ID.Key()
+	held, stored, err := t.storedSession(key)
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	hello := session.Hello{Key: key, App: string(h.App), Side: string(h.Side), NextExpected: h.NextExpected, NextSent: h.NextSent, Epoch: h.Epoch}
+	facts := session.Facts{Stored: held, Replaced: session.Nothing{}}
+	var old Session
+	if h.Replaces != nil {
+		replaces := h.Replaces.Key()
+		hello.Replaces = &replaces
+		if facts.Replaced, old, err = t.storedSession(replaces); err != nil {
+			return HandshakeReply{}, err
+		}
+	}
+	if facts.Owner, err = t.owner(h.App, h.Side); err != nil {
+		return HandshakeReply{}, err
+	}
+	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
+	if fresh.Side == "" {
+		fresh.Side = minted
+	}
+	fresh.Record = session.Open(t.now, max(h.Grace, t.s.Config.SessionGrace)).Record()
+
+	switch d := session.Decide(hello, facts).(type) {
+	case session.Resume:
+		return t.resume(h, stored, d.From)
+	case session.Replace:
+		fresh.Used = true // it takes a side over, so its end leaves a tombstone
+		if err := t.writeTombstone(old, t.closed(old, session.Replaced)); err != nil {
+			return HandshakeReply{}, err
+		}
+		t.wakeSession(old.Key)
+		return t.start(h, fresh)
+	case session.Start:
+		fresh.Used = d.TakesOver
+		return t.start(h, fresh)
+	case session.Reject:
+		return HandshakeReply{}, &Failure{Code: Code(d.Code), Detail: d.Detail, Ended: d.Ended}
+	}
+	panic("unreachable: Decision is sealed")
+}
+
+// storedSession returns what is stored under a key, as the handshake's decision sees it.
+func (t *txn) storedSession(k session.Key) (session.Stored, Session, error) {
+	stored, err := t.Session(k)
+	if errors.Is(err, ErrNotFound) {
+		return session.Nothing{}, stored, nil
+	}
+	if err != nil {
+		return nil, stored, err
+	}
+	switch state := t.s.state(stored, t.now).(type) {
+	case session.Attached:
+		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+	case session.Detached:
+		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+	case session.Closed:
+		if state.Used {
+			return session.Tombstone{App: string(stored.App), Side: string(stored.Side), Closed: state}, stored, nil
+		}
+		return session.Nothing{}, stored, nil
+	}
+	panic("unreachable: State is sealed")
+}
+
+// owner returns the session that had the side last, or nil if none is remembered.
+func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
+	if side == "" {
+		return nil, nil
+	}
+	last, err := t.SideOwner(app, side)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if closed, is := t.s.state(last, t.now).(session.Closed); is && !closed.Used {
+		return nil, nil
+	}
+	return &last.Key, nil
+}
+
+// closed returns a session as ended now, or as it ended before.
+func (t *txn) closed(of Session, why session.Reason) session.Closed {
+	switch state := t.s.state(of, t.now).(type) {
+	case session.Attached:
+		return state.Close(t.now, why)
+	case session.Detached:
+		return state.Close(t.now, why)
+	case session.Closed:
+		return state
+	}
+	panic("unreachable: State is sealed")
+}
+
+func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
+	attached, err := t.attach(stored.Key)
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	if attached, err = attached.Reconnect(t.now, from); err != nil {
+		return HandshakeReply{}, err
+	}
+	attached.Grace = max(attached.Grace, h.Grace)
+	stored.Record = attached.Record()
+	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
+		return HandshakeReply{}, err
+	}
+	if err := t.Acknowledge(session.Ack{Session: stored.Key, Epoch: stored.Epoch, UpTo: from}); err != nil {
+		return HandshakeReply{}, err
+	}
+	t.wakeSession(stored.Key)
+	return t.reply(h, stored, true), nil
+}
+
+// start stores a new session. An expired session that was not pruned yet makes way for it: one with
+// the same key that did nothing, and one with the same side.
+func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
+	limits := t.s.Config.Limits
+	if t.s.countCache.sessions() >= limits.Sessions {
+		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
+	}
+	if !t.s.sessionQuota.use(fresh.Address) {
+		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
+		if err != nil {
+			return HandshakeReply{}, err
+		}
+		if count >= limits.AddressSessions {
+			return HandshakeReply{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+		}
+		t.s.sessionQuota.grant(fresh.Address, limits.AddressSessions-count-1)
+	}
+	for _, find := range []func() (Session, error){
+		func() (Session, error) { return t.Session(fresh.Key) },
+		func() (Session, error) { return t.LiveSession(fresh.App, fresh.Side) },
+	} {
+		expired, err := find()
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return HandshakeReply{}, err
+		}
+		if err := t.writeTombstone(expired, t.closed(expired, session.Expired)); err != nil {
+			return HandshakeReply{}, err
+		}
+		t.wakeSession(expired.Key)
+	}
+	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
+		return HandshakeReply{}, err
+	}
+	return t.reply(h, fresh, false), nil
+}
+
+func (t *txn) reply(h Handshake, stored Session, resumed bool) HandshakeReply {
+	return HandshakeReply{
+		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
+		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
+		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now,
+	}
+}
