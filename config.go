@@ -19,27 +19,27 @@ import (
 	"github.com/go-json-experiment/json"
 )
 
-// Config is everything that an operator decides. Each field is also an
-// environment variable: RESTANTE_ and the flag's name.
+// Config is everything that an operator decides. Each field is a flag and an environment variable: RESTANTE_ and the
+// flag's name.
 type Config struct {
 	Listening
 
-	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is kept: a SQLite file, made if it is not there; or postgres://user:password@host/database, for any number of servers at once (${default})."`
-	DatabaseConnections int    `group:"Where" default:"16" help:"Connections to PostgreSQL, at most, beside two for notifications (${default})."`
-	Notify              string `group:"Where" enum:"listen,poll" default:"listen" help:"How servers on one PostgreSQL database tell each other of news: listen, with LISTEN and NOTIFY; or poll, which looks at change counters and works through a pooler that gives each transaction another connection (${default})."`
+	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is stored: a SQLite file, which is created if it does not exist; or postgres://user:password@host/database, for any number of servers at once (${default})."`
+	DatabaseConnections int    `group:"Where" default:"16" help:"The most connections to PostgreSQL, besides two for notifications (${default})."`
+	Notify              string `group:"Where" enum:"listen,poll" default:"listen" help:"How servers on one PostgreSQL database notify each other: listen, with LISTEN and NOTIFY; or poll, which reads change counters and works through a pooler that gives each transaction another connection (${default})."`
 
-	PruneInterval time.Duration `group:"How long things live" default:"5m" help:"Between two runs of pruning (${default})."`
-	MailboxTTL    time.Duration `group:"How long things live" name:"mailbox-ttl" default:"11m" help:"How long a mailbox is kept after its last change, and after the last sign of life of whoever holds it (${default})."`
-	SessionGrace  time.Duration `group:"How long things live" default:"10m" help:"How long a client that went silent is waited for (${default})."`
+	PruneInterval time.Duration `group:"How long things live" default:"5m" help:"The time between two runs of pruning (${default})."`
+	MailboxTTL    time.Duration `group:"How long things live" name:"mailbox-ttl" default:"11m" help:"How long a mailbox is kept after its last change, and after the last sign of life of a client that holds it (${default})."`
+	SessionGrace  time.Duration `group:"How long things live" default:"10m" help:"How long a session waits for a client that is silent (${default})."`
 	MaxTTL        time.Duration `group:"How long things live" name:"max-ttl" default:"24h" help:"The longest life that a client may ask for, of a mailbox or a session (${default})."`
-	TombstoneTTL  time.Duration `group:"How long things live" name:"tombstone-ttl" default:"24h" help:"How long the end of a session is remembered (${default})."`
+	TombstoneTTL  time.Duration `group:"How long things live" name:"tombstone-ttl" default:"24h" help:"How long the server remembers that a session has ended (${default})."`
 	BootGrace     time.Duration `group:"How long things live" default:"11m" help:"How long nothing expires after a start, an outage of the storage or a pause of the process (${default})."`
 
 	HeartbeatInterval   time.Duration `group:"Sessions" default:"25s" help:"The longest that a receive is held without a frame; keep it below the timeouts of proxies (${default})."`
 	HeartbeatsUntilDead int           `group:"Sessions" default:"2" help:"Heartbeat intervals of silence after which a client counts as gone (${default})."`
 	RejectClient        []string      `group:"Sessions" placeholder:"PATTERN" help:"Refuse clients by their clientVersion, as implementation/version; * and ? match, for example 'acme/1.*'."`
 
-	RequestRate    float64        `group:"Limits" default:"200" help:"Requests a second and address; 0 for no limit (${default})."`
+	RequestRate    float64        `group:"Limits" default:"200" help:"Requests of an address in a second; 0 for no limit (${default})."`
 	RequestBurst   int            `group:"Limits" default:"400" help:"Requests that an address may make at once (${default})."`
 	MaxBody        int64          `group:"Limits" default:"262144" help:"Bytes of a request's body (${default})."`
 	MaxSessions    int64          `group:"Limits" default:"1000000" help:"Live sessions in all (${default})."`
@@ -49,31 +49,31 @@ type Config struct {
 	MaxMessages    int64          `group:"Limits" default:"100000" help:"Messages in a mailbox (${default})."`
 	MaxBytes       int64          `group:"Limits" default:"67108864" help:"Bytes of the messages in a mailbox (${default})."`
 	MaxWindow      int64          `group:"Limits" default:"10000" help:"Unacknowledged frames of a session (${default})."`
-	MaxWindowBytes int64          `group:"Limits" default:"16777216" help:"Their bytes (${default})."`
+	MaxWindowBytes int64          `group:"Limits" default:"16777216" help:"Bytes of the unacknowledged frames of a session (${default})."`
 	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets and event streams of an address (${default})."`
-	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"In which a socket must have said who it is (${default})."`
-	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may take to read an answer (${default})."`
-	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own, for example https://app.example,https://*.example.org; * is all."`
+	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"The time in which the client of a socket must identify itself (${default})."`
+	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may make no progress in reading an answer (${default})."`
+	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own: for example https://app.example,https://*.example.org; * for all."`
 	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and X-Real-IP are believed, for example 127.0.0.0/8,::1/128."`
 
 	Motd             string `group:"What clients are told" help:"A message that clients show to people."`
 	AdvertiseVersion string `group:"What clients are told" placeholder:"VERSION" help:"The client version that people should have."`
-	SignalError      string `group:"What clients are told" placeholder:"TEXT" help:"Have every client end with this text."`
-	DisallowList     bool   `group:"What clients are told" help:"Tell nobody which nameplates wait for a partner."`
-	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of so many bits; 0 asks for none. Most wormhole clients cannot make one."`
+	SignalError      string `group:"What clients are told" placeholder:"TEXT" help:"Make every client end with this text."`
+	DisallowList     bool   `group:"What clients are told" help:"List no nameplates."`
+	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of this many bits; 0 asks for none. Most wormhole clients cannot make one."`
 	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
 
-	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Have clients that wait do so without a goroutine and buffers of their own, where the system can; --no-parking is for finding out whether that is what troubles you."`
-	Drain     time.Duration `group:"Operation" default:"2s" help:"How long the release of waiting clients is spread over at a stop (${default})."`
+	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Let clients wait without a goroutine and buffers of their own, where the system allows it. Use --no-parking to find out whether that causes a problem."`
+	Drain     time.Duration `group:"Operation" default:"2s" help:"The time over which the release of waiting clients is spread at a stop (${default})."`
 	BlurUsage time.Duration `group:"Operation" default:"0s" help:"Round the start times in usage records down to a multiple of this; 0 keeps them (${default})."`
 	LogFormat string        `group:"Operation" enum:"auto,text,json" default:"auto" help:"text, json, or auto: text on a terminal, JSON otherwise (${default})."`
 	LogLevel  slog.Level    `group:"Operation" default:"info" help:"debug, info, warn or error (${default})."`
 
-	// Ready, if set, is called with the addresses that are listened on, once they are.
+	// Ready, if set, is called with the addresses on which the server listens, once it does.
 	Ready func([]net.Addr) `kong:"-"`
 }
 
-// validate refuses what cannot work, before anything is touched.
+// validate refuses what cannot work, before anything is changed.
 func (c *Config) validate() error {
 	for name, d := range map[string]time.Duration{
 		"prune-interval": c.PruneInterval, "mailbox-ttl": c.MailboxTTL, "session-grace": c.SessionGrace, "max-ttl": c.MaxTTL,
@@ -137,7 +137,7 @@ func (c *Config) logger(to *os.File) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(to, options))
 }
 
-// policy is the service's configuration.
+// policy returns the configuration of the service.
 func (c *Config) policy() rendezvous.Config {
 	p := rendezvous.DefaultConfig()
 	p.HeartbeatInterval, p.HeartbeatsUntilDead = c.HeartbeatInterval, c.HeartbeatsUntilDead
@@ -150,6 +150,14 @@ func (c *Config) policy() rendezvous.Config {
 	p.Limits.MailboxMessages, p.Limits.MailboxBytes = c.MaxMessages, c.MaxBytes
 	p.Limits.WindowFrames, p.Limits.WindowBytes = c.MaxWindow, c.MaxWindowBytes
 	return p
+}
+
+// limits returns the limits of requests and connections.
+func (c *Config) limits() handlers.Limits {
+	l := handlers.DefaultLimits()
+	l.Body, l.Rate, l.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
+	l.Sockets, l.Identify, l.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
+	return l
 }
 
 // admit refuses the clients that --reject-client names.
@@ -179,7 +187,7 @@ func (c *Config) settings() (welcome.Settings, error) {
 		}
 	}
 	if n.HashcashBits < 0 || n.HashcashBits > 40 {
-		return n, fmt.Errorf("hashcash bits are %d; they must be from 0 to 40, beyond which no client gets in", n.HashcashBits)
+		return n, fmt.Errorf("hashcash bits are %d; they must be from 0 to 40: no client makes a stamp of more", n.HashcashBits)
 	}
 	return n, nil
 }

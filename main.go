@@ -29,15 +29,15 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Serve   Config  `cmd:"" default:"withargs" help:"Run the server (the default)."`
-	Health  health  `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
-	Bench   measure `cmd:"" help:"Put load on a running server, and measure it."`
-	Version showing `cmd:"" help:"Print the version."`
+	Serve   Config      `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Health  health      `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
+	Bench   measure     `cmd:"" help:"Put load on a running server, and measure it."`
+	Version showVersion `cmd:"" help:"Print the version."`
 }
 
-// glanceSpan is for how long looks that find nothing are gathered where each would be a transaction
-// of a PostgreSQL database. SQLite's cost less than the gathering.
-const glanceSpan = 25 * time.Millisecond
+// lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
+// SQLite costs less than the gathering.
+const lookupBatchWindow = 25 * time.Millisecond
 
 func main() {
 	var cli commands
@@ -60,7 +60,7 @@ func main() {
 	}
 }
 
-// help explains a command; if none is named, all of them, with the flags of the one that is run then.
+// help explains a command. If none is named, it explains all of them, and the flags of serve, which is the default.
 func help(options kong.HelpOptions, of *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, of); err != nil || of.Selected() != nil {
 		return err
@@ -73,8 +73,8 @@ func help(options kong.HelpOptions, of *kong.Context) error {
 	return kong.DefaultHelpPrinter(options, serve)
 }
 
-// Run is `restante serve`. The first signal to stop has it finish what is under
-// way; a second one ends it at once, which loses nothing either.
+// Run is `restante serve`. At the first signal to stop, it finishes what is under way. A second signal ends it at once,
+// which loses nothing either.
 func (c *Config) Run() error {
 	if err := c.validate(); err != nil {
 		return err
@@ -85,15 +85,13 @@ func (c *Config) Run() error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		signal.Stop(signals) // a second one has its usual effect, from before anybody hears of the first
+		signal.Stop(signals) // from now on, a second one has its usual effect
 		stop()
 	}()
 	return run(ctx, *c, c.logger(os.Stderr))
 }
 
-// run serves until ctx ends, and then stops gracefully: readiness first, then
-// the parked receives, over a short span; what is under way is finished; what must be
-// written down is; and only then the database is closed.
+// run serves until ctx ends, and then stops gracefully. The database is closed last, once everything is written.
 func run(ctx context.Context, c Config, log *slog.Logger) error {
 	goruntime.BoundGarbage()
 	started := time.Now()
@@ -111,80 +109,61 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		}
 	}()
 	service.Store = store
-	others, err := store.Notifier()
+	replicas, err := store.Notifier()
 	if err != nil {
 		return err
 	}
-	if others != nil {
-		service.Announce = others.Announce
-		service.Config.LookupBatchWindow = glanceSpan
+	if replicas != nil {
+		service.Announce = replicas.Announce
+		service.Config.LookupBatchWindow = lookupBatchWindow
 	}
-	limits := handlers.DefaultLimits()
-	limits.Body, limits.Rate, limits.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
-	limits.Sockets, limits.Identify, limits.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
-	door := &handlers.Server{Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages, TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits}
-
+	limits := c.limits()
+	api := &handlers.Server{
+		Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages,
+		TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, Limits: limits,
+	}
 	settings, err := c.settings()
 	if err != nil {
 		return err
 	}
-	door.SetSettings(settings)
+	api.SetSettings(settings)
 	reached, err := c.open(ctx, log)
 	if err != nil {
 		return err
 	}
-	door.Hosts = c.hosts(reached)
-	defer c.reread(door, reached, log)()
+	api.Hosts = c.hosts(reached)
+	defer c.reread(api, reached, log)()
 	server := idleconn.NewServer(&http.Server{
-		Handler:           reached.handler(door.Handler()),
+		Handler:           reached.handler(api.Handler()),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    limits.HeaderSize,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		Protocols:         c.protocols(),
 	}, idleconn.Options{Log: log, Disabled: !c.Parking})
-	defer server.Close() //nolint:errcheck // what was to be told has been
+	defer server.Close() //nolint:errcheck // clients have received what they will
 
-	// The loops outlive the requests: what these have to have written down is written last.
-	loops, endLoops := context.WithCancel(context.WithoutCancel(ctx))
-	looped := make(chan struct{})
-	go func() {
-		defer close(looped)
-		var running sync.WaitGroup
-		if others != nil {
-			running.Go(func() { others.Run(loops, service) })
-		}
-		service.Run(loops)
-		running.Wait()
-	}()
-	listeners, addresses := reached.All(), reached.Addrs()
-	failed := make(chan error, len(listeners))
-	for _, l := range listeners {
+	// The loops outlive the requests: what requests leave to be written is written last.
+	endLoops := startLoops(ctx, service, replicas)
+	failed := make(chan error, len(reached.All()))
+	for _, l := range reached.All() {
 		go func() { failed <- server.Serve(l) }()
 	}
-	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(addresses), "database", store.Name())
+	log.Info("listening", "version", buildVersion(), "addresses", fmt.Sprint(reached.Addrs()), "database", store.Name())
 	c.warn(reached, log)
 	reached.obtain()
 	if c.Ready != nil {
-		c.Ready(addresses)
+		c.Ready(reached.Addrs())
 	}
-
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
 		log.Info("stopping", "drain", c.Drain)
 		service.Drain()
-		time.Sleep(c.Drain) // while it answers that it is not ready, so that a load balancer sends everyone elsewhere
-		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.Drain+10*time.Second)
-		defer cancel()
-		err = server.Shutdown(patience)
-		door.Wait(patience) // for the sockets, which are not the server's any more
-		if err != nil {
-			err = errors.Join(fmt.Errorf("some requests did not end in time: %w", err), server.Close())
-		}
+		time.Sleep(c.Drain) // meanwhile, it answers that it is not ready, so that a load balancer turns to others
+		err = shutDown(context.WithoutCancel(ctx), server, api, c.Drain+10*time.Second)
 	}
 	endLoops()
-	<-looped
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -192,9 +171,35 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	return err
 }
 
-// reread reads the settings and the certificate again at each SIGHUP, until stop. What
-// cannot be read changes nothing.
-func (c *Config) reread(door *handlers.Server, reached *reach, log *slog.Logger) (stop func()) {
+// startLoops runs what the service and the notifications of replicas, if there are any, do beside requests. end ends
+// them, and returns once they have written what they had to write.
+func startLoops(ctx context.Context, service *rendezvous.Service, replicas *repo.Notifier) (end func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	if replicas != nil {
+		running.Go(func() { replicas.Run(ctx, service) })
+	}
+	running.Go(func() { service.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// shutDown waits until the requests and sockets have ended, and closes the connections that are left after a while.
+func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server, timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	api.Wait(ctx) // for the sockets: the HTTP server does not know them any more
+	if err != nil {
+		err = errors.Join(fmt.Errorf("some requests did not end in time: %w", err), server.Close())
+	}
+	return err
+}
+
+// reread reads the settings and the certificate again at each SIGHUP, until stop. What cannot be read changes nothing.
+func (c *Config) reread(api *handlers.Server, reached *reach, log *slog.Logger) (stop func()) {
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
@@ -210,7 +215,7 @@ func (c *Config) reread(door *handlers.Server, reached *reach, log *slog.Logger)
 				log.Error("the settings stay as they were", "error", err)
 				continue
 			}
-			door.SetSettings(settings)
+			api.SetSettings(settings)
 			log.Info("read the settings again", "file", c.Settings)
 		}
 	}()

@@ -43,11 +43,11 @@ func describeBuild(recorded []debug.BuildSetting) string {
 	return fmt.Sprintf("restante %s (%s)", buildVersion(), strings.Join(details, ", "))
 }
 
-// showing is `restante version`.
-type showing struct{}
+// showVersion is `restante version`.
+type showVersion struct{}
 
 // Run prints the version.
-func (showing) Run() error {
+func (showVersion) Run() error {
 	var recorded []debug.BuildSetting
 	if info, ok := debug.ReadBuildInfo(); ok {
 		recorded = info.Settings
