@@ -10,7 +10,7 @@ import (
 type clientVersions struct {
 	mu      sync.Mutex
 	pending []ClientVersion
-	kick    chan struct{} // told when pending gets an entry
+	notify  chan struct{} // told when pending gets an entry
 }
 
 // maxClientVersions bounds how many are kept while the storage is unavailable.
@@ -27,7 +27,7 @@ func (s *Service) RecordClient(p SideRef, version [2]string) {
 		a.pending = append(a.pending, ClientVersion{p.App, p.Side, at, version[0], version[1]})
 	}
 	select {
-	case a.kick <- struct{}{}:
+	case a.notify <- struct{}{}:
 	default:
 	}
 }

@@ -18,8 +18,8 @@ var ErrStopping = errors.New("the server is stopping")
 // after the other.
 const followLinger = 100 * time.Millisecond
 
-// following is a follower of a mailbox. While nothing is new, it needs no goroutine.
-type following struct {
+// follower is a follower of a mailbox. While nothing is new, it needs no goroutine.
+type follower struct {
 	s     *Service
 	key   MailboxKey
 	look  func() error
@@ -37,7 +37,7 @@ type following struct {
 // each heartbeat, and never twice at the same time. It ends with the error of look, with
 // [ErrStopping], or with nil after stop, and passes that to ended. stop does not wait for the end.
 func (s *Service) Follow(k MailboxKey, look func() error, ended func(error)) (stop func()) {
-	f := &following{s: s, key: k, look: look, ended: ended}
+	f := &follower{s: s, key: k, look: look, ended: ended}
 	go f.run()
 	return func() {
 		f.stopped.Store(true)
@@ -46,7 +46,7 @@ func (s *Service) Follow(k MailboxKey, look func() error, ended func(error)) (st
 }
 
 // run looks until nothing has been new for a while.
-func (f *following) run() {
+func (f *follower) run() {
 	for {
 		linger := followLinger
 		if !f.due.IsZero() && !time.Now().Before(f.due) {
@@ -69,7 +69,7 @@ func (f *following) run() {
 }
 
 // check looks once. Watch, read, wait: a commit after the watch began wakes the follower.
-func (f *following) check() (ended bool, err error) {
+func (f *follower) check() (ended bool, err error) {
 	f.event.Clear()
 	if f.watch != nil {
 		f.watch.Stop()

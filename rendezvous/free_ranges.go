@@ -50,8 +50,8 @@ func (s *freeRanges) markFull(app AppID, i int, now time.Time) {
 
 // markFree records that a nameplate is free again.
 func (s *freeRanges) markFree(app AppID, id NameplateID) {
-	number, is := id.Number()
-	if !is {
+	number, ok := id.Number()
+	if !ok {
 		return
 	}
 	s.mu.Lock()

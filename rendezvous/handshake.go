@@ -182,7 +182,7 @@ func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if closed, is := t.s.state(last, t.now).(session.Closed); is && !closed.Used {
+	if closed, ok := t.s.state(last, t.now).(session.Closed); ok && !closed.Used {
 		return nil, nil
 	}
 	return &last.Key, nil

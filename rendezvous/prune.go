@@ -291,7 +291,7 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	if stored.Ended != nil {
 		return true, t.removeTombstone(c.Key)
 	}
-	if closed, is := t.s.state(stored, t.now).(session.Closed); is {
+	if closed, ok := t.s.state(stored, t.now).(session.Closed); ok {
 		t.wakeSession(c.Key)
 		return true, t.writeTombstone(stored, closed)
 	}

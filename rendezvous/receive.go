@@ -64,7 +64,7 @@ func (s *Service) startReceive(ctx context.Context, r ReceiveRequest, h hint) (r
 
 // counted counts err if it supersedes a receiver, and returns it.
 func (s *Service) counted(err error) error {
-	if f, is := errors.AsType[*Failure](err); is && f.Code == Superseded {
+	if f, ok := errors.AsType[*Failure](err); ok && f.Code == Superseded {
 		s.stats.Superseded.Add(1)
 	}
 	return err

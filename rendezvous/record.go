@@ -16,16 +16,16 @@ const (
 
 // recordLoop stores signs of life and acknowledgements, and all that are left at the end.
 func (s *Service) recordLoop(ctx context.Context) {
-	kick := make(chan struct{}, 1)
-	s.presence.Notify(kick)
+	notify := make(chan struct{}, 1)
+	s.presence.Notify(notify)
 	s.clientVersions.mu.Lock()
-	s.clientVersions.kick = kick
+	s.clientVersions.notify = notify
 	s.clientVersions.mu.Unlock()
-	kick <- struct{}{} // for what came before the loop started
+	notify <- struct{}{} // for what came before the loop started
 	tick := time.NewTicker(presence.WriteInterval)
 	defer tick.Stop()
-	holding := time.NewTicker(presence.MaxLag - presence.WriteInterval)
-	defer holding.Stop()
+	holdTick := time.NewTicker(presence.MaxLag - presence.WriteInterval)
+	defer holdTick.Stop()
 	writing := context.WithoutCancel(ctx) // a write that has begun is finished, because it may be the last chance
 	for {
 		select {
@@ -37,12 +37,12 @@ func (s *Service) recordLoop(ctx context.Context) {
 			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(last) })
 			s.logErrors("record client versions", func() error { return s.recordClientVersions(last) })
 			return
-		case <-kick:
+		case <-notify:
 			sleep(ctx, ackDelay)
 			s.logErrors("record acknowledgements", func() error { return s.recordAcks(writing) })
 			s.logErrors("record returned clients", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
 			s.logErrors("record client versions", func() error { return s.recordClientVersions(writing) })
-		case <-holding.C:
+		case <-holdTick.C:
 			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
 			s.logs.Evict()

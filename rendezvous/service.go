@@ -116,7 +116,7 @@ type Service struct {
 
 	draining       atomic.Bool
 	bootGraceUntil atomic.Int64 // unix milliseconds: see session.Timing
-	lastTick       atomic.Int64 // unix milliseconds: when watchLoop last lastTick; 0 while it does not run
+	lastTick       atomic.Int64 // unix milliseconds: when watchLoop ticked last; 0 while it does not run
 }
 
 // Stats counts what the service did since it started. All of it only grows, except Parked and Streams.

@@ -97,25 +97,25 @@ func Decide(h Hello, f Facts) Decision {
 	if h.Replaces != nil && *h.Replaces == h.Key {
 		return Reject{Code: Malformed, Detail: "a session cannot replace itself"}
 	}
-	switch held := f.Stored.(type) {
+	switch stored := f.Stored.(type) {
 	case Live:
-		if !same(h, held.App, held.Side) {
+		if !same(h, stored.App, stored.Side) {
 			return otherIdentity
 		}
-		return resume(h, held.Ledger)
+		return resume(h, stored.Ledger)
 	case Tombstone:
-		if !same(h, held.App, held.Side) {
+		if !same(h, stored.App, stored.Side) {
 			return otherIdentity
 		}
 		return Reject{
 			Code:   StateMismatch,
-			Detail: fmt.Sprintf("this session ended (%s); commands below %d had been received", held.Closed.Reason, held.Closed.Ledger.Wanted),
-			Ended:  &held.Closed,
+			Detail: fmt.Sprintf("this session ended (%s); commands below %d had been received", stored.Closed.Reason, stored.Closed.Ledger.Wanted),
+			Ended:  &stored.Closed,
 		}
 	case Nothing:
 		return begin(h, f)
 	}
-	panic("unreachable: Held is sealed")
+	panic("unreachable: Stored is sealed")
 }
 
 var otherIdentity = Reject{Code: IdentityMismatch, Detail: "this session id belongs to another app or side"}
