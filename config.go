@@ -95,7 +95,7 @@ func (c *Config) validate() error {
 	case min(c.MaxBody, c.MaxSessions, c.MaxMessages, c.MaxBytes, c.MaxWindow, c.MaxWindowBytes) < 1 ||
 		min(c.MaxPerAddress, c.MaxNameplates, c.MaxMailboxes, c.MaxSockets) < 1 || min(c.IdentifyWithin, c.SlowReader) < time.Millisecond:
 		return errors.New("limits must be at least 1")
-	case strings.Contains(c.Database, "://") && !strings.HasPrefix(c.Database, "postgres://") && !strings.HasPrefix(c.Database, "postgresql://"):
+	case isOtherURL(c.Database):
 		kind, _, _ := strings.Cut(c.Database, "://")
 		return fmt.Errorf("--database %s://…: that kind is not known here; give a path such as ./restante.db, or postgres://…", kind)
 	case c.DatabaseConnections < 1:
@@ -190,4 +190,11 @@ func (c *Config) settings() (welcome.Settings, error) {
 		return n, fmt.Errorf("hashcash bits are %d; they must be from 0 to 40: no client makes a stamp of more", n.HashcashBits)
 	}
 	return n, nil
+}
+
+// isOtherURL reports whether a database is a URL of a kind that is not supported. A connection string is none:
+// it may contain a password, and the store refuses it without showing it.
+func isOtherURL(database string) bool {
+	kind, _, isURL := strings.Cut(database, "://")
+	return isURL && kind != "postgres" && kind != "postgresql" && !strings.Contains(kind, "=")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,13 +97,22 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	return db, nil
 }
 
+// connectionString matches what PostgreSQL's programs accept instead of a URL. It is no path of a file: it may
+// contain a password, which would then be logged.
+var connectionString = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|password|passfile|dbname|service|sslmode)\s*=`)
+
 func openEngine(ctx context.Context, o Options) (*engine, error) {
 	path := strings.TrimPrefix(o.URL, "sqlite:")
 	switch kind, _, isURL := strings.Cut(path, "://"); {
+	case isURL && (kind == "postgres" || kind == "postgresql"):
+		return openPostgres(ctx, o)
+	case path == o.URL && connectionString.MatchString(path):
+		return nil, &OpenError{
+			Path: "host=…", Problem: "this is a connection string, and not a URL",
+			Hint: "write it like postgres://user:password@host:5432/restante?sslmode=require",
+		}
 	case !isURL:
 		return openSQLite(ctx, path)
-	case kind == "postgres" || kind == "postgresql":
-		return openPostgres(ctx, o)
 	default:
 		return nil, &OpenError{
 			Path: kind + "://…", Problem: "this kind of database is not supported",

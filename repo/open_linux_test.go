@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+
+	"restante/repo"
 )
 
 // Root ignores permission bits, so the test uses the files as another user.
@@ -40,4 +42,18 @@ func TestOpenWithoutPermission(t *testing.T) {
 			must(os.Chmod(dir, 0o700)) // #nosec G302 -- so that it can be removed
 		})
 	}
+}
+
+// TestOpenRefusesHardLinks opens a database by two names in one process: SQLite would keep a log for each.
+func TestOpenRefusesHardLinks(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	path := repo.Path(t, db)
+	link := filepath.Join(t.TempDir(), "link.db")
+	must(os.Link(path, link))
+	wantOpenError(t, link, "another server is using it under another name")
+	wantWorking(t, db) // and it has lost no lock
+	must(db.Close())
+	wantWorking(t, open(t, repo.Options{URL: link}))
+	wantOpenError(t, path, "another server is using it under another name")
 }

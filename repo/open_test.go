@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -75,6 +76,17 @@ func TestOpen(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	t.Run("refuses a connection string, and keeps its password to itself", func(t *testing.T) {
+		t.Parallel()
+		for _, url := range []string{"host=db.example user=me password=secret dbname=restante", "user=me host=/tmp password = secret", "password=secret", "password=secret://x"} {
+			wantOpenError(t, url, "this is a connection string")
+			_, err := repo.Open(t.Context(), repo.Options{URL: url})
+			if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "postgres://user:password@host:5432/restante") {
+				t.Error(err)
+			}
+		}
+		wantWorking(t, open(t, repo.Options{URL: filepath.Join(t.TempDir(), "host=x.db")}))
+	})
 	t.Run("refuses one that is open, by whichever name, until it is closed", func(t *testing.T) {
 		t.Parallel()
 		db := open(t, repo.Options{})
@@ -102,6 +114,12 @@ func TestOpen(t *testing.T) {
 		_, err = bufio.NewReader(out).ReadString('\n')
 		must(err)
 		wantOpenError(t, path, fmt.Sprintf("another server is using it (process %d)", holder.Process.Pid))
+		if runtime.GOOS == "linux" {
+			link := filepath.Join(filepath.Dir(path), "link.db")
+			must(os.Link(path, link))
+			wantOpenError(t, link, "another server is using it under another name")
+			must(os.Remove(link))
+		}
 		must(holder.Process.Kill())
 		_ = holder.Wait()
 		wantWorking(t, open(t, repo.Options{URL: path}))

@@ -61,6 +61,11 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
+	unlockInode, err := lockInode(path)
+	if err != nil {
+		return nil, err
+	}
+	e.unlock = func() error { return errors.Join(unlockInode(), release()) }
 	if e.write, err = sqlx.Open("sqlite", sqliteDSN(path, writePragmas)); err != nil {
 		return nil, err
 	}

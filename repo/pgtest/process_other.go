@@ -10,7 +10,7 @@ const (
 )
 
 // processAttributes returns those of a process that is not root's.
-func attributes() *syscall.SysProcAttr {
+func processAttributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Setpgid: true}
 	if owner := serverOwner(); owner != nil {
 		a.Credential = &syscall.Credential{Uid: owner.uid, Gid: owner.gid}
