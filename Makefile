@@ -63,6 +63,12 @@ check: format tidy fresh vet contract client lint module-test ## All checks but 
 nightly: ## What takes too long for every day: tabs that are hidden for seven minutes, pages that are offline for half a minute
 	RESTANTE_NIGHTLY=1 go test -count=1 -timeout 20m -v -run 'TestBrowserHidden|TestBrowserTrouble' ./internal/e2e/page
 
+DURATION ?= 60s
+
+.PHONY: torture
+torture: ## Try to break the server; DURATION=10m for longer, ARGS='--database=postgres --replicas=2' for more
+	go run ./cmd/torture --duration=$(DURATION) $(ARGS)
+
 .PHONY: lint
 lint: ## Lint the Go code
 	$(STAGE) 'Lint' $(TOOL) golangci-lint run ./...

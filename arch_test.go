@@ -178,6 +178,21 @@ var layers = map[string]layer{
 			"database/sql": "it sets the Go runtime, and nothing else",
 		},
 	},
+	"restante/cmd/torture": {
+		uses: []string{"restante/internal/torture"},
+		bans: map[string]string{
+			"database/sql": "the nemesis does all that there is to do",
+		},
+	},
+	"restante/internal/torture": {
+		// It knows the contract and the wormhole protocol, and counts rows at the end: database/sql is not banned.
+		uses: []string{"restante/openapi"},
+		bans: map[string]string{
+			"restante/api":        "the server's own types would hide the server's own mistakes",
+			"restante/rendezvous": "it is a black box's opponent: a rule taken from the server is no check of it",
+			"github.com/jmoiron":  noSQL,
+		},
+	},
 	"restante/repo": {
 		uses: []string{"restante/rendezvous", "restante/session"},
 		bans: map[string]string{
@@ -385,8 +400,8 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 	}
 	for pkg, comment := range comments {
 		begins := "Package " + path.Base(pkg) + " "
-		if pkg == module {
-			begins = "Command " + path.Base(module) + " "
+		if pkg == module || strings.HasPrefix(pkg, module+"/cmd/") {
+			begins = "Command " + path.Base(pkg) + " "
 		}
 		if !strings.HasPrefix(comment, begins) {
 			t.Errorf("the comment of %s begins with %.30q, want %q", pkg, comment, begins)

@@ -1,0 +1,91 @@
+// Command torture runs servers and clients, does to them what networks, disks and operators do, and
+// checks that the server keeps its promises. See docs/reliability.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"restante/internal/torture"
+)
+
+// flags are those of the command.
+type flags struct {
+	Server     string        `placeholder:"BINARY" help:"The server's program; by default it is built from this module."`
+	Flag       []string      `placeholder:"FLAG" sep:"none" help:"One more flag of the server, such as --flag=--notify=poll; repeat for more."`
+	Database   string        `placeholder:"URL" help:"A PostgreSQL URL, or \"postgres\" to start a cluster; by default a new SQLite file."`
+	Standby    string        `enum:",sync,async" default:"" help:"Give the started cluster a streaming standby, sync or async, that faults promote."`
+	PgBouncer  bool          `name:"pgbouncer" help:"Put PgBouncer between the servers and the started cluster."`
+	Replicas   int           `default:"1" help:"Servers on one PostgreSQL database (${default})."`
+	Seed       uint64        `help:"Repeats the choices; 0 draws one."`
+	Duration   time.Duration `default:"30s" help:"How long faults are injected (${default})."`
+	Life       time.Duration `help:"How long mailboxes and sessions live unattended; then abandoned ones must be gone. By default as the server has it, and none is abandoned."`
+	Rooms      int           `default:"4" help:"Conversations at a time (${default})."`
+	Transports []string      `default:"poll,stream,socket,wormhole" help:"The transports of the clients (${default})."`
+	Faults     []string      `help:"Only these faults, such as kill,cut; none means no fault. By default all that fit the database."`
+	Shrink     bool          `help:"After a failure, try shorter runs."`
+	History    string        `type:"path" placeholder:"FILE" help:"Write all events there, as lines of JSON."`
+	JSON       string        `name:"json" type:"path" placeholder:"FILE" help:"Write the report there, as JSON, too."`
+}
+
+var errViolations = errors.New("the server broke a promise")
+
+func main() {
+	var f flags
+	kong.Parse(&f, kong.Name("torture"), kong.Description("A nemesis for the server. See docs/reliability.md."))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, f)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "torture:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, f flags) error {
+	cfg := torture.Config{
+		Server: f.Server, Flags: f.Flag, Database: f.Database, Standby: f.Standby, PgBouncer: f.PgBouncer, Replicas: f.Replicas, Seed: f.Seed,
+		Duration: f.Duration, Life: f.Life, Rooms: f.Rooms, Transport: f.Transports, Faults: f.Faults, Shrink: f.Shrink,
+	}
+	if cfg.Seed == 0 {
+		cfg.Seed = uint64(time.Now().UnixNano()) % 1_000_000
+	}
+	if f.History != "" {
+		file, err := os.Create(f.History)
+		if err != nil {
+			return err
+		}
+		defer file.Close() //nolint:errcheck // a history that cannot be written is not worth the report
+		cfg.History = io.Writer(file)
+	}
+	report, err := torture.Run(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
+	if err != nil {
+		return err
+	}
+	if f.JSON != "" {
+		text, err := json.MarshalIndent(report, "", "\t")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(f.JSON, append(text, '\n'), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := report.Write(os.Stdout); err != nil {
+		return err
+	}
+	if report.Failed() {
+		return errViolations
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+package torture
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The transports of clients.
+const (
+	Poll     = "poll"     // long-polls
+	Stream   = "stream"   // server-sent events
+	Socket   = "socket"   // the session's WebSocket
+	Wormhole = "wormhole" // the magic-wormhole protocol
+)
+
+// Transports are all transports.
+var Transports = []string{Poll, Stream, Socket, Wormhole}
+
+// Config is what a run is to do.
+type Config struct {
+	Server    string        // the server's program; empty: it is built from the module in the working directory
+	Flags     []string      // more flags of the server
+	Database  string        // a PostgreSQL URL; "postgres": a cluster is started; empty: a new SQLite file
+	Standby   string        // "sync" or "async": the cluster has a streaming standby that faults promote; else empty
+	PgBouncer bool          // whether the servers reach the cluster through PgBouncer
+	Replicas  int           // servers on one database
+	Seed      uint64        // repeats the choices
+	Duration  time.Duration // how long faults are injected; clients need some seconds more to finish
+	Life      time.Duration // how long mailboxes and sessions live unattended; 0: as long as by default
+	Rooms     int           // conversations at a time, with two or three clients each
+	Transport []string      // the transports of the clients
+	Faults    []string      // names of faults, see [Faults]; empty: all that fit the database
+	Shrink    bool          // whether a failed run is tried again with shorter durations
+	History   io.Writer     // where all events go as lines of JSON; nil: nowhere
+}
+
+// check completes the configuration, and tells what is wrong with it.
+func (c *Config) check() error {
+	if c.Replicas == 0 {
+		c.Replicas = 1
+	}
+	if c.Rooms == 0 {
+		c.Rooms = 4
+	}
+	if len(c.Transport) == 0 {
+		c.Transport = Transports
+	}
+	for _, t := range c.Transport {
+		if !slices.Contains(Transports, t) {
+			return fmt.Errorf("transport %q is none of %s", t, strings.Join(Transports, ", "))
+		}
+	}
+	for _, f := range c.Faults {
+		if !slices.ContainsFunc(faults, func(k fault) bool { return k.name == f }) && f != cutting && f != noFault {
+			return fmt.Errorf("fault %q is none of %s", f, strings.Join(FaultNames(), ", "))
+		}
+	}
+	switch {
+	case c.Replicas > 1 && c.Database == "":
+		return errors.New("several replicas need a PostgreSQL database: --database=postgres starts one")
+	case c.ownCluster() || c.Standby == "" && !c.PgBouncer:
+	default:
+		return errors.New("a standby and PgBouncer need a cluster of our own: --database=postgres")
+	}
+	return nil
+}
+
+func (c *Config) ownCluster() bool { return c.Database == "postgres" }
+
+// Engine is the database engine.
+func (c *Config) engine() string {
+	if c.Database == "" {
+		return "sqlite"
+	}
+	return "postgresql"
+}
+
+// command is the command line that repeats the run.
+func (c *Config) command() string {
+	words := []string{
+		"go run ./cmd/torture", fmt.Sprintf("--seed=%d", c.Seed), "--duration=" + c.Duration.String(),
+		fmt.Sprintf("--rooms=%d", c.Rooms), "--transports=" + strings.Join(c.Transport, ","),
+	}
+	if c.Server != "" {
+		words = append(words, "--server="+c.Server)
+	}
+	if c.Database != "" {
+		words = append(words, "--database="+c.Database, fmt.Sprintf("--replicas=%d", c.Replicas))
+	}
+	if c.Standby != "" {
+		words = append(words, "--standby="+c.Standby)
+	}
+	if c.PgBouncer {
+		words = append(words, "--pgbouncer")
+	}
+	if len(c.Faults) > 0 {
+		words = append(words, "--faults="+strings.Join(c.Faults, ","))
+	}
+	if c.Life > 0 {
+		words = append(words, "--life="+c.Life.String())
+	}
+	return strings.Join(words, " ")
+}

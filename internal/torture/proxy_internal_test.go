@@ -1,0 +1,81 @@
+package torture
+
+import (
+	"context"
+	"io"
+	"net"
+	"testing"
+)
+
+// TestProxyCuts holds that a connection ends after exactly as many bytes as was decided.
+func TestProxyCuts(t *testing.T) {
+	t.Parallel()
+	answer := make([]byte, 10_000)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write(answer)
+			_ = c.Close()
+		}
+	}()
+	p, err := newProxy(newDice(1, "proxy"), l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	whole, cut := 0, 0
+	for i := range 60 {
+		if i == 20 {
+			p.rude.Store(100)
+		}
+		switch n := read(t, p.address()); {
+		case n == len(answer):
+			whole++
+		case i < 20:
+			t.Errorf("%d bytes came though nothing was to be cut", n)
+		default:
+			cut++
+		}
+	}
+	if int64(cut) != p.cut.Load() || cut == 0 || whole < 20 {
+		t.Errorf("%d connections were cut and %d whole, and the proxy counts %d", cut, whole, p.cut.Load())
+	}
+}
+
+func read(t *testing.T, address string) int {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(context.Background(), "tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	body, _ := io.ReadAll(c) // it may be cut
+	return len(body)
+}
+
+// TestDiceRepeat holds that a seed and a name give the same choices again, and others other ones.
+func TestDiceRepeat(t *testing.T) {
+	t.Parallel()
+	draw := func(seed uint64, name string) (drawn [8]int) {
+		d := newDice(seed, name)
+		for i := range drawn {
+			drawn[i] = d.below(1000)
+		}
+		return drawn
+	}
+	first := draw(1, "x")
+	if first != draw(1, "x") {
+		t.Error("the same seed and name gave other choices")
+	}
+	if first == draw(2, "x") || first == draw(1, "y") {
+		t.Error("another seed or name gave the same choices")
+	}
+}
