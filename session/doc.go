@@ -2,9 +2,9 @@
 //
 // A session outlives the connections, the transport and the server process
 // that carry it. What is stored of it is a [Record]: the [Ledger] of both
-// directions, the [Epoch], and when the client was last seen. What state it is
-// in is what the record says at a given moment, so a restart or another replica
-// reads the same truth:
+// directions, the [Epoch], and when the client was last seen. The record and
+// the time determine the state, so a restarted server and another replica see
+// the same state:
 //
 //	             handshake accepted                  no sign of life for
 //	(handshake) ───────────────────► Attached ─── heartbeatInterval × heartbeatsUntilDead ──┐
@@ -15,13 +15,12 @@
 //	                                       ▼                                                  ▼
 //	                                     Closed (a tombstone, so that a late client gets a true answer)
 //
-// Each state is a type and each transition a method of the state it starts
-// from, so an illegal one does not compile. Waiting for the handshake is no
-// state: over HTTP the handshake is the request, and a goroutine's position in
-// [Decide] is all that remembers it.
+// Each state is a type. Each transition is a method of the state from which it
+// starts, so an illegal one does not compile. Waiting for the handshake is no
+// state: over HTTP the handshake is one request, which [Decide] answers.
 //
 // The package owns the rules: the handshake table ([Decide]), the numbering of
-// commands and frames, and when silence turns into loss. It must not know about
-// storage, connections, clocks or mailboxes; it imports the standard library
-// only and does nothing but compute.
+// commands and frames, and when silence means that the client is lost. It must
+// not know about storage, connections, clocks or mailboxes. It imports the
+// standard library only, and it only computes.
 package session

@@ -34,18 +34,22 @@ func TestLastSeen(t *testing.T) {
 		"of an unknown client, it is padded": {func(*presence.Table) {}, start, start.Add(presence.MaxLag)},
 		"of a client seen here, it is exact": {func(p *presence.Table) { p.Touch(key, at(3), grace) }, time.Time{}, at(3)},
 		"another process stored a later one, which is padded": {
-			func(p *presence.Table) { p.Touch(key, at(3), grace) }, at(5), at(5).Add(presence.MaxLag)},
+			func(p *presence.Table) { p.Touch(key, at(3), grace) }, at(5), at(5).Add(presence.MaxLag),
+		},
 		"what this process stored is not padded": {
-			func(p *presence.Table) { p.Touch(key, at(3), grace); p.Stored(key, at(3)) }, at(3), at(3)},
+			func(p *presence.Table) { p.Touch(key, at(3), grace); p.Stored(key, at(3)) }, at(3), at(3),
+		},
 		"a held poll is a sign of life at every moment": {
-			func(p *presence.Table) { p.StartPoll(key, func() time.Time { return start }, grace) }, start, at(100)},
+			func(p *presence.Table) { p.StartPoll(key, func() time.Time { return start }, grace) }, start, at(100),
+		},
 		"a poll that ended was seen at its end": {
 			func(p *presence.Table) {
 				now := at(3)
 				end := p.StartPoll(key, func() time.Time { return now }, grace)
 				now = at(7)
 				end()
-			}, time.Time{}, at(7)},
+			}, time.Time{}, at(7),
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
