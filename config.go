@@ -12,11 +12,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"restante/handlers"
 	"restante/handlers/welcome"
 	"restante/rendezvous"
-
-	"github.com/go-json-experiment/json"
 )
 
 // Config is everything that an operator decides. Each field is a flag and an environment variable: RESTANTE_ and the

@@ -29,7 +29,7 @@ func overSocket(t *testing.T, path string) *http.Client {
 // replaced; `restante health` finds it.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "e2e") // a test's own directory may be too long for a socket
+	dir, err := os.MkdirTemp("", "e2e") //nolint:usetesting // a test's own directory may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func parse(text string, secure bool) (address, error) {
 	if path, is := strings.CutPrefix(text, "unix:"); is {
 		a.kind, a.at = unixSocket, path
 		if rest, is := strings.CutPrefix(path, "//"); is {
-			a.at = rest // unix:///run/x.sock, as in a URL
+			a.at = rest // as in a URL
 		}
 		if a.at == "" || a.at[0] == '@' {
 			return a, fmt.Errorf("%q names no file: write unix:/run/restante/restante.sock", text)
@@ -47,7 +47,7 @@ func parse(text string, secure bool) (address, error) {
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || port == "" {
-		return a, fmt.Errorf("%q is no address: write :4000, 127.0.0.1:4000, [::1]:4000, unix:/path or systemd:", text)
+		return a, fmt.Errorf("%q is no address: write :4000, 127.0.0.1:4000, [::1]:4000, unix:/path, or systemd: as it is", text)
 	}
 	a.at, a.network = text, "tcp"
 	if ip, err := netip.ParseAddr(host); err == nil && ip.Is4() {

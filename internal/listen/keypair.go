@@ -49,7 +49,10 @@ func NewKeyPair(certFile, keyFile string, log *slog.Logger) (*KeyPair, error) {
 	p := &KeyPair{certFile: certFile, keyFile: keyFile, log: log}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p, p.readLocked()
+	if err := p.readLocked(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // TLS returns the configuration of a server that presents the pair. The files are looked at in each handshake, and read

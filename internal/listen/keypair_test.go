@@ -50,7 +50,7 @@ func serve(t *testing.T) *served {
 // presented is the name in the certificate that a new connection is presented.
 func (s *served) presented(t *testing.T) string {
 	t.Helper()
-	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", s.address) //nolint:gosec // the name is what is looked at
+	conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(t.Context(), "tcp", s.address) // the name is what is looked at
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestCertificateIsReplaced(t *testing.T) {
 
 func TestConnectionsOutliveTheirCertificate(t *testing.T) {
 	s := serve(t)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}} //nolint:gosec // the name is what is looked at
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}} // the name is what is looked at
 	defer client.CloseIdleConnections()
 	get := func() string {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+s.address, http.NoBody)

@@ -15,7 +15,7 @@ import (
 // socketPath is short: a test's own directory may be too long for a socket.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "listen")
+	dir, err := os.MkdirTemp("", "listen") //nolint:usetesting // as said
 	if err != nil {
 		t.Fatal(err)
 	}
