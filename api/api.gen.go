@@ -476,7 +476,7 @@ type ClosedFrame struct {
 // ClosedFrameType defines model for ClosedFrame.Type.
 type ClosedFrameType string
 
-// Code What happened, for programs. More may come; go by `action` for one you do not know.
+// Code What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
 type Code string
 
 // Count defines model for Count.
@@ -518,7 +518,7 @@ type ExpectedSessionState struct {
 	NextSentSeq *int64 `json:"nextSentSeq" validate:"required,min=0,max=9007199254740991"`
 }
 
-// Frame Something that happened in a mailbox this session has open. More types may come; ignore one you do not know, and acknowledge it.
+// Frame Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
 type Frame = json.RawMessage
 
 // Handshake defines model for Handshake.
@@ -542,7 +542,7 @@ type Handshake struct {
 	// GraceMs A duration in milliseconds.
 	GraceMs *Millis `json:"graceMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
-	// Metadata Anything the operator asked for. As JSON, at most 4 KiB.
+	// Metadata What the operator asks for, as JSON of at most 4 KiB.
 	Metadata json.RawMessage `json:"metadata,omitempty" validate:"omitempty"`
 
 	// Permission Proof of the work that a server may ask for. Needed only after `PERMISSION_REQUIRED`.
@@ -674,7 +674,7 @@ type Message struct {
 	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerRx Timestamp `json:"serverRx"`
 
-	// Side Who added it.
+	// Side The side that added it.
 	Side string `json:"side"`
 }
 
@@ -759,7 +759,7 @@ type Permission struct {
 // PermissionMethod The only one there is.
 type PermissionMethod string
 
-// PermissionRequired What a client has to do before it is let in.
+// PermissionRequired The work that a client does before it is admitted.
 type PermissionRequired struct {
 	Hashcash HashcashChallenge `json:"hashcash"`
 }
@@ -772,7 +772,7 @@ type Problem struct {
 	// Action What to do next.
 	Action Action `json:"action"`
 
-	// Code What happened, for programs. More may come; go by `action` for one you do not know.
+	// Code What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
 	Code Code `json:"code"`
 
 	// Detail What happened, this time. For people.
@@ -787,7 +787,7 @@ type Problem struct {
 	// NextExpectedSeq The number of a command or of a frame, from 0.
 	NextExpectedSeq *Sequence `json:"nextExpectedSeq,omitempty"`
 
-	// PermissionRequired What a client has to do before it is let in.
+	// PermissionRequired The work that a client does before it is admitted.
 	PermissionRequired *PermissionRequired `json:"permissionRequired,omitempty"`
 
 	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
@@ -810,7 +810,7 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// Prune How this process's removal of what is stale goes, since it started.
+// Prune What this process has removed because it was stale, since it started.
 type Prune struct {
 	// Failures What could not be removed, and is skipped until it is tried again.
 	Failures      []PruneFailure `json:"failures"`
@@ -987,7 +987,7 @@ type SocketError struct {
 
 // SocketFrame Examples: {"frame":{"mailbox":"q7jzk3v5nhx2m4wfb6ty","seq":12,"side":"b07e55","type":"opened"}}
 type SocketFrame struct {
-	// Frame Something that happened in a mailbox this session has open. More types may come; ignore one you do not know, and acknowledge it.
+	// Frame Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
 	Frame Frame `json:"frame"`
 }
 
@@ -1036,7 +1036,7 @@ type Status struct {
 	// CountsAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	CountsAt Timestamp `json:"countsAt"`
 
-	// Prune How this process's removal of what is stale goes, since it started.
+	// Prune What this process has removed because it was stale, since it started.
 	Prune Prune `json:"prune"`
 
 	// Ready What `/readyz` says.
@@ -1206,7 +1206,7 @@ type OptionalLifetime = Lifetime
 
 // CloseMailboxParams defines parameters for CloseMailbox.
 type CloseMailboxParams struct {
-	// Mood How this side feels about it.
+	// Mood How this side felt.
 	Mood *MoodQuery `form:"mood,omitempty" json:"mood,omitempty" validate:"omitempty,oneof=happy lonely scary errory"`
 
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
@@ -1290,7 +1290,7 @@ type ClaimNameplateParams struct {
 
 // EndSessionParams defines parameters for EndSession.
 type EndSessionParams struct {
-	// Mood How this side feels about it.
+	// Mood How this side felt.
 	Mood *MoodQuery `form:"mood,omitempty" json:"mood,omitempty" validate:"omitempty,oneof=happy lonely scary errory"`
 
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.

@@ -4,16 +4,7 @@
 // that carry it. What is stored of it is a [Record]: the [Ledger] of both
 // directions, the [Epoch], and when the client was last seen. The record and
 // the time determine the state, so a restarted server and another replica see
-// the same state:
-//
-//	             handshake accepted                  no sign of life for
-//	(handshake) ───────────────────► Attached ─── heartbeatInterval × heartbeatsUntilDead ──┐
-//	                                  ▲    │  ▲                                              ▼
-//	             handshake or request │    │  └────────── any sign of life ────────────── Detached
-//	                                  └────┼─────────────────────────────────────────────┘   │
-//	                    DELETE, replaced   │                                 grace runs out   │
-//	                                       ▼                                                  ▼
-//	                                     Closed (a tombstone, so that a late client gets a true answer)
+// the same state. docs/protocol.md has the diagram of the states.
 //
 // Each state is a type. Each transition is a method of the state from which it
 // starts, so an illegal one does not compile. Waiting for the handshake is no

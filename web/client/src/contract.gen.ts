@@ -15,8 +15,8 @@ export interface paths {
         put?: never;
         /**
          * Handshake. Begin a session, or resume one
-         * @description Say who you are and where you stand; the reply says where the server stands. Both counters 0 begin a session;
-         *     the counters you stopped at resume one, in one round trip. A client that mints its own `sessionId`
+         * @description Name yourself and say where you stand; the reply says where the server stands. Two counters of 0 begin a session;
+         *     the counters at which you stopped resume one, in one round trip. A client that mints its own `sessionId`
          *     may send a handshake again whenever the reply was lost.
          *
          *     From the reply: send your commands from `nextExpectedSeq` on, and expect frames from `nextSentSeq` on.
@@ -42,7 +42,7 @@ export interface paths {
         /**
          * Look at the session
          * @description Where the session stands: its counters, how many frames wait to be acknowledged, and what its side holds.
-         *     Looking is a sign of life, and changes nothing else.
+         *     This request is a sign of life, and changes nothing else.
          */
         get: operations["getSession"];
         put?: never;
@@ -72,7 +72,7 @@ export interface paths {
          *     empty list, a heartbeat, after the hold that the previous answer (or the handshake) announced as `nextWaitMs`, or
          *     after `wait` seconds if that is sooner. `wait=0` only looks.
          *
-         *     A lost answer costs nothing: the same `ack` gives the same frames again. A frame is forgotten only when a later
+         *     If an answer is lost, nothing else is: the same `ack` gives the same frames again. A frame is forgotten only when a later
          *     request acknowledges it. Without `ack`, nothing new is acknowledged. The header `Ack` does what the parameter `ack` does;
          *     if both are sent, the higher counts. (The header is not listed below, because many languages cannot tell the two names apart.)
          *
@@ -187,7 +187,7 @@ export interface paths {
         /**
          * Allocate a nameplate
          * @description Picks the shortest number that is free, makes a mailbox for it, and claims it for this side. The side has then
-         *     entered the mailbox; to receive from it, open it. Tell the number to the other side, who claims it.
+         *     entered the mailbox; to receive from it, open it. Tell the number to the other side, which claims it.
          */
         post: operations["allocateNameplate"];
         delete?: never;
@@ -238,7 +238,7 @@ export interface paths {
         };
         /**
          * Look at a mailbox
-         * @description Who is, or was, in the mailbox, and how long its log is. Only for a side that is in it; anyone else is told `NOT_FOUND`,
+         * @description The sides that are or were in the mailbox, and the length of its log. Only for a side that is in it; any other is told `NOT_FOUND`,
          *     whether it exists or not.
          */
         get: operations["getMailbox"];
@@ -589,7 +589,7 @@ export interface components {
              *     ]
              */
             clientVersion?: string[];
-            /** @description Anything the operator asked for. As JSON, at most 4 KiB. */
+            /** @description What the operator asks for, as JSON of at most 4 KiB. */
             metadata?: {
                 [key: string]: unknown;
             };
@@ -610,7 +610,7 @@ export interface components {
              */
             stamp: string;
         };
-        /** @description What a client has to do before it is let in. */
+        /** @description The work that a client does before it is admitted. */
         PermissionRequired: {
             hashcash: components["schemas"]["HashcashChallenge"];
         };
@@ -735,7 +735,7 @@ export interface components {
             nextWaitMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
         };
-        /** @description Something that happened in a mailbox this session has open. More types may come; ignore one you do not know, and acknowledge it. */
+        /** @description Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame. */
         Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"];
         /** @description Another session added a message. */
         MessageFrame: {
@@ -968,7 +968,7 @@ export interface components {
         };
         Message: {
             position: components["schemas"]["Position"];
-            /** @description Who added it. */
+            /** @description The side that added it. */
             side: string;
             phase: string;
             body: string;
@@ -1005,7 +1005,7 @@ export interface components {
             messages: components["schemas"]["Count"];
             sessions: components["schemas"]["Count"];
         };
-        /** @description How this process's removal of what is stale goes, since it started. */
+        /** @description What this process has removed because it was stale, since it started. */
         Prune: {
             intervalMs: components["schemas"]["Millis"];
             /** @description When the last run started. */
@@ -1069,7 +1069,7 @@ export interface components {
             retryAfterMs?: components["schemas"]["Millis"];
         };
         /**
-         * @description What happened, for programs. More may come; go by `action` for one you do not know.
+         * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
          * @enum {string}
          */
         Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
@@ -1107,7 +1107,7 @@ export interface components {
             };
             content?: never;
         };
-        /** @description The version that `If-None-Match` names is the one there is. */
+        /** @description The file has not changed since the version that `If-None-Match` names. */
         NotModified: {
             headers: {
                 ETag: components["headers"]["ETag"];
@@ -1884,7 +1884,7 @@ export interface components {
          * @example 2
          */
         After: number;
-        /** @description How this side feels about it. */
+        /** @description How this side felt. */
         MoodQuery: components["schemas"]["Mood"];
     };
     requestBodies: {
@@ -1907,7 +1907,7 @@ export interface components {
          */
         Ack: components["schemas"]["Sequence"];
         /**
-         * @description There, and `true`, when this is the recorded reply to a command that was done before.
+         * @description `true` if this is the recorded reply to a command that was done before; otherwise absent.
          * @example true
          */
         Replayed: true;
@@ -1932,7 +1932,7 @@ export interface components {
          */
         Allow: string;
         /**
-         * @description Which version of the file it is. Sent back as `If-None-Match`, it is answered `304` as long as that is the one.
+         * @description The version of the file. A request with it as `If-None-Match` is answered `304` until the file changes.
          * @example W/"mZq3nTzvVbQe0u1x"
          */
         ETag: string;
@@ -2088,7 +2088,7 @@ export interface operations {
     endSession: {
         parameters: {
             query?: {
-                /** @description How this side feels about it. */
+                /** @description How this side felt. */
                 mood?: components["parameters"]["MoodQuery"];
             };
             header?: {
@@ -2581,7 +2581,7 @@ export interface operations {
     closeMailbox: {
         parameters: {
             query?: {
-                /** @description How this side feels about it. */
+                /** @description How this side felt. */
                 mood?: components["parameters"]["MoodQuery"];
             };
             header?: {
