@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"restante/handlers"
+	"restante/handlers/welcome"
 	"restante/internal/idleconn"
 	"restante/rendezvous"
 	"restante/repo"
@@ -24,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	contract() // not for the first time inside of a bubble
-	if _, err := empty(); err != nil {
+	if _, err := emptyDatabase(); err != nil {
 		_, _ = os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)
 	}
@@ -36,8 +37,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// empty is a database that was just made, so that not every test has to make one.
-var empty = sync.OnceValues(func() ([]byte, error) {
+// emptyDatabase is the file that a server makes where there is none. To make it for each test would take most of the
+// time.
+var emptyDatabase = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "restante")
 	if err != nil {
 		return nil, err
@@ -54,8 +56,8 @@ var empty = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-// world is a server under test: the real one, on a SQLite file of its own. Whatever
-// it answers to a [client] is held against the contract.
+// world is a server under test: the real one, on a SQLite file of its own. What it answers to a [client] is checked
+// against the contract.
 type world struct {
 	testing.TB
 	service *rendezvous.Service
@@ -70,32 +72,44 @@ type world struct {
 	secrets []string // what the log must never hold
 }
 
-// setup is how a world differs from a server that nobody configured.
+// setup is how a world differs from a server without flags.
 type setup struct {
-	config  func(*rendezvous.Config)
-	limits  func(*handlers.Limits)
-	admit   func(context.Context, rendezvous.ClientInfo) error
-	proxies []string
-	pages   map[string]string // their files, by name
-	origins []string
-	hosts   []string // that requests may be for
+	config   func(*rendezvous.Config)
+	limits   func(*handlers.Limits)
+	settings welcome.Settings
+	admit    func(context.Context, rendezvous.ClientInfo) error
+	wrap     func(rendezvous.Store) rendezvous.Store // stands between the service and its store
+	now      func() time.Time                        // of the store and the service
+	path     string                                  // of a database that exists
+	level    slog.Leveler                            // of the log; the default is debug
+	proxies  []string
+	pages    map[string]string // their files, by name
+	origins  []string
+	hosts    []string // that requests may be for
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
 }
 
-// start starts a server as main does, but without a limit on the rate of requests.
+// start starts a server as main does, but without a limit on the rate of requests. Polls and sockets leave their
+// goroutines as soon as they wait, unless the server is piped: the tests are of clients that wait without one.
 func start(t testing.TB, s setup) *world {
 	t.Helper()
-	w := &world{TB: t, path: filepath.Join(t.TempDir(), "restante.db"), logs: &logbook{}}
-	file, err := empty()
-	if err != nil {
-		t.Fatal(err)
+	w := &world{TB: t, path: s.path, logs: &logbook{}}
+	if w.path == "" {
+		w.path = filepath.Join(t.TempDir(), "restante.db")
+		file, err := emptyDatabase()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(w.path, file, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.WriteFile(w.path, file, 0o600); err != nil {
-		t.Fatal(err)
+	if s.level == nil {
+		s.level = slog.LevelDebug
 	}
-	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	store, err := repo.Open(t.Context(), repo.Options{URL: w.path, Log: log})
+	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: s.level}))
+	store, err := repo.Open(t.Context(), repo.Options{URL: w.path, Now: s.now, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +118,10 @@ func start(t testing.TB, s setup) *world {
 			t.Errorf("closing the database: %v", err)
 		}
 	}
-	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log, Admit: s.admit}
+	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log, Now: s.now, Admit: s.admit}
+	if s.wrap != nil {
+		w.service.Store = s.wrap(store)
+	}
 	limits := handlers.DefaultLimits()
 	limits.Rate, limits.Linger = 0, 0
 	if s.config != nil {
@@ -118,6 +135,7 @@ func start(t testing.TB, s setup) *world {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}
 
+	door.SetSettings(s.settings)
 	w.door = door
 
 	server := &http.Server{
@@ -126,7 +144,6 @@ func start(t testing.TB, s setup) *world {
 	}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
-	// A poll leaves its goroutine as soon as it waits: these tests are of polls that wait without one.
 	serving := idleconn.NewServer(server, idleconn.Options{Log: log, Disabled: s.piped})
 	listener := w.listen(s.piped)
 	transport := &http.Transport{
@@ -142,6 +159,12 @@ func start(t testing.TB, s setup) *world {
 	t.Cleanup(func() {
 		_ = serving.Close()
 		transport.CloseIdleConnections()
+		ctx, cancel := context.WithTimeout(loops, time.Minute)
+		defer cancel()
+		door.Wait(ctx)
+		if ctx.Err() != nil {
+			t.Error("a socket did not end with its client")
+		}
 		endLoops()
 		running.Wait()
 		w.cut()

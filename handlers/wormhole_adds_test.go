@@ -10,7 +10,7 @@ import (
 // A client need not wait for one message before it sends the next.
 func TestWormholeAddsWithoutWaiting(t *testing.T) {
 	t.Parallel()
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	const many = 500
 	ada, bob := r.bind(t, "app", "ada").opens("box"), r.bind(t, "app", "bob").opens("box")
 	for i := range many {
@@ -62,7 +62,7 @@ func TestWormholeAddsWithoutWaiting(t *testing.T) {
 // What was said before the connection was dropped is done.
 func TestWormholeAddsBeforeItLeaves(t *testing.T) {
 	t.Parallel()
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	ada, bob := r.bind(t, "app", "ada").opens("box"), r.bind(t, "app", "bob").opens("box")
 	for i := range 50 {
 		ada.write(1, fmt.Sprintf(`{"type": "add", "phase": "talk", "body": "%d"}`, i))
@@ -75,7 +75,7 @@ func TestWormholeAddsBeforeItLeaves(t *testing.T) {
 
 func TestWormholeAddsToAFullMailbox(t *testing.T) {
 	t.Parallel()
-	r := serve(t, relaySetup{config: func(c *rendezvous.Config) { c.Limits.MailboxMessages = 3 }})
+	r := serve(t, setup{config: func(c *rendezvous.Config) { c.Limits.MailboxMessages = 3 }})
 	ada := r.bind(t, "app", "ada").opens("box")
 	for i := range 5 {
 		ada.write(1, fmt.Sprintf(`{"type": "add", "phase": "talk", "body": "%d"}`, i))

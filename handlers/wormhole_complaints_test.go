@@ -12,7 +12,7 @@ import (
 // Every complaint of the reference server, to the letter, and in its order: of
 // two mistakes in one command the one that is told is always the same.
 func TestWormholeComplaints(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	for i, tt := range []struct {
 		complaint string
 		why       string
@@ -107,7 +107,7 @@ func TestWormholeComplaints(t *testing.T) {
 		r.bind(t, "full", "a").refused("reclaimed", "claim", "nameplate", "4")
 	})
 	t.Run("permission", func(t *testing.T) {
-		r := serve(t, relaySetup{settings: welcome.Settings{HashcashBits: 8}})
+		r := serve(t, setup{settings: welcome.Settings{HashcashBits: 8}})
 		c := r.call(t)
 		c.refused("must submit-permission first", "bind", "appid", "x", "side", "a")
 		c.refused("bind requires 'appid'", "bind") // comes before

@@ -24,7 +24,7 @@ func (r *relay) usage(t testing.TB, of string, since time.Time) []string {
 // test_server: what is stored.
 func TestWormholeConformanceServer(t *testing.T) {
 	t.Run("Server.test_apps", func(t *testing.T) {
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		one := r.bind(t, "app1", "a").ask("claimed", "claim", "nameplate", "1").text("mailbox")
 		same := r.bind(t, "app1", "b").ask("claimed", "claim", "nameplate", "1").text("mailbox")
 		other := r.bind(t, "app2", "b").ask("claimed", "claim", "nameplate", "1").text("mailbox")
@@ -38,7 +38,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		defer func(all []struct{ Low, High int }) { rendezvous.NumberRanges = all }(rendezvous.NumberRanges)
 		rendezvous.NumberRanges = []struct{ Low, High int }{{1, 2}, {10, 11}}
 		t.Run("", func(t *testing.T) {
-			r := serve(t, relaySetup{})
+			r := serve(t, setup{})
 			for i := range 4 {
 				r.bind(t, "app", strconv.Itoa(i)).ask("allocated", "allocate")
 			}
@@ -49,7 +49,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		})
 	})
 	t.Run("test_nameplate", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			start := time.Now()
 			a := r.bind(t, "app", "side1")
 			nameplate := a.ask("allocated", "allocate").text("nameplate")
@@ -79,7 +79,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		})
 	})
 	t.Run("test_mailbox", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			start := time.Now()
 			query := `SELECT side, opened - ` + strconv.FormatInt(start.UnixMilli(), 10) + `, mood FROM mailbox_sides`
 			a := r.bind(t, "app", "side1").say("open", "mailbox", "mb")
@@ -104,7 +104,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		})
 	})
 	t.Run("test_messages", func(t *testing.T) {
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		a := r.bind(t, "app", "side1").say("open", "mailbox", "mb")
 		a.add("phase", "one")
 		a.add("phase", "two")
@@ -119,7 +119,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		expect(t, r.rows(t, `SELECT count(*) FROM messages`), "5")
 	})
 	t.Run("test_early_close", func(t *testing.T) {
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		a := r.bind(t, "app", "side1")
 		nameplate := a.ask("allocated", "allocate").text("nameplate")
 		mailbox := a.ask("claimed", "claim", "nameplate", nameplate).text("mailbox")
@@ -132,7 +132,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 	})
 	for name, settings := range map[string]welcome.Settings{"test_nameplate_disallowed": {DisallowList: true}, "test_nameplate_allowed": {}} {
 		t.Run(name, func(t *testing.T) {
-			r := serve(t, relaySetup{settings: settings})
+			r := serve(t, setup{settings: settings})
 			r.bind(t, "app", "a").ask("claimed", "claim", "nameplate", "4")
 			want := []string{"4"}
 			if settings.DisallowList {
@@ -151,7 +151,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 		"MakeServer.test_motd":          {welcome.Settings{Motd: "hello"}, map[string]any{"motd": "hello"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := serve(t, relaySetup{settings: tt.settings}).call(t).welcome.at("welcome").(map[string]any)
+			got := serve(t, setup{settings: tt.settings}).call(t).welcome.at("welcome").(map[string]any)
 			delete(got, "your-address") // is always there, since 0.8.0
 			if fmt.Sprint(got) != fmt.Sprint(tt.want) {
 				t.Errorf("the welcome is %v, want %v", got, tt.want)
@@ -162,7 +162,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 
 // nameplateAllocation fills one length after the other.
 func nameplateAllocation(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	allocate := func() int {
 		nameplate := r.bind(t, "app", mint()).ask("allocated", "allocate").text("nameplate")
 		number, err := strconv.Atoi(nameplate)
@@ -205,7 +205,7 @@ func nameplateAllocation(t *testing.T) {
 // test_server.Prune: what is left of what nobody comes for.
 func TestWormholeConformancePrune(t *testing.T) {
 	t.Run("test_update", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			start := time.Now()
 			updated := func() string {
 				t.Helper()
@@ -226,7 +226,7 @@ func TestWormholeConformancePrune(t *testing.T) {
 		})
 	})
 	t.Run("test_nameplates", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			claim := func(side, nameplate string) { r.bind(t, "app", side).ask("claimed", "claim", "nameplate", nameplate) }
 			claim("side1", "1") // both sides are old
 			claim("side2", "1")
@@ -244,7 +244,7 @@ func TestWormholeConformancePrune(t *testing.T) {
 		})
 	})
 	t.Run("test_mailboxes", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			open := func(side, mailbox string) { r.bind(t, "app", side).opens(mailbox).leave() }
 			open("side1", "old")
 			open("side2", "old")
@@ -260,7 +260,7 @@ func TestWormholeConformancePrune(t *testing.T) {
 		for _, old := range []bool{false, true} {
 			for _, listener := range []bool{false, true} {
 				t.Run(fmt.Sprintf("test_lots nameplate=%v old=%v listener=%v", nameplate, old, listener), func(t *testing.T) {
-					bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+					bubble(t, setup{}, func(t *testing.T, r *relay) {
 						born := func(now bool) {
 							if elapse(6 * time.Minute); !now {
 								return

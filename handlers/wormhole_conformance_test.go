@@ -29,7 +29,7 @@ import (
 
 // test_web.WebSocketAPI: what a client sees.
 func TestWormholeConformanceWeb(t *testing.T) {
-	r := serve(t, relaySetup{settings: welcome.Settings{AdvertiseVersion: "9.9.9"}})
+	r := serve(t, setup{settings: welcome.Settings{AdvertiseVersion: "9.9.9"}})
 	test := func(name string, f func(t *testing.T, app string)) { // each in an app of its own
 		t.Run(name, func(t *testing.T) { f(t, name) })
 	}
@@ -183,7 +183,7 @@ func TestWormholeConformanceWeb(t *testing.T) {
 		r.bind(t, app, "c").ask("closed", "close", "mailbox", "mb1")
 	})
 	t.Run("test_disconnect", func(t *testing.T) {
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		b := r.bind(t, "app", "b").say("open", "mailbox", "mb1")
 		r.bind(t, "app", "a").say("open", "mailbox", "mb1").leave()
 		b.add("p", "body")
@@ -236,7 +236,7 @@ func TestWormholeConformanceWeb(t *testing.T) {
 
 // test_web.WebSocketAPI: which clients came. It is written down a moment later.
 func TestWormholeConformanceClientVersions(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	for name, tt := range map[string]struct {
 		version any // nil: it does not say
 		want    string
@@ -271,7 +271,7 @@ func TestWormholeConformanceLog(t *testing.T) {
 		lines int
 	}{"test_log_http": {slog.LevelInfo, 1}, "test_no_log_http": {slog.LevelWarn, 0}} {
 		t.Run(name, func(t *testing.T) {
-			r := serve(t, relaySetup{level: tt.level})
+			r := serve(t, setup{level: tt.level})
 			r.nobody(t).get("/").want(http.StatusOK)
 			r.nobody(t).get("/livez").want(http.StatusOK) // which is not worth a line
 			if got := lines(r); got != tt.lines {
@@ -283,7 +283,7 @@ func TestWormholeConformanceLog(t *testing.T) {
 	// or not, the address of the client is never in it.
 	for name, blur := range map[string]time.Duration{"test_log_websocket": 0, "test_no_log_websocket": time.Minute} {
 		t.Run(name, func(t *testing.T) {
-			r := serve(t, relaySetup{config: func(c *rendezvous.Config) { c.Blur = blur }})
+			r := serve(t, setup{config: func(c *rendezvous.Config) { c.Blur = blur }})
 			c := r.bind(t, "app", "a")
 			address := c.conn.LocalAddr().String()
 			c.leave()

@@ -58,7 +58,7 @@ func TestWormholeConformanceUsage(t *testing.T) {
 		"test_stats.Mailbox.test_mailbox_crowded":          {story: "1 a open, 4 b open, 5 c open, 5 a close happy, 6 b close scary", mailbox: "1 3 5 crowded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, relaySetup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
+			bubble(t, setup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
 				start := time.Now()
 				for line := range strings.SplitSeq(tt.story, ", ") {
 					step := strings.Fields(line)
@@ -116,7 +116,7 @@ func TestWormholeConformanceClients(t *testing.T) {
 		"test_stats.ClientVersion.test_add_version_no_db":   {[]any{"python", "1.2.3"}, "side 451 python 1.2.3", 0}, // there always is one
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, relaySetup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
+			bubble(t, setup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
 				elapse(451 * time.Second)
 				bind(t, r, "side", tt.version...)
 				expect(t, r.rows(t, query), tt.want)
@@ -147,7 +147,7 @@ func TestWormholeConformanceCurrent(t *testing.T) {
 		"test_stats.Current.connections_websocket of nobody": {func(t *testing.T, r *relay) { r.bind(t, "app", "a") }, "counts/mailboxes", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+			bubble(t, setup{}, func(t *testing.T, r *relay) {
 				tt.act(t, r)
 				if got := r.nobody(t).get("/v1/status").want(http.StatusOK).number(tt.what); got != tt.want {
 					t.Errorf("%s is %d, want %d", tt.what, got, tt.want)

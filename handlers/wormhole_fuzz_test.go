@@ -29,7 +29,7 @@ func FuzzWormholeFrame(f *testing.F) {
 	} {
 		f.Add([]byte(frame), true)
 	}
-	r := serve(f, relaySetup{})
+	r := serve(f, setup{})
 	var sides atomic.Int64
 	f.Fuzz(func(t *testing.T, frame []byte, bound bool) {
 		if len(frame) > 200<<10 {
@@ -74,7 +74,7 @@ func FuzzWormholeCommands(f *testing.F) {
 		f.Add(script)
 	}
 	// A side that did not keep its mailbox's limit in mind would be told otherwise.
-	r := serve(f, relaySetup{config: func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 1000, 1000 }})
+	r := serve(f, setup{config: func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 1000, 1000 }})
 	var apps atomic.Int64
 	f.Fuzz(func(t *testing.T, script []byte) {
 		play(t, r, fmt.Sprint("fuzz ", apps.Add(1)), script[:min(len(script), 400)])

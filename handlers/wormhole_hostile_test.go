@@ -154,7 +154,7 @@ func manyMembers(n int) string {
 
 // Whatever a client sends, it is told, it may go on, nobody else settings, and nothing is stored.
 func TestWormholeHostile(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	other := r.bind(t, "app", "other").opens("theirs")
 	r.holds(t, `SELECT side FROM client_versions`, "other")
 	dumped := r.dumper()

@@ -26,7 +26,7 @@ import (
 func TestWormholeImprovements(t *testing.T) {
 	t.Run("5.1 a mistake is told, and costs nobody the connection", func(t *testing.T) {
 		// There: the connection is dropped without a word, and with it acks that are on their way.
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		for i, version := range []string{`[]`, `null`, `["python"]`, `"python"`, `{}`, `[1, 2]`, `[null, null]`} {
 			c := r.call(t)
 			c.tell(fmt.Sprintf(`{"type": "bind", "appid": "app", "side": "%d", "client_version": %s}`, i, version)) // not held against it
@@ -53,7 +53,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.1 who reads the database stops nobody", func(t *testing.T) {
 		// There: a dashboard that reads for 5 s has everyone dropped who allocates meanwhile (magic-wormhole#726).
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		tx, err := r.db.BeginTx(t.Context(), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.2 both claim, neither releases, both close", func(t *testing.T) {
 		// There: the second close fails on a foreign key, is dropped, and fails again until pruning.
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		a, b := r.bind(t, "app", "a"), r.bind(t, "app", "b")
 		mailbox := a.ask("claimed", "claim", "nameplate", "4").text("mailbox")
 		b.ask("claimed", "claim", "nameplate", "4")
@@ -85,7 +85,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.3 closing lets go of nothing in another app, and of no other nameplate", func(t *testing.T) {
 		// There: it deletes all claims of a side of that name, everywhere; pruning then fails for all apps.
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		victim := r.bind(t, "app", "a")
 		victim.ask("claimed", "claim", "nameplate", "1")
 		again := r.bind(t, "app", "a")
@@ -101,7 +101,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.4 a mailbox that nobody was ever in does not stop the pruning", func(t *testing.T) {
 		// There: pruning fails at it, and prunes nothing behind it.
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			r.exec(t, `INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)
 				VALUES ('app', 'damaged', 946684800000, 946684800000, 1, 946684800001, 0, 0, 0, 0)`)
 			r.bind(t, "app", "a").opens("left behind").leave()
@@ -112,7 +112,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.5 what fails leaves nothing", func(t *testing.T) {
 		// There: what a failed command wrote is committed with the next client's.
-		r := serve(t, relaySetup{config: func(c *rendezvous.Config) { c.Limits.Mailboxes = 1 }})
+		r := serve(t, setup{config: func(c *rendezvous.Config) { c.Limits.Mailboxes = 1 }})
 		c := r.bind(t, "app", "a").opens("m")
 		r.holds(t, `SELECT side FROM client_versions`, "a") // is written a moment later
 		dumped := r.dumper()
@@ -124,7 +124,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.6 apps do not notice each other", func(t *testing.T) {
 		// There: a mailbox of the same id in two apps fails on its key, and tells that it exists.
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		var mates []*caller
 		for _, app := range []string{"one", "two"} {
 			c := r.bind(t, app, "a")
@@ -145,7 +145,7 @@ func TestWormholeImprovements(t *testing.T) {
 	})
 	t.Run("5.7 no ghost of a mailbox", func(t *testing.T) {
 		// There: opened again after closing, it vanishes when the other side closes; what is added then is neither heard nor ever removed.
-		r := serve(t, relaySetup{})
+		r := serve(t, setup{})
 		a, b := r.bind(t, "app", "a").opens("m"), r.bind(t, "app", "b").opens("m")
 		a.ask("closed", "close")
 		a.opens("m")
@@ -164,13 +164,13 @@ func TestWormholeImprovements(t *testing.T) {
 		clock := func() time.Time { return now }
 		path := filepath.Join(t.TempDir(), "copy.db")
 		t.Run("before", func(t *testing.T) {
-			r := serve(t, relaySetup{now: clock})
+			r := serve(t, setup{now: clock})
 			c := r.bind(t, "app", "a")
 			c.say("open", "mailbox", c.ask("claimed", "claim", "nameplate", "4").text("mailbox")).add("p", "kept")
 			r.exec(t, `VACUUM INTO ?`, path)
 		})
 		now = now.Add(time.Hour)
-		r := serve(t, relaySetup{now: clock, path: path, config: func(c *rendezvous.Config) { c.BootGrace = 11 * time.Minute }})
+		r := serve(t, setup{now: clock, path: path, config: func(c *rendezvous.Config) { c.BootGrace = 11 * time.Minute }})
 		if !eventually(t, func() bool { return r.service.Prune(t.Context()).Skipped }) {
 			t.Error("it prunes at once")
 		}

@@ -8,7 +8,7 @@ import (
 // TestWormholeAndHTTP is one mailbox whose sides speak different languages: a session over
 // HTTP and a wormhole client. Meeting, talking, crowding, closing and usage are one set of rules.
 func TestWormholeAndHTTP(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	session := r.world.begin(t, "app", "curl")
 	met := session.post("/v1/nameplates", "").want(http.StatusCreated)
 	nameplate, mailbox := met.text("nameplate"), met.text("mailbox")

@@ -16,7 +16,7 @@ import (
 func TestWormholeSlowReader(t *testing.T) {
 	const messages = 10_000
 	body := strings.Repeat("ab", 400)
-	r := serve(t, relaySetup{limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
+	r := serve(t, setup{limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
 	conn, _, err := r.knock(t.Context(), "/v1")
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 // test_websocket: what is told before and with the welcome.
 func TestWormholeConformanceWebSocket(t *testing.T) {
-	r := serve(t, relaySetup{proxies: []string{"127.0.0.0/8"}})
+	r := serve(t, setup{proxies: []string{"127.0.0.0/8"}})
 	t.Run("test_server_version_string", func(t *testing.T) {
 		conn, answer, err := r.knock(t.Context(), "/v1")
 		if err != nil {
@@ -50,7 +50,7 @@ func TestWormholeConformanceWebSocket(t *testing.T) {
 
 // How a client gets to the protocol, and what others find on the way.
 func TestWormholeUpgrade(t *testing.T) {
-	r := serve(t, relaySetup{})
+	r := serve(t, setup{})
 	for _, path := range []string{"/v1", "/v1/", "/v1?x=1", "/v1/?"} {
 		t.Run(path, func(t *testing.T) {
 			conn, _, err := r.knock(t.Context(), path)
@@ -125,7 +125,7 @@ func upgrade(r *request) *request {
 
 // More sockets than an address may have are refused before they are any; who leaves makes room.
 func TestWormholeSocketsOfAnAddress(t *testing.T) {
-	r := serve(t, relaySetup{limits: func(l *handlers.Limits) { l.Sockets = 3 }, proxies: []string{"127.0.0.1/32"}})
+	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 3 }, proxies: []string{"127.0.0.1/32"}})
 	var open []*caller
 	for range 3 {
 		open = append(open, r.call(t))
@@ -162,7 +162,7 @@ func TestWormholeSocketsOfAnAddress(t *testing.T) {
 
 // A frame that is too large is told about, and then the socket is closed: whoever is still sending it hears both.
 func TestWormholeFrameTooLarge(t *testing.T) {
-	r := serve(t, relaySetup{limits: func(l *handlers.Limits) { l.Body = 100 << 10 }})
+	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Body = 100 << 10 }})
 	for _, size := range []int{100<<10 + 1, 1 << 20, 32 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			other := r.bind(t, "app", "b")
@@ -201,7 +201,7 @@ func TestWormholeIdentify(t *testing.T) {
 		"unbound": func(c *caller) { _ = c.conn.WriteMessage(websocket.TextMessage, []byte(`{"type": "list"}`)) },
 	} {
 		t.Run(why, func(t *testing.T) {
-			bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+			bubble(t, setup{}, func(t *testing.T, r *relay) {
 				c := r.call(t)
 				start, done := time.Now(), make(chan struct{})
 				c.conn.SetCloseHandler(func(int, string) error { return nil }) // and does not say goodbye
@@ -234,7 +234,7 @@ func TestWormholeIdentify(t *testing.T) {
 		})
 	}
 	t.Run("who binds may stay", func(t *testing.T) {
-		bubble(t, relaySetup{}, func(t *testing.T, r *relay) {
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
 			c := r.bind(t, "app", "a")
 			elapse(10 * limit)
 			c.quiet()
