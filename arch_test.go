@@ -111,8 +111,16 @@ var layers = map[string]layer{
 			"database/sql":     "they spoil rows, for pruning to survive",
 		},
 	},
+	"restante/internal/bounded": {
+		stdlib: "it ends what hangs, and must not hang itself",
+		tests:  map[string]string{"restante/internal/testgate": "they compile and run tests"},
+	},
+	"restante/internal/testgate": {
+		testOnly: "it is for tests that start a lot",
+		stdlib:   "it counts tests and does not know what they start",
+	},
 	"restante/internal/e2e": {
-		uses:     []string{"restante/repo/pgtest", "restante/session"},
+		uses:     []string{"restante/internal/testgate", "restante/repo/pgtest", "restante/session"},
 		testOnly: "it runs the program to test it",
 		bans:     map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
@@ -122,13 +130,14 @@ var layers = map[string]layer{
 	},
 	"restante/internal/e2e/page": {
 		testOnly: "it is tests",
-		tests:    map[string]string{"restante/internal/e2e": "they run the program"},
+		tests:    map[string]string{"restante/internal/e2e": "they run the program", "restante/internal/testgate": "they start browsers"},
 	},
 	"restante/internal/e2e/wormhole": {
 		testOnly: "it is tests",
 		tests: map[string]string{
-			"restante/internal/e2e": "they run the program",
-			"database/sql":          "they look at what the program has stored",
+			"restante/internal/e2e":      "they run the program",
+			"restante/internal/testgate": "several transfers share a slot",
+			"database/sql":               "they look at what the program has stored",
 		},
 	},
 	"restante/session": {
@@ -386,8 +395,11 @@ func TestLayersCanFail(t *testing.T) {
 // TestPackagesSayWhatTheyAre holds that each package has a comment, by hand, of
 // which the first sentence is about it.
 func TestPackagesSayWhatTheyAre(t *testing.T) {
-	comments := map[string]string{}
+	comments, commands := map[string]string{}, map[string]bool{}
 	for _, s := range sources(t) {
+		if s.tree.Name.Name == "main" {
+			commands[s.pkg] = true
+		}
 		if _, known := comments[s.pkg]; !known {
 			comments[s.pkg] = ""
 		}
@@ -400,7 +412,7 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 	}
 	for pkg, comment := range comments {
 		begins := "Package " + path.Base(pkg) + " "
-		if pkg == module || strings.HasPrefix(pkg, module+"/cmd/") {
+		if commands[pkg] {
 			begins = "Command " + path.Base(pkg) + " "
 		}
 		if !strings.HasPrefix(comment, begins) {

@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+
+	"restante/internal/testgate"
 )
 
 var ports atomic.Int32
@@ -24,6 +26,9 @@ func FreeAddress(t *testing.T) string {
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
+		}
+		if !testgate.Reserve(t, address) {
+			continue // another test binary may be about to use it
 		}
 		return address
 	}

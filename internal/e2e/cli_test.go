@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -110,7 +109,7 @@ func TestDoesNotStart(t *testing.T) {
 	grown.Start()
 	grown.WaitReady()
 	grown.Signal(syscall.SIGTERM)
-	grown.Wait(10 * time.Second)
+	grown.Wait()
 	edit(newer, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1); UPDATE modified SET compatible = 9999")
 
 	free := e2e.FreeAddress(t)
@@ -164,7 +163,7 @@ func TestDamagedDatabase(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t, "--drain=0s")
 	s.Signal(syscall.SIGTERM)
-	s.Wait(10 * time.Second)
+	s.Wait()
 	content, err := os.ReadFile(s.Database)
 	if err != nil {
 		t.Fatal(err)

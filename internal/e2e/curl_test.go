@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,8 +64,7 @@ func theConversation(t *testing.T) (script string, said []string) {
 // and what is said in it must arrive.
 func paste(ctx context.Context, t *testing.T, s *e2e.Server, script string, said []string) {
 	t.Helper()
-	bash := exec.CommandContext(ctx, "bash", "-e", "-o", "pipefail", "-c", strings.ReplaceAll(script, "localhost:4000", s.Address))
-	bash.SysProcAttr = e2e.ChildAttr()
+	bash := e2e.Command(ctx, "bash", "-e", "-o", "pipefail", "-c", strings.ReplaceAll(script, "localhost:4000", s.Address))
 	out, err := bash.CombinedOutput()
 	if err != nil {
 		t.Errorf("the README's conversation fails: %v\n%s", err, out)
@@ -89,8 +87,7 @@ func paste(ctx context.Context, t *testing.T, s *e2e.Server, script string, said
 func TestConversation(t *testing.T) {
 	t.Parallel()
 	script, said := theConversation(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := e2e.Context(t)
 	paste(ctx, t, e2e.Serve(t), script, said)
 }
 
@@ -99,8 +96,7 @@ func TestConversation(t *testing.T) {
 func TestConversationSurvives(t *testing.T) {
 	t.Parallel()
 	script, said := theConversation(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
-	defer cancel()
+	ctx := e2e.Context(t)
 	deaths := make(chan chan struct{})
 	executioner := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		done := make(chan struct{})
@@ -115,7 +111,7 @@ func TestConversationSurvives(t *testing.T) {
 		killing.WriteString(line)
 		line = strings.TrimSpace(line)
 		waits = (waits || strings.HasSuffix(line, "&")) && !strings.HasPrefix(line, "wait")
-		whole := exec.CommandContext(ctx, "bash", "-n", "-c", killing.String()).Run() == nil
+		whole := e2e.Command(ctx, "bash", "-n", "-c", killing.String()).Run() == nil
 		if line != "" && line[0] != '#' && !waits && whole && !strings.HasSuffix(line, `\`) {
 			killing.WriteString("curl -sS " + executioner.URL + "\n")
 		}
@@ -147,21 +143,8 @@ func TestConversationSurvives(t *testing.T) {
 // curl is one curl process.
 type curl struct {
 	cmd  *exec.Cmd
-	out  *timed
+	out  bytes.Buffer
 	done chan error
-}
-
-// timed is what a process wrote, and when it began to.
-type timed struct {
-	text  bytes.Buffer // not embedded: it could take in more than one write at a time
-	first time.Time
-}
-
-func (w *timed) Write(b []byte) (int, error) {
-	if w.first.IsZero() {
-		w.first = time.Now()
-	}
-	return w.text.Write(b)
 }
 
 // visitor is a person with curl and a session id.
@@ -175,16 +158,16 @@ func (v *visitor) curl(t *testing.T, arguments ...string) *curl {
 	t.Helper()
 	arguments = append([]string{"--silent", "--show-error", "--no-buffer", "--fail-with-body", "-H", "Authorization: Bearer " + v.id}, arguments...)
 	arguments[len(arguments)-1] = v.s.URL() + arguments[len(arguments)-1]
-	c := &curl{cmd: exec.Command("curl", arguments...), out: &timed{}, done: make(chan error, 1)}
+	c := &curl{cmd: e2e.Command(e2e.Context(t), "curl", arguments...), done: make(chan error, 1)}
 	var complaints bytes.Buffer
-	c.cmd.Stdout, c.cmd.Stderr, c.cmd.SysProcAttr = c.out, &complaints, e2e.ChildAttr()
+	c.cmd.Stdout, c.cmd.Stderr = &c.out, &complaints
 	if err := c.cmd.Start(); err != nil {
 		t.Fatalf("curl is needed here: %v", err)
 	}
 	go func() {
 		err := c.cmd.Wait()
 		if err != nil {
-			err = fmt.Errorf("curl %q: %w: %s%s", arguments, err, complaints.String(), c.out.text.String())
+			err = fmt.Errorf("curl %q: %w: %s%s", arguments, err, complaints.String(), c.out.String())
 		}
 		c.done <- err
 	}()
@@ -199,14 +182,14 @@ func (c *curl) end(t *testing.T, into any) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(e2e.Limit):
 		t.Fatalf("curl %q does not end", c.cmd.Args)
 	}
 	if into == nil {
 		return
 	}
-	if err := json.Unmarshal(c.out.text.Bytes(), into); err != nil {
-		t.Fatalf("%s: %v", c.out.text.String(), err)
+	if err := json.Unmarshal(c.out.Bytes(), into); err != nil {
+		t.Fatalf("%s: %v", c.out.String(), err)
 	}
 }
 
@@ -252,10 +235,11 @@ func (v *visitor) frames(t *testing.T, c *curl) []e2e.Frame {
 }
 
 // TestTwoCurls is two people with curl, from the handshake to the end, of whom
-// nothing is left but a row in the usage records. A message is with the one who waits for it
-// as soon as the one who sent it knows that it was taken.
+// nothing is left but a row in the usage records. A message wakes the one who waits for it: by itself,
+// the server would answer after an hour, which is longer than the test may take.
 func TestTwoCurls(t *testing.T) {
-	s := e2e.Serve(t, "--drain=0s")
+	t.Parallel()
+	s := e2e.Serve(t, "--drain=0s", "--heartbeat-interval=1h")
 	anna, bob := &visitor{s: s}, &visitor{s: s}
 	anna.shake(t)
 	bob.shake(t)
@@ -272,8 +256,7 @@ func TestTwoCurls(t *testing.T) {
 		t.Fatalf("anna received %v, want that bob opened the mailbox", got)
 	}
 
-	var took []time.Duration
-	for i := range 20 {
+	for i := range 8 {
 		from, to := anna, bob
 		if i%2 == 1 {
 			from, to = bob, anna
@@ -288,15 +271,6 @@ func TestTwoCurls(t *testing.T) {
 		if len(got) != 1 || got[0].Type != "message" || got[0].Body != body || got[0].Position != int64(i+1) {
 			t.Fatalf("message %d arrived as %v", i, got)
 		}
-		if poll.out.first.IsZero() || add.out.first.IsZero() {
-			t.Fatal("it is not known when the answers came")
-		}
-		took = append(took, poll.out.first.Sub(add.out.first))
-	}
-	slices.Sort(took)
-	t.Logf("from the answer to the add until the answer to the poll: median %v, of %v", took[10], took)
-	if took[10] >= 50*time.Millisecond {
-		t.Errorf("half of the messages took %v or longer", took[10])
 	}
 
 	anna.say(t, nil, "-X", "DELETE", "/v1/mailboxes/"+mailbox+"?mood=happy")
@@ -306,7 +280,7 @@ func TestTwoCurls(t *testing.T) {
 	bob.say(t, nil, "-X", "DELETE", "/v1/session?mood=happy")
 	anna.say(t, nil, "-X", "DELETE", "/v1/session")
 	if counts := s.Status().Counts; counts.Nameplates+counts.Mailboxes+counts.Messages != 0 {
-		e2e.Eventually(t, 5*time.Second, "the status counts nothing any more", func() bool {
+		e2e.Eventually(t, "the status counts nothing any more", func() bool {
 			counts = s.Status().Counts
 			return counts.Nameplates+counts.Mailboxes+counts.Messages+counts.Sessions == 0
 		})
@@ -314,7 +288,7 @@ func TestTwoCurls(t *testing.T) {
 	rows := map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1}
 	e2e.CheckNothingLeft(t, s, rows) // beside the server, which has it open
 	s.Signal(syscall.SIGTERM)
-	if code := s.Wait(10 * time.Second); code != 0 {
+	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	e2e.CheckNothingLeft(t, s, rows)
@@ -330,8 +304,7 @@ func TestCurlStreams(t *testing.T) {
 
 func curlStreams(t *testing.T, flag string) {
 	s := e2e.Serve(t, "--h2c")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := e2e.Context(t)
 	const script = `
 S=http://localhost:4000
 id=0123456789abcdef0123456789abcdef
@@ -345,8 +318,7 @@ sleep 1
 curl -sS -o /dev/null -X DELETE $S/v1/session -H "Authorization: Bearer $id"
 wait $!
 `
-	bash := exec.CommandContext(ctx, "bash", "-e", "-c", strings.NewReplacer("localhost:4000", s.Address, "FLAG", flag).Replace(script))
-	bash.SysProcAttr = e2e.ChildAttr()
+	bash := e2e.Command(ctx, "bash", "-e", "-c", strings.NewReplacer("localhost:4000", s.Address, "FLAG", flag).Replace(script))
 	out, err := bash.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -75,7 +75,7 @@ func (c *crowd) socket(side, mailbox string) *websocket.Conn {
 // hears reads from a socket until it is told a message.
 func (c *crowd) hears(conn *websocket.Conn) (body string) {
 	c.t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetReadDeadline(time.Now().Add(e2e.Limit))
 	for {
 		var told struct{ Type, Body string }
 		_, raw, err := conn.ReadMessage()
@@ -94,7 +94,7 @@ func (c *crowd) hears(conn *websocket.Conn) (body string) {
 // goroutines are the server's, once they are as many as they should be.
 func (c *crowd) goroutines(what string, as func(int) bool) {
 	c.t.Helper()
-	e2e.Eventually(c.t, 10*time.Second, what, func() bool {
+	e2e.Eventually(c.t, what, func() bool {
 		for line := range strings.Lines(string(c.s.Get("/metrics").Body)) {
 			if text, is := strings.CutPrefix(strings.TrimSpace(line), "go_goroutines "); is {
 				n, err := strconv.Atoi(text)
@@ -107,8 +107,7 @@ func (c *crowd) goroutines(what string, as func(int) bool) {
 
 func TestWhoWaitsHasNoGoroutine(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 	c := gather(ctx, t, "--drain=1s", "--max-mailboxes=1000")
 	c.goroutines("those that wait have no goroutines", func(n int) bool { return n < half/2 })
 
@@ -159,15 +158,14 @@ func TestWhoWaitsHasNoGoroutine(t *testing.T) {
 			t.Errorf("at the stop: %d, %v", got.Status, got.err)
 		}
 	}
-	if code := c.s.Wait(10 * time.Second); code != 0 {
+	if code := c.s.Wait(); code != 0 {
 		t.Errorf("exit code %d, %v after the signal", code, time.Since(began))
 	}
 }
 
 func TestParkingCanBeSwitchedOff(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 	c := gather(ctx, t, "--no-parking", "--drain=0s")
 	time.Sleep(time.Second) // a real process, and longer than it takes to be parked: that nothing happens cannot be waited for
 	c.goroutines("those that wait have goroutines", func(n int) bool { return n > 2*half })
@@ -177,7 +175,7 @@ func TestParkingCanBeSwitchedOff(t *testing.T) {
 			t.Errorf("at the stop: %d, %v", got.Status, got.err)
 		}
 	}
-	if code := c.s.Wait(10 * time.Second); code != 0 {
+	if code := c.s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"math/rand/v2"
 	"syscall"
 	"testing"
@@ -10,16 +9,16 @@ import (
 	"restante/internal/e2e"
 )
 
-// TestKillNine kills the server again and again while fifty clients talk, and
+// TestKillNine kills the server again and again while clients talk, and
 // holds it to what it promises: nothing acknowledged is lost, everything happens exactly
 // once and in order, and no session ends.
-func TestKillNine(t *testing.T) { // alone: it is about time
-	const pairs, kills = 25, 10
+func TestKillNine(t *testing.T) {
+	t.Parallel()
+	pairs, kills := e2e.Nightly(25, 8), e2e.Nightly(30, 6)
 	s := e2e.NewServer(t, "--drain=0s")
 	s.Start()
 	s.WaitReady()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 
 	began := time.Now()
 	talk := e2e.StartConversation(ctx, e2e.NewPairs(s, pairs))
@@ -58,7 +57,7 @@ func TestKillNine(t *testing.T) { // alone: it is about time
 		t.Fatal(err)
 	}
 	s.Signal(syscall.SIGTERM)
-	if code := s.Wait(20 * time.Second); code != 0 {
+	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": pairs, "usage_mailboxes": pairs})
@@ -85,7 +84,7 @@ func TestKilledWhileMade(t *testing.T) {
 		s.Start()
 		s.WaitReady()
 		s.Signal(syscall.SIGTERM)
-		if code := s.Wait(10 * time.Second); code != 0 {
+		if code := s.Wait(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"restante/internal/e2e"
 )
@@ -40,8 +39,7 @@ func TestUnixSocket(t *testing.T) {
 		t.Fatalf("the socket: %v, %v", info, err)
 	}
 	client := overSocket(t, path)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 	hello := `{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`
 	a, err := e2e.Exchange(ctx, client, http.MethodPost, "http://localhost/v1/sessions", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, hello)
 	if err != nil || !strings.Contains(string(a.Body), `"yourAddress":"192.0.2.7"`) {
@@ -57,7 +55,7 @@ func TestUnixSocket(t *testing.T) {
 	more := func() {
 		t.Helper()
 		said := talk.Said()
-		e2e.Eventually(t, 20*time.Second, "they go on talking", func() bool {
+		e2e.Eventually(t, "they go on talking", func() bool {
 			talk.MustGoOn(t)
 			return talk.Said() > said+40
 		})
@@ -79,7 +77,7 @@ func TestUnixSocket(t *testing.T) {
 	more()
 	talk.End(ctx, t)
 	s.Signal(syscall.SIGTERM)
-	if code := s.Wait(20 * time.Second); code != 0 {
+	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -44,8 +43,7 @@ func TestPostgresGoesAway(t *testing.T) {
 				t.Fatal(err)
 			}
 			servers := replicas(t, 2, "postgres://postgres@"+way.address()+u.Path+"?sslmode=disable")
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
+			ctx := e2e.Context(t)
 			talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], pairs), servers))
 			if err := e2e.Pause(ctx, time.Second); err != nil {
 				t.Fatal(err)
@@ -58,7 +56,7 @@ func TestPostgresGoesAway(t *testing.T) {
 				}
 			}
 			outage(t, c, way, func() {
-				e2e.Eventually(t, 20*time.Second, "they are not ready", is(http.StatusServiceUnavailable))
+				e2e.Eventually(t, "they are not ready", is(http.StatusServiceUnavailable))
 				for _, s := range servers {
 					a := e2e.Ask(t, http.MethodPost, s.URL()+"/v1/sessions", nil, `{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`)
 					if p, err := e2e.ParseProblem(a); err != nil || p.Code != "STORAGE_UNAVAILABLE" || p.Action != "retry" {
@@ -70,7 +68,7 @@ func TestPostgresGoesAway(t *testing.T) {
 				}
 			})
 			mended := time.Now()
-			e2e.Eventually(t, 20*time.Second, "they are ready again", is(http.StatusOK))
+			e2e.Eventually(t, "they are ready again", is(http.StatusOK))
 			back := time.Since(mended)
 			if err := e2e.Pause(ctx, time.Second); err != nil {
 				t.Fatal(err)

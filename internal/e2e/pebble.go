@@ -55,7 +55,7 @@ func StartPebble(t *testing.T, plain, secure string) *Pebble {
 		client: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}},
 	}
 	t.Cleanup(p.client.CloseIdleConnections)
-	Eventually(t, Patience, "the authority answers", func() bool {
+	Eventually(t, "the authority answers", func() bool {
 		a, err := Exchange(t.Context(), p.client, http.MethodGet, p.Directory, nil, "")
 		return err == nil && a.Status == http.StatusOK
 	})

@@ -44,9 +44,9 @@ func RunProgram(t *testing.T, program string, arguments ...string) *Person {
 	t.Helper()
 	dir := t.TempDir()
 	p := &Person{t: t, what: strings.Join(append([]string{program}, arguments...), " "), Dir: dir, ended: make(chan struct{})}
-	p.cmd = exec.Command(program, arguments...)
+	p.cmd = Command(t.Context(), program, arguments...)
 	p.cmd.Env = Environment("HOME="+dir, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1")
-	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = dir, strings.NewReader("y\n"), &p.Screen, &p.Screen, ChildAttr()
+	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = dir, strings.NewReader("y\n"), &p.Screen, &p.Screen
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("%s does not start (apt-get install magic-wormhole wormhole-william): %v", program, err)
 	}
@@ -55,7 +55,7 @@ func RunProgram(t *testing.T, program string, arguments ...string) *Person {
 		p.exit = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // or it has ended
+		_ = Kill(p.cmd) // or it has ended
 		<-p.ended
 		if t.Failed() {
 			t.Logf("%s\n%s", p.what, p.Screen.String())
@@ -68,7 +68,7 @@ func RunProgram(t *testing.T, program string, arguments ...string) *Person {
 func (p *Person) WaitFor(pattern string) (seen string) {
 	p.t.Helper()
 	wanted := regexp.MustCompile(pattern)
-	Eventually(p.t, Patience, pattern+" is on the screen of "+p.what, func() bool {
+	Eventually(p.t, pattern+" is on the screen of "+p.what, func() bool {
 		found := wanted.FindStringSubmatch(p.Screen.String())
 		if found == nil {
 			if p.Exited() && !wanted.MatchString(p.Screen.String()) {
@@ -88,15 +88,12 @@ func (p *Person) WaitCode() string {
 	return p.WaitFor(`Wormhole code is: (\d+-\S+)\n`)
 }
 
-// Patience is how long anything may take that a person waits for.
-const Patience = 60 * time.Second
-
 // wait is the client's exit code, or -1 if a signal ended it.
 func (p *Person) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(Patience):
+	case <-time.After(Limit):
 		p.t.Fatalf("%s does not end:\n%s", p.what, p.Screen.String())
 	}
 	var failed *exec.ExitError

@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -25,8 +24,7 @@ func TestBehindPgBouncer(t *testing.T) {
 	}
 	address := pgBouncer(t, pgtest.Shared(t).Address())
 	servers := replicas(t, 2, "postgres://postgres@"+address+u.Path+"?sslmode=disable", "--notify=poll")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 	talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], 10), servers))
 	if err := e2e.Pause(ctx, 2*time.Second); err != nil {
 		t.Fatal(err)
@@ -81,19 +79,17 @@ max_client_conn = 200
 	if os.Geteuid() == 0 { // as which it does not run
 		command = append([]string{"setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--pdeathsig=KILL"}, command...)
 	}
-	cmd := exec.Command(command[0], command[1:]...)
+	cmd := e2e.Command(t.Context(), command[0], command[1:]...)
 	var log e2e.Output
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &log, &log, e2e.ChildAttr()
+	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		done := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = e2e.Kill(cmd) // it keeps nothing
 		_ = cmd.Wait()
-		done.Stop()
 	})
-	e2e.Eventually(t, 10*time.Second, "PgBouncer listens", func() bool {
+	e2e.Eventually(t, "PgBouncer listens", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err != nil {
 			return false

@@ -1,9 +1,7 @@
 package e2e_test
 
 import (
-	"context"
 	"testing"
-	"time"
 
 	"restante/internal/e2e"
 	"restante/repo/pgtest"
@@ -15,8 +13,7 @@ func TestOnPostgres(t *testing.T) {
 	s := replicas(t, 1, pgtest.Database(t))[0]
 	t.Run("the README's conversation", func(t *testing.T) {
 		script, said := theConversation(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
+		ctx := e2e.Context(t)
 		paste(ctx, t, s, script, said)
 	})
 	t.Run("two wormhole clients", func(t *testing.T) {
@@ -27,7 +24,7 @@ func TestOnPostgres(t *testing.T) {
 		to.MustSucceed("mail-of-the-sender")
 	})
 	t.Run("nothing is left of them", func(t *testing.T) {
-		e2e.Eventually(t, 10*time.Second, "nothing is left", func() bool {
+		e2e.Eventually(t, "nothing is left", func() bool {
 			counts := s.Status().Counts
 			return counts.Mailboxes == 0 && counts.Nameplates == 0 && counts.Messages == 0
 		})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,10 +12,18 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"restante/internal/testgate"
 	"restante/repo/pgtest"
 )
+
+// Nightly is how much of something a test does: more in the run of every night, for which there is more time.
+func Nightly(night, day int) int {
+	if os.Getenv("RESTANTE_NIGHTLY") != "" {
+		return night
+	}
+	return day
+}
 
 // binaryVariable names the program that is tested, built with the race detector. Without it, each test binary builds its own.
 const binaryVariable = "RESTANTE_TEST_BINARY"
@@ -30,7 +37,7 @@ var binary = sync.OnceValue(func() string {
 		return path
 	}
 	path := filepath.Join(workDir(), "restante")
-	compile := exec.Command("go", "build", "-race", "-ldflags", "-X main.version="+Version, "-o", path, ".")
+	compile := Command(context.Background(), "go", "build", "-race", "-ldflags", "-X main.version="+Version, "-o", path, ".")
 	compile.Dir = moduleDir()
 	if out, err := compile.CombinedOutput(); err != nil {
 		panic(fmt.Sprintf("cannot build the program: %v\n%s", err, out))
@@ -58,14 +65,7 @@ func Main(m *testing.M) int {
 			_ = os.RemoveAll(*dir) // the system's own clearing up finds it otherwise
 		}
 	}()
-	// These tests wait for other programs more than they compute.
-	flag.Parse()
-	if parallel := flag.Lookup("test.parallel"); parallel.Value.String() == parallel.DefValue {
-		if err := parallel.Value.Set("4"); err != nil {
-			panic(err)
-		}
-	}
-	return m.Run()
+	return testgate.Main(m)
 }
 
 // moduleDir is the module's folder, which is above that of every test.
@@ -105,11 +105,10 @@ func Environment(more ...string) []string {
 func Run(t *testing.T, env []string, arguments ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	program := binary() // which may take a while, once
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
+	ctx := Context(t)
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	var out, complaints bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = t.TempDir(), Environment(env...), &out, &complaints, ChildAttr()
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = t.TempDir(), Environment(env...), &out, &complaints
 	err := cmd.Run()
 	var failed *exec.ExitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &failed) {

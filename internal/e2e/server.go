@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"restante/internal/testgate"
 )
 
 // Server is the program as a child process, which may be started again and
@@ -31,13 +33,15 @@ type Server struct {
 	exit  error
 }
 
-// NewServer prepares a server; its requests are not limited, since all clients
-// here have one address.
+// NewServer prepares a server, without the limits that tests run into which are not about them: how many
+// requests an address makes, as all clients here have one address; and how long a client may take to say who it is and to
+// read an answer, as on a busy machine anything takes long.
 func NewServer(t *testing.T, flags ...string) *Server {
 	t.Helper()
+	testgate.Enter(t)
 	s := &Server{
 		t: t, Address: FreeAddress(t), Database: filepath.Join(t.TempDir(), "restante.db"),
-		Flags: append([]string{"--request-rate=0"}, flags...),
+		Flags: append([]string{"--request-rate=0", "--identify-within=10m", "--slow-reader=10m"}, flags...),
 	}
 	t.Cleanup(s.inspect)
 	return s
@@ -59,10 +63,9 @@ func (s *Server) Start() {
 	s.t.Helper()
 	command := append(append([]string{}, s.Wrap...), binary(), "--listen="+s.Address, "--database="+s.Database, "--log-format=json")
 	command = append(command, s.Flags...)
-	s.cmd = exec.Command(command[0], command[1:]...)
+	s.cmd = Command(s.t.Context(), command[0], command[1:]...)
 	s.cmd.Env = Environment()
 	s.cmd.Stdout, s.cmd.Stderr = &s.Output, &s.Output
-	s.cmd.SysProcAttr = ChildAttr()
 	s.Output.mark()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -78,7 +81,7 @@ func (s *Server) Start() {
 // WaitReady waits until it serves.
 func (s *Server) WaitReady() {
 	s.t.Helper()
-	Eventually(s.t, 20*time.Second, "the server is ready", func() bool {
+	Eventually(s.t, "the server is ready", func() bool {
 		if s.Exited() {
 			s.t.Fatalf("the server ended: %v\n%s", s.exit, s.Output.Latest())
 		}
@@ -103,7 +106,7 @@ func (s *Server) Exited() bool {
 // Kill is kill -9. It answers whether the server was serving by then.
 func (s *Server) Kill() (served bool) {
 	s.t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
+	if err := Kill(s.cmd); err != nil {
 		s.t.Fatalf("the server was dead before it was killed: %v\n%s", err, s.Output.Latest())
 	}
 	<-s.ended
@@ -118,13 +121,13 @@ func (s *Server) Signal(which os.Signal) {
 	}
 }
 
-// Wait is how it ended, which it must within a time: its exit code, or -1 for a signal.
-func (s *Server) Wait(within time.Duration) int {
+// Wait waits until it has ended. It returns its exit code, or -1 if a signal ended it.
+func (s *Server) Wait() int {
 	s.t.Helper()
 	select {
 	case <-s.ended:
-	case <-time.After(within):
-		s.t.Fatalf("the server has not ended within %v\n%s", within, s.Output.Latest())
+	case <-time.After(Limit):
+		s.t.Fatalf("the server has not ended within %v\n%s", Limit, s.Output.Latest())
 	}
 	var failed *exec.ExitError
 	if s.exit != nil && !errors.As(s.exit, &failed) {
@@ -148,7 +151,7 @@ func (s *Server) Get(path string) Answer {
 func (s *Server) WaitPolls(n int) {
 	s.t.Helper()
 	want := fmt.Sprintf("\nrestante_receives_parked %d\n", n)
-	Eventually(s.t, 10*time.Second, fmt.Sprintf("%d receives are held", n), func() bool {
+	Eventually(s.t, fmt.Sprintf("%d receives are held", n), func() bool {
 		return bytes.Contains(s.Get("/metrics").Body, []byte(want))
 	})
 }
@@ -180,7 +183,7 @@ func (s *Server) Secret(texts ...string) {
 // nothing may race, panic or be told in a log that is nobody's business.
 func (s *Server) inspect() {
 	if s.cmd != nil && s.cmd.Process != nil && !s.Exited() {
-		_ = s.cmd.Process.Kill() // it may have ended just now
+		_ = Kill(s.cmd) // it may have ended just now
 		<-s.ended
 	}
 	log := s.Output.String()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -67,24 +68,24 @@ func resumed(ctx context.Context, t *testing.T, clients []*e2e.Client) {
 	}
 }
 
-// TestGracefulStop stops a server on which two hundred clients wait and others
+// TestGracefulStop stops a server on which a hundred clients wait and others
 // talk: those who wait are let go one by one, so that they do not all come back
 // at once, and nothing that was said is lost.
 func TestGracefulStop(t *testing.T) {
-	const drain, clients = 2 * time.Second, 200
+	t.Parallel()
+	const drain, clients = 3 * time.Second, 100
 	s := e2e.Serve(t, "--drain="+drain.String())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
+	ctx := e2e.Context(t)
 	waiting, stopping := park(ctx, t, s, clients)
 	talk := e2e.StartConversation(ctx, e2e.NewPairs(s, 3))
-	e2e.Eventually(t, 10*time.Second, "they talk", func() bool { return talk.Said() > 50 })
+	e2e.Eventually(t, "they talk", func() bool { return talk.Said() > 50 })
 	talk.MustGoOn(t)
 
 	released := stopping()
 	stopped := time.Now()
 	s.Signal(syscall.SIGTERM)
 	var red string
-	e2e.Eventually(t, time.Second, "the server is not ready any more", func() bool {
+	e2e.Eventually(t, "the server is not ready any more", func() bool {
 		a, err := e2e.Exchange(ctx, e2e.OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
 		switch {
 		case err != nil:
@@ -101,7 +102,7 @@ func TestGracefulStop(t *testing.T) {
 		return false
 	})
 	turned := time.Since(stopped)
-	if code := s.Wait(drain + time.Second); code != 0 {
+	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 	ended := time.Since(stopped)
@@ -119,16 +120,15 @@ func TestGracefulStop(t *testing.T) {
 		last = max(last, r.after)
 		quarters[min(int(4*r.after/drain), 3)]++
 	}
-	for i, n := range quarters {
-		if n < clients/20 {
-			t.Errorf("of %d clients, %d were let go in the quarter %d of the %v: %v", clients, n, i+1, drain, quarters)
-		}
+	// How even it is, a test in virtual time holds (of the package rendezvous); a machine that is busy delays some.
+	if slices.Contains(quarters, clients) {
+		t.Errorf("all %d clients were let go at once, by quarters of the %v: %v", clients, drain, quarters)
 	}
 	s.Start()
 	s.WaitReady()
 	resumed(ctx, t, waiting)
 	before := talk.Said()
-	e2e.Eventually(t, 10*time.Second, "they talk again", func() bool { return talk.Said() > before+20 })
+	e2e.Eventually(t, "they talk again", func() bool { return talk.Said() > before+20 })
 	talk.MustGoOn(t)
 	total := talk.End(ctx, t)
 	t.Logf("not ready after %v (%s); %d waiting clients let go within %v, by quarters of the drain %v; exit 0 after %v; %d messages said by others meanwhile, all there (%d requests lost)",
@@ -142,16 +142,15 @@ func TestSecondSignal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := e2e.Serve(t, "--drain=1m")
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
+			ctx := e2e.Context(t)
 			waiting, _ := park(ctx, t, s, 20)
 			s.Signal(syscall.SIGTERM)
-			e2e.Eventually(t, 5*time.Second, "it is stopping", func() bool { return s.Logged("stopping") })
+			e2e.Eventually(t, "it is stopping", func() bool { return s.Logged("stopping") })
 			if s.Exited() {
 				t.Fatal("the server ended while clients were waiting")
 			}
 			s.Signal(second)
-			if code := s.Wait(2 * time.Second); code != -1 {
+			if code := s.Wait(); code != -1 {
 				t.Errorf("exit code %d, want that the signal ended it", code)
 			}
 			s.Start()

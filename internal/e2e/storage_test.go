@@ -18,8 +18,7 @@ import (
 // and nothing that it had acknowledged is gone.
 func outage(t *testing.T, s *e2e.Server, away, back func()) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
-	defer cancel()
+	ctx := e2e.Context(t)
 	large := &e2e.Member{Client: e2e.NewClient(s, "large"), Mailbox: "large", Mark: "mail-of-large", Size: 32 << 10}
 	if err := large.Handshake(ctx); err != nil {
 		t.Fatal(err)
@@ -35,7 +34,7 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 		note(t, large, a)
 	}
 	talk := e2e.StartConversation(ctx, e2e.NewPairs(s, 3))
-	e2e.Eventually(t, 10*time.Second, "they talk", func() bool { return talk.Said() > 50 })
+	e2e.Eventually(t, "they talk", func() bool { return talk.Said() > 50 })
 
 	away()
 	pending := int64(-1) // the command that was told to try again
@@ -47,7 +46,7 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 	}
 	gone := time.Now()
 	var looks, red int
-	e2e.Eventually(t, 10*time.Second, "the storage has been away for a while", func() bool {
+	e2e.Eventually(t, "the storage has been away for a while", func() bool {
 		looks++
 		a := s.Get("/readyz")
 		if a.Status != http.StatusOK {
@@ -71,7 +70,7 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 
 	back()
 	returned := time.Now()
-	e2e.Eventually(t, 10*time.Second, "the server is ready again", func() bool { return s.Get("/readyz").Status == http.StatusOK })
+	e2e.Eventually(t, "the server is ready again", func() bool { return s.Get("/readyz").Status == http.StatusOK })
 	recovered := time.Since(returned)
 	if status := s.Status(); status.Storage != "ok" {
 		t.Errorf("ready, with status %+v", status)
@@ -83,7 +82,7 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 	}
 	note(t, large, a)
 	before := talk.Said()
-	e2e.Eventually(t, 10*time.Second, "they talk again", func() bool { return talk.Said() > before+20 })
+	e2e.Eventually(t, "they talk again", func() bool { return talk.Said() > before+20 })
 	total := talk.End(ctx, t)
 	if err := e2e.CheckLog(ctx, large); err != nil {
 		t.Error(err)

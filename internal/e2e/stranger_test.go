@@ -1,14 +1,11 @@
 package e2e_test
 
 import (
-	"context"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"restante/internal/e2e"
 )
@@ -17,13 +14,12 @@ import (
 func TestGeneratedClient(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // the generator may have to be compiled
-	defer cancel()
+	ctx := e2e.Context(t)
 	dir := t.TempDir()
 	run := func(in, name string, arguments ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(ctx, name, arguments...)
-		cmd.Dir, cmd.Env, cmd.SysProcAttr = in, e2e.Environment("GOWORK=off"), e2e.ChildAttr()
+		cmd := e2e.Command(ctx, name, arguments...)
+		cmd.Dir, cmd.Env = in, e2e.Environment("GOWORK=off")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s %q: %v\n%s", name, arguments, err, out)

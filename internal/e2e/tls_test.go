@@ -98,8 +98,7 @@ func TestTLSConversations(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := serveEncrypted(t, "--drain=100ms")
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
+			ctx := e2e.Context(t)
 			pairs := e2e.NewPairs(s.Server, 4)
 			for _, p := range pairs {
 				for _, m := range p {
@@ -111,7 +110,7 @@ func TestTLSConversations(t *testing.T) {
 			more := func(what string) {
 				t.Helper()
 				said := talk.Said()
-				e2e.Eventually(t, 20*time.Second, "they go on talking "+what, func() bool {
+				e2e.Eventually(t, "they go on talking "+what, func() bool {
 					talk.MustGoOn(t)
 					return talk.Said() > said+40
 				})
@@ -124,7 +123,7 @@ func TestTLSConversations(t *testing.T) {
 			s.Signal(syscall.SIGHUP)
 			more("while it is read again")
 			s.Signal(syscall.SIGTERM)
-			if code := s.Wait(20 * time.Second); code != 0 {
+			if code := s.Wait(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 			s.Start()
@@ -180,7 +179,7 @@ func TestTLSPollsWait(t *testing.T) {
 			if a := <-waiting; !strings.Contains(string(a.Body), `"heartbeat":true`) {
 				t.Errorf("the poll at a stop: %d %s", a.Status, a.Body)
 			}
-			if code := s.Wait(20 * time.Second); code != 0 {
+			if code := s.Wait(); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
 		})
@@ -236,7 +235,7 @@ func TestTLSWormhole(t *testing.T) {
 			}
 		}
 	}
-	if code := s.Wait(20 * time.Second); code != 0 {
+	if code := s.Wait(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
 }

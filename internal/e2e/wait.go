@@ -2,22 +2,39 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
+
+	"restante/internal/testgate"
 )
 
-// Eventually waits until something holds. Another process cannot be waited for
-// but by looking again, so that is done here, and nowhere else, until a deadline.
-func Eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
+// Limit is for how long a test waits for anything. It says nothing of how fast things are: it is
+// there so that what hangs is reported, by name, with all that was logged. Nothing comes close to it on a machine that
+// is slow and busy.
+const Limit = 4 * time.Minute
+
+// Context is that of a test, which ends with the test, or at the limit.
+func Context(t *testing.T) context.Context {
 	t.Helper()
-	deadline := time.NewTimer(within)
+	testgate.Enter(t) // before the time runs
+	ctx, cancel := context.WithTimeoutCause(t.Context(), Limit, fmt.Errorf("%s hangs: it has not ended within %v", t.Name(), Limit))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// Eventually waits until something holds. Another process cannot be waited for
+// but by looking again, so that is done here, and nowhere else.
+func Eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("not within %v: %s", within, what)
+			t.Fatalf("it hangs; waited %v for: %s", Limit, what)
 		case <-tick.C:
 		}
 	}

@@ -17,11 +17,15 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"restante/internal/e2e"
+	"restante/internal/testgate"
 )
 
 // browserPage is a page that hears what is said in a mailbox, with the client as it is published. What it heard
 // it notes where a reload, but no other tab, finds it. Its ticks show how its timers are throttled.
-const browserPage = `<!doctype html><meta charset="utf-8"><title>page</title><script type="module">
+const browserPage = `<!doctype html><meta charset="utf-8"><title>page</title><script>
+const draw = Math.random;
+Math.random = () => window.drawn ?? draw(); // before the client takes it
+</script><script type="module">
 import { connect } from '/restante.js';
 const asked = new URLSearchParams(location.search);
 const heard = JSON.parse(sessionStorage.getItem('heard') ?? '[]');
@@ -105,6 +109,7 @@ type browser struct {
 // newBrowser starts one. Features are Chromium's own names, and there may be more options.
 func newBrowser(t *testing.T, features string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
+	testgate.Enter(t)
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatal("there is no browser: apt-get install chromium")
@@ -113,7 +118,10 @@ func newBrowser(t *testing.T, features string, more ...chromedp.ExecAllocatorOpt
 	options := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.NoSandbox,
 		chromedp.Flag("headless", "new"), chromedp.Flag("disable-gpu", true), chromedp.Flag("mute-audio", true),
-		chromedp.UserDataDir(t.TempDir()),
+		chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(e2e.Limit), chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
+			cmd.SysProcAttr = e2e.ChildAttr()
+			t.Cleanup(func() { _ = e2e.Kill(cmd) }) // what is left of it, before its folder is removed
+		}),
 		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1"), // which, unlike 127.0.0.1, has to be https to be trusted
 	}
 	if features != "" {
@@ -174,7 +182,9 @@ func (p *tab) front() {
 // look evaluates an expression in a page.
 func look[T any](p *tab, expression string) T {
 	p.b.t.Helper()
-	value, err := chromedp.Run(p.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	ctx, cancel := context.WithTimeout(p.ctx, e2e.Limit)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
 		p.b.t.Fatalf("%s: %v", expression, err)
 	}
@@ -182,9 +192,9 @@ func look[T any](p *tab, expression string) T {
 }
 
 // until waits until an expression holds in a page.
-func (p *tab) until(within time.Duration, expression string) {
+func (p *tab) until(expression string) {
 	p.b.t.Helper()
-	e2e.Eventually(p.b.t, within, expression+" (the page says: "+look[string](p, "String(window.page?.wrong)")+")", func() bool {
+	e2e.Eventually(p.b.t, expression+" (the page says: "+look[string](p, "String(window.page?.wrong)")+")", func() bool {
 		return look[bool](p, "Boolean("+expression+")")
 	})
 }
@@ -193,7 +203,7 @@ func (p *tab) until(within time.Duration, expression string) {
 func (b *browser) listen(w *site, transport, mailbox string) *tab {
 	b.t.Helper()
 	p := b.open(w.URL + "/page?transport=" + transport + "&mailbox=" + mailbox)
-	p.until(20*time.Second, "page.ready")
+	p.until("page.ready")
 	return p
 }
 

@@ -2,7 +2,6 @@ package page_test
 
 import (
 	"testing"
-	"time"
 
 	"restante/internal/e2e"
 )
@@ -32,14 +31,14 @@ func TestBrowserCache(t *testing.T) {
 				mailbox := transport + "-" + deaf
 				p, k := b.listen(w, transport, mailbox+"&deaf="+deaf), newSpeaker(t, s, mailbox)
 				k.say(10)
-				p.until(5*time.Second, "page.heard.length >= 10")
+				p.until("page.heard.length >= 10")
 				p.navigate(w.URL + "/elsewhere")
 				if locks := look[int](p, "navigator.locks.query().then(({ held }) => held.length)"); locks != want.locks {
 					t.Errorf("the page that was left holds %d locks, want %d", locks, want.locks)
 				}
 				k.say(10)
 				look[bool](p, "history.back() === undefined") // not NavigateBack: it waits for a load, and a page from the cache is not loaded
-				p.until(10*time.Second, "window.page?.ready && page.heard.length >= "+itoa(want.heard))
+				p.until("window.page?.ready && page.heard.length >= " + itoa(want.heard))
 				p.heardAll(want.heard)
 				restored, state := look[int](p, "page.restored"), look[string](p, "page.state()")
 				if handshakes := look[int](p, "page.session.state.value.reply?.epoch ?? 0"); restored != want.restored || handshakes != want.handshakes || state != want.state {

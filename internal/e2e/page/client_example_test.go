@@ -4,7 +4,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"restante/internal/e2e"
 )
@@ -25,7 +24,7 @@ func TestBrowserExample(t *testing.T) {
 	b := newBrowser(t, "")
 	says := func(p *tab, line string) {
 		t.Helper()
-		p.until(10*time.Second, "document.body.innerText.includes("+quoted(line)+")")
+		p.until("document.body.innerText.includes(" + quoted(line) + ")")
 	}
 	say := func(p *tab, line string) {
 		t.Helper()

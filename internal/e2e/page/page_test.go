@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -115,7 +114,7 @@ func (g *guest) puts(id, text string) {
 func (g *guest) presses(label string) {
 	g.b.t.Helper()
 	button := "[...document.querySelectorAll('button')].find((b) => b.checkVisibility() && b.textContent === " + quoted(label) + ")"
-	g.until(10*time.Second, button)
+	g.until(button)
 	pressing := chromedp.Evaluate[bool](button+".click() === undefined", func(e *runtime.EvaluateParams) { yes := true; e.UserGesture = &yes })
 	if _, err := chromedp.Run(g.ctx, pressing); err != nil {
 		g.b.t.Fatal(err)
@@ -145,7 +144,7 @@ func (g *guest) reads(code string) {
 // says one more thing.
 func (g *guest) says(note string) {
 	g.b.t.Helper()
-	g.until(20*time.Second, "!document.getElementById('say').hidden")
+	g.until("!document.getElementById('say').hidden")
 	g.puts("line", note)
 	g.presses("Send")
 }
@@ -153,7 +152,7 @@ func (g *guest) says(note string) {
 // sees waits until the page says how it stands.
 func (g *guest) sees(headline string) {
 	g.b.t.Helper()
-	g.until(30*time.Second, "[...document.querySelectorAll('h1')].some((h) => h.checkVisibility() && h.textContent.includes("+quoted(headline)+"))")
+	g.until("[...document.querySelectorAll('h1')].some((h) => h.checkVisibility() && h.textContent.includes(" + quoted(headline) + "))")
 }
 
 // notes are those that are shown, of both sides.
@@ -165,7 +164,7 @@ func (g *guest) notes() []string {
 // has waits until exactly these notes are shown.
 func (g *guest) has(notes ...string) {
 	g.b.t.Helper()
-	g.until(30*time.Second, "document.querySelectorAll('article').length >= "+itoa(len(notes)))
+	g.until("document.querySelectorAll('article').length >= " + itoa(len(notes)))
 	if shown := g.notes(); !slices.Equal(shown, notes) {
 		g.b.t.Fatalf("the page shows %q, want %q", shown, notes)
 	}
@@ -197,7 +196,7 @@ func tellsNothing(t *testing.T, s *e2e.Server, secrets ...string) {
 // bothLeft waits until both sides have left the only mailbox, and holds how that went.
 func bothLeft(t *testing.T, s *e2e.Server, mood string) {
 	t.Helper()
-	e2e.Eventually(t, 10*time.Second, "nobody is left in a mailbox", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 0 })
+	e2e.Eventually(t, "nobody is left in a mailbox", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 0 })
 	e2e.CheckNothingLeft(t, s, nil)
 	e2e.CheckUsage(t, s, "nameplates", "happy")
 	e2e.CheckUsage(t, s, "mailboxes", mood)
@@ -269,7 +268,7 @@ func TestPageLink(t *testing.T) {
 	}
 	// Another link, while this conversation goes on.
 	look[bool](bob.tab, "location.hash = '#8-crossover-clockwork', true")
-	bob.until(10*time.Second, "document.getElementById('other').textContent.includes('8-crossover-clockwork')")
+	bob.until("document.getElementById('other').textContent.includes('8-crossover-clockwork')")
 	bob.presses("Leave this one and join")
 	bob.sees("Waiting for the other side")
 	ada.sees("the other side left")
@@ -277,7 +276,7 @@ func TestPageLink(t *testing.T) {
 	bob.sees("Leave a note")
 	// A link that is none.
 	look[bool](bob.tab, "location.hash = '#7', true")
-	bob.until(10*time.Second, "document.getElementById('code-problem').textContent !== ''")
+	bob.until("document.getElementById('code-problem').textContent !== ''")
 }
 
 // TestPageCopies has the code and the link copied, with the browser's clipboard and, where there is none as there
@@ -296,9 +295,9 @@ func TestPageCopies(t *testing.T) {
 		t.Helper()
 		g.front()
 		g.presses(label)
-		g.until(10*time.Second, "document.getElementById('said').textContent === 'Copied'")
+		g.until("document.getElementById('said').textContent === 'Copied'")
 		ada.front()
-		ada.until(10*time.Second, "navigator.clipboard.readText().then((text) => text === "+quoted(what)+")")
+		ada.until("navigator.clipboard.readText().then((text) => text === " + quoted(what) + ")")
 	}
 	copies(ada, "Copy the code", code)
 	copies(ada, "Copy a link", s.URL()+"/#"+code)
@@ -325,7 +324,6 @@ func TestPageTerminal(t *testing.T) {
 	b := newBrowser(t, "")
 	for _, client := range []string{e2e.Python, e2e.William} {
 		t.Run("to "+client, func(t *testing.T) {
-			t.Parallel()
 			s := e2e.Serve(t)
 			ada := b.of(t).visits(s.URL(), "/")
 			code := ada.writes("mail-of-the-page")
@@ -339,7 +337,6 @@ func TestPageTerminal(t *testing.T) {
 			tellsNothing(t, s, append(words(code), "mail-of-the-page")...)
 		})
 		t.Run("from "+client, func(t *testing.T) {
-			t.Parallel()
 			s := e2e.Serve(t)
 			from := e2e.RunClient(t, s.Address, client, "send", "--text", "mail-of-the-terminal")
 			code := from.WaitCode()
@@ -355,18 +352,16 @@ func TestPageTerminal(t *testing.T) {
 		})
 	}
 	t.Run("as much as the deafest of them hears", func(t *testing.T) {
-		t.Parallel()
 		s := e2e.Serve(t)
 		ada := b.of(t).visits(s.URL(), "/")
 		ada.puts("note", strings.Repeat("a", 15_999))
 		ada.presses("Get a code")
-		ada.until(10*time.Second, "document.getElementById('note-problem').textContent.includes('too long for one note, by 1 bytes')")
+		ada.until("document.getElementById('note-problem').textContent.includes('too long for one note, by 1 bytes')")
 		note := strings.Repeat("a", 15_998)
 		e2e.RunClient(t, s.Address, e2e.William, "receive", ada.writes(note)).MustSucceed(note)
 		ada.sees("The note was read")
 	})
 	t.Run("a file is not taken", func(t *testing.T) {
-		t.Parallel()
 		s := e2e.Serve(t)
 		path := filepath.Join(t.TempDir(), "holiday.txt")
 		if err := os.WriteFile(path, []byte("sun"), 0o600); err != nil {
@@ -377,7 +372,7 @@ func TestPageTerminal(t *testing.T) {
 		ada.reads(from.WaitCode())
 		ada.sees("This did not work")
 		from.MustFail("text")
-		ada.until(10*time.Second, "document.getElementById('alarm-explanation').textContent.includes('Only text')")
+		ada.until("document.getElementById('alarm-explanation').textContent.includes('Only text')")
 	})
 }
 

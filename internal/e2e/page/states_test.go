@@ -79,9 +79,9 @@ func TestPageStates(t *testing.T) {
 	ada.presses("Read the note")
 	ada.examine("mistakes")
 	ada.types("code", "7-cr")
-	ada.until(10*time.Second, "document.getElementById('code').getAttribute('aria-expanded') === 'true'")
+	ada.until("document.getElementById('code').getAttribute('aria-expanded') === 'true'")
 	ada.types("code", kb.Escape) // Escape closes the list
-	ada.until(10*time.Second, "document.getElementById('words').hidden")
+	ada.until("document.getElementById('words').hidden")
 	ada.types("code", "o")
 	ada.examine("typing")
 	ada.puts("code", "")
@@ -95,7 +95,7 @@ func TestPageStates(t *testing.T) {
 	ada.has("Tea at four?\nBring the blue cups, please, and anybody who might like to come.", "With pleasure.")
 	ada.front()
 	look[bool](ada.tab, "document.querySelectorAll('details').forEach((d) => { d.open = true; }) === undefined")
-	ada.until(10*time.Second, "document.getElementById('session-rows').textContent.includes('attached')")
+	ada.until("document.getElementById('session-rows').textContent.includes('attached')")
 	if shown := look[string](ada.tab, "document.getElementById('session-rows').textContent"); !strings.Contains(shown, "3600 s") {
 		t.Errorf("the server does not wait long enough for a telephone: %s", shown)
 	}
@@ -114,12 +114,12 @@ func TestPageStates(t *testing.T) {
 	ada.presses("Begin again")
 	code = ada.writes("A secret")
 	s.Kill()
-	ada.until(20*time.Second, "document.getElementById('connection').textContent !== ''")
+	ada.until("document.getElementById('connection').textContent !== ''")
 	ada.examine("server-away")
 	bob.presses("Begin again")
 	s.Start()
 	s.WaitReady()
-	ada.until(20*time.Second, "document.getElementById('connection').textContent === ''")
+	ada.until("document.getElementById('connection').textContent === ''")
 	bob.reads(code)
 	bob.has("A secret")
 	ada.sees("The note was read")
@@ -162,7 +162,7 @@ func TestPageReference(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)
 	g := newBrowser(t, "").visits(s.URL(), "/docs")
-	g.until(20*time.Second, "document.querySelectorAll('.opblock').length > 0")
+	g.until("document.querySelectorAll('.opblock').length > 0")
 	if n := look[int](g.tab, "document.querySelectorAll('.opblock').length"); n < 20 {
 		t.Errorf("only %d operations are there", n)
 	}
@@ -173,7 +173,7 @@ func TestPageReference(t *testing.T) {
 	} {
 		operation := "document.getElementById(" + quoted(id) + ")"
 		look[bool](g.tab, operation+".querySelector('.opblock-summary-control').click() === undefined")
-		g.until(20*time.Second, operation+".querySelector('.samples pre')")
+		g.until(operation + ".querySelector('.samples pre')")
 		if shown := look[string](g.tab, operation+".querySelector('.samples').textContent"); !strings.Contains(shown, command) {
 			t.Errorf("%s says %q, want %q in it", id, shown, command)
 		}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 
@@ -69,17 +68,17 @@ func (s *named) obtain(t *testing.T) (cert *x509.Certificate, file string) {
 	s.Flags = append(s.Flags, "--acme-domain="+domain, "--acme-directory="+s.pebble.Directory, "--acme-ca="+s.pebble.CAFile, "--acme-cache="+cache)
 	s.Start()
 	s.WaitReady()
-	e2e.Eventually(t, e2e.Patience, "there is a certificate", func() bool { return s.Logged("there is a certificate") })
+	e2e.Eventually(t, "there is a certificate", func() bool { return s.Logged("there is a certificate") })
 	cert = s.presented(t)
 	s.Signal(syscall.SIGTERM)
-	s.Wait(20 * time.Second)
+	s.Wait()
 	s.Start() // which finds it
 	s.WaitReady()
 	if again := s.presented(t); !again.Equal(cert) {
 		t.Error("a certificate is obtained, though there is one")
 	}
 	s.Signal(syscall.SIGTERM)
-	s.Wait(20 * time.Second)
+	s.Wait()
 	return cert, filepath.Join(cache, domain)
 }
 

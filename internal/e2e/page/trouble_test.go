@@ -116,9 +116,9 @@ func TestPageDuplicate(t *testing.T) {
 	if opened, err := chromedp.Run(ada.ctx, opening); err != nil || !opened {
 		t.Fatalf("no window opens: %v", err)
 	}
-	ada.until(10*time.Second, "copy.document.getElementById('alarm-explanation')?.textContent.includes('another tab has it')")
+	ada.until("copy.document.getElementById('alarm-explanation')?.textContent.includes('another tab has it')")
 	look[bool](ada.tab, "copy.document.getElementById('again').click() === undefined")
-	ada.until(10*time.Second, "!copy.document.getElementById('start').hidden")
+	ada.until("!copy.document.getElementById('start').hidden")
 	if kept := look[string](ada.tab, "copy.document.getElementById('note').value"); kept != "mail" {
 		t.Errorf("the copy offers %q to be sent again", kept)
 	}

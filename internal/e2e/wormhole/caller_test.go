@@ -60,7 +60,7 @@ type caller struct {
 
 var (
 	errLost   = errors.New("lost")
-	errSilent = errors.New("20 s of silence")
+	errSilent = errors.New("silence")
 )
 
 // perform plays one line, and tells what the server answered.
@@ -191,7 +191,7 @@ func (c *caller) next() (map[string]any, error) {
 			return nil, errLost
 		}
 		return frame, nil
-	case <-time.After(20 * time.Second):
+	case <-time.After(e2e.Limit):
 		return nil, errSilent
 	}
 }

@@ -120,7 +120,7 @@ func TestWormholeAlone(t *testing.T) {
 	alone[0].WaitFor("wormhole receive 7-crossover-clockwork")
 	alone[1].WaitFor("Waiting for sender")
 	alone[2].WaitCode()
-	e2e.Eventually(t, e2e.Patience, "all have said what they want", func() bool {
+	e2e.Eventually(t, "all have said what they want", func() bool {
 		return len(e2e.Column(t, s, "SELECT mailbox FROM messages")) == len(alone)
 	})
 	if err := e2e.Pause(t.Context(), 3*time.Second); err != nil {
@@ -132,7 +132,7 @@ func TestWormholeAlone(t *testing.T) {
 	for _, p := range alone {
 		p.Interrupt()
 	}
-	e2e.Eventually(t, e2e.Patience, "nothing is kept of those who gave up", func() bool {
+	e2e.Eventually(t, "nothing is kept of those who gave up", func() bool {
 		return len(e2e.Column(t, s, "SELECT id FROM nameplates UNION ALL SELECT id FROM mailboxes")) == 0
 	})
 	e2e.CheckNothingLeft(t, s, nil)
@@ -169,7 +169,7 @@ func TestWormholeLonely(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)
 	p := e2e.RunProgram(t, "/usr/bin/python3", "-c", lonely, "ws://"+s.Address+"/v1")
-	e2e.Eventually(t, e2e.Patience, "it has said what it wants", func() bool { return len(e2e.Column(t, s, "SELECT phase FROM messages")) == 1 })
+	e2e.Eventually(t, "it has said what it wants", func() bool { return len(e2e.Column(t, s, "SELECT phase FROM messages")) == 1 })
 	if err := os.WriteFile(filepath.Join(p.Dir, "leave"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestWormholeBothSend(t *testing.T) {
 	s := e2e.Serve(t)
 	one := e2e.RunClient(t, s.Address, e2e.Python, "send", "--text", "mail of one", "--code", "7-crossover-clockwork")
 	two := e2e.RunClient(t, s.Address, e2e.Python, "send", "--text", "mail of two", "--code", "7-crossover-clockwork")
-	e2e.Eventually(t, e2e.Patience, "both have sent their keys, their versions and their texts", func() bool {
+	e2e.Eventually(t, "both have sent their keys, their versions and their texts", func() bool {
 		return len(e2e.Column(t, s, "SELECT phase FROM messages")) == 6 && len(e2e.Column(t, s, "SELECT id FROM nameplates")) == 0
 	})
 	if crowds := e2e.Column(t, s, "SELECT id FROM mailboxes WHERE crowded = 1"); len(crowds) > 0 {

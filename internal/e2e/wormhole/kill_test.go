@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testgate"
 )
 
 // moment is when the server is killed, for a step of a transfer.
@@ -96,6 +97,7 @@ func (k *killer) steps() []string {
 // and nobody was told, and after the answer. Every transfer succeeds, and leaves nothing behind.
 func TestWormholeKillNine(t *testing.T) {
 	t.Parallel()
+	testgate.Enter(t) // for all of them
 	type attack struct {
 		when moment
 		on   string
@@ -121,7 +123,7 @@ func transferUnderAttack(t *testing.T, when moment, on string) {
 	from := e2e.RunClient(t, tap(t, s, hears["sender"]).address, e2e.Python, "send", "--text", "mail-of-the-sender")
 	var to *e2e.Person
 	toTap := tap(t, s, hears["receiver"])
-	deadline := time.After(e2e.Patience)
+	deadline := time.After(e2e.Limit)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()
 	kills := 0

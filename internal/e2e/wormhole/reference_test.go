@@ -32,11 +32,11 @@ func startReference(t *testing.T, flags ...string) *reference {
 	dir := t.TempDir()
 	r := &reference{t: t, address: e2e.FreeAddress(t), usage: filepath.Join(dir, "usage.sqlite")}
 	host, port, _ := strings.Cut(r.address, ":")
-	r.cmd = exec.Command("twist3", append([]string{
+	r.cmd = e2e.Command(t.Context(), "twist3", append([]string{
 		"wormhole-mailbox", "--port=tcp:" + port + ":interface=" + host,
 		"--channel-db=" + filepath.Join(dir, "relay.sqlite"), "--usage-db=" + r.usage,
 	}, flags...)...)
-	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr, r.cmd.SysProcAttr = dir, e2e.Environment("HOME="+dir), &r.log, &r.log, e2e.ChildAttr()
+	r.cmd.Dir, r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr = dir, e2e.Environment("HOME="+dir), &r.log, &r.log
 	if err := r.cmd.Start(); err != nil {
 		t.Fatalf("the reference server does not start (apt-get install python3-magic-wormhole-mailbox-server): %v", err)
 	}
@@ -51,14 +51,14 @@ func startReference(t *testing.T, flags ...string) *reference {
 
 func (r *reference) ready() {
 	r.t.Helper()
-	e2e.Eventually(r.t, 30*time.Second, "the reference server is ready", func() bool {
+	e2e.Eventually(r.t, "the reference server is ready", func() bool {
 		a, err := e2e.Exchange(r.t.Context(), e2e.OneShot, http.MethodGet, "http://"+r.address+"/", nil, "")
 		return err == nil && a.Status == http.StatusOK
 	})
 }
 
 func (r *reference) stop() {
-	_ = r.cmd.Process.Kill() // whatever it did is committed
+	_ = e2e.Kill(r.cmd) // whatever it did is committed
 	_ = r.cmd.Wait()
 }
 
@@ -162,7 +162,7 @@ func TestReference(t *testing.T) {
 	for _, c := range contests {
 		c.reference.stop()
 		c.ours.Signal(syscall.SIGTERM)
-		if code := c.ours.Wait(20 * time.Second); code != 0 {
+		if code := c.ours.Wait(); code != 0 {
 			t.Errorf("exit code %d", code)
 		}
 		remember(t, usage[0], c.reference.usage, `
