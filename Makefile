@@ -57,7 +57,7 @@ test: ## Everything: install what is needed, check, and run all tests with the r
 	$(STAGE) 'make test' $(MAKE) --no-print-directory setup check race
 
 .PHONY: check
-check: format tidy fresh vet contract client lint module-test ## All checks but the tests
+check: format tidy fresh vet prose contract client lint module-test ## All checks but the tests
 
 .PHONY: nightly
 nightly: ## What takes too long for every day: tabs that are hidden for seven minutes, pages that are offline for half a minute
@@ -98,6 +98,10 @@ fresh: web/node_modules/.package-lock.json
 .PHONY: vet
 vet:
 	$(STAGE) 'Vet' go vet ./...
+
+.PHONY: prose
+prose:
+	$(STAGE) 'Comments and documents' go test -count=1 -run 'TestProse|TestLinks|TestTheWay' .
 
 .PHONY: module-test
 module-test:

@@ -47,7 +47,7 @@ func TestValidateListening(t *testing.T) {
 	}
 }
 
-// What is listened on decides for whom the server answers, and what it warns of.
+// TestReach checks that the addresses decide which hosts the server answers for, and what it warns of.
 func TestReach(t *testing.T) {
 	const encrypt, root = "nothing is encrypted", "runs as root"
 	tests := map[string]struct {

@@ -19,7 +19,7 @@ import (
 	"restante/rendezvous"
 )
 
-// settings are those that the program has when nobody gives it any, but for where it is.
+// settings returns the settings of a program that is given none, except for its addresses and its database.
 func settings(t *testing.T) Config {
 	t.Helper()
 	var cli commands

@@ -200,7 +200,7 @@ func (x *faultRun) serve(c rendezvous.Config) {
 	s.Service = &rendezvous.Service{Config: c, Store: x.wrap(s.db), Now: func() time.Time { return s.now }, Log: slog.New(slog.DiscardHandler)}
 }
 
-// runUseCase runs the use case.
+// runUseCase runs the use case, with the fault, in a service of its own.
 func (x *faultRun) runUseCase() error {
 	c := rendezvous.DefaultConfig()
 	if x.useCase.config != nil {

@@ -65,7 +65,7 @@ func enqueue(ctx context.Context, db *repo.DB, f func(rendezvous.Tx) error) (out
 	return answer
 }
 
-// createMailbox creates a mailbox.
+// createMailbox creates an empty mailbox of the app "app", which lives for a minute.
 func createMailbox(tx rendezvous.Tx, id rendezvous.MailboxID) error {
 	_, err := tx.CreateMailbox(rendezvous.NewMailbox("app", id, time.Minute, tx.Now()))
 	return err

@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // testMain stops PostgreSQL after the tests.
 type testMain struct{ *testing.M }
 
-// Run runs the tests.
+// Run runs the tests of the package, and then stops PostgreSQL.
 func (m testMain) Run() int {
 	defer pgtest.Stop()
 	return m.M.Run()

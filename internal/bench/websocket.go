@@ -21,7 +21,7 @@ type wire struct {
 	answers  chan []byte // whatever was asked for
 	failed   chan struct{}
 	why      error           // once failed is closed
-	gone     context.Context //nolint:containedctx // ends when nobody listens any more
+	gone     context.Context //nolint:containedctx // ends when nothing listens any more
 	drop     context.CancelFunc
 }
 
