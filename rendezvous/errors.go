@@ -95,6 +95,9 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrUnavailable reports that the storage cannot be used now and that nothing was changed.
 	ErrUnavailable = errors.New("storage unavailable")
+	// ErrBusy reports, beside [ErrUnavailable], that another program has locked the storage for
+	// longer than an update waits. The storage can be read.
+	ErrBusy = errors.New("storage locked by another program")
 	// ErrOutcomeUnknown reports that a commit was sent and that its outcome cannot be known.
 	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
 )

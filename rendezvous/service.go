@@ -226,7 +226,9 @@ func (s *Service) clientError(err error) error {
 		return err // the caller has left, so no reply is sent
 	case errors.Is(err, ErrUnavailable):
 		s.stats.StorageFails.Add(1)
-		s.health.markDown(s.now())
+		if !errors.Is(err, ErrBusy) { // reads go on meanwhile
+			s.health.markDown(s.now())
+		}
 		return &Failure{Code: StorageUnavailable, Detail: "the storage cannot be used at the moment; nothing was changed, try again", Err: err}
 	case errors.Is(err, ErrOutcomeUnknown):
 		s.stats.StorageFails.Add(1)

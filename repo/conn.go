@@ -191,15 +191,6 @@ func (c *conn) rollback() {
 	c.inTx = false
 }
 
-// restart undoes the transaction and begins another.
-func (c *conn) restart(statement string) error {
-	c.rollback()
-	if c.broken {
-		return errTxEnded
-	}
-	return c.begin(statement)
-}
-
 // discard closes the connection instead of returning it to the pool, which also undoes an
 // open transaction. database/sql does not close the statements that were prepared on a
 // connection, and SQLite keeps a connection and its locks until the last statement is closed.

@@ -46,6 +46,9 @@
 // are recognised by the database's result code, never by its text, and wrap
 // [rendezvous.ErrUnavailable].
 //
+// While another program has locked the SQLite file, updates wait, up to 30 s, and views go on. An update
+// that waited in vain also returns [rendezvous.ErrBusy].
+//
 // Nothing is written while the SQLite file is not at its path, because the data would go into
 // a file without a name. Work goes on when the file is back. The check is repeated after each
 // commit. A file that was moved during a commit is one of two cases in which SQLite returns

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -36,6 +37,9 @@ func EndTransaction(db *DB) error {
 
 // StampEveryUpdate makes db store the time of each modification.
 func StampEveryUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = 0 }
+
+// SetLockPatience sets how long updates wait while another program has locked the database.
+func SetLockPatience(db *DB, d time.Duration) { db.writer.(*sqliteWriter).lockPatience = d }
 
 // QueueLength returns how many Updates wait for the writer.
 func QueueLength(db *DB) int { return len(db.writer.(*sqliteWriter).queue) }

@@ -3,9 +3,11 @@ package repo_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -160,39 +162,122 @@ func TestFileMovedDuringCommit(t *testing.T) {
 	wantWorking(t, db)
 }
 
+// lockFile has another program lock db for writing until unlock is called.
+func lockFile(t *testing.T, db *repo.DB) (unlock func()) {
+	t.Helper()
+	other, err := repo.OpenRaw(t, repo.Path(t, db)).Conn(t.Context())
+	must(err)
+	t.Cleanup(func() { _ = other.Close() })
+	_, err = other.ExecContext(t.Context(), "BEGIN EXCLUSIVE")
+	must(err)
+	return func() {
+		_, err := other.ExecContext(t.Context(), "ROLLBACK")
+		must(err)
+	}
+}
+
+// TestLockedByAnotherProgram locks the database for longer than a statement waits: reads go on, and updates
+// wait and succeed.
 func TestLockedByAnotherProgram(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
 	repo.ExecOnWriter(t, db, "PRAGMA busy_timeout = 10")
-	other, err := repo.OpenRaw(t, repo.Path(t, db)).Conn(t.Context())
-	must(err)
-	defer other.Close()
-	_, err = other.ExecContext(t.Context(), "BEGIN IMMEDIATE")
-	must(err)
-
-	var outcomes []<-chan error
-	never := func(rendezvous.Tx) error {
-		t.Error("it ran")
+	unlock := lockFile(t, db)
+	tried := make(chan struct{}, 1000)
+	repo.SetHook(db, func(query string) error {
+		if query == "BEGIN IMMEDIATE" {
+			tried <- struct{}{}
+		}
 		return nil
+	})
+	outcomes := make(chan error, 5)
+	for i := range cap(outcomes) {
+		go func() {
+			outcomes <- db.Update(t.Context(), func(tx rendezvous.Tx) error { return createMailbox(tx, rendezvous.MailboxID(rune('a'+i))) })
+		}()
 	}
-	for range 5 {
-		outcome := make(chan error, 1)
-		go func() { outcome <- db.Update(t.Context(), never) }()
-		outcomes = append(outcomes, outcome)
-	}
-	for _, o := range outcomes {
-		err := <-o
-		wantUnavailable(t, "Update", err, sqlite3.SQLITE_BUSY)
-		if problem := repo.SQLiteOpenError(err); problem.Problem != "another program has locked it" {
-			t.Error(problem)
+	for range 4 {
+		<-tried
+		if err := readCounts(t.Context(), db); err != nil {
+			t.Errorf("View: %v", err)
 		}
 	}
-	if err := readCounts(t.Context(), db); err != nil {
-		t.Errorf("View: %v", err)
+	if len(outcomes) > 0 {
+		t.Errorf("an update did not wait: %v", <-outcomes)
 	}
-	_, err = other.ExecContext(t.Context(), "ROLLBACK")
-	must(err)
+	unlock()
+	for range cap(outcomes) {
+		if err := <-outcomes; err != nil {
+			t.Errorf("Update: %v", err)
+		}
+	}
+	repo.SetHook(db, nil)
 	wantWorking(t, db)
+}
+
+// TestLockedForTooLong locks the database for longer than updates wait: they fail, and the service goes on
+// reading.
+func TestLockedForTooLong(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	repo.ExecOnWriter(t, db, "PRAGMA busy_timeout = 10")
+	repo.SetLockPatience(db, 20*time.Millisecond)
+	unlock := lockFile(t, db)
+	err := db.Update(t.Context(), func(rendezvous.Tx) error {
+		t.Error("it ran")
+		return nil
+	})
+	wantUnavailable(t, "Update", err, sqlite3.SQLITE_BUSY)
+	if problem := repo.SQLiteOpenError(err); problem.Problem != "another program has locked it" {
+		t.Error(problem)
+	}
+
+	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() {
+		defer close(ran)
+		s.Run(ctx)
+	}()
+	defer func() {
+		stop()
+		<-ran
+	}()
+	side := rendezvous.SideRef{App: "app", Side: "side"}
+	for range 2 {
+		_, err = s.OpenFor(t.Context(), side, "mailbox")
+		if f, ok := errors.AsType[*rendezvous.Failure](err); !ok || f.Code != rendezvous.StorageUnavailable {
+			t.Errorf("OpenFor: %v", err)
+		}
+		if _, err := s.ListFor(t.Context(), side); err != nil {
+			t.Errorf("ListFor: %v", err)
+		}
+		if err := s.Ready(t.Context()); err != nil {
+			t.Errorf("Ready: %v", err)
+		}
+	}
+	unlock()
+	if _, err := s.OpenFor(t.Context(), side, "mailbox"); err != nil {
+		t.Errorf("OpenFor afterwards: %v", err)
+	}
+}
+
+// TestCloseWhileLocked closes a store whose writer waits for another program.
+func TestCloseWhileLocked(t *testing.T) {
+	t.Parallel()
+	db := open(t, repo.Options{})
+	repo.ExecOnWriter(t, db, "PRAGMA busy_timeout = 10")
+	defer lockFile(t, db)()
+	tried := make(chan struct{}, 1000)
+	repo.SetHook(db, func(string) error {
+		tried <- struct{}{}
+		return nil
+	})
+	outcome := make(chan error, 1)
+	go func() { outcome <- db.Update(t.Context(), func(rendezvous.Tx) error { return nil }) }()
+	<-tried
+	_ = db.Close() // it cannot empty the log of a locked file
+	wantUnavailable(t, "Update", <-outcome, 0)
 }
 
 func TestReadConnectionRefusesWrites(t *testing.T) {

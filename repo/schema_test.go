@@ -18,7 +18,7 @@ func TestPragmas(t *testing.T) {
 		{"synchronous", "2", "2"}, // FULL: an acknowledged commit is on the disk
 		{"foreign_keys", "1", "0"},
 		{"query_only", "0", "1"},
-		{"busy_timeout", "5000", "5000"},
+		{"busy_timeout", "1000", "5000"},
 		{"application_id", "1382380404", "1382380404"}, // "Rest"
 		{"wal_autocheckpoint", "1000", "1000"},
 	} {

@@ -15,8 +15,9 @@ import (
 // sqliteApplicationID is the application_id of our files: "Rest".
 const sqliteApplicationID = 0x52657374
 
-// writePragmas are those of the connection that writes: an acknowledged commit survives a loss of power.
-var writePragmas = []string{"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
+// writePragmas are those of the connection that writes: an acknowledged commit survives a loss of power. A
+// statement waits one second for a lock, and the writer then tries again.
+var writePragmas = []string{"busy_timeout(1000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
 
 // readPragmas are those of the connections that read: query_only refuses writes.
 var readPragmas = []string{"busy_timeout(5000)", "query_only(1)"}

@@ -18,6 +18,9 @@ func sqliteCode(err error) int {
 	return 0
 }
 
+// isSQLiteBusy reports whether another program has locked the database.
+func isSQLiteBusy(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
+
 // isSQLiteUnavailable reports whether an error is the storage's and not a fault of ours.
 func isSQLiteUnavailable(err error) bool {
 	switch sqliteCode(err) & 0xff {

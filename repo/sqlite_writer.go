@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"slices"
@@ -17,6 +18,8 @@ const (
 	batchSize = 128
 	// batchTime is how long a batch takes in updates: it bounds how long the first one waits for the others.
 	batchTime = 10 * time.Millisecond
+	// lockPatience is how long updates wait while another program has locked the database.
+	lockPatience = 30 * time.Second
 )
 
 // sqliteWriter does all the writing, on one goroutine and one connection.
@@ -26,6 +29,8 @@ type sqliteWriter struct {
 	checkFiles func() error                         // fails while the database's files are not at their paths
 	now        func(*conn) time.Time
 	log        *slog.Logger
+
+	lockPatience time.Duration // normally the constant; tests shorten it
 
 	queue   chan *job
 	closing chan struct{} // closed: begin no more transactions
@@ -43,9 +48,11 @@ func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, 
 		checkFiles: db.engine.checkFiles,
 		now:        db.now,
 		log:        db.log,
-		queue:      make(chan *job, batchSize),
-		closing:    db.closing,
-		stopped:    make(chan struct{}),
+
+		lockPatience: lockPatience,
+		queue:        make(chan *job, batchSize),
+		closing:      db.closing,
+		stopped:      make(chan struct{}),
 	}
 	go w.run()
 	return w
@@ -240,7 +247,32 @@ func (w *sqliteWriter) begin() (*conn, error) {
 		}
 		w.conn = c
 	}
-	return w.conn, w.conn.begin(w.dialect.beginWrite)
+	return w.conn, w.beginUnlocked(w.conn)
+}
+
+// beginUnlocked begins a transaction. While another program has locked the database, it tries again, up to
+// lockPatience: updates wait for a backup and do not fail because of it.
+func (w *sqliteWriter) beginUnlocked(c *conn) error {
+	began := time.Now()
+	for attempt := 1; ; attempt++ {
+		err := c.begin(w.dialect.beginWrite)
+		switch {
+		case !isSQLiteBusy(err):
+			if attempt > 1 {
+				w.log.Info("the database is no longer locked by another program", "waited", time.Since(began).Round(time.Millisecond))
+			}
+			return err
+		case time.Since(began) >= w.lockPatience:
+			return fmt.Errorf("%w: %w", rendezvous.ErrBusy, err)
+		case attempt == 1:
+			w.log.Warn("another program has locked the database; what changes something waits", "atMost", w.lockPatience)
+		}
+		select {
+		case <-w.closing:
+			return err
+		default:
+		}
+	}
 }
 
 // runMember runs one job, in a savepoint if the transaction has changes of others to keep.
@@ -258,7 +290,11 @@ func (w *sqliteWriter) runMember(c *conn, j *job, kept bool) error {
 	case !c.inTx:
 		return cmp.Or(j.err, errTxEnded)
 	case !kept && j.err != nil:
-		return c.restart(w.dialect.beginWrite)
+		c.rollback()
+		if c.broken {
+			return errTxEnded
+		}
+		return w.beginUnlocked(c)
 	case !kept:
 		return nil
 	case j.err != nil:
