@@ -48,8 +48,8 @@ func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Posit
 
 // OpenFor enters and opens a mailbox for a side without a session. It returns the mailbox's key, to be
 // followed with [Service.Follow].
-func (s *Service) OpenFor(ctx context.Context, p SideRef, id MailboxID) (MailboxKey, error) {
-	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) { return t.open(p.App, p.Side, id, 0, 0) })
+func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (MailboxKey, error) {
+	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) { return t.open(ref.App, ref.Side, id, 0, 0) })
 	return m.Key, err
 }
 
@@ -60,8 +60,8 @@ func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood)
 }
 
 // CloseFor is [Service.Close] for a side without a session.
-func (s *Service) CloseFor(ctx context.Context, p SideRef, id MailboxID, mood Mood) error {
-	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.close(p.App, p.Side, id, mood) })
+func (s *Service) CloseFor(ctx context.Context, ref SideRef, id MailboxID, mood Mood) error {
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.close(ref.App, ref.Side, id, mood) })
 	return err
 }
 

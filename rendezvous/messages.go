@@ -36,8 +36,8 @@ func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (An
 // AddFor is [Service.Add] for a side without a session, of several messages in one transaction.
 // refused has an entry for each draft: nil, or a refusal with QUOTA_EXCEEDED if the mailbox had no
 // room for it.
-func (s *Service) AddFor(ctx context.Context, p SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
-	positions, err := executeAs(ctx, s, func(t *txn) ([]Position, error) { return t.add(p.App, p.Side, id, drafts...) })
+func (s *Service) AddFor(ctx context.Context, ref SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
+	positions, err := executeAs(ctx, s, func(t *txn) ([]Position, error) { return t.add(ref.App, ref.Side, id, drafts...) })
 	if err != nil {
 		return nil, err
 	}

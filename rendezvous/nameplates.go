@@ -27,18 +27,18 @@ func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (A
 
 // AllocateFor is [Service.Allocate] for a side without a session. If the side has a nameplate that
 // waits for a partner, it gets that one again: the client lost the reply and came back.
-func (s *Service) AllocateFor(ctx context.Context, p SideRef) (Claimed, error) {
+func (s *Service) AllocateFor(ctx context.Context, ref SideRef) (Claimed, error) {
 	return executeAs(ctx, s, func(t *txn) (Claimed, error) {
-		held, err := t.NameplatesOf(p.App, p.Side)
+		held, err := t.NameplatesOf(ref.App, ref.Side)
 		if err != nil {
 			return Claimed{}, err
 		}
 		for _, n := range held {
 			if n.Waiting() {
-				return t.claim(p.App, p.Side, n.ID, 0)
+				return t.claim(ref.App, ref.Side, n.ID, 0)
 			}
 		}
-		return t.allocate(p.App, p.Side, 0)
+		return t.allocate(ref.App, ref.Side, 0)
 	})
 }
 
@@ -49,8 +49,8 @@ func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time
 }
 
 // ClaimFor is [Service.Claim] for a side without a session.
-func (s *Service) ClaimFor(ctx context.Context, p SideRef, id NameplateID) (Claimed, error) {
-	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(p.App, p.Side, id, 0) })
+func (s *Service) ClaimFor(ctx context.Context, ref SideRef, id NameplateID) (Claimed, error) {
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(ref.App, ref.Side, id, 0) })
 }
 
 // Release releases a nameplate. It succeeds if there is none.
@@ -59,8 +59,8 @@ func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answe
 }
 
 // ReleaseFor is [Service.Release] for a side without a session.
-func (s *Service) ReleaseFor(ctx context.Context, p SideRef, id NameplateID) error {
-	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.release(p.App, p.Side, id) })
+func (s *Service) ReleaseFor(ctx context.Context, ref SideRef, id NameplateID) error {
+	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.release(ref.App, ref.Side, id) })
 	return err
 }
 
@@ -74,9 +74,9 @@ func (s *Service) List(ctx context.Context, q Query) (Answer[[]NameplateID], err
 }
 
 // ListFor is [Service.List] for a side without a session.
-func (s *Service) ListFor(ctx context.Context, p SideRef) (waiting []NameplateID, err error) {
+func (s *Service) ListFor(ctx context.Context, ref SideRef) (waiting []NameplateID, err error) {
 	err = s.read(ctx, func(t *txn) (err error) {
-		waiting, err = t.list(p.App)
+		waiting, err = t.list(ref.App)
 		return err
 	})
 	return waiting, err
