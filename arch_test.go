@@ -201,6 +201,7 @@ var layers = map[string]layer{
 			"restante/rendezvous": "it is a black box's opponent: a rule taken from the server is no check of it",
 			"github.com/jmoiron":  noSQL,
 		},
+		tests: map[string]string{"restante/internal/testgate": "they run servers"},
 	},
 	"restante/repo": {
 		uses: []string{"restante/rendezvous", "restante/session"},

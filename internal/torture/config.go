@@ -34,6 +34,7 @@ type Config struct {
 	Rooms     int           // conversations at a time, with two or three clients each
 	Transport []string      // the transports of the clients
 	Faults    []string      // names of faults, see [Faults]; empty: all that fit the database
+	Without   []string      // what clients do not do: "tab" (an older copy of the state), "twin" (two handshakes at once)
 	Shrink    bool          // whether a failed run is tried again with shorter durations
 	History   io.Writer     // where all events go as lines of JSON; nil: nowhere
 }
@@ -99,6 +100,9 @@ func (c *Config) command() string {
 	}
 	if len(c.Faults) > 0 {
 		words = append(words, "--faults="+strings.Join(c.Faults, ","))
+	}
+	if len(c.Without) > 0 {
+		words = append(words, "--without="+strings.Join(c.Without, ","))
 	}
 	if c.Life > 0 {
 		words = append(words, "--life="+c.Life.String())

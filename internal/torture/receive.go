@@ -105,7 +105,7 @@ func (c *client) frame(raw json.RawMessage, conn int64, at time.Duration, from i
 	c.h.add(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f.Seq == c.acked {
+	if f.Seq == c.acked && c.frozen == 0 {
 		c.acked++
 	}
 }

@@ -114,7 +114,12 @@ func (r *runner) prepare(ctx context.Context) error {
 	program := cfg.Server
 	if program == "" {
 		program = filepath.Join(r.dir, "restante")
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "restante").CombinedOutput(); err != nil { // #nosec G204 -- fixed words
+		module, err := exec.CommandContext(ctx, "go", "list", "-m").Output()
+		if err != nil {
+			return fmt.Errorf("--server names no program, and this is no module to build one from: %w", err)
+		}
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, strings.TrimSpace(string(module))) // #nosec G204 -- this module
+		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building the server: %w: %s", err, out)
 		}
 	}
@@ -239,6 +244,10 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 	}
 }
 
+// padding is how much longer than their lives things may be kept: signs of life are written down once a
+// minute, and what is not known of a server that was killed counts for those it served.
+const padding = 100 * time.Second
+
 // conclude waits until nothing is stored, stops the servers, and looks into the database.
 func (r *runner) conclude(ctx context.Context) error {
 	cfg := &r.w.cfg
@@ -250,7 +259,9 @@ func (r *runner) conclude(ctx context.Context) error {
 	}
 	complete := r.own && (cfg.Life > 0 || r.failed.Load() == 0)
 	if complete {
-		r.w.emptied(ctx, 4*cfg.Life+10*time.Second)
+		began := time.Now()
+		r.w.emptied(ctx, 4*cfg.Life+padding)
+		r.log.Info("nothing is stored any more, or too much", "after", time.Since(began))
 	}
 	for _, s := range r.w.servers {
 		if !s.stop(syscall.SIGTERM, 30*time.Second) {

@@ -19,10 +19,7 @@ func shortest(v Violation, events, faults []*Event, replicas int) []*Event {
 	if still(own) {
 		events = own
 	} else if !still(events) { // it was not found by the check of one room: its end has to do
-		if len(own) > 0 {
-			events = own
-		}
-		return events[max(0, len(events)-200):]
+		return gist(own)
 	}
 	for size := (len(events) + 1) / 2; size > 0; size /= 2 {
 		for at := 0; at < len(events); {
@@ -35,6 +32,25 @@ func shortest(v Violation, events, faults []*Event, replicas int) []*Event {
 		}
 	}
 	return events
+}
+
+// gist is what tells most about why a client was not served: where it said that it stands, what it acknowledged
+// last, and its end.
+func gist(own []*Event) []*Event {
+	const end = 25
+	var most *Event
+	for _, e := range own {
+		if e.Kind != Note && e.Kind != Frame && (most == nil || e.Ack >= most.Ack) {
+			most = e
+		}
+	}
+	var kept []*Event
+	for i, e := range own {
+		if e.Kind == Handshake || e == most || i >= len(own)-end {
+			kept = append(kept, e)
+		}
+	}
+	return kept
 }
 
 // story is a history as lines, with the faults of its time.

@@ -1,0 +1,59 @@
+package torture
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"restante/internal/testgate"
+)
+
+func TestMain(m *testing.M) { os.Exit(testgate.Main(m)) }
+
+// TestNemesis runs the nemesis for some seconds: clients of all transports, and the faults that a SQLite server meets.
+func TestNemesis(t *testing.T) {
+	t.Parallel()
+	testgate.Enter(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	report, err := Run(ctx, Config{
+		Server: buildServer(t, "."), Seed: 7, Duration: 8 * time.Second, Rooms: 3,
+		Faults: []string{cutting, "kill", "sever", "storm", "restart"}, Without: []string{"tab"},
+	}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := report.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(text.String())
+	if report.Failed() {
+		t.Error("the server broke a promise")
+	}
+	for _, transport := range Transports {
+		if report.Operations[transport] == 0 {
+			t.Errorf("nothing was done over %s", transport)
+		}
+	}
+	if report.Injected["kill"] == nil || report.Messages == 0 || report.Events == 0 {
+		t.Error("no server was killed, or nothing was said")
+	}
+}
+
+// buildServer builds the program of the module at a directory below the module's root.
+func buildServer(t *testing.T, at string) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "restante")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".")
+	build.Dir = filepath.Join("..", "..", at)
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the server: %v: %s", err, out)
+	}
+	return program
+}
