@@ -1,10 +1,14 @@
 package main_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -45,6 +49,32 @@ func TestLinksLead(t *testing.T) {
 	}
 	if links < 20 {
 		t.Errorf("only %d links in %d pages", links, len(pages))
+	}
+}
+
+// TestTheWayExists checks that the files and functions that docs/architecture.md names exist.
+func TestTheWayExists(t *testing.T) {
+	t.Parallel()
+	text := outsideOfCode(t, "docs/architecture.md")
+	file := regexp.MustCompile("`([a-z_/.]+\\.go)`((?:\\s+`[A-Za-z]+`)?)")
+	stops := file.FindAllStringSubmatch(text, -1)
+	if len(stops) < 20 {
+		t.Errorf("only %d stops", len(stops))
+	}
+	for _, stop := range stops {
+		source, err := parser.ParseFile(token.NewFileSet(), stop[1], nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		name := strings.Trim(stop[2], "` \n")
+		declared := slices.ContainsFunc(source.Decls, func(d ast.Decl) bool {
+			f, is := d.(*ast.FuncDecl)
+			return is && f.Name.Name == name
+		})
+		if name != "" && !declared {
+			t.Errorf("docs/architecture.md names %s in %s, which has no such function", name, stop[1])
+		}
 	}
 }
 
