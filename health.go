@@ -20,7 +20,7 @@ import (
 type health struct {
 	URL      string        `placeholder:"URL" help:"Where the server is: http://…, https://… or unix:/path. By default, the first address of --listen."`
 	Listen   []string      `default:":4000" placeholder:"ADDR" help:"What the server was given as --listen (${default})."`
-	CA       string        `name:"ca" placeholder:"FILE" help:"Who signed the certificate of an https:// URL, in PEM; by default, the system's list of authorities."`
+	CA       string        `name:"ca" placeholder:"FILE" help:"The authority that signed the certificate of an https:// URL, in PEM; by default, the system's list of authorities."`
 	Insecure bool          `help:"Take any certificate."`
 	Timeout  time.Duration `default:"3s" help:"How long to wait for its answer (${default})."`
 }

@@ -25,7 +25,7 @@ type Listening struct {
 	TLSKey        string   `group:"Where" name:"tls-key" placeholder:"FILE" help:"Its private key, in PEM."`
 	ACMEDomain    []string `group:"Where" name:"acme-domain" placeholder:"NAME" help:"Obtain and renew a certificate for this name from a certificate authority, and so agree to its terms of service. Repeat for more."`
 	ACMEDirectory string   `group:"Where" name:"acme-directory" default:"https://acme-v02.api.letsencrypt.org/directory" placeholder:"URL" help:"The authority (${default})."`
-	ACMECA        string   `group:"Where" name:"acme-ca" placeholder:"FILE" help:"Who signed the certificate of that URL, in PEM; by default, the system's list of authorities."`
+	ACMECA        string   `group:"Where" name:"acme-ca" placeholder:"FILE" help:"The authority that signed the certificate of that URL, in PEM; by default, the system's list of authorities."`
 	ACMECache     string   `group:"Where" name:"acme-cache" placeholder:"DIR" help:"Where keys and certificates are kept; by default, beside the SQLite file, with -acme at the end of its name."`
 	ACMEEmail     string   `group:"Where" name:"acme-email" placeholder:"ADDRESS" help:"Where the authority may write to about problems."`
 	H2C           bool     `group:"Where" name:"h2c" env:"RESTANTE_H2C" help:"Take HTTP/2 without TLS, which a proxy may speak."`

@@ -115,7 +115,7 @@ func TestHealthFindsTheServer(t *testing.T) {
 	}
 }
 
-// A certificate authority is answered by whatever the server is asked for, and everybody else as ever.
+// TestChallenges holds that the challenges of a certificate authority are answered, and every other request is passed on.
 func TestChallenges(t *testing.T) {
 	c := settings(t)
 	c.Listen, c.TLSListen, c.ACMEDomain = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, []string{"a.example"}

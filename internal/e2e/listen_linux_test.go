@@ -43,7 +43,7 @@ func TestUnixSocket(t *testing.T) {
 	hello := `{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`
 	a, err := e2e.Exchange(ctx, client, http.MethodPost, "http://localhost/v1/sessions", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, hello)
 	if err != nil || !strings.Contains(string(a.Body), `"yourAddress":"192.0.2.7"`) {
-		t.Errorf("who comes through a proxy on the socket is not told its address: %s %v", a.Body, err)
+		t.Errorf("a client behind a proxy on the socket is not told its own address: %s %v", a.Body, err)
 	}
 	pairs := e2e.NewPairs(s, 4)
 	for _, p := range pairs {
@@ -96,6 +96,6 @@ func TestHealthOverTLS(t *testing.T) {
 		}
 	}
 	if _, complaints, code := e2e.Run(t, nil, "health", url); code != 1 || !strings.Contains(complaints, "certificate") {
-		t.Errorf("trusting nobody: %d %q", code, complaints)
+		t.Errorf("trusting no authority of our own: %d %q", code, complaints)
 	}
 }

@@ -19,8 +19,8 @@ import (
 // name is 127.0.0.1.
 type Pebble struct {
 	Directory string // its URL
-	CAFile    string // who signed the certificate of that URL, in PEM
-	RootFile  string // who signs the certificates that it issues, in PEM
+	CAFile    string // the authority of the certificate of that URL, in PEM
+	RootFile  string // the root of the certificates that it issues, in PEM
 
 	t          *testing.T
 	client     *http.Client
@@ -79,7 +79,7 @@ func (p *Pebble) Intermediate() *x509.Certificate {
 	return cert
 }
 
-// ask asks what the authority tells those who test.
+// ask asks the interface that is there for tests.
 func (p *Pebble) ask(path string) []byte {
 	p.t.Helper()
 	a, err := Exchange(p.t.Context(), p.client, http.MethodGet, "https://"+p.management+path, nil, "")

@@ -24,7 +24,7 @@ type ACMEConfig struct {
 	Domains   []string // the names; each gets a certificate of its own
 	Cache     string   // the directory for keys and certificates; servers that share it share certificates
 	Directory string   // the authority's URL; "" is Let's Encrypt
-	CAFile    string   // PEM: who signed the certificate of that URL; "" is the system's list
+	CAFile    string   // PEM: the authorities that may have signed the certificate of that URL; "" is the system's list
 	Email     string   // told to the authority, which may write about problems; may be ""
 }
 
