@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -90,7 +91,7 @@ func TestJSONIsInTheOrderOfTheYAML(t *testing.T) {
 	var inJSON []string
 	for d := jsontext.NewDecoder(bytes.NewReader(asJSON)); ; {
 		token, err := d.ReadToken()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
