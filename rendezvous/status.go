@@ -17,6 +17,7 @@ type Status struct {
 	Now       time.Time
 	Updated   time.Time // the last committed modification, at most a second late
 	Counts    Counts
+	Storage   StorageSize
 	CountsAt  time.Time // when these were true; zero if they never could be counted
 	StorageOK bool
 	Ready     bool
@@ -31,6 +32,7 @@ type countCache struct {
 	mu       sync.Mutex
 	at       time.Time
 	counts   Counts
+	storage  StorageSize
 	updated  time.Time
 	counting bool
 }
@@ -65,7 +67,7 @@ func (s *Service) Status(ctx context.Context) Status {
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
 	return Status{
-		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, CountsAt: s.countCache.at,
+		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, Storage: s.countCache.storage, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
 		Prune:    last, Retired: retired, Failures: s.PruneFailures(),
@@ -77,10 +79,14 @@ func (s *Service) count(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	var counts Counts
+	var storage StorageSize
 	var updated, at time.Time
 	err := s.read(ctx, func(t *txn) (err error) {
 		at = t.now
 		if counts, err = t.Counts(); err != nil {
+			return err
+		}
+		if storage, err = t.StorageSize(); err != nil {
 			return err
 		}
 		updated, err = t.Updated()
@@ -90,7 +96,7 @@ func (s *Service) count(ctx context.Context) error {
 	defer s.countCache.mu.Unlock()
 	s.countCache.counting = false
 	if err == nil {
-		s.countCache.at, s.countCache.counts, s.countCache.updated = at, counts, updated
+		s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	}
 	return err
 }

@@ -46,6 +46,8 @@ type Tx interface {
 	RecordClients([]ClientVersion) error
 	// Counts returns how many of everything there are.
 	Counts() (Counts, error)
+	// StorageSize returns how much storage the database takes.
+	StorageSize() (StorageSize, error)
 	// Updated returns the time of the last committed modification.
 	Updated() (time.Time, error)
 }
@@ -200,6 +202,12 @@ type Reply struct {
 type Backlog struct {
 	Frames int64
 	Bytes  int64
+}
+
+// StorageSize is the size of a database in bytes.
+type StorageSize struct {
+	Database int64
+	Log      int64 // SQLite's write-ahead log; 0 on PostgreSQL
 }
 
 // Counts are how many of everything there are.

@@ -42,7 +42,10 @@ type DB struct {
 	pool    *connPool
 	writer  updater
 	closing chan struct{}
-	close   func() error
+
+	viewLimit time.Duration // normally the constant; tests shorten it
+
+	close func() error
 }
 
 var _ rendezvous.Store = (*DB)(nil)
@@ -123,7 +126,7 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 
 // newDB returns a DB on an engine and starts its writer.
 func newDB(e *engine, o Options) *DB {
-	db := &DB{engine: e, log: o.Log, closing: make(chan struct{})}
+	db := &DB{engine: e, log: o.Log, closing: make(chan struct{}), viewLimit: viewLimit}
 	clock := o.Now
 	if clock == nil && e.dialect.clockQuery == "" {
 		clock = time.Now
@@ -189,7 +192,8 @@ func (db *DB) Probe(ctx context.Context) error {
 	return db.writer.update(ctx, func(t *tx) error { return t.probe(false) })
 }
 
-// View runs f on one snapshot, which f cannot change. It returns a panic of f as a [*PanicError].
+// View runs f on one snapshot, which f cannot change. It returns a panic of f as a [*PanicError], and
+// ErrUnavailable if f goes on reading for more than a minute: an old snapshot keeps SQLite's log from being emptied.
 func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -206,7 +210,7 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 		return err
 	}
 	defer func() { c.rollback() }()
-	t := &tx{conn: c, now: db.now(c), readOnly: true}
+	t := &tx{conn: c, now: db.now(c), readOnly: true, deadline: time.Now().Add(db.viewLimit)}
 	if err := t.run(func(t *tx) error { return f(t) }); err != nil {
 		return err
 	}

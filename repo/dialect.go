@@ -3,6 +3,8 @@ package repo
 import (
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
+
+	"restante/rendezvous"
 )
 
 // dialect holds the differences between the engines, except how each is opened.
@@ -30,6 +32,8 @@ type dialect struct {
 	isRetriable func(error) bool
 	// retriesExhausted returns the error of a transaction that lost too often.
 	retriesExhausted func(error) error
+	// storageSize returns how much storage the database takes.
+	storageSize func(*tx) (rendezvous.StorageSize, error)
 	// isConnLost reports whether the connection is of no use after err.
 	isConnLost func(error) bool
 	// onRollback registers ended, which is called when the database ends a transaction by

@@ -34,11 +34,12 @@ func (e *OpenError) Error() string {
 func (e *OpenError) Unwrap() error { return e.Err }
 
 var (
-	errClosed     = unavailableError(errors.New("the store is closed"))
-	errReadOnlyTx = errors.New("a View cannot write")
-	errTxDone     = errors.New("the transaction was used after its function returned")
-	errTxEnded    = errors.New("the database ended this transaction")
-	errGoexit     = errors.New("the transaction's function ended its goroutine")
+	errClosed      = unavailableError(errors.New("the store is closed"))
+	errViewTooLong = unavailableError(errors.New("the snapshot of a View is too old"))
+	errReadOnlyTx  = errors.New("a View cannot write")
+	errTxDone      = errors.New("the transaction was used after its function returned")
+	errTxEnded     = errors.New("the database ended this transaction")
+	errGoexit      = errors.New("the transaction's function ended its goroutine")
 )
 
 // unavailableError marks an error as the storage's.

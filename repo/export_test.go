@@ -41,6 +41,9 @@ func StampEveryUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = 0 }
 // SetLockPatience sets how long updates wait while another program has locked the database.
 func SetLockPatience(db *DB, d time.Duration) { db.writer.(*sqliteWriter).lockPatience = d }
 
+// SetViewLimit sets how long a View may go on reading.
+func SetViewLimit(db *DB, d time.Duration) { db.viewLimit = d }
+
 // QueueLength returns how many Updates wait for the writer.
 func QueueLength(db *DB) int { return len(db.writer.(*sqliteWriter).queue) }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/lib/pq"
 	"github.com/pressly/goose/v3"
 	gooselock "github.com/pressly/goose/v3/lock"
+
+	"restante/rendezvous"
 )
 
 const (
@@ -52,6 +54,7 @@ func newPostgresDialect(pooled bool) *dialect {
 		isOutcomeUnknown:  isPostgresOutcomeUnknown,
 		isRetriable:       isPostgresRetriable,
 		retriesExhausted:  postgresRetriesExhausted,
+		storageSize:       postgresSize,
 		isConnLost:        isPostgresConnLost,
 		onRollback:        func(*sqlx.Conn, func()) error { return nil }, // PostgreSQL never ends a transaction without an error
 	}
@@ -121,6 +124,12 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 		return &postgresWriter{dialect: e.dialect, conns: db.pool, now: db.now, log: db.log, retried: o.Retried, stampInterval: stampInterval}
 	}
 	return e, nil
+}
+
+// postgresSize returns the size of the database. The server's log is not the database's.
+func postgresSize(t *tx) (rendezvous.StorageSize, error) {
+	bytes, err := queryOne[int64](t, `SELECT pg_database_size(current_database())`)
+	return rendezvous.StorageSize{Database: bytes}, err
 }
 
 // migratePostgres brings the schema up to date, on connections of its own because a migration may take long.

@@ -21,6 +21,7 @@ func TestPragmas(t *testing.T) {
 		{"busy_timeout", "1000", "5000"},
 		{"application_id", "1382380404", "1382380404"}, // "Rest"
 		{"wal_autocheckpoint", "1000", "1000"},
+		{"journal_size_limit", "8388608", "-1"},
 	} {
 		if writing, reading := repo.Pragma(t, db, x.name); writing != x.writing || reading != x.reading {
 			t.Errorf("%s: %s and %s, not %s and %s", x.name, writing, reading, x.writing, x.reading)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"runtime"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
@@ -15,9 +16,15 @@ import (
 // sqliteApplicationID is the application_id of our files: "Rest".
 const sqliteApplicationID = 0x52657374
 
+// writeBusyTimeout is how long a statement of the connection that writes waits for a lock.
+const writeBusyTimeout = time.Second
+
 // writePragmas are those of the connection that writes: an acknowledged commit survives a loss of power. A
 // statement waits one second for a lock, and the writer then tries again.
-var writePragmas = []string{"busy_timeout(1000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
+var writePragmas = []string{
+	fmt.Sprintf("busy_timeout(%d)", writeBusyTimeout.Milliseconds()), fmt.Sprintf("journal_size_limit(%d)", logKeptSize),
+	"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+}
 
 // readPragmas are those of the connections that read: query_only refuses writes.
 var readPragmas = []string{"busy_timeout(5000)", "query_only(1)"}
@@ -85,6 +92,7 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 		return nil, err
 	}
 	e.checkFiles = files.check
+	e.dialect.storageSize = sqliteSize(path)
 	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, e.read, e.dialect, h) }
 	writable := func(ctx context.Context, h *statementHook) (*conn, error) {
 		c, err := openConn(ctx, e.write, e.dialect, h)
@@ -98,7 +106,7 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 		}
 		return c, nil
 	}
-	e.newUpdater = func(db *DB) updater { return newSQLiteWriter(db, writable) }
+	e.newUpdater = func(db *DB) updater { return newSQLiteWriter(db, path+"-wal", writable) }
 	return e, nil
 }
 

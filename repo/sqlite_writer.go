@@ -31,6 +31,8 @@ type sqliteWriter struct {
 	log        *slog.Logger
 
 	lockPatience time.Duration // normally the constant; tests shorten it
+	logPath      string        // the file's write-ahead log
+	logWarned    bool          // the log's size is reported already
 
 	queue   chan *job
 	closing chan struct{} // closed: begin no more transactions
@@ -41,7 +43,7 @@ type sqliteWriter struct {
 }
 
 // newSQLiteWriter returns a writer and starts its goroutine.
-func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, error)) *sqliteWriter {
+func newSQLiteWriter(db *DB, logPath string, open func(context.Context, *statementHook) (*conn, error)) *sqliteWriter {
 	w := &sqliteWriter{
 		dialect:    db.engine.dialect,
 		openConn:   func(ctx context.Context) (*conn, error) { return open(ctx, &db.hook) },
@@ -50,6 +52,7 @@ func newSQLiteWriter(db *DB, open func(context.Context, *statementHook) (*conn, 
 		log:        db.log,
 
 		lockPatience: lockPatience,
+		logPath:      logPath,
 		queue:        make(chan *job, batchSize),
 		closing:      db.closing,
 		stopped:      make(chan struct{}),
@@ -116,6 +119,7 @@ func (w *sqliteWriter) update(ctx context.Context, f func(*tx) error) error {
 // run is the writer's goroutine.
 func (w *sqliteWriter) run() {
 	defer close(w.stopped)
+	var logCheck <-chan time.Time // nil unless the log may have grown
 	for {
 		select {
 		case <-w.closing:
@@ -126,6 +130,13 @@ func (w *sqliteWriter) run() {
 		case <-w.closing:
 		case j := <-w.queue:
 			w.batch(j)
+			if logCheck == nil {
+				logCheck = time.After(logCheckInterval)
+			}
+		case <-logCheck:
+			if logCheck = nil; w.trimLog() {
+				logCheck = time.After(logCheckInterval)
+			}
 		}
 	}
 }

@@ -25,6 +25,12 @@ func (t *tx) Updated() (_ time.Time, err error) {
 	return m.time(), err
 }
 
+// StorageSize returns how much storage the database takes.
+func (t *tx) StorageSize() (_ rendezvous.StorageSize, err error) {
+	defer annotate(&err, "measuring the database")
+	return t.conn.dialect.storageSize(t)
+}
+
 // stamp records the time of a modification. The stored time never goes back, though the clock may.
 func (c *conn) stamp(now time.Time) error {
 	_, err := c.exec(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))

@@ -18,6 +18,7 @@ type tx struct {
 	conn     *conn
 	now      time.Time
 	readOnly bool
+	deadline time.Time // no statement runs afterwards; zero if there is none
 
 	afterCommit []func()
 	changed     bool
@@ -95,6 +96,9 @@ func (t *tx) forUpdateSkipLocked(of string) string {
 
 // execute runs a statement, unless one has failed before.
 func (t *tx) execute(statement func() error) error {
+	if t.failed == nil && !t.deadline.IsZero() && time.Now().After(t.deadline) {
+		t.failed = errViewTooLong
+	}
 	if t.failed == nil {
 		t.failed = statement()
 	}

@@ -24,6 +24,13 @@ var status = []testCase{
 			wantEqual(h, "counts", value(tx.Counts()), rendezvous.Counts{Nameplates: 2, Mailboxes: 3, Messages: 3, Sessions: 1})
 		})
 	}},
+	{"the size of the database is known", func(h *harness) {
+		h.view(func(tx rendezvous.Tx) {
+			if size := value(tx.StorageSize()); size.Database <= 0 || size.Log < 0 {
+				h.Errorf("%+v", size)
+			}
+		})
+	}},
 	{"client versions are recorded, with and without a name", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			h.must(tx.RecordClients([]rendezvous.ClientVersion{
