@@ -1,24 +1,24 @@
-import { linked } from './bell.js';
-import { Lost, LUCK, RestanteError } from './problem.js';
+import { linked } from './condition.js';
 import type { Platform } from './platform.js';
+import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
+import type { Problem } from './schemas.js';
 import { watchdog, type Watchdog } from './watchdog.js';
-import type { Problem } from './wire.js';
 
-/** What the server answered. */
-export interface Answer {
+/** What the server replied. */
+export interface Reply {
   /** The next command that the server wants; 0 if it did not say. */
   ack: number;
-  /** How long it asks us to wait before we try again. */
+  /** How long it asks the client to wait before the next try. */
   retryAfterMs: number;
   body: unknown;
-  /** The answer is that. */
+  /** Set if the reply is a refusal. */
   error: RestanteError | undefined;
 }
 
-/** Talks to one server, over HTTP. */
+/** Sends requests to one server, over HTTP. */
 export class Http {
   readonly #platform: Platform;
-  /** Where the server is. */
+  /** The server's address. */
   readonly base: string;
   readonly #watchdogs = new Set<Watchdog>();
   #headers: Record<string, string> = {};
@@ -29,14 +29,14 @@ export class Http {
     this.base = base;
   }
 
-  /** As whom to ask from now on, and how long to wait for whole answers. */
+  /** Sets the session of later requests, and how long to wait for whole answers. */
   identify(timeoutMs: number, sessionId?: string): void {
     this.#timeoutMs = timeoutMs;
     this.#headers = sessionId === undefined ? {} : { Authorization: `Bearer ${sessionId}` };
   }
 
-  /** Asks once. Whatever is not the server's own answer is `Lost`. */
-  async ask(signal: AbortSignal, method: string, path: string, body?: string, seq?: number): Promise<Answer> {
+  /** Sends a request once. Throws `ConnectionLost` for whatever is not the server's own answer. */
+  async request(signal: AbortSignal, method: string, path: string, body?: string, seq?: number): Promise<Reply> {
     const headers: Record<string, string> = {};
     if (seq !== undefined) headers['Seq'] = String(seq);
     if (body !== undefined) headers['Content-Type'] = 'application/json';
@@ -51,7 +51,7 @@ export class Http {
     });
   }
 
-  /** Sends a request and has its response read, all under the eye of a watchdog that `read` may feed. */
+  /** Sends a request and reads its response with `read`, both watched by a watchdog that `read` may reset. */
   async open<T>(
     signal: AbortSignal,
     path: string,
@@ -60,41 +60,41 @@ export class Http {
   ): Promise<T> {
     signal.throwIfAborted();
     const giveUp = linked(signal);
-    const dog = this.watch(() => giveUp.abort(new Lost('silence')));
+    const dog = this.watch(() => giveUp.abort(new ConnectionLost('silence')));
     try {
       const headers = { ...this.#headers, ...init.headers };
       const response = await this.#platform.fetch(this.base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
       const type = response.headers.get('Content-Type') ?? '';
       if (!response.ok && !type.startsWith('application/problem+json')) {
-        throw new Lost(`status ${response.status}`, response.status);
+        throw new ConnectionLost(`status ${response.status}`, response.status);
       }
       return await read(response, dog);
     } catch (error) {
       signal.throwIfAborted();
-      if (error instanceof Lost || error instanceof RestanteError) throw error;
+      if (error instanceof ConnectionLost || error instanceof RestanteError) throw error;
       giveUp.signal.throwIfAborted();
-      throw new Lost(String(error), LUCK);
+      throw new ConnectionLost(String(error), TRANSIENT);
     } finally {
       giveUp.abort(); // what was not read is not wanted
       this.unwatch(dog);
     }
   }
 
-  /** A watchdog that bites when the server is silent for too long. */
-  watch(bite: () => void): Watchdog {
-    const dog = watchdog(this.#platform, this.#timeoutMs, bite);
+  /** Returns a watchdog that calls `onSilence` when the server is silent for too long. */
+  watch(onSilence: () => void): Watchdog {
+    const dog = watchdog(this.#platform, this.#timeoutMs, onSilence);
     this.#watchdogs.add(dog);
     return dog;
   }
 
-  /** The watchdog is not needed any more. */
+  /** Stops a watchdog. */
   unwatch(dog: Watchdog): void {
     dog.stop();
     this.#watchdogs.delete(dog);
   }
 
-  /** Compares all clocks now, with less patience: the page was woken, and timers may be late. */
-  look(limitMs: number): void {
-    for (const watchdog of [...this.#watchdogs]) watchdog.look(limitMs);
+  /** Has all watchdogs check now, with less patience: the page was woken, and timers may be late. */
+  check(limitMs: number): void {
+    for (const dog of [...this.#watchdogs]) dog.check(limitMs);
   }
 }

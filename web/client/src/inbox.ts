@@ -1,44 +1,44 @@
-import { Bell } from './bell.js';
-import type { Ledger } from './ledger.js';
+import { Condition } from './condition.js';
 import type { Platform } from './platform.js';
-import { Lost } from './problem.js';
-import type { Frame } from './wire.js';
+import { ConnectionLost } from './problem.js';
+import type { Frame } from './schemas.js';
+import type { SessionRecord } from './store.js';
 
 /** What a session receives: each frame once, in order, and acknowledged when it is processed. */
 export interface Inbox {
   /** The next frame wanted: all below it are processed. */
   readonly ack: number;
-  /** Rings when there is more to acknowledge. */
-  readonly moved: Bell;
-  /** Takes frames in. Those that came before are passed over. */
+  /** Notified when there is more to acknowledge. */
+  readonly advanced: Condition;
+  /** Takes frames in. It ignores those that came before. */
   take(frames: readonly Frame[]): void;
-  /** Whether all that was received is processed; waits for it for so long. */
+  /** Waits for so long until all that was received is processed. Reports whether it is. */
   drained(signal: AbortSignal, platform: Platform, ms: number): Promise<boolean>;
 }
 
 /**
- * Frames are handed to `deliver`, which calls `done` when the frame is processed; `save` is called when the ledger
- * has changed.
+ * Returns the inbox of a session. It hands frames to `deliver`, which calls `done` when the frame is processed, and calls
+ * `save` when the record has changed.
  */
-export function inbox(ledger: Ledger, deliver: (frame: Frame, done: () => void) => void, save: () => void): Inbox {
-  let next = ledger.frame;
-  const done = new Set<number>(); // those above, as another mailbox's reader was faster
-  const moved = new Bell();
+export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () => void) => void, save: () => void): Inbox {
+  let next = record.frame;
+  const done = new Set<number>(); // those above `record.frame`, as the reader of another mailbox was faster
+  const advanced = new Condition();
   const advance = () => {
-    const before = ledger.frame;
-    while (done.delete(ledger.frame)) ledger.frame++;
+    const before = record.frame;
+    while (done.delete(record.frame)) record.frame++;
     save();
-    if (ledger.frame > before) moved.ring();
+    if (record.frame > before) advanced.notify();
   };
   return {
-    moved,
+    advanced,
     get ack() {
-      return ledger.frame;
+      return record.frame;
     },
     take: (frames) => {
       for (const frame of frames) {
         const { seq } = frame;
-        if (seq > next) throw new Lost(`no frame ${next}`);
+        if (seq > next) throw new ConnectionLost(`no frame ${next}`);
         if (seq < next) continue;
         next++;
         deliver(frame, () => {
@@ -50,8 +50,8 @@ export function inbox(ledger: Ledger, deliver: (frame: Frame, done: () => void) 
     },
     drained: async (signal, platform, ms) => {
       const until = platform.now() + ms;
-      while (ledger.frame < next && platform.now() < until) await moved.heard(signal, platform, ms);
-      return ledger.frame === next;
+      while (record.frame < next && platform.now() < until) await advanced.wait(signal, platform, ms);
+      return record.frame === next;
     },
   };
 }

@@ -6,11 +6,12 @@
  *     await mailbox.add('hello', 'Tea at four?');
  *     for await (const message of mailbox.messages()) show(message.body);
  */
-export { connect, type Options, type Session } from './session.js';
-export type { Transport } from './auto.js';
+export { connect, type Progress, type Session } from './session.js';
 export type { Abortable, Mailbox } from './mailbox.js';
-export type { Observable } from './observable.js';
+export { Subject, type Observable } from './observable.js';
+export type { Options } from './options.js';
 export type { Platform } from './platform.js';
 export { RestanteError } from './problem.js';
+export type { Added, Code, Message, Mood, Occupant, Problem, SessionView, Welcome } from './schemas.js';
 export type { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, State } from './state.js';
-export type { Added, Code, Message, Mood, Occupant, Problem, Welcome } from './wire.js';
+export type { Transport } from './transport.js';

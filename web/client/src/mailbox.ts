@@ -1,26 +1,31 @@
-import { Bell } from './bell.js';
-import type { Command } from './commands.js';
-import type { Held } from './ledger.js';
+import { Condition } from './condition.js';
+import { checkDraft } from './limits.js';
 import { Subject, type Observable } from './observable.js';
 import type { RestanteError } from './problem.js';
-import type { Added, Frame, Message, MessageFrame, Messages, Mood, Occupant } from './wire.js';
+import type { Added, Frame, Message, MessageFrame, Messages, Mood, Occupant } from './schemas.js';
+import type { Command, MailboxRecord } from './store.js';
 
-/** What every call may be given. */
+/** An option of every call. */
 export interface Abortable {
   /** Aborts the call. A command that was sent is done all the same. */
   signal?: AbortSignal | undefined;
 }
 
-/** What a mailbox needs of its session. @internal */
-export interface Host {
-  side(): string | undefined;
+/** Sends commands. @internal */
+export interface Requests {
   do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, mailbox?: string, body?: string): Promise<unknown>;
+}
+
+/** What a mailbox needs of its session. @internal */
+export interface Host extends Requests {
+  side(): string | undefined;
   /** The mailbox is gone, and all of it was read. */
   drop(mailbox: Mailbox): void;
   save(): void;
 }
 
-interface Arrival {
+/** A message that is not processed yet. */
+interface Delivery {
   message: Message;
   done(): void;
 }
@@ -28,37 +33,37 @@ interface Arrival {
 /** A mailbox that is open. */
 export class Mailbox {
   readonly id: string;
-  /** Who is, or was, in it; with a mood once they closed. */
+  /** The sides that are, or were, in it; with a mood once they closed. */
   readonly sides: Observable<readonly Occupant[]>;
   /** @internal */
   readonly path: string;
   readonly #host: Host;
-  readonly #held: Held;
+  readonly #record: MailboxRecord;
   readonly #sides: Subject<readonly Occupant[]>;
-  readonly #bell = new Bell();
-  #arrivals: Arrival[] = [];
-  #current: Arrival | undefined;
+  readonly #changed = new Condition();
+  #deliveries: Delivery[] = [];
+  #current: Delivery | undefined;
   #reading = false;
   #ended = false;
   #error: RestanteError | undefined;
 
   /** @internal */
-  constructor(id: string, held: Held, host: Host) {
+  constructor(id: string, record: MailboxRecord, host: Host) {
     this.id = id;
     this.path = `/v1/mailboxes/${encodeURIComponent(id)}`;
-    this.#held = held;
+    this.#record = record;
     this.#host = host;
-    this.sides = this.#sides = new Subject<readonly Occupant[]>(held.sides);
+    this.sides = this.#sides = new Subject<readonly Occupant[]>(record.sides);
   }
 
-  /** The number that leads here, as long as this side claims it. */
+  /** The nameplate that leads here, as long as this side claims it. */
   get nameplate(): string | undefined {
-    return this.#held.nameplate;
+    return this.#record.nameplate;
   }
 
   /** Why the mailbox is gone, if it is: no side was left in it, or nothing happened in it for too long. */
   get retired(): 'closed' | 'pruned' | undefined {
-    return this.#held.retired;
+    return this.#record.retired;
   }
 
   /**
@@ -81,31 +86,34 @@ export class Mailbox {
   }
 
   /**
-   * Hands each message to `handle`, and waits until it has returned. If it throws, so does this, and the message
-   * counts as not processed: it comes again, next time.
+   * Calls `handle` with each message, and waits until it has returned. If it throws, so does this, and the message
+   * does not count as processed: it comes again, next time.
    */
   async each(handle: (message: Message) => unknown, options?: Abortable): Promise<void> {
     for await (const message of this.messages(options)) {
       try {
         await handle(message);
       } catch (error) {
-        if (this.#current) this.#arrivals.unshift(this.#current);
+        if (this.#current) this.#deliveries.unshift(this.#current);
         this.#current = undefined;
         throw error;
       }
     }
   }
 
-  /** Adds a message. Answers once it is on the server's disk. `id` is passed on, and nothing else is done with it. */
+  /**
+   * Adds a message. Resolves when it is on the server's disk. Rejects, and sends nothing, if the body has more than 65,536 bytes or
+   * a text is cut inside a character. `id` is passed on, and nothing else is done with it.
+   */
   async add(phase: string, body: string, { id, signal }: Abortable & { id?: string } = {}): Promise<Added> {
-    const draft = { phase, body, id };
-    return (await this.#host.do('add', 'POST', `${this.path}/messages`, signal, this.id, JSON.stringify(draft))) as Added;
+    const draft = checkDraft({ phase, body, ...(id !== undefined && { id }) });
+    return (await this.#host.do('add', 'POST', `${this.path}/messages`, signal, this.id, draft)) as Added;
   }
 
   /** The whole log as the server has it, after position `after`, what this side added included. */
   async *history({ after = 0, signal }: Abortable & { after?: number } = {}): AsyncGenerator<Message, void, undefined> {
     for (;;) {
-      const page = (await this.#host.do('look', 'GET', `${this.path}/messages?after=${after}`, signal)) as Messages;
+      const page = (await this.#host.do('query', 'GET', `${this.path}/messages?after=${after}`, signal)) as Messages;
       yield* page.messages;
       after = page.messages.at(-1)?.position ?? page.lastPosition;
       if (after >= page.lastPosition) return;
@@ -114,12 +122,12 @@ export class Mailbox {
 
   /** Gives up the nameplate. Best done as soon as both sides are here. */
   async release({ signal }: Abortable = {}): Promise<void> {
-    const { nameplate } = this.#held;
+    const { nameplate } = this.#record;
     if (nameplate === undefined) return;
     await this.#host.do('release', 'DELETE', `/v1/nameplates/${nameplate}`, signal, this.id);
   }
 
-  /** Leaves the mailbox. What came and was not read is dropped. */
+  /** Closes the mailbox for this side. What came and was not read is dropped. */
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
     this.end();
     await this.#host.do('close', 'DELETE', `${this.path}?mood=${mood}`, signal, this.id);
@@ -128,61 +136,61 @@ export class Mailbox {
   /** Takes in a frame. @internal */
   take(frame: Frame, done: () => void): void {
     if (frame.type === 'message') {
-      this.#arrive(frame, done);
+      this.#deliver(frame, done);
       return;
     }
     if (frame.type === 'retired') this.retire(frame.reason);
     else if (frame.type === 'opened' || frame.type === 'closed') {
       const { side, mood } = frame as Occupant;
-      this.occupied([...this.#held.sides.filter((other) => other.side !== side), { side, mood }]);
+      this.setSides([...this.#record.sides.filter((other) => other.side !== side), { side, mood }]);
     }
     done();
   }
 
   /** @internal */
-  occupied(sides: Occupant[]): void {
-    this.#held.sides = sides;
+  setSides(sides: Occupant[]): void {
+    this.#record.sides = sides;
     this.#sides.set(sides);
-    this.#bell.ring(); // there may be a log to read, too
+    this.#changed.notify(); // there may be a log to read, too
   }
 
-  /** The server says it is gone. What came before is still to be read. @internal */
+  /** The server has retired the mailbox. What came before can still be read. @internal */
   retire(reason: 'closed' | 'pruned'): void {
-    this.#held.retired = reason;
-    this.#bell.ring();
+    this.#record.retired = reason;
+    this.#changed.notify();
   }
 
-  /** There is no more to read, for a reason if it did not end as it should. @internal */
+  /** Ends the messages, for a reason if they did not end as they should. @internal */
   end(error?: RestanteError): void {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
-    const dropped = this.#arrivals;
-    this.#arrivals = [];
-    if (!error) for (const arrival of dropped) arrival.done();
-    this.#bell.ring();
+    const dropped = this.#deliveries;
+    this.#deliveries = [];
+    if (!error) for (const { done } of dropped) done();
+    this.#changed.notify();
   }
 
-  #arrive({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
+  #deliver({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
     const { position } = message;
-    if (this.#ended || position <= this.#held.position) return done();
+    if (this.#ended || position <= this.#record.position) return done();
     // A session that took the place of another is sent again what was not processed: what comes twice stands side by side.
-    this.#arrivals.push({ message, done });
-    this.#arrivals.sort((a, b) => a.message.position - b.message.position);
-    this.#bell.ring();
+    this.#deliveries.push({ message, done });
+    this.#deliveries.sort((a, b) => a.message.position - b.message.position);
+    this.#changed.notify();
   }
 
   async #next(signal?: AbortSignal): Promise<Message | undefined> {
     for (;;) {
       signal?.throwIfAborted();
       await this.#catchUp(signal);
-      this.#current = this.#arrivals.shift();
+      this.#current = this.#deliveries.shift();
       if (!this.#current) {
         if (this.#error) throw this.#error;
         if (this.retired) this.#host.drop(this);
         if (this.#ended || this.retired) return undefined;
-        await this.#bell.heard(signal);
-      } else if (this.#current.message.position <= this.#held.position) {
+        await this.#changed.wait(signal);
+      } else if (this.#current.message.position <= this.#record.position) {
         this.#current.done(); // it came twice
       } else if (this.#current.message.side === this.#host.side()) {
         this.#processed(); // replayed: the application knows what it added
@@ -190,17 +198,17 @@ export class Mailbox {
     }
   }
 
-  /** Of a log that was too long to be sent, takes in the next page, before all that was sent. */
+  /** Reads the next page of a log that was too long to be sent, before all that was sent. */
   async #catchUp(signal?: AbortSignal): Promise<void> {
-    const { behind = 0, position } = this.#held;
-    if (this.#ended || position >= behind || this.#arrivals[0]?.message.position! <= behind) return;
-    const { messages } = (await this.#host.do('look', 'GET', `${this.path}/messages?after=${position}`, signal)) as Messages;
-    for (const message of messages) this.#arrive(message as MessageFrame, this.#host.save);
+    const { behind = 0, position } = this.#record;
+    if (this.#ended || position >= behind || this.#deliveries[0]?.message.position! <= behind) return;
+    const { messages } = (await this.#host.do('query', 'GET', `${this.path}/messages?after=${position}`, signal)) as Messages;
+    for (const message of messages) this.#deliver(message as MessageFrame, this.#host.save);
   }
 
   #processed(): void {
     if (!this.#current) return;
-    this.#held.position = this.#current.message.position;
+    this.#record.position = this.#current.message.position;
     this.#current.done();
     this.#current = undefined;
   }

@@ -1,11 +1,11 @@
 /** A value that changes, and can be watched. Fits Svelte's store contract. */
 export interface Observable<T> {
   readonly value: T;
-  /** Calls `see` with the value now, and again whenever it changes. Answers how to stop. */
+  /** Calls `see` with the value now, and again whenever it changes. Returns a function that stops it. */
   subscribe(see: (value: T) => void): () => void;
 }
 
-/** An observable, for whoever changes it. */
+/** An observable whose value can be set. */
 export class Subject<T> implements Observable<T> {
   readonly #watchers = new Set<(value: T) => void>();
   #value: T;
@@ -30,7 +30,7 @@ export class Subject<T> implements Observable<T> {
   }
 }
 
-/** A watcher's exception is the watcher's: it is told, we go on. */
+/** Calls a watcher. Its exception is logged, and stops nothing else. */
 function call<T>(see: (value: T) => void, value: T): void {
   try {
     see(value);

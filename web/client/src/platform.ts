@@ -10,13 +10,13 @@ export interface Platform {
   storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | undefined;
   /** The sessions of this page: two must not be kept in the same place. */
   sessions: Set<string>;
-  /** Tells two tabs of one session apart. Absent where the page is not served securely. */
+  /** Tells two tabs of one session apart. Absent where the page is not served over HTTPS. */
   locks?: Pick<LockManager, 'request'> | undefined;
-  /** Where `pagehide`, `pageshow`, `online` and `visibilitychange` are heard. */
+  /** The target of the events `pagehide`, `pageshow`, `online` and `visibilitychange`. */
   page?: Pick<EventTarget, 'addEventListener' | 'removeEventListener'> | undefined;
-  /** The clock on the wall, in milliseconds. It may jump, and goes on while a computer sleeps. */
+  /** The wall clock, in milliseconds. It may jump, and goes on while a computer sleeps. */
   now(): number;
-  /** A timer. Nothing but patience depends on it: it may fire late, and in a hidden tab it does. */
+  /** A timer. Only time-outs depend on it: it may fire late, and in a hidden tab it does. */
   setTimeout(run: () => void, ms: number): unknown;
   clearTimeout(timer: unknown): void;
   /** A number from 0 up to 1, to spread retries with. */
@@ -45,7 +45,7 @@ export function platform(parts: Partial<Platform> = {}): Platform {
   };
 }
 
-/** A page that may keep nothing is told so with an exception. */
+/** Where storage is forbidden, a page that names it gets an exception. */
 function sessionStorageIfAllowed(): Storage | undefined {
   try {
     return globalThis.sessionStorage;

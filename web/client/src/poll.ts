@@ -1,57 +1,57 @@
-import { Bell } from './bell.js';
-import type { Line } from './line.js';
-import { Lost } from './problem.js';
-import type { Received } from './wire.js';
+import { Condition } from './condition.js';
+import type { Connection } from './connection.js';
+import { ConnectionLost } from './problem.js';
+import type { Received } from './schemas.js';
 
-/** For how long a receive asks to be held, in seconds: as the server likes, then less and less, if proxies have less patience. */
+/** How long a receive asks to be held, in seconds: as long as the server chooses, then less, if proxies have less patience. */
 const HOLDS = [undefined, 12, 6];
 
-/** What a session remembers of its network. */
+/** What a session remembers of the patience of its network's proxies. */
 export interface Patience {
-  /** Which of the holds it has come down to. */
+  /** The hold that it asks for, as an index. */
   hold: number;
 }
 
-/** What proxies say when an answer takes them too long. */
+/** The statuses of proxies that do not wait for an answer any longer. */
 const IMPATIENT = [408, 502, 504, 524];
 /** A refusal that comes sooner is not about patience. */
 const IDLE_MS = 4000;
-/** How long frames may take to be processed before others are asked for. */
+/** How long frames may take to be processed before more are asked for. */
 const PACE_MS = 1000;
 const SLOWEST_PACE_MS = 8000;
 
 /**
- * Receives by long-poll until the connection is lost: each request follows from the answer before it, never from
- * a timer. While the application is busy with what came, it looks for more only now and then. With `until`, the first
- * receive only looks, and it returns the first that `until` has to say after an answer.
+ * Receives by long-poll until the connection is lost. Each request follows from the answer before it, never from a timer. While
+ * the application is busy with what came, it asks for more only now and then. With `until`, the first receive is not held,
+ * and `poll` returns the first value that `until` returns after an answer.
  */
-export async function poll(line: Line, patience: Patience): Promise<never>;
-export async function poll<T>(line: Line, patience: Patience, until: () => T | undefined): Promise<T>;
-export async function poll<T>(line: Line, patience: Patience, until?: () => T | undefined): Promise<T> {
-  const { platform, inbox, signal } = line;
-  let look = until !== undefined;
-  for (let pace = PACE_MS; ; look = false) {
-    inbox.take(await receive(line, patience, look));
+export async function poll(connection: Connection, patience: Patience): Promise<never>;
+export async function poll<T>(connection: Connection, patience: Patience, until: () => T | undefined): Promise<T>;
+export async function poll<T>(connection: Connection, patience: Patience, until?: () => T | undefined): Promise<T> {
+  const { platform, inbox, signal } = connection;
+  let atOnce = until !== undefined;
+  for (let pace = PACE_MS; ; atOnce = false) {
+    inbox.take(await receive(connection, patience, atOnce));
     const found = until?.();
     if (found !== undefined) return found;
     pace = (await inbox.drained(signal, platform, pace)) ? PACE_MS : Math.min(2 * pace, SLOWEST_PACE_MS);
   }
 }
 
-/** One receive. It answers no frames when there are none, which is how the server says that it is there. */
-async function receive(line: Line, patience: Patience, look: boolean): Promise<Received['frames']> {
-  const { platform, inbox, epoch, signal } = line;
-  const seconds = look ? 0 : HOLDS[patience.hold];
+/** Receives once. No frames mean that there are none, and that the server is there. */
+async function receive(connection: Connection, patience: Patience, atOnce: boolean): Promise<Received['frames']> {
+  const { platform, inbox, epoch, signal } = connection;
+  const seconds = atOnce ? 0 : HOLDS[patience.hold];
   const wait = seconds === undefined ? '' : `&wait=${seconds}`;
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}${wait}`;
   const began = platform.now();
   try {
-    const { error, body, retryAfterMs } = await line.ask(signal, 'GET', path);
+    const { error, body, retryAfterMs } = await connection.request(signal, 'GET', path);
     if (!error) return (body as Received).frames;
     if (error.action !== 'slow_down') throw error;
-    await new Bell().heard(signal, platform, Math.max(retryAfterMs, PACE_MS));
+    await new Condition().wait(signal, platform, Math.max(retryAfterMs, PACE_MS));
   } catch (error) {
-    const impatient = error instanceof Lost && IMPATIENT.includes(error.status) && platform.now() - began > IDLE_MS;
+    const impatient = error instanceof ConnectionLost && IMPATIENT.includes(error.status) && platform.now() - began > IDLE_MS;
     if (!impatient) throw error;
     patience.hold = Math.min(patience.hold + 1, HOLDS.length - 1);
   }

@@ -1,9 +1,9 @@
-import type { Code, Problem } from './wire.js';
+import type { Code, Problem } from './schemas.js';
 
 /** What a failure says of itself: the members of its problem document. */
 export interface RestanteError extends Problem {}
 
-/** Every failure of this library, the server's and the client's own. */
+/** Every failure of this library: of the server, and of the client itself. */
 export class RestanteError extends Error {
   override readonly name = 'RestanteError';
   /** The problem document, as the server sent it; with status 0 if the client wrote it itself. */
@@ -13,16 +13,32 @@ export class RestanteError extends Error {
     super(`${problem.title}: ${problem.detail}`);
     Object.assign(this, (this.problem = problem));
   }
+
+  /**
+   * Whether it is about the session, so that nothing else can go on in it. Any other refusal of what is sent on a socket or a
+   * stream is about that connection.
+   */
+  get ofSession(): boolean {
+    return this.action === 'restart' || this.action === 'rehandshake' || (this.code === 'SUPERSEDED' && !this.retriable);
+  }
 }
 
 /** A failure that the client finds itself. */
-export function failure(code: Code, detail: string, action: Problem['action'] = 'stop'): RestanteError {
+export function clientError(code: Code, detail: string, action: Problem['action'] = 'stop'): RestanteError {
   return new RestanteError({ type: 'about:blank', title: code, status: 0, detail, code, retriable: action !== 'stop', action });
 }
 
-/** No answer, or none from the server: a lost connection, a proxy's page, silence. Stays inside: it means reconnect. */
-export class Lost extends Error {
-  /** The status, if a proxy answered; 1 if it may have been bad luck, and the same request may well be answered. */
+/** The failure of what is asked of a session that is closed. */
+export function sessionLeft(): RestanteError {
+  return clientError('LEFT', 'the session is closed');
+}
+
+/**
+ * The connection is lost: there is no answer, or none from the server, but a proxy's page or silence. It stays inside the
+ * client, which connects again.
+ */
+export class ConnectionLost extends Error {
+  /** The status, if a proxy answered; `TRANSIENT` if the same request may well be answered when it is sent again. */
   readonly status: number;
 
   constructor(why: string, status = 0) {
@@ -31,5 +47,4 @@ export class Lost extends Error {
   }
 }
 
-/** The status of a loss that may be bad luck. */
-export const LUCK = 1;
+export const TRANSIENT = 1;

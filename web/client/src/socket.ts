@@ -1,11 +1,11 @@
-import { linked } from './bell.js';
-import type { Answer } from './http.js';
-import type { Ask, Line } from './line.js';
-import { Lost, LUCK, RestanteError } from './problem.js';
-import type { Frame, Problem } from './wire.js';
+import { linked } from './condition.js';
+import type { Connection, Request } from './connection.js';
+import type { Reply } from './http.js';
+import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
+import type { Frame, Problem } from './schemas.js';
 
-/** What the server says on a socket: one of these. */
-interface Said {
+/** A message of the server: it has one of these. */
+interface Message {
   heartbeat?: object;
   frame?: Frame;
   error?: Problem;
@@ -15,63 +15,66 @@ interface Said {
 }
 
 /**
- * Receives over a WebSocket, until it is closed, and sends commands over it. It has proven itself when the first
- * heartbeat has come and a question was answered.
+ * Receives over a WebSocket until it is closed. It calls `proven`, with the way to send requests over the socket, when the first
+ * heartbeat has come and a query was answered.
  */
-export async function socket(line: Line, proven: (ask: Ask) => void): Promise<never> {
-  const { platform, http, inbox, sessionId, epoch, signal } = line;
-  const wire = new platform.WebSocket!(`${http.base.replace(/^http/, 'ws')}/v1/session/socket`);
-  const waiting = new Map<string, { resolve: (answer: Answer) => void; reject: (reason: unknown) => void }>();
+export async function socket(connection: Connection, proven: (request: Request) => void): Promise<never> {
+  const { platform, http, inbox, sessionId, epoch, signal } = connection;
+  const webSocket = new platform.WebSocket!(`${http.base.replace(/^http/, 'ws')}/v1/session/socket`);
+  const waiting = new Map<string, { resolve: (reply: Reply) => void; reject: (reason: unknown) => void }>();
   const over = linked(signal);
-  const end = (why: unknown) => over.abort(why);
-  const dog = http.watch(() => end(new Lost('silence')));
-  let asked = 0;
+  const end = (reason: unknown) => over.abort(reason);
+  const dog = http.watch(() => end(new ConnectionLost('silence')));
+  let requests = 0;
 
-  const say = (what: object) => wire.readyState === 1 && wire.send(JSON.stringify(what));
-  const ask: Ask = (_, method, path, body, seq) =>
+  const send = (message: object) => webSocket.readyState === 1 && webSocket.send(JSON.stringify(message));
+  const request: Request = (_, method, path, body, seq) =>
     new Promise((resolve, reject) => {
       over.signal.throwIfAborted();
-      const id = String(++asked);
+      const id = String(++requests);
       waiting.set(id, { resolve, reject });
       const head = JSON.stringify({ id, seq, method, path });
-      // The body goes byte for byte as it would over HTTP: that is how a command sent again is known.
-      wire.send(body === undefined ? head : `${head.slice(0, -1)},"body":${body}}`);
+      // The bytes of the body are the same as over HTTP: the server knows by them a command that is sent again.
+      webSocket.send(body === undefined ? head : `${head.slice(0, -1)},"body":${body}}`);
     });
 
-  wire.onopen = () => say({ sessionId, epoch, ack: inbox.ack });
-  wire.onerror = wire.onclose = () => end(new Lost('lost', LUCK));
-  wire.onmessage = ({ data }) => {
+  webSocket.onopen = () => send({ sessionId, epoch, ack: inbox.ack });
+  webSocket.onerror = webSocket.onclose = () => end(new ConnectionLost('the socket is closed', TRANSIENT));
+  webSocket.onmessage = ({ data }) => {
     try {
-      dog.feed();
-      if (asked > 0) line.heard(); // the first heartbeat alone is no success
-      hear(JSON.parse(String(data)) as Said);
+      dog.reset();
+      if (requests > 0) connection.alive(); // the first heartbeat alone is no success
+      receive(JSON.parse(String(data)) as Message);
     } catch (error) {
-      end(error);
+      end(error instanceof RestanteError ? error : new ConnectionLost(String(error)));
     }
   };
-  const hear = ({ heartbeat, frame, error, reply, id, ack }: Said) => {
+  const receive = ({ heartbeat, frame, error, reply, id, ack }: Message) => {
     if (heartbeat) {
-      say({ ack: inbox.ack });
-      if (asked === 0) ask(signal, 'GET', '/v1/session').then(() => proven(ask), end);
+      send({ ack: inbox.ack });
+      if (requests === 0) request(signal, 'GET', '/v1/session').then(() => proven(request), end);
     }
     if (frame) inbox.take([frame]);
     if (error) throw new RestanteError(error);
     if (!reply || id === undefined) return;
     const retryAfterMs = 1000 * Number(reply.headers?.['Retry-After']) || 0;
-    const refused = reply.status < 400 ? undefined : new RestanteError(reply.body as Problem);
-    waiting.get(id)?.resolve({ ack: ack ?? 0, retryAfterMs, body: reply.body, error: refused });
+    const refusal = reply.status < 400 ? undefined : new RestanteError(reply.body as Problem);
+    waiting.get(id)?.resolve({ ack: ack ?? 0, retryAfterMs, body: reply.body, error: refusal });
     waiting.delete(id);
   };
 
   try {
     for (;;) {
-      await inbox.moved.heard(over.signal);
-      say({ ack: inbox.ack });
+      await inbox.advanced.wait(over.signal);
+      send({ ack: inbox.ack });
     }
   } finally {
-    for (const { reject } of waiting.values()) reject(over.signal.reason);
+    // A refusal of the socket is not one of each request: these are sent again, over HTTP.
+    const { reason } = over.signal as { reason: unknown };
+    const lost = reason instanceof RestanteError && !reason.ofSession ? new ConnectionLost(reason.message, TRANSIENT) : reason;
+    for (const { reject } of waiting.values()) reject(lost);
     http.unwatch(dog);
-    wire.onerror = wire.onclose = wire.onmessage = null;
-    wire.close();
+    webSocket.onerror = webSocket.onclose = webSocket.onmessage = null;
+    webSocket.close();
   }
 }

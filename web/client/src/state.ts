@@ -1,5 +1,5 @@
 import type { RestanteError } from './problem.js';
-import type { HandshakeReply } from './wire.js';
+import type { HandshakeReply } from './schemas.js';
 
 /**
  * A session as its client sees it. A transition is a method of the state that it starts from, so one that does not
@@ -13,7 +13,7 @@ export type State = NoConnection | BackingOff | Connecting | Handshaking | Conne
 
 abstract class Live {
   abstract readonly name: string;
-  /** Until when the server waits for us, as far as we know; null while we are connected, and before we ever were. */
+  /** Until when the server waits for this client, as far as is known; null while it is connected, and before it ever was. */
   readonly graceUntil: number | null;
   readonly #left = new AbortController();
 
@@ -55,7 +55,7 @@ abstract class Trying extends Live {
   }
 }
 
-/** Waits before it tries, so that a server that is down is not run over when it comes back. */
+/** Waits before it tries, so that a server that comes back is not flooded. */
 export class BackingOff extends Trying {
   readonly name = 'backingOff';
   /** When the next try begins, in milliseconds since 1970. */
@@ -71,7 +71,7 @@ export class BackingOff extends Trying {
   }
 }
 
-/** Makes sure that no other tab of this browser speaks for the session. */
+/** Makes sure that no other tab of this browser has the session. */
 export class Connecting extends Trying {
   readonly name = 'connecting';
 
@@ -80,7 +80,7 @@ export class Connecting extends Trying {
   }
 }
 
-/** Has said where it stands, and waits for where the server stands. */
+/** Has sent its numbers, and waits for those of the server. */
 export class Handshaking extends Trying {
   readonly name = 'handshaking';
 
@@ -92,7 +92,7 @@ export class Handshaking extends Trying {
 /** Receives, and sends what there is to send. */
 export class Connected extends Live {
   readonly name = 'connected';
-  /** What the server said in the handshake. */
+  /** The reply to the handshake. */
   readonly reply: HandshakeReply;
 
   constructor(reply: HandshakeReply) {
@@ -100,7 +100,7 @@ export class Connected extends Live {
     this.reply = reply;
   }
 
-  /** The connection is lost, as of `now`: from here on the server's patience runs out. */
+  /** The connection is lost, as of `now`: from then on the server waits for so long. */
   lose(now: number): NoConnection {
     const { heartbeatIntervalMs, heartbeatsUntilDead, sessionDisconnectGraceMs } = this.reply;
     return this.leave(new NoConnection(now + heartbeatIntervalMs * heartbeatsUntilDead + sessionDisconnectGraceMs));
@@ -110,7 +110,7 @@ export class Connected extends Live {
 /** The end. */
 export class Closed {
   readonly name = 'closed';
-  /** Why, if it did not end as it should. */
+  /** The reason, if it did not end as it should. */
   readonly error: RestanteError | undefined;
 
   constructor(error?: RestanteError) {

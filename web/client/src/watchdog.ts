@@ -1,33 +1,33 @@
 import type { Platform } from './platform.js';
 
 /**
- * Notices silence by the clock on the wall. Its timer only makes it look: fired late, or after a night's sleep, it
- * still judges by the time that has passed.
+ * Notices that the server is silent. It compares times of the wall clock, so it is right after a timer that fired late and
+ * after a night's sleep: its timer only makes it check.
  */
 export interface Watchdog {
-  /** Something was heard. */
-  feed(): void;
-  /** Compares now, and bites after a silence of `limitMs`. */
-  look(limitMs?: number): void;
+  /** The server has sent something. */
+  reset(): void;
+  /** Compares now, and calls `onSilence` after a silence of `limitMs`. */
+  check(limitMs?: number): void;
   stop(): void;
 }
 
-export function watchdog(platform: Platform, patienceMs: number, bite: () => void): Watchdog {
-  let heard: number;
+export function watchdog(platform: Platform, timeoutMs: number, onSilence: () => void): Watchdog {
+  let last: number;
   let timer: unknown;
   const dog: Watchdog = {
-    feed: () => (heard = platform.now()),
-    look: (limitMs = patienceMs) => {
+    reset: () => (last = platform.now()),
+    check: (limitMs = timeoutMs) => {
       dog.stop();
-      const silence = platform.now() - heard;
+      const silence = platform.now() - last;
       // Less than none: the clock was set back.
-      if (silence < 0) dog.feed();
-      if (silence >= limitMs) bite();
-      else timer = platform.setTimeout(dog.look, patienceMs - silence);
+      if (silence < 0) dog.reset();
+      if (silence >= limitMs) onSilence();
+      else timer = platform.setTimeout(dog.check, timeoutMs - silence);
     },
     stop: () => platform.clearTimeout(timer),
   };
-  dog.feed();
-  dog.look();
+  dog.reset();
+  dog.check();
   return dog;
 }

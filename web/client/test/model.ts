@@ -64,6 +64,7 @@ const ACTIONS: Record<string, [number, string]> = {
   NOT_OPEN: [403, 'stop'],
   NOT_FOUND: [404, 'stop'],
   INVALID_REQUEST: [400, 'stop'],
+  PAYLOAD_TOO_LARGE: [413, 'stop'],
   STORAGE_UNAVAILABLE: [503, 'retry'],
   QUOTA_EXCEEDED: [429, 'slow_down'],
   REJECTED_UNSUPPORTED_CLIENT: [403, 'stop'],
@@ -85,6 +86,8 @@ export class Model {
   heartbeatMs = 25_000;
   /** What handshakes are refused with, if they are. */
   refuses: Reply | undefined;
+  /** The bytes that a request may have. */
+  maxRequest = 262_144;
   /** What commands are refused with, if they are. */
   refusesCommands: Reply | undefined;
   readonly sessions = new Map<string, Kept>();
@@ -100,6 +103,7 @@ export class Model {
 
   /** Answers a request, sooner or later. */
   handle(call: Call): Promise<Reply> {
+    if ((call.body?.length ?? 0) > this.maxRequest) return Promise.resolve(problem('PAYLOAD_TOO_LARGE'));
     if (call.path === '/v1/sessions') return Promise.resolve(this.#handshake(JSON.parse(call.body ?? '{}')));
     const session = this.sessions.get(call.headers['Authorization']?.replace('Bearer ', '') ?? '');
     if (!session) return Promise.resolve(problem('SESSION_UNKNOWN'));

@@ -1,7 +1,7 @@
 import { storage, type Locks } from '@restante/testing';
 import type { Platform } from '../src/platform.js';
 import { seeded, type Clock } from './clock.js';
-import type { Call, Kept, Model, Reply } from './model.js';
+import { problem, type Call, type Kept, type Model, type Reply } from './model.js';
 
 /** What a network does to what is sent over it, each from 0 (never) to 1 (always). */
 export interface Weather {
@@ -32,6 +32,8 @@ export class Network {
   weather: Weather = {};
   /** The wire is cut: whatever is sent fails at once. */
   down = false;
+  /** What sockets receive is no JSON. */
+  garbles = false;
   /** What was sent, as `METHOD path`. */
   readonly sent: string[] = [];
   readonly clock: Clock;
@@ -140,7 +142,7 @@ export class Network {
 
       #tell(what: object): void {
         if (network.#happens(network.weather.cutBody ?? 0)) this.#fail();
-        this.#down.say(() => this.readyState === 1 && !gone() && this.onmessage?.({ data: JSON.stringify(what) }));
+        this.#down.say(() => this.readyState === 1 && !gone() && this.onmessage?.({ data: network.garbles ? '<html>' : JSON.stringify(what) }));
       }
 
       #session: Kept | undefined;
@@ -148,6 +150,12 @@ export class Network {
       async #hear(text: string): Promise<void> {
         const said = JSON.parse(text) as { sessionId?: string; epoch?: number; ack?: number; method?: string; path?: string; body?: unknown; id?: string; seq?: number };
         const { model } = network;
+        if (text.length > model.maxRequest) {
+          // A server that cannot read a message refuses the socket.
+          this.#tell({ error: problem('PAYLOAD_TOO_LARGE').body });
+          network.clock.setTimeout(this.#fail, 1);
+          return;
+        }
         const headers: Record<string, string> = { Authorization: `Bearer ${said.sessionId ?? this.#session?.id}` };
         if (said.seq !== undefined) headers['Seq'] = String(said.seq);
         if (said.sessionId !== undefined) {

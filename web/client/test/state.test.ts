@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { failure } from '../src/problem.js';
+import { clientError } from '../src/problem.js';
 import { NoConnection, type BackingOff, type Closed, type Connected, type Connecting, type Handshaking } from '../src/state.js';
-import type { HandshakeReply } from '../src/wire.js';
+import type { HandshakeReply } from '../src/schemas.js';
 
 const GRACE = 2 * 25_000 + 600_000;
 const reply = { heartbeatIntervalMs: 25_000, heartbeatsUntilDead: 2, sessionDisconnectGraceMs: 600_000 } as HandshakeReply;
@@ -85,7 +85,7 @@ describe('closing', () => {
   for (const [name, state] of Object.entries({ none, backingOff, connecting, handshaking, connected })) {
     test(`ends ${name}, for good`, () => {
       const before = state();
-      const error = failure('LEFT', 'on purpose');
+      const error = clientError('LEFT', 'on purpose');
       const closed = before.close(error);
       assert.equal(closed.name, 'closed');
       assert.equal(closed.error, error);

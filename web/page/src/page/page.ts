@@ -2,14 +2,14 @@ import type { RestanteError, Session } from '@restante/client';
 import { check, join, offer, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
 import { keeper } from './keeper.js';
-import { Line } from './line.js';
+import { Connection } from './connection.js';
 import { panel } from './panel.js';
 import { Start } from './start.js';
 import { over, Talk } from './talk.js';
 
 /** The page at /: a start, where one writes a note or gives a code, and one conversation after another. */
 class Page {
-  readonly #line = new Line();
+  readonly #connection = new Connection();
   readonly #start = new Start({ write: (text) => this.#write(text), read: (code) => this.#read(code) });
   readonly #talk = new Talk({ leave: () => this.#leave(), retry: () => void this.#retry?.() });
   readonly #other = element('other');
@@ -22,7 +22,7 @@ class Page {
 
   constructor() {
     addEventListener('hashchange', () => this.#follow(this.#linked()));
-    this.#line.session.subscribe((session) => panel(session, this.#line));
+    this.#connection.session.subscribe((session) => panel(session, this.#connection));
     const code = this.#linked();
     if (keeper.load() !== undefined) void this.#converse((session) => resume(session, keeper), code);
     else if (code !== undefined) this.#read(code);
@@ -51,7 +51,7 @@ class Page {
     this.#start.hide();
     this.#talk.connecting();
     try {
-      const session = await this.#line.connect();
+      const session = await this.#connection.connect();
       if (turn !== this.#turn) return; // it was cancelled
       this.#conversation = begin(session);
       if (!this.#conversation) this.#leave();
@@ -91,13 +91,13 @@ class Page {
 
   /** Another link was followed than the one that the page was opened with. */
   #follow(code: string | undefined): void {
-    const standing = this.#conversation?.standing.value;
-    if (code === undefined || (standing && 'code' in standing && standing.code === code)) return;
+    const status = this.#conversation?.status.value;
+    if (code === undefined || (status && 'code' in status && status.code === code)) return;
     const join = () => {
-      if (standing) this.#leave();
+      if (status) this.#leave();
       this.#read(code);
     };
-    if (!standing || over(standing)) {
+    if (!status || over(status)) {
       join();
       return;
     }

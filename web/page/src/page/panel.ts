@@ -1,24 +1,22 @@
-import type { Session } from '@restante/client';
-import type { components } from '../../../client/src/contract.gen.js';
+import type { Session, SessionView } from '@restante/client';
+import type { Connection } from './connection.js';
 import { element, make, say } from './element.js';
-import type { Line } from './line.js';
-
-type View = components['schemas']['Session'];
 
 const PACE_MS = 1000;
-const ways = { poll: 'long-poll', sse: 'stream', socket: 'socket' };
+const transports = { poll: 'long-poll', sse: 'stream', socket: 'socket' };
 
 let stop = () => {};
 
 /** Shows a session as it is, while the panel is open: what the page knows of it, and what the server says. */
-export function panel(session: Session | undefined, line: Line): void {
+export function panel(session: Session | undefined, connection: Connection): void {
   stop();
   const details = element<HTMLDetailsElement>('session');
   details.hidden = session === undefined;
   if (!session) return;
   const look = async () => {
     if (!details.open || document.hidden) return;
-    show(session, line, await ask(line));
+    const view = await session.inspect().catch(() => undefined); // the server does not answer
+    show(session, connection, view);
   };
   const timer = setInterval(() => void look(), PACE_MS);
   const opened = () => void look();
@@ -29,28 +27,16 @@ export function panel(session: Session | undefined, line: Line): void {
   };
 }
 
-/** The session as the server sees it, unless that does not answer. */
-async function ask({ ledger }: Line): Promise<View | undefined> {
-  if (!ledger) return undefined;
-  try {
-    const response = await fetch('/v1/session', { headers: { Authorization: `Bearer ${ledger.sessionId}` } });
-    return response.ok ? ((await response.json()) as View) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function show(session: Session, { ledger, heardAt }: Line, view: View | undefined): void {
-  const state = session.state.value;
-  const beat = state.name === 'connected' ? `, every ${seconds(state.reply.heartbeatIntervalMs)} at least` : '';
+function show({ state: { value: state }, transport, progress }: Session, { heardAt }: Connection, view: SessionView | undefined): void {
+  const heartbeat = state.name === 'connected' ? `, every ${seconds(state.reply.heartbeatIntervalMs)} at least` : '';
   rows([
     ['State', state.name, view?.state],
-    ['Frames arrive by', ways[session.transport.value], undefined],
-    ['Last heard', heardAt ? `${seconds(Date.now() - heardAt)} ago${beat}` : undefined, undefined],
-    ['Next command: Seq, Ack', ledger?.command, view?.nextExpectedSeq],
-    ['Next frame: ack, seq', ledger?.frame, view?.nextFrameSeq],
+    ['Frames arrive by', transports[transport.value], undefined],
+    ['Last heard', heardAt ? `${seconds(Date.now() - heardAt)} ago${heartbeat}` : undefined, undefined],
+    ['Next command: Seq, Ack', progress.nextCommand, view?.nextExpectedSeq],
+    ['Next frame: ack, seq', progress.nextFrame, view?.nextFrameSeq],
     ['Oldest frame not acknowledged', undefined, view && (view.nextSentSeq < view.nextFrameSeq ? view.nextSentSeq : 'none')],
-    ['Handshakes', ledger?.epoch, view?.epoch],
+    ['Handshakes', progress.epoch, view?.epoch],
     ['Waits for a lost page', undefined, view && seconds(view.sessionDisconnectGraceMs)],
   ]);
 }

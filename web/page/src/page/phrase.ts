@@ -1,5 +1,5 @@
 import type { RestanteError, State } from '@restante/client';
-import type { Note, Problem, Standing } from '../wormhole/index.js';
+import type { Note, Problem, Status } from '../wormhole/index.js';
 
 /** What the page says of something: what it is, and what that means or what to do. */
 export interface Phrase {
@@ -12,10 +12,10 @@ export interface Phrase {
 export const connecting: Phrase = { headline: 'Connecting …', explanation: 'This takes a moment.' };
 
 /** A conversation, in words. */
-export function phrase(standing: Standing, notes: readonly Note[]): Phrase {
+export function phrase(status: Status, notes: readonly Note[]): Phrase {
   const ours = notes.filter(({ mine }) => mine);
   const read = ours.filter(({ state }) => state === 'read').length;
-  switch (standing.name) {
+  switch (status.name) {
     case 'allocating':
       return { headline: 'Getting a code …', explanation: 'This takes a moment.' };
     case 'waiting':
@@ -36,7 +36,7 @@ export function phrase(standing: Standing, notes: readonly Note[]): Phrase {
     case 'left':
       return left(notes, ours, read);
     case 'failed':
-      return { headline: 'This did not work', explanation: `${standing.problem.detail} ${advice(standing.problem)}`.trim(), alarm: true };
+      return { headline: 'This did not work', explanation: `${status.problem.detail} ${advice(status.problem)}`.trim(), alarm: true };
     case 'closed':
       return { headline: 'You left', explanation: '' };
   }

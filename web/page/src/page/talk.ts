@@ -1,5 +1,5 @@
 import type { RestanteError, Session } from '@restante/client';
-import type { Conversation, Note, Standing } from '../wormhole/index.js';
+import type { Conversation, Note, Status } from '../wormhole/index.js';
 import { complain, submitting, tooMuch } from './draft.js';
 import { element, say } from './element.js';
 import { Invitation } from './invitation.js';
@@ -70,7 +70,7 @@ export class Talk {
     motd.hidden = motd.textContent === '';
     const timer = setInterval(() => this.#connection(session), 1000);
     this.#stop = [
-      conversation.standing.subscribe(() => this.#show(conversation)),
+      conversation.status.subscribe(() => this.#show(conversation)),
       conversation.notes.subscribe(() => this.#show(conversation)),
       session.state.subscribe(({ name }) => {
         if (name === 'connected') this.#lostAt = 0;
@@ -100,25 +100,25 @@ export class Talk {
     this.#leave.hidden = false;
   }
 
-  #show({ standing: { value: standing }, notes: { value: notes } }: Conversation): void {
+  #show({ status: { value: status }, notes: { value: notes } }: Conversation): void {
     const focused = document.activeElement;
-    this.#say(phrase(standing, notes));
+    this.#say(phrase(status, notes));
     this.#notes.show(notes);
-    this.#invitation.show(standing.name === 'waiting' && ours(notes) ? standing.code : undefined);
-    element('busy').hidden = !BUSY.includes(standing.name);
-    this.#form.hidden = standing.name !== 'connected';
-    this.#verifier(standing);
-    this.#leave.hidden = over(standing);
-    this.#again.hidden = !over(standing);
-    say(this.#leave, standing.name === 'connected' ? 'Leave' : ours(notes) ? 'Take it back' : 'Cancel');
-    say(this.#again, this.unread !== '' || ['scary', 'failed'].includes(standing.name) ? 'Begin again' : 'Write another note');
-    if (focused?.closest('[hidden]')) (over(standing) ? this.#again : element('headline')).focus();
+    this.#invitation.show(status.name === 'waiting' && ours(notes) ? status.code : undefined);
+    element('busy').hidden = !BUSY.includes(status.name);
+    this.#form.hidden = status.name !== 'connected';
+    this.#verifier(status);
+    this.#leave.hidden = over(status);
+    this.#again.hidden = !over(status);
+    say(this.#leave, status.name === 'connected' ? 'Leave' : ours(notes) ? 'Take it back' : 'Cancel');
+    say(this.#again, this.unread !== '' || ['scary', 'failed'].includes(status.name) ? 'Begin again' : 'Write another note');
+    if (focused?.closest('[hidden]')) (over(status) ? this.#again : element('headline')).focus();
   }
 
-  #verifier(standing: Standing): void {
+  #verifier(status: Status): void {
     const verify = element('verify');
-    verify.hidden = standing.name !== 'connected';
-    if (standing.name === 'connected') say(element('verifier'), standing.verifier.replace(/(.{4})(?=.)/g, '$1 '));
+    verify.hidden = status.name !== 'connected';
+    if (status.name === 'connected') say(element('verifier'), status.verifier.replace(/(.{4})(?=.)/g, '$1 '));
   }
 
   #say({ headline, explanation, alarm = false }: Phrase): void {
@@ -135,7 +135,7 @@ export class Talk {
 }
 
 /** Whether nothing more comes of a conversation. */
-export function over({ name }: Standing): boolean {
+export function over({ name }: Status): boolean {
   return ['scary', 'left', 'failed', 'closed'].includes(name);
 }
 

@@ -1,15 +1,14 @@
-import { RestanteError, type Mailbox, type Mood, type Observable, type Session } from '@restante/client';
-import { Subject } from '../../../client/src/observable.js';
+import { RestanteError, Subject, type Mailbox, type Mood, type Observable, type Session } from '@restante/client';
 import { check, choose, nameplate, normal, WORDS } from './code.js';
 import { Exchange, type Letter } from './exchange.js';
 import { begin, load, type Keeper, type Kept } from './keeper.js';
 import type { Note } from './note.js';
 import { problem, type Problem } from './problem.js';
-import type { Standing } from './standing.js';
+import type { Status } from './status.js';
 
 /** What two sides who share a code tell each other. */
 export interface Conversation {
-  readonly standing: Observable<Standing>;
+  readonly status: Observable<Status>;
   /** Of both sides, in order. */
   readonly notes: Observable<readonly Note[]>;
   /** Says something as soon as both are there. */
@@ -43,7 +42,7 @@ export function resume(session: Session, keeper: Keeper): Conversation | undefin
 }
 
 class Talk implements Conversation {
-  readonly standing: Subject<Standing>;
+  readonly status: Subject<Status>;
   readonly notes: Subject<readonly Note[]>;
   readonly #session: Session;
   readonly #keeper: Keeper;
@@ -62,7 +61,7 @@ class Talk implements Conversation {
     this.#keeper = keeper;
     this.#kept = kept;
     this.#exchange = new Exchange(session.appId, kept);
-    this.standing = new Subject(this.#exchange.standing);
+    this.status = new Subject(this.#exchange.status);
     this.notes = new Subject<readonly Note[]>(kept.notes.map(show));
   }
 
@@ -95,7 +94,7 @@ class Talk implements Conversation {
     this.#keeper.forget();
     if (!this.#over) {
       this.#over = true;
-      if (!this.#kept.end) this.standing.set({ name: 'closed' });
+      if (!this.#kept.end) this.status.set({ name: 'closed' });
       this.#leave();
     }
     await this.#running;
@@ -208,7 +207,7 @@ class Talk implements Conversation {
   }
 
   #show(): void {
-    if (!this.#over) tell(this.standing, this.#exchange.standing);
+    if (!this.#over) tell(this.status, this.#exchange.status);
     tell(this.notes, this.#kept.notes.map(show));
   }
 
@@ -235,8 +234,8 @@ class Talk implements Conversation {
   #stop(why: Problem): void {
     if (this.#over || this.#kept.end) return;
     const { state } = this.#session;
-    if (state.value.name === 'closed' && !state.value.error) this.standing.set({ name: 'closed' });
-    else this.standing.set({ name: 'failed', problem: why });
+    if (state.value.name === 'closed' && !state.value.error) this.status.set({ name: 'closed' });
+    else this.status.set({ name: 'failed', problem: why });
     this.#over = true;
   }
 

@@ -2,9 +2,9 @@ import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { Key, OVERHEAD } from './key.js';
 import type { Entry, Kept } from './keeper.js';
 import { problem } from './problem.js';
-import { decode, encode, type Said } from './said.js';
+import { decode, encode, type Payload } from './payload.js';
 import { Spake2 } from './spake2.js';
-import type { End, Standing } from './standing.js';
+import type { End, Status } from './status.js';
 
 /** What a side says in a phase, as it is in the log. */
 export interface Letter {
@@ -29,7 +29,7 @@ export class Exchange {
   /** What came before the other side's key. */
   readonly #sealed: Letter[] = [];
   /** What came before what precedes it. */
-  readonly #ahead = new Map<number, Said>();
+  readonly #ahead = new Map<number, Payload>();
   #spake: Spake2 | undefined;
   #key: Key | undefined;
 
@@ -39,7 +39,7 @@ export class Exchange {
     if (kept.peer?.pake !== undefined && !kept.end) this.#meet(kept.peer.pake);
   }
 
-  get standing(): Standing {
+  get status(): Status {
     const { code, end, peer } = this.#kept;
     if (end) return end;
     if (code === undefined) return { name: 'allocating' };
@@ -62,7 +62,7 @@ export class Exchange {
   say(anything: string): void {
     const text = new TextDecoder().decode(utf8ToBytes(anything)); // without half characters, which nobody else can read
     const { said, notes, end } = this.#kept;
-    const offer: Said = { offer: { message: text } };
+    const offer: Payload = { offer: { message: text } };
     const fits = 2 * (encode(offer).length + OVERHEAD) <= BODY;
     const note: Entry = { id: String(notes.length), mine: true, text, state: 'kept' };
     if (end || !fits) note.state = 'refused';
@@ -179,7 +179,7 @@ export class Exchange {
     }
   }
 
-  #understand({ offer, answer, error }: Said): void {
+  #understand({ offer, answer, error }: Payload): void {
     const { said, notes, end } = this.#kept;
     if (end) return;
     if (typeof offer?.message === 'string') {

@@ -4,7 +4,7 @@
  *
  *     const session = await connect({ appId: APP_ID });
  *     const conversation = resume(session, keeper) ?? offer(session, keeper);
- *     conversation.standing.subscribe((standing) => …);
+ *     conversation.status.subscribe((status) => …);
  *     conversation.say('Tea at four?');
  */
 export { check, complete } from './code.js';
@@ -12,7 +12,7 @@ export { join, offer, resume, type Conversation } from './conversation.js';
 export type { Keeper } from './keeper.js';
 export type { Note } from './note.js';
 export type { Problem } from './problem.js';
-export type { End, Standing } from './standing.js';
+export type { End, Status } from './status.js';
 
 /** The application of all wormhole clients that send texts and files. */
 export const APP_ID = 'lothar.com/wormhole/text-or-file-xfer';

@@ -1,7 +1,7 @@
 import type { Note } from './note.js';
-import type { Said } from './said.js';
+import type { Payload } from './payload.js';
 import { secret } from './spake2.js';
-import type { End } from './standing.js';
+import type { End } from './status.js';
 
 /** Where a conversation is kept over a reload. If it cannot save, it may throw. */
 export interface Keeper {
@@ -24,7 +24,7 @@ export interface Kept {
   /** The other side: its first message, once it came, and whether it has proven to have the same key. */
   peer?: { side: string; pake?: string; verified: boolean };
   /** What we say, by phase. */
-  said: Said[];
+  said: Payload[];
   /** The next phase wanted of the other side. */
   heard: number;
   notes: Entry[];

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { Exchange, type Letter } from '../../src/wormhole/exchange.js';
 import { begin, load, type Keeper, type Kept } from '../../src/wormhole/keeper.js';
 import { Key } from '../../src/wormhole/key.js';
-import { encode } from '../../src/wormhole/said.js';
+import { encode } from '../../src/wormhole/payload.js';
 import { Spake2 } from '../../src/wormhole/spake2.js';
 
 const APP = 'example.org/tea';
@@ -47,8 +47,8 @@ class Side {
     this.#read = this.log.length;
   }
 
-  get standing(): string {
-    return this.exchange.standing.name;
+  get status(): string {
+    return this.exchange.status.name;
   }
 
   heard(): string[] {
@@ -88,13 +88,13 @@ describe('two sides', () => {
     const [ada, bob] = meet();
     ada.exchange.say('before anybody is there');
     assert.deepEqual(ada.said(), ['before anybody is there: kept']);
-    assert.equal(ada.standing, 'waiting');
+    assert.equal(ada.status, 'waiting');
     ada.step();
     bob.step();
-    assert.equal(bob.standing, 'verifying');
+    assert.equal(bob.status, 'verifying');
     settle(ada, bob);
-    assert.deepEqual(ada.exchange.standing, bob.exchange.standing);
-    assert.equal(ada.standing, 'connected');
+    assert.deepEqual(ada.exchange.status, bob.exchange.status);
+    assert.equal(ada.status, 'connected');
     bob.exchange.say('one');
     bob.exchange.say('two');
     settle(ada, bob);
@@ -115,7 +115,7 @@ describe('two sides', () => {
         const [ada, bob] = meet(one, other);
         settle(ada, bob);
         const wanted = one.normalize('NFC') === other.normalize('NFC') ? 'connected' : 'scary';
-        assert.deepEqual([ada.standing, bob.standing], [wanted, wanted]);
+        assert.deepEqual([ada.status, bob.status], [wanted, wanted]);
       }),
       { numRuns: 60 },
     );
@@ -137,7 +137,7 @@ describe('two sides', () => {
             side.exchange.say(`note ${n}`);
             wanted[who ? 0 : 1].push(`note ${n}`);
             // What was said and neither kept nor sent is lost, of course.
-            if (side.standing !== 'connected') older[who ? 0 : 1] = JSON.stringify(side.kept);
+            if (side.status !== 'connected') older[who ? 0 : 1] = JSON.stringify(side.kept);
             else side.step();
           } else if (does === 'step') side.step();
           else side.reload(does === 'reload' ? undefined : older[who ? 0 : 1]);
@@ -174,7 +174,7 @@ describe('two sides', () => {
         };
         settle(ada, bob);
         assert.equal(tampered.count, 1);
-        assert.equal(bob.standing, 'scary');
+        assert.equal(bob.status, 'scary');
         if (which === 'pake' || which === 'version') assert.deepEqual(bob.heard(), []);
         for (const note of bob.heard()) assert.equal(note, 'one'); // what came before
       }),
@@ -189,7 +189,7 @@ describe('two sides', () => {
     ada.exchange.say('two');
     const [one, two] = ada.exchange.post();
     bob.exchange.hear({ ...one!, phase: two!.phase });
-    assert.equal(bob.standing, 'scary');
+    assert.equal(bob.status, 'scary');
   });
 });
 
@@ -230,13 +230,13 @@ describe('a side', () => {
   test('puts phases in order, and hears each once', () => {
     const { ada, say, raw } = met();
     say('1', { offer: { message: 'two' } });
-    assert.equal(ada.standing, 'connected');
+    assert.equal(ada.status, 'connected');
     assert.deepEqual(ada.heard(), []);
     say('0', { offer: { message: 'one' } });
     say('0', { offer: { message: 'another' } });
     raw('1', 'not even hex');
     assert.deepEqual(ada.heard(), ['one', 'two']);
-    assert.equal(ada.standing, 'connected');
+    assert.equal(ada.status, 'connected');
   });
 
   test('does not mind what newer clients say', () => {
@@ -253,7 +253,7 @@ describe('a side', () => {
     say('4', { answer: 7 });
     say('5', { offer: { message: 'one' }, more: true });
     assert.deepEqual(ada.said(), ['two: sent']);
-    assert.equal(ada.standing, 'connected');
+    assert.equal(ada.status, 'connected');
     assert.deepEqual(ada.heard(), ['one']);
   });
 
@@ -263,7 +263,7 @@ describe('a side', () => {
       ada.exchange.say('one');
       say('version', {});
       say('0', { offer: what });
-      assert.equal(ada.standing, 'failed');
+      assert.equal(ada.status, 'failed');
       assert.equal(ada.kept.end?.name === 'failed' && ada.kept.end.problem.code, 'UNSUPPORTED');
       assert.deepEqual(ada.kept.said.at(-1), { error: 'only text can be received here' });
       assert.equal(ada.log.at(-1)!.phase, '1');
@@ -288,7 +288,7 @@ describe('a side', () => {
     const { ada, say } = met();
     ada.exchange.say('secret');
     settle(ada);
-    assert.deepEqual([ada.standing, ada.log.at(-1)!.phase], ['verifying', 'version']);
+    assert.deepEqual([ada.status, ada.log.at(-1)!.phase], ['verifying', 'version']);
     say('version', {});
     assert.equal(ada.log.at(-1)!.phase, '0');
   });
@@ -300,13 +300,13 @@ describe('a side', () => {
     bob.step();
     bob.step();
     ada.step(); // hears bob's version, and is scared
-    assert.equal(ada.standing, 'scary');
+    assert.equal(ada.status, 'scary');
     settle(ada, bob);
     assert.deepEqual(
       ada.log.filter(({ side }) => side === 'ada').map(({ phase }) => phase),
       ['pake', 'version'],
     );
-    assert.equal(bob.standing, 'scary');
+    assert.equal(bob.status, 'scary');
   });
 
   for (const body of ['', 'zz', '7b7d', bytesToHex(encode({ pake_v1: 7 })), bytesToHex(encode({ pake_v1: '53' })), bytesToHex(encode([]))]) {
@@ -314,7 +314,7 @@ describe('a side', () => {
       const ada = new Side([], 'ada');
       ada.log.push({ side: 'bob', phase: 'pake', body });
       settle(ada);
-      assert.equal(ada.standing, 'scary');
+      assert.equal(ada.status, 'scary');
     });
   }
 
@@ -323,14 +323,14 @@ describe('a side', () => {
     settle(ada);
     ada.log.push({ ...ada.log[0]!, side: 'bob' });
     settle(ada);
-    assert.equal(ada.standing, 'scary');
+    assert.equal(ada.status, 'scary');
   });
 
   test('is scared by a later phase that cannot be opened, and tells nothing more', () => {
     const { ada, say, raw } = met();
     say('version', {});
     raw('0', '00'.repeat(50));
-    assert.equal(ada.standing, 'scary');
+    assert.equal(ada.status, 'scary');
     ada.exchange.say('too late');
     say('1', { offer: { message: 'too late' } });
     assert.deepEqual(ada.said(), ['too late: refused']);
@@ -356,9 +356,9 @@ describe('a side', () => {
     late.exchange = new Exchange(APP, late.kept);
     const [pake, version, one] = ada.log.filter(({ side }) => side === 'ada');
     for (const letter of [one!, version!, { ...one!, body: '00' }]) late.exchange.hear(letter);
-    assert.equal(late.standing, 'waiting');
+    assert.equal(late.status, 'waiting');
     for (const letter of [pake!, { ...pake!, body: '00' }]) late.exchange.hear(letter);
-    assert.equal(late.standing, 'connected');
+    assert.equal(late.status, 'connected');
     assert.deepEqual(late.heard(), ['one']);
   });
 
@@ -367,18 +367,18 @@ describe('a side', () => {
     ada.exchange.left('lonely');
     say('version', {});
     ada.exchange.left('scary');
-    assert.deepEqual([ada.standing, ada.exchange.verified], ['left', false]);
+    assert.deepEqual([ada.status, ada.exchange.verified], ['left', false]);
     const { ada: eve, say: tell } = met();
     tell('version', {});
     tell('1', { offer: { message: 'too late' } });
     tell('0', { offer: { file: {} } });
-    assert.deepEqual([eve.standing, eve.heard()], ['failed', []]);
+    assert.deepEqual([eve.status, eve.heard()], ['failed', []]);
   });
 
   test('knows where it stands before it has heard the log again', () => {
     const [ada, bob] = meet();
     settle(ada, bob);
-    assert.deepEqual(new Exchange(APP, JSON.parse(JSON.stringify(ada.kept)) as Kept).standing, bob.exchange.standing);
+    assert.deepEqual(new Exchange(APP, JSON.parse(JSON.stringify(ada.kept)) as Kept).status, bob.exchange.status);
   });
 
   test('is not loaded from what is not its own', () => {
@@ -403,14 +403,14 @@ describe('a side', () => {
     say('version', {});
     say('0', { answer: { message_ack: 'ok' } });
     ada.exchange.left('happy');
-    assert.deepEqual(ada.exchange.standing, { name: 'left', code: '7-crossover-clockwork', mood: 'happy' });
+    assert.deepEqual(ada.exchange.status, { name: 'left', code: '7-crossover-clockwork', mood: 'happy' });
     assert.deepEqual(ada.said(), ['one: read', 'two: refused']);
   });
 
   test('is scared when the other side leaves scared', () => {
     const { ada } = met();
     ada.exchange.left('scary');
-    assert.equal(ada.standing, 'scary');
+    assert.equal(ada.status, 'scary');
   });
 
   test('does not send what the server would not take', () => {

@@ -1,14 +1,14 @@
 import { connect, type Platform, type Session } from '@restante/client';
 import { until } from '@restante/testing';
-import { APP_ID, resume, type Conversation, type Keeper, type Standing } from '../../src/wormhole/index.js';
+import { APP_ID, resume, type Conversation, type Keeper, type Status } from '../../src/wormhole/index.js';
 
 export type Begin = (session: Session, keeper: Keeper) => Conversation;
 type Parts = Partial<Platform>;
 
 /** A tab of a browser, with a page in it that can be loaded again. */
 export class Tab {
-  /** Every standing that was shown. */
-  readonly seen: Standing[] = [];
+  /** Every status that was shown. */
+  readonly seen: Status[] = [];
   readonly items: Map<string, string>;
   readonly #url: string;
   readonly #begin: Begin;
@@ -16,8 +16,8 @@ export class Tab {
   /** How often it has written, and at which of these its page goes, before it has. */
   writes = 0;
   fatal = -1;
-  /** The standing at which its page goes, once. */
-  goesAt: Standing['name'] | undefined;
+  /** The status at which its page goes, once. */
+  goesAt: Status['name'] | undefined;
   conversation!: Conversation;
   session!: Session;
   #page = begin();
@@ -89,10 +89,10 @@ export class Tab {
       forget: () => storage.removeItem('note'),
     };
     this.conversation = resume(session, keeper) ?? this.#begin(session, keeper);
-    this.conversation.standing.subscribe((standing) => {
+    this.conversation.status.subscribe((status) => {
       if (page.gone) return;
-      this.seen.push(standing);
-      if (standing.name !== this.goesAt) return;
+      this.seen.push(status);
+      if (status.name !== this.goesAt) return;
       this.goesAt = undefined;
       this.crash();
     });
@@ -103,10 +103,10 @@ export class Tab {
   }
 
   /** Waits until the conversation has stood so, if only for a moment. */
-  async stands<Name extends Standing['name']>(name: Name): Promise<Standing & { name: Name }> {
-    const found = () => this.seen.find((standing) => standing.name === name);
+  async stands<Name extends Status['name']>(name: Name): Promise<Status & { name: Name }> {
+    const found = () => this.seen.find((status) => status.name === name);
     await eventually(() => `it stands ${name}: ${JSON.stringify(this.seen)}`, () => found() !== undefined, [this]);
-    return found() as Standing & { name: Name };
+    return found() as Status & { name: Name };
   }
 
   names(): string[] {
@@ -114,8 +114,8 @@ export class Tab {
   }
 
   async code(): Promise<string> {
-    await eventually(() => 'there is a code', () => this.conversation.standing.value.name !== 'allocating', [this]);
-    return (this.conversation.standing.value as { code: string }).code;
+    await eventually(() => 'there is a code', () => this.conversation.status.value.name !== 'allocating', [this]);
+    return (this.conversation.status.value as { code: string }).code;
   }
 
   heard(): string[] {

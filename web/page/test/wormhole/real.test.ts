@@ -93,14 +93,14 @@ describe('page and page', () => {
     assert.deepEqual(ada.names(), ['allocating', 'waiting', 'verifying', 'connected', 'closed']);
     assert.deepEqual(bob.names().filter((name) => name !== 'verifying'), ['waiting', 'connected', 'left']);
     await bob.reload();
-    assert.equal(bob.conversation.standing.value.name, 'left');
+    assert.equal(bob.conversation.status.value.name, 'left');
     for (const key of bob.items.keys()) if (key !== 'note') bob.items.delete(key); // the session is lost
     await bob.reload();
-    assert.equal(bob.conversation.standing.value.name, 'left');
+    assert.equal(bob.conversation.status.value.name, 'left');
     assert.equal(bob.heard().length, 1);
     assert.ok(bob.items.has('note'));
     await bob.conversation.close();
-    assert.equal(bob.conversation.standing.value.name, 'left');
+    assert.equal(bob.conversation.status.value.name, 'left');
     assert.ok(!bob.items.has('note'));
     await nothing(one.code);
   });
@@ -113,7 +113,7 @@ describe('page and page', () => {
     assert.deepEqual(ada.said(), ['secret: refused']);
     assert.deepEqual(bob.heard(), []);
     await ada.reload();
-    assert.equal(ada.conversation.standing.value.name, 'scary');
+    assert.equal(ada.conversation.status.value.name, 'scary');
     await bob.conversation.close();
     await nothing((await ada.stands('scary')).code);
   });
@@ -138,7 +138,7 @@ describe('page and page', () => {
     ada.conversation.say('one');
     await eventually(() => 'it is read', () => ada.said()[0] === 'one: read');
     assert.deepEqual(bob.heard(), ['one']);
-    assert.equal(eve.conversation.standing.value.name, 'waiting'); // alone, as both have given the number up
+    assert.equal(eve.conversation.status.value.name, 'waiting'); // alone, as both have given the number up
   });
 
   test('tell a third that the code is taken', async () => {
@@ -243,7 +243,7 @@ describe('page and page', () => {
     ada.session.leave();
     await bob.session.close();
     await bob.stands('closed');
-    assert.equal(ada.conversation.standing.value.name, 'connected');
+    assert.equal(ada.conversation.status.value.name, 'connected');
     await ada.load();
     await ada.stands('left');
   });
@@ -367,13 +367,13 @@ for (const who of ['who offers', 'who joins'] as const) describe(`the page of th
     };
     const ada = await page(offering, who === 'who offers');
     const all: Tab[] = [ada];
-    const go = (what: string, so: () => boolean) => eventually(() => `${what}: ${JSON.stringify(all.map((tab) => [tab.conversation.standing.value, tab.conversation.notes.value]))}`, so, all);
+    const go = (what: string, so: () => boolean) => eventually(() => `${what}: ${JSON.stringify(all.map((tab) => [tab.conversation.status.value, tab.conversation.notes.value]))}`, so, all);
     await say(ada, 'one');
-    await go('there is a code', () => ada.conversation.standing.value.name !== 'allocating');
+    await go('there is a code', () => ada.conversation.status.value.name !== 'allocating');
     const bob = await page(joining(await ada.code()), who === 'who joins');
     all.push(bob);
     await say(bob, 'two');
-    await go('both are connected', () => all.every(({ conversation }) => conversation.standing.value.name === 'connected'));
+    await go('both are connected', () => all.every(({ conversation }) => conversation.status.value.name === 'connected'));
     await say(ada, 'three');
     await say(bob, 'four');
     await go('all is read', () => all.every((tab) => tab.said().length === 2 && tab.said().every((note) => note.endsWith(': read'))));
@@ -398,10 +398,10 @@ for (const who of ['who offers', 'who joins'] as const) describe(`the page of th
 });
 
 describe('page and the Python client', () => {
-  for (const standing of ['allocating', 'waiting', 'verifying', 'connected'] as const) {
-    test(`the page sends, and is loaded again when it stands ${standing}`, async () => {
+  for (const status of ['allocating', 'waiting', 'verifying', 'connected'] as const) {
+    test(`the page sends, and is loaded again when it stands ${status}`, async () => {
       const ada = await open(offering);
-      ada.goesAt = standing;
+      ada.goesAt = status;
       await ada.reload();
       await say(ada, 'one');
       const bob = run(python, 'receive', await ada.code());
@@ -411,11 +411,11 @@ describe('page and the Python client', () => {
       assert.equal(ada.goesAt, undefined);
     });
 
-    if (standing !== 'allocating') test(`the page receives, and is loaded again when it stands ${standing}`, async () => {
+    if (status !== 'allocating') test(`the page receives, and is loaded again when it stands ${status}`, async () => {
       const bob = run(python, 'send', '--text', 'one');
       const ada = new Tab(server.url, joining(await bob.code()));
       tabs.push(ada);
-      ada.goesAt = standing;
+      ada.goesAt = status;
       await ada.load();
       await ada.stands('left');
       await bob.ends(0, 'text message sent');

@@ -1,7 +1,7 @@
 import { utf8ToBytes } from '@noble/hashes/utils.js';
 
 /** What is said in a numbered phase. Files are announced with `transit`, and offered; we take only messages. */
-export interface Said {
+export interface Payload {
   offer?: { message?: unknown };
   answer?: { message_ack?: unknown };
   error?: unknown;
@@ -12,7 +12,7 @@ export function encode(what: object): Uint8Array {
 }
 
 /** What was said. What nobody of us says is as if nothing was said. */
-export function decode(bytes: Uint8Array): Said {
+export function decode(bytes: Uint8Array): Payload {
   try {
     const { offer, answer, error } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;
     return {

@@ -2,9 +2,9 @@ import type { components } from './contract.gen.js';
 
 type Schemas = components['schemas'];
 
-/** What happened, and what to do next (RFC 9457). */
+/** What has failed, and what to do next (RFC 9457). */
 export type Problem = Omit<Schemas['Problem'], 'code'> & { code: Code };
-/** The contract's codes, and those that the client itself finds. */
+/** The contract's codes, and those of the client itself. */
 export type Code = Schemas['Code'] | 'UNREACHABLE' | 'LEFT';
 export type Mood = Schemas['Mood'];
 export type Occupant = Schemas['Occupant'];
@@ -21,3 +21,6 @@ export type Claim = Schemas['Claim'];
 export type Opened = Schemas['Mailbox'];
 export type Nameplates = Schemas['Nameplates'];
 export type Messages = Schemas['Messages'];
+export type Draft = Schemas['Draft'];
+/** A session as the server describes it. */
+export type SessionView = Schemas['Session'];

@@ -1,7 +1,7 @@
 import type { Problem } from './problem.js';
 
 /** How a conversation stands, in the order in which it usually goes. */
-export type Standing =
+export type Status =
   /** Asking for a nameplate. */
   | { readonly name: 'allocating' }
   /** Nobody has come yet. */

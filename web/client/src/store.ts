@@ -1,13 +1,12 @@
-import type { Command } from './commands.js';
 import type { Platform } from './platform.js';
-import type { Occupant } from './wire.js';
+import type { Occupant } from './schemas.js';
 
-/** All that a session needs to go on after whatever happened, but for its commands. */
-export interface Ledger {
+/** All that a session needs to go on after a reload, but for its commands. Its members are the stored format: keep their names. */
+export interface SessionRecord {
   appId: string;
   /** The credential. */
   sessionId: string;
-  /** Ours in every mailbox; unknown until the first handshake is answered, unless the application chose it. */
+  /** This side in every mailbox; unknown until the first handshake is answered, unless the application chose it. */
   side?: string | undefined;
   /** Of the last handshake that was answered; 0 before the first. */
   epoch: number;
@@ -17,15 +16,15 @@ export interface Ledger {
   command: number;
   /** The command that may have reached the server with that number, by its place in the queue. */
   sent?: number | undefined;
-  /** The session that this one is to end and whose side it takes, until its handshake is answered. */
+  /** The session that this one ends and whose side it takes, until its handshake is answered. */
   replaces?: string | undefined;
   /** The name of the lock that tells this tab from a copy of it. */
   tab: string;
-  mailboxes: Record<string, Held>;
+  mailboxes: Record<string, MailboxRecord>;
 }
 
 /** A mailbox that this session has open, or is opening. */
-export interface Held {
+export interface MailboxRecord {
   /** The last message processed. */
   position: number;
   /** All that this side added up to here is known to be in the log. */
@@ -38,29 +37,44 @@ export interface Held {
   retired?: 'closed' | 'pruned' | undefined;
 }
 
-/** A ledger that begins a session. */
-export function begin(platform: Platform, appId: string, side?: string): Ledger {
+/** A request that changes something, or (`query`) only reads. Its members are the stored format: keep their names. */
+export interface Command {
+  /** Its place in the queue. */
+  n: number;
+  kind: 'allocate' | 'claim' | 'open' | 'reopen' | 'add' | 'release' | 'close' | 'end' | 'query';
+  method: string;
+  path: string;
+  /** JSON: byte for byte the same each time it is sent. */
+  body?: string | undefined;
+  /** The mailbox that it is about, if it is about one. */
+  mailbox: string;
+  /** It was sent as a session that is over, and may have been done. */
+  doubtful?: boolean;
+}
+
+/** Returns the record of a session that begins. */
+export function newRecord(platform: Platform, appId: string, side?: string): SessionRecord {
   const blank = { epoch: 0, frame: 0, command: 0, mailboxes: {} };
   return { appId, sessionId: platform.id(), side, tab: platform.id(), ...blank };
 }
 
-/** Keeps a ledger and its commands where they survive a reload. Where that fails they live as long as the page. */
+/** Keeps a record and its commands where they survive a reload. Where that fails they live as long as the page. */
 export interface Store {
-  ledger(): Ledger | undefined;
+  record(): SessionRecord | undefined;
   commands(): Command[];
-  save(ledger: Ledger): void;
+  save(record: SessionRecord): void;
   keep(command: Command): void;
   forget(command: Command): void;
   clear(): void;
 }
 
-export function store(storage: Platform['storage'], place: string): Store {
+export function openStore(storage: Platform['storage'], place: string): Store {
   const placeOf = ({ n }: Command) => `${place}#${n}`;
   const read = (key: string): unknown => {
     try {
       return JSON.parse(storage?.getItem(key) ?? '') as unknown;
     } catch {
-      return undefined; // nothing, or nothing of ours
+      return undefined; // there is nothing, or something else
     }
   };
   const write = (key: string, value: unknown) => {
@@ -72,9 +86,9 @@ export function store(storage: Platform['storage'], place: string): Store {
   };
   const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`));
   return {
-    ledger: () => read(place) as Ledger | undefined,
+    record: () => read(place) as SessionRecord | undefined,
     commands: () => keys().map((key) => read(key) as Command).filter(Boolean).sort((a, b) => a.n - b.n),
-    save: (ledger) => write(place, ledger),
+    save: (record) => write(place, record),
     keep: (command) => write(placeOf(command), command),
     forget: (command) => storage?.removeItem(placeOf(command)),
     clear: () => {

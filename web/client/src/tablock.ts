@@ -1,37 +1,37 @@
-import { linked } from './bell.js';
+import { linked } from './condition.js';
 import type { Platform } from './platform.js';
 
-/** How long a page that is being reloaded may take to let go. */
+/** How long a page that is being reloaded may take to release its lock. */
 const PATIENCE_MS = 1000;
 
 /**
- * Tells tabs apart. Duplicating a tab copies its sessionStorage, and the session with it; the original holds a lock
- * that the copy cannot have. (While it is held, browsers on a desk do not freeze the tab either.)
+ * Tells tabs apart. A duplicated tab has a copy of the sessionStorage, and the session with it; the original holds a lock
+ * that the copy cannot have. (While it is held, desktop browsers do not freeze the tab either.)
  */
-export interface Tab {
-  /** Takes the lock, and answers whether nobody else has it. Where there are no locks, nobody is said to. */
-  hold(name: string, signal: AbortSignal): Promise<boolean>;
-  /** Whether nobody else can have the session. */
-  readonly sole: boolean;
+export interface TabLock {
+  /** Takes the lock, and reports whether no other tab has it. Where there are no locks, it reports true. */
+  acquire(name: string, signal: AbortSignal): Promise<boolean>;
+  /** Whether no other tab can have the session. */
+  readonly held: boolean;
   release(): void;
 }
 
-export function tab(platform: Platform): Tab {
+export function tabLock(platform: Platform): TabLock {
   const { locks } = platform;
   let release: (() => void) | undefined;
   return {
-    hold: async (name, signal) => {
+    acquire: async (name, signal) => {
       if (!locks || release) return true;
       const patience = linked(signal);
       const timer = platform.setTimeout(() => patience.abort(), PATIENCE_MS);
       try {
         await new Promise<void>((granted, refused) => {
-          const held = () =>
+          const hold = () =>
             new Promise<void>((resolve) => {
               release = resolve;
               granted();
             });
-          locks.request(`restante ${name}`, { signal: patience.signal }, held).catch(refused);
+          locks.request(`restante ${name}`, { signal: patience.signal }, hold).catch(refused);
         });
         return true;
       } catch {
@@ -41,7 +41,7 @@ export function tab(platform: Platform): Tab {
         platform.clearTimeout(timer);
       }
     },
-    get sole() {
+    get held() {
       return release !== undefined;
     },
     release: () => {

@@ -1,23 +1,21 @@
-import { connect, RestanteError, type Session } from '@restante/client';
-import { store, type Ledger } from '../../../client/src/ledger.js';
-import { Subject } from '../../../client/src/observable.js';
-import { platform } from '../../../client/src/platform.js';
+import { connect, RestanteError, Subject, type Session } from '@restante/client';
 import { APP_ID } from '../wormhole/index.js';
 
 const NAME = 'page';
-/** How long the server is to wait for us: telephones stop pages while one tells somebody the code in another app. */
+/** How long the server waits for this page: phones stop pages while people tell the code in another app. */
 const GRACE_MS = 3_600_000;
+/** What the panel asks the server: its answers are no news. */
+const INSPECTION = '/v1/session';
 
-/** The page's line to the server: one session, that all its conversations use. */
-export class Line {
+/** The page's connection to the server: one session, which all its conversations use. */
+export class Connection {
   /** The session, once there is one. */
   readonly session = new Subject<Session | undefined>(undefined);
-  /** When something was last heard of the server. */
+  /** When something last came from the server, in milliseconds since 1970; 0 before. */
   heardAt = 0;
   #connecting: Promise<Session> | undefined;
-  readonly #store = store(platform().storage, `restante ${location.origin} ${APP_ID} ${NAME}`);
 
-  /** The session; another one if it is over. Rejects if there can be none. */
+  /** Returns the session, or another one if it is over. Rejects if there can be none. */
   connect(): Promise<Session> {
     const { value } = this.session;
     if (value && value.state.value.name !== 'closed') return Promise.resolve(value);
@@ -34,20 +32,15 @@ export class Line {
     }
     const fetching = async (url: string, init: RequestInit) => {
       const response = await fetch(url, init);
-      heard();
+      if (!url.endsWith(INSPECTION)) heard();
       return response;
     };
     const options = { appId: APP_ID, name: NAME, platform: { fetch: fetching, WebSocket: Socket } };
     const session = await connect({ ...options, graceMs: GRACE_MS }).catch((error: unknown) => {
-      if (error instanceof RestanteError && error.code === 'MALFORMED_HANDSHAKE') return connect(options); // it waits for nobody as long as that
+      if (error instanceof RestanteError && error.code === 'MALFORMED_HANDSHAKE') return connect(options); // its limit is lower
       throw error;
     });
     this.session.set(session);
     return session;
-  }
-
-  /** What is kept of the session: its numbers, and its credential. */
-  get ledger(): Ledger | undefined {
-    return this.#store.ledger();
   }
 }

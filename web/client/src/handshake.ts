@@ -1,0 +1,56 @@
+import type { Context } from './context.js';
+import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
+
+/** The version of this package. @internal */
+export const VERSION = '1.0.0';
+
+/** How long a handshake may take; its reply says how long anything else may. */
+const HANDSHAKE_MS = 15_000;
+
+/** The handshakes of a session: each begins or resumes it, and tells both sides where the other one is. */
+export class Handshakes {
+  /** Of the last reply. */
+  welcome: Welcome | undefined;
+  /** Whether the first one resumed a session from before a reload. */
+  resumed = false;
+  /** How long the server asked to wait before the next one. */
+  retryAfterMs = 0;
+  readonly #context: Context;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Sends one, and takes its reply into the record. `underWay` says whether a command may have been sent and is not answered. */
+  async send(signal: AbortSignal, underWay: boolean): Promise<HandshakeReply> {
+    const { record, http, options } = this.#context;
+    const request: Handshake = {
+      protocolVersion: '1',
+      sessionId: record.sessionId,
+      appId: record.appId,
+      side: record.side,
+      epoch: record.epoch || undefined,
+      replaces: record.replaces,
+      expectedSessionState: { nextExpectedSeq: record.frame, nextSentSeq: record.command },
+      clientVersion: ['restante-client', VERSION],
+      graceMs: options.graceMs,
+      ...options.hello,
+    };
+    this.#context.save(); // before it is sent: a session whose handshake was not answered must not be given up
+    http.identify(HANDSHAKE_MS);
+    const { error, body, retryAfterMs } = await http.request(signal, 'POST', '/v1/sessions', JSON.stringify(request));
+    this.retryAfterMs = retryAfterMs;
+    if (error?.action === 'reauth') Object.assign(error, { action: 'stop', retriable: false }); // the client does no work
+    if (error) throw error;
+    const reply = body as HandshakeReply;
+    http.identify(reply.clientTimeoutMs, record.sessionId);
+    this.resumed ||= record.epoch > 0 && !this.welcome;
+    this.welcome = reply.welcome;
+    record.epoch = reply.epoch;
+    record.side = reply.side;
+    record.replaces = undefined;
+    if (!underWay) record.command = reply.nextExpectedSeq;
+    this.#context.save();
+    return reply;
+  }
+}

@@ -1,0 +1,222 @@
+import type { Commands } from './commands.js';
+import type { Connection } from './connection.js';
+import type { Context } from './context.js';
+import type { Handshakes } from './handshake.js';
+import { inbox, type Inbox } from './inbox.js';
+import type { Mailboxes } from './mailboxes.js';
+import { Subject } from './observable.js';
+import { clientError, ConnectionLost, RestanteError, sessionLeft } from './problem.js';
+import type { Sender } from './sender.js';
+import { NoConnection, type State } from './state.js';
+import { newRecord } from './store.js';
+import { tabLock } from './tablock.js';
+import { receive, TransportHistory, type OnTransport, type Transport } from './transport.js';
+
+const PAGE_EVENTS = ['pagehide', 'pageshow', 'online', 'visibilitychange'];
+
+/** What a session is made of. */
+interface Parts {
+  handshakes: Handshakes;
+  commands: Commands;
+  mailboxes: Mailboxes;
+  sender: Sender;
+}
+
+/** The life of a session: it connects, again and again, until the session is closed. */
+export class Lifecycle {
+  readonly state = new Subject<State>(new NoConnection());
+  readonly transport = new Subject<Transport>('poll');
+  readonly #context: Context;
+  readonly #parts: Parts;
+  readonly #tabLock;
+  readonly #over = new AbortController();
+  #history = new TransportHistory();
+  #inbox: Inbox;
+  /** The page is in the back/forward cache, or about to be unloaded. */
+  #suspended = false;
+
+  constructor(context: Context, parts: Parts) {
+    this.#context = context;
+    this.#parts = parts;
+    this.#tabLock = tabLock(context.platform);
+    this.#inbox = this.#newInbox();
+  }
+
+  /** Begins, and listens to the page. */
+  start(): void {
+    for (const name of PAGE_EVENTS) this.#context.platform.page?.addEventListener(name, this.#onPage, { signal: this.#over.signal });
+    void this.#run();
+  }
+
+  /** Closes the session, for a reason if it did not end as it should. With `keep`, what is stored stays. */
+  end(error: RestanteError | undefined, keep = false): void {
+    const state = this.state.value;
+    if (state.name === 'closed') return;
+    this.#over.abort();
+    this.#tabLock.release();
+    this.#context.close(error, keep);
+    const closed = state.close(error);
+    for (const entry of this.#parts.commands.all) entry.reject(error ?? sessionLeft());
+    for (const mailbox of this.#parts.mailboxes.all.values()) mailbox.end(error);
+    this.#enter(closed);
+  }
+
+  async #run(): Promise<void> {
+    for (let delay = 0; ; ) {
+      const state = this.state.value;
+      if (state.name !== 'noConnection') return;
+      let reason: unknown;
+      try {
+        await this.#attempt(state, delay);
+      } catch (error) {
+        reason = error;
+      }
+      delay = this.#onLost(reason);
+    }
+  }
+
+  /** Connects, and goes on until the connection is lost: it throws why. */
+  async #attempt(idle: NoConnection, delay: number): Promise<never> {
+    const { platform, wake, record, options, http, backoff } = this.#context;
+    const { handshakes, commands, sender } = this.#parts;
+    while (this.#suspended) await wake.wait(idle.signal);
+    const waiting = this.#enter(idle.backOff(platform.now() + delay));
+    if (delay > 0) await wake.wait(waiting.signal, platform, delay);
+    const connecting = this.#enter(waiting.connect());
+    if (!(await this.#tabLock.acquire(record.tab, connecting.signal))) this.#restartAsCopy();
+    const handshaking = this.#enter(connecting.handshake());
+    const reply = await handshakes.send(handshaking.signal, commands.all[0]?.sent ?? false);
+    const connected = this.#enter(handshaking.accept(reply));
+    const connection: Connection = {
+      platform,
+      http,
+      inbox: this.#inbox,
+      sessionId: this.#context.record.sessionId,
+      epoch: reply.epoch,
+      signal: connected.signal,
+      request: sender.request,
+      alive: () => backoff.succeed(),
+    };
+    return Promise.race([
+      sender.run(connected.signal),
+      receive(connection, options.transport ?? 'auto', this.#history, this.#onTransport),
+    ]);
+  }
+
+  readonly #onTransport: OnTransport = (transport, request) => {
+    this.#parts.sender.use(request);
+    if (transport !== this.transport.value) this.transport.set(transport);
+  };
+
+  /** Does what follows from the end of an attempt. Returns how long to wait before the next one. */
+  #onLost(reason: unknown): number {
+    const state = this.state.value;
+    const { backoff, platform } = this.#context;
+    const { handshakes } = this.#parts;
+    if (state.name === 'closed' || state.name === 'noConnection') return 0; // the page has caused it
+    const delay = Math.max(backoff.fail(platform.random()), handshakes.retryAfterMs);
+    handshakes.retryAfterMs = 0;
+    const fatal = this.#fatal(reason);
+    if (fatal) {
+      this.end(fatal, fatal.status === 403 || fatal.status === 0 || fatal.retriable);
+      return 0;
+    }
+    if (reason instanceof RestanteError && reason.action === 'restart') this.#restart(reason);
+    this.#enter(state.name === 'connected' ? state.lose(platform.now()) : state.lose());
+    return delay;
+  }
+
+  /** Returns why the session cannot go on after this, if it cannot. */
+  #fatal(reason: unknown): RestanteError | undefined {
+    const hopeless = this.#context.backoff.exhausted && !this.#parts.handshakes.welcome;
+    if (reason instanceof ConnectionLost) {
+      return hopeless ? clientError('UNREACHABLE', reason.message, 'retry') : undefined;
+    }
+    if (!(reason instanceof RestanteError)) return clientError('INTERNAL', String(reason));
+    // If no other tab can have the session, it was a handshake of this one that was taken for lost, and came late.
+    if (reason.code === 'SUPERSEDED' && this.#tabLock.held) return undefined;
+    if (reason.action === 'restart') return reason.reason === 'replaced' ? reason : undefined;
+    return reason.retriable && !hopeless ? undefined : reason;
+  }
+
+  /** The session is over on the server's side: another one takes its place, and goes on where it was. */
+  #restart(over: RestanteError): void {
+    const { platform, options, record } = this.#context;
+    const { commands, mailboxes } = this.#parts;
+    const { sessionId, side, tab, command } = record;
+    const received = over.nextExpectedSeq;
+    this.#context.record = { ...newRecord(platform, options.appId, side), tab, mailboxes: record.mailboxes, replaces: sessionId };
+    this.#inbox = this.#newInbox();
+    const [first] = commands.all;
+    if (first?.sent) {
+      first.sent = false;
+      // To do any other command again changes nothing; at worst a number is taken in vain.
+      if (first.command.kind === 'add') commands.setDoubtful(first, received === undefined || command < received);
+    }
+    const opening = new Set(commands.all.map((entry) => entry.command.kind === 'open' && entry.command.mailbox));
+    for (const mailbox of mailboxes.all.values()) {
+      if (mailbox.retired || opening.has(mailbox.id)) continue;
+      commands.unshift({ kind: 'reopen', method: 'PUT', path: mailboxes.openingPath(mailbox), mailbox: mailbox.id });
+    }
+    this.#context.save();
+  }
+
+  /** Another tab has this session: this one is its copy, and begins one of its own. */
+  #restartAsCopy(): void {
+    const { platform, options, store } = this.#context;
+    const { commands, mailboxes } = this.#parts;
+    for (const entry of commands.all) {
+      commands.remove(entry);
+      entry.reject(sessionLeft()); // the other tab does it
+    }
+    for (const mailbox of [...mailboxes.all.values()]) mailboxes.drop(mailbox);
+    store.clear();
+    this.#context.record = newRecord(platform, options.appId, options.side);
+    this.#inbox = this.#newInbox();
+  }
+
+  #newInbox(): Inbox {
+    const { mailboxes } = this.#parts;
+    return inbox(this.#context.record, (frame, done) => mailboxes.deliver(frame, done), () => this.#context.save());
+  }
+
+  #enter<Next extends State>(next: Next): Next {
+    this.state.set(next);
+    return next;
+  }
+
+  readonly #onPage = (event: Event): void => {
+    const { backoff, http, wake } = this.#context;
+    if (event.type === 'pagehide') {
+      this.#suspended = true;
+      this.#interrupt();
+      this.#tabLock.release();
+      return;
+    }
+    if (event.type === 'pageshow') this.#resume();
+    if (event.type === 'online') {
+      this.#history = new TransportHistory();
+      backoff.reset(); // what failed says nothing about this network
+      this.#interrupt(); // the connection was made over another network
+    }
+    const state = this.state.value;
+    if (state.name === 'connected') http.check(1.5 * state.reply.heartbeatIntervalMs);
+    wake.notify();
+  };
+
+  #interrupt(): void {
+    const state = this.state.value;
+    if (state.name === 'connected') this.#enter(state.lose(this.#context.platform.now()));
+    else if (this.#suspended && state.name !== 'noConnection' && state.name !== 'closed') this.#enter(state.lose());
+  }
+
+  /** The page is back. If another page of this tab has gone on with the session meanwhile, this one stops. */
+  #resume(): void {
+    if (!this.#suspended) return;
+    this.#suspended = false;
+    const { store, record } = this.#context;
+    const { sessionId, epoch } = store.record() ?? record;
+    if (sessionId === record.sessionId && epoch === record.epoch) return;
+    this.end(clientError('SUPERSEDED', 'another page has it'), true);
+  }
+}

@@ -1,0 +1,60 @@
+import type { Context } from './context.js';
+import { Mailbox, type Requests } from './mailbox.js';
+import type { RestanteError } from './problem.js';
+import type { Frame } from './schemas.js';
+import type { MailboxRecord } from './store.js';
+
+/** The mailboxes that a session has open, or is opening. */
+export class Mailboxes {
+  /** By their ids. */
+  readonly all = new Map<string, Mailbox>();
+  readonly #context: Context;
+  readonly #requests: Requests;
+
+  constructor(context: Context, requests: Requests) {
+    this.#context = context;
+    this.#requests = requests;
+    for (const id of Object.keys(context.record.mailboxes)) this.get(id);
+  }
+
+  /** Returns the mailbox with this id. If there is none, it makes one that begins after this position. */
+  get(id: string, position = 0): Mailbox {
+    let mailbox = this.all.get(id);
+    if (!mailbox) {
+      const record = (this.#context.record.mailboxes[id] ??= { position, added: 0, sides: [] });
+      const host = {
+        side: () => this.#context.record.side,
+        drop: (mailbox: Mailbox) => this.drop(mailbox),
+        save: () => this.#context.save(),
+      };
+      mailbox = new Mailbox(id, record, { ...host, ...this.#requests });
+      this.all.set(id, mailbox);
+    }
+    return mailbox;
+  }
+
+  /** Returns what is stored of a mailbox. */
+  record(id: string): MailboxRecord | undefined {
+    return this.#context.record.mailboxes[id];
+  }
+
+  /** The path that opens a mailbox after what was processed of it. */
+  openingPath({ id, path }: Mailbox): string {
+    return `${path}?after=${this.record(id)?.position}`;
+  }
+
+  /** Hands a frame to its mailbox. `done` is called when it is processed. */
+  deliver(frame: Frame, done: () => void): void {
+    const mailbox = this.all.get(frame.mailbox);
+    if (mailbox) mailbox.take(frame, done);
+    else done(); // it was closed
+  }
+
+  /** Forgets a mailbox, which ends its messages. */
+  drop(mailbox: Mailbox, error?: RestanteError): void {
+    this.all.delete(mailbox.id);
+    delete this.#context.record.mailboxes[mailbox.id];
+    mailbox.end(error);
+    this.#context.save();
+  }
+}

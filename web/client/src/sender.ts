@@ -1,0 +1,176 @@
+import type { Commands, Pending } from './commands.js';
+import type { Request } from './connection.js';
+import type { Context } from './context.js';
+import type { Reply } from './http.js';
+import type { Mailboxes } from './mailboxes.js';
+import { ConnectionLost, TRANSIENT, type RestanteError } from './problem.js';
+import type { Added, Claim, Messages, Opened } from './schemas.js';
+import type { Command } from './store.js';
+
+/** Sends the commands of a session, one after the other, each until it is answered, and takes in their results. */
+export class Sender {
+  readonly #context: Context;
+  readonly #commands: Commands;
+  readonly #mailboxes: Mailboxes;
+  readonly #onEnd: () => void;
+  #via: Request;
+
+  /** `onEnd` is called when the server has ended the session, as it was asked to. */
+  constructor(context: Context, commands: Commands, mailboxes: Mailboxes, onEnd: () => void) {
+    this.#context = context;
+    this.#commands = commands;
+    this.#mailboxes = mailboxes;
+    this.#onEnd = onEnd;
+    this.#via = this.#overHttp;
+  }
+
+  readonly #overHttp: Request = (...request) => this.#context.http.request(...request);
+
+  /** Sends later requests this way, or over HTTP. */
+  use(way: Request | undefined): void {
+    this.#via = way ?? this.#overHttp;
+  }
+
+  /** Sends commands until the connection is lost. */
+  async run(signal: AbortSignal): Promise<never> {
+    for (;;) {
+      const entry = await this.#commands.first(signal);
+      const reply = (await this.#known(entry, signal)) ?? (await this.#send(entry, signal));
+      await this.#answered(entry, reply, signal);
+    }
+  }
+
+  /** Sends a request, and once more if its answer was lost: the session does not notice, and one loss may be bad luck. */
+  readonly request: Request = async (signal, ...request) => {
+    const { backoff, wake, platform } = this.#context;
+    for (;;) {
+      try {
+        const reply = await this.#via(signal, ...request);
+        backoff.succeed();
+        return reply;
+      } catch (error) {
+        if (!(error instanceof ConnectionLost && error.status === TRANSIENT && backoff.fresh)) throw error;
+        await wake.wait(signal, platform, backoff.fail(platform.random()));
+      }
+    }
+  };
+
+  async #send(entry: Pending, signal: AbortSignal): Promise<Reply> {
+    const { record } = this.#context;
+    const { kind, method, path, body, n } = entry.command;
+    const seq = kind === 'query' ? undefined : record.command;
+    if (seq !== undefined && !entry.sent) {
+      entry.sent = true;
+      record.sent = n;
+      this.#context.save();
+    }
+    return this.request(signal, method, path, body, seq);
+  }
+
+  /** Returns the reply of a command that needs not be sent. */
+  async #known(entry: Pending, signal: AbortSignal): Promise<Reply | undefined> {
+    if (entry.command.kind === 'reopen') return this.#gone(entry, signal);
+    return entry.command.doubtful ? this.#find(entry, signal) : undefined;
+  }
+
+  /** Returns the refusal if a mailbox that is to be opened again is gone: to open it would make another. */
+  async #gone({ command }: Pending, signal: AbortSignal): Promise<Reply | undefined> {
+    const reply = await this.request(signal, 'GET', command.path.replace(/\?.*/, ''));
+    return reply.error && reply;
+  }
+
+  /**
+   * Looks whether a message was added by a session that is over. If so, it is the first of this side after the last that
+   * was answered, as commands are sent one at a time.
+   */
+  async #find(entry: Pending, signal: AbortSignal): Promise<Reply | undefined> {
+    const { command } = entry;
+    for (let after = this.#mailboxes.record(command.mailbox)?.added ?? 0; ; ) {
+      const reply = await this.request(signal, 'GET', `${command.path}?after=${after}`);
+      if (reply.error) return reply;
+      const { messages, lastPosition } = reply.body as Messages;
+      const found = messages.find(({ side }) => side === this.#context.record.side);
+      if (found) return { ...reply, body: { position: found.position, serverRx: found.serverRx } };
+      after = messages.at(-1)?.position ?? lastPosition;
+      if (after < lastPosition) continue;
+      this.#commands.setDoubtful(entry, false);
+      return undefined;
+    }
+  }
+
+  async #answered(entry: Pending, { error, body, ack, retryAfterMs }: Reply, signal: AbortSignal): Promise<void> {
+    const { record, backoff, wake, platform } = this.#context;
+    if (error?.code === 'SEQ_GAP') error.action = 'restart'; // no command is missing here: the server has forgotten what it answered
+    if (error && (error.code === 'SEQ_REUSED' || !['retry', 'slow_down', 'stop'].includes(error.action))) throw error;
+    if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
+      await wake.wait(signal, platform, Math.max(backoff.fail(platform.random()), retryAfterMs));
+      return;
+    }
+    if (error?.code === 'WINDOW_FULL' && (await this.#openLater(entry, signal))) return;
+    this.#commands.remove(entry);
+    if (entry.sent) {
+      record.command = ack || record.command;
+      record.sent = undefined;
+    }
+    if (error) this.#refused(entry.command, error);
+    else this.#done(entry.command, body);
+    this.#context.save();
+    if (error) entry.reject(error);
+    else entry.resolve(body);
+  }
+
+  /** Has a mailbox whose log is too long to be sent opened after its last message. Reports whether that can be tried. */
+  async #openLater(entry: Pending, signal: AbortSignal): Promise<boolean> {
+    const { command } = entry;
+    const mailbox = this.#mailboxes.record(command.mailbox);
+    if (!mailbox) return false;
+    const path = command.path.replace(/\?.*/, '');
+    const view = await this.request(signal, 'GET', path);
+    if (view.error) return false;
+    mailbox.behind = (view.body as Opened).lastPosition;
+    command.path = `${path}?after=${mailbox.behind}`;
+    this.#context.save();
+    this.#commands.setDoubtful(entry, false); // which stores it as it is now
+    return true;
+  }
+
+  /** What the session makes of a refusal. */
+  #refused({ kind, mailbox: id }: Command, error: RestanteError): void {
+    const mailbox = this.#mailboxes.all.get(id);
+    if (kind === 'reopen' && error.code === 'NOT_FOUND') mailbox?.retire('pruned');
+    else if (mailbox && (kind === 'open' || kind === 'reopen')) this.#mailboxes.drop(mailbox, error);
+  }
+
+  /** What the session makes of a result. */
+  #done({ kind, mailbox: id }: Command, result: unknown): void {
+    const mailbox = this.#mailboxes.all.get(id);
+    const stored = this.#mailboxes.record(id);
+    switch (kind) {
+      case 'allocate':
+      case 'claim': {
+        const { mailbox, nameplate } = result as Claim;
+        this.#mailboxes.get(mailbox);
+        this.#mailboxes.record(mailbox)!.nameplate = nameplate;
+        break;
+      }
+      case 'open':
+      case 'reopen': {
+        const { sides, lastPosition } = result as Opened;
+        if (stored && kind === 'open') stored.added = lastPosition;
+        mailbox?.setSides(sides);
+        break;
+      }
+      case 'add':
+        if (stored) stored.added = (result as Added).position;
+        break;
+      case 'release':
+        delete stored?.nameplate;
+        break;
+      case 'close':
+        if (mailbox) this.#mailboxes.drop(mailbox);
+        break;
+      case 'end':
+        this.#onEnd();
+    }
+  }
+}
