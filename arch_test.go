@@ -119,20 +119,28 @@ var layers = map[string]layer{
 		testOnly: "it is for tests that start a lot",
 		stdlib:   "it counts tests and does not know what they start",
 	},
+	"restante/internal/testclient": {
+		uses:     []string{"restante/session"},
+		testOnly: "it is a client to test the server with",
+		bans:     map[string]string{"database/sql": "it knows only what a client knows"},
+	},
 	"restante/internal/e2e": {
-		uses:     []string{"restante/internal/testgate", "restante/repo/pgtest", "restante/session"},
+		uses:     []string{"restante/internal/testclient", "restante/internal/testgate", "restante/repo/pgtest"},
 		testOnly: "it runs the program to test it",
 		bans:     map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/internal/bench": "the program's benchmark reports what it measures",
+			"restante/session":        "they make session ids",
 			"database/sql":            "they look at what the program has stored",
 		},
 	},
 	"restante/internal/e2e/page": {
+		uses:     []string{"restante/internal/testclient"},
 		testOnly: "it is tests",
 		tests:    map[string]string{"restante/internal/e2e": "they run the program", "restante/internal/testgate": "they start browsers"},
 	},
 	"restante/internal/e2e/wormhole": {
+		uses:     []string{"restante/internal/testclient"},
 		testOnly: "it is tests",
 		tests: map[string]string{
 			"restante/internal/e2e":      "they run the program",

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"restante/internal/testclient"
 )
 
 // Member is one half of a pair: a client, what it said, and what it heard.
 type Member struct {
-	*Client
+	*testclient.Client
 	Mailbox string
 	Mark    string // what its messages begin with
 	Size    int    // how many bytes each of them has, at least
@@ -86,7 +88,7 @@ func (m *Member) talk(ctx context.Context, stop <-chan struct{}) error {
 		m.mu.Unlock()
 		sending.Go(func() {
 			defer func() { <-slots }()
-			a, err := m.send(ctx, n, http.MethodPost, "/v1/mailboxes/"+m.Mailbox+"/messages", m.Message(k))
+			a, err := m.SendAgain(ctx, 0, n, http.MethodPost, "/v1/mailboxes/"+m.Mailbox+"/messages", m.Message(k))
 			var added struct{ Position int64 }
 			if err == nil {
 				err = json.Unmarshal(a.Body, &added)
@@ -134,9 +136,9 @@ func (m *Member) hear(ctx context.Context, from *Member, silent <-chan struct{})
 		}
 	}()
 	var last int64
-	err := m.Listen(ctx, func(f Frame) (bool, error) {
+	err := m.Listen(ctx, func(f testclient.Frame) (bool, error) {
 		if f.Type != "message" {
-			if f.Type == "opened" && f.Side == from.ledger.side && heard == 0 {
+			if f.Type == "opened" && f.Side == from.Side() && heard == 0 {
 				return false, nil
 			}
 			return false, errors.New("not expected here")
@@ -145,8 +147,8 @@ func (m *Member) hear(ctx context.Context, from *Member, silent <-chan struct{})
 		defer mu.Unlock()
 		want := from.Message(heard)
 		switch {
-		case f.Side != from.ledger.side || f.Mailbox != m.Mailbox || f.Phase != want["phase"] || f.Body != want["body"]:
-			return false, fmt.Errorf("message %d of %s was expected", heard, from.ledger.side)
+		case f.Side != from.Side() || f.Mailbox != m.Mailbox || f.Phase != want["phase"] || f.Body != want["body"]:
+			return false, fmt.Errorf("message %d of %s was expected", heard, from.Side())
 		case f.Position <= last:
 			return false, fmt.Errorf("position %d after %d", f.Position, last)
 		}
@@ -179,7 +181,7 @@ func CheckLog(ctx context.Context, members ...*Member) error {
 			Messages     []entry
 			LastPosition int64
 		}
-		if err := members[0].query(ctx, fmt.Sprintf("/v1/mailboxes/%s/messages?after=%d", members[0].Mailbox, len(log)), &page); err != nil {
+		if err := members[0].Query(ctx, fmt.Sprintf("/v1/mailboxes/%s/messages?after=%d", members[0].Mailbox, len(log)), &page); err != nil {
 			return err
 		}
 		if log = append(log, page.Messages...); int64(len(log)) >= page.LastPosition {
@@ -199,11 +201,11 @@ func CheckLog(ctx context.Context, members ...*Member) error {
 	for _, m := range members {
 		for k, at := range m.Said {
 			want := m.Message(k)
-			if at < 1 || at > int64(len(log)) || log[at-1] != (entry{at, m.ledger.side, want["phase"], want["body"]}) {
-				return fmt.Errorf("message %d of %s is not at %d in the log", k, m.ledger.side, at)
+			if at < 1 || at > int64(len(log)) || log[at-1] != (entry{at, m.Side(), want["phase"], want["body"]}) {
+				return fmt.Errorf("message %d of %s is not at %d in the log", k, m.Side(), at)
 			}
 			if k > 0 && at <= m.Said[k-1] {
-				return fmt.Errorf("message %d of %s is at %d, the one before at %d", k, m.ledger.side, at, m.Said[k-1])
+				return fmt.Errorf("message %d of %s is at %d, the one before at %d", k, m.Side(), at, m.Said[k-1])
 			}
 		}
 	}
@@ -216,7 +218,7 @@ func (p Pair) Part(ctx context.Context) error {
 		if _, err := m.Command(ctx, http.MethodDelete, "/v1/mailboxes/"+m.Mailbox+"?mood=happy", nil); err != nil {
 			return err
 		}
-		if _, err := m.persist(ctx, func() (Answer, error) { return m.Once(ctx, http.MethodDelete, "/v1/session", nil, nil) }); err != nil {
+		if _, err := m.End(ctx); err != nil {
 			return err
 		}
 	}
@@ -292,7 +294,7 @@ func (c *conversation) Said() (n int) {
 }
 
 // End has them stop, once everybody has heard everything, and compares their logs.
-func (c *conversation) End(ctx context.Context, t *testing.T) *Tally {
+func (c *conversation) End(ctx context.Context, t *testing.T) *testclient.Tally {
 	t.Helper()
 	close(c.stop)
 	if err := <-c.ended; err != nil {
@@ -301,13 +303,13 @@ func (c *conversation) End(ctx context.Context, t *testing.T) *Tally {
 	if err := AtOnce(c.Pairs, func(p Pair) error { return CheckLog(ctx, p[:]...) }); err != nil {
 		t.Fatal(err)
 	}
-	total := &Tally{}
+	total := &testclient.Tally{}
 	for _, p := range c.Pairs {
 		for _, m := range p {
-			total.add(&m.Count)
+			total.Add(&m.Count)
 		}
 	}
-	if heard := int(total.frames.Load()); heard < c.Said() {
+	if heard := int(total.Frames.Load()); heard < c.Said() {
 		t.Fatalf("%d messages were said, %d frames heard", c.Said(), heard)
 	}
 	return total
@@ -322,15 +324,4 @@ func AtOnce[T any](of []T, f func(T) error) error {
 	}
 	running.Wait()
 	return errors.Join(errs...)
-}
-
-// add adds what another client went through.
-func (t *Tally) add(other *Tally) {
-	t.Lost.Add(other.Lost.Load())
-	t.Refused.Add(other.Refused.Load())
-	t.Resumed.Add(other.Resumed.Load())
-	t.Replayed.Add(other.Replayed.Load())
-	t.Gaps.Add(other.Gaps.Load())
-	t.frames.Add(other.frames.Load())
-	t.Again.Add(other.Again.Load())
 }

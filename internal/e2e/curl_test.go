@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/session"
 )
 
@@ -221,9 +222,9 @@ func (v *visitor) receive(t *testing.T) *curl {
 }
 
 // frames are those of an answer, which are thereby processed.
-func (v *visitor) frames(t *testing.T, c *curl) []e2e.Frame {
+func (v *visitor) frames(t *testing.T, c *curl) []testclient.Frame {
 	t.Helper()
-	var got struct{ Frames []e2e.Frame }
+	var got struct{ Frames []testclient.Frame }
 	c.end(t, &got)
 	for _, f := range got.Frames {
 		if f.Seq != v.acked {

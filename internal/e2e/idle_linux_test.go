@@ -14,6 +14,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // crowd is clients that wait, half of them by long-poll, half on wormhole sockets, each in a mailbox of its own.
@@ -27,7 +28,7 @@ type crowd struct {
 
 type pollAnswer struct {
 	of int
-	e2e.Answer
+	testclient.Answer
 	err error
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // TestKillNine kills the server again and again while clients talk, and
@@ -31,7 +32,7 @@ func TestKillNine(t *testing.T) {
 		} else {
 			s.WaitReady()
 		}
-		if err := e2e.Pause(ctx, load); err != nil {
+		if err := testclient.Pause(ctx, load); err != nil {
 			t.Fatal(err)
 		}
 		talk.MustGoOn(t)
@@ -42,7 +43,7 @@ func TestKillNine(t *testing.T) {
 	}
 	s.WaitReady()
 	killed := time.Since(began)
-	if err := e2e.Pause(ctx, 300*time.Millisecond); err != nil {
+	if err := testclient.Pause(ctx, 300*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	total := talk.End(ctx, t)
@@ -75,7 +76,7 @@ func TestKilledWhileMade(t *testing.T) {
 	for range 6 {
 		s := e2e.NewServer(t, "--drain=0s")
 		s.Start()
-		if err := e2e.Pause(t.Context(), rand.N(120*time.Millisecond)); err != nil {
+		if err := testclient.Pause(t.Context(), rand.N(120*time.Millisecond)); err != nil {
 			t.Fatal(err)
 		}
 		if !s.Kill() {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // overSocket is a client of a server on a Unix socket.
@@ -41,7 +42,7 @@ func TestUnixSocket(t *testing.T) {
 	client := overSocket(t, path)
 	ctx := e2e.Context(t)
 	hello := `{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`
-	a, err := e2e.Exchange(ctx, client, http.MethodPost, "http://localhost/v1/sessions", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, hello)
+	a, err := testclient.Exchange(ctx, client, http.MethodPost, "http://localhost/v1/sessions", http.Header{"X-Forwarded-For": {"192.0.2.7"}}, hello)
 	if err != nil || !strings.Contains(string(a.Body), `"yourAddress":"192.0.2.7"`) {
 		t.Errorf("a client behind a proxy on the socket is not told its own address: %s %v", a.Body, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // TestReboundHost is a page of another site, of which the name was made to stand for 127.0.0.1.
@@ -18,7 +19,7 @@ func TestReboundHost(t *testing.T) {
 			t.Fatal(err)
 		}
 		request.Host = host
-		response, err := e2e.OneShot.Do(request)
+		response, err := testclient.OneShot.Do(request)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,10 +52,10 @@ func TestHTTP2WithoutTLS(t *testing.T) {
 	transport.Protocols.SetUnencryptedHTTP2(true)
 	client := &http.Client{Transport: transport}
 	t.Cleanup(client.CloseIdleConnections)
-	if a, err := e2e.Exchange(t.Context(), client, http.MethodGet, e2e.Serve(t).URL()+"/livez", nil, ""); err == nil {
+	if a, err := testclient.Exchange(t.Context(), client, http.MethodGet, e2e.Serve(t).URL()+"/livez", nil, ""); err == nil {
 		t.Errorf("by default: %d", a.Status)
 	}
-	if a, err := e2e.Exchange(t.Context(), client, http.MethodGet, e2e.Serve(t, "--h2c").URL()+"/livez", nil, ""); err != nil || a.Status != http.StatusOK {
+	if a, err := testclient.Exchange(t.Context(), client, http.MethodGet, e2e.Serve(t, "--h2c").URL()+"/livez", nil, ""); err != nil || a.Status != http.StatusOK {
 		t.Errorf("with --h2c: %d %v", a.Status, err)
 	}
 }

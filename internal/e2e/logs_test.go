@@ -16,6 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/session"
 )
 
@@ -28,8 +29,8 @@ const (
 )
 
 // requests makes requests of one session, in whatever way is wanted.
-func requests(t *testing.T, s *e2e.Server, id string) func(method, path, body string) e2e.Answer {
-	return func(method, path, body string) e2e.Answer {
+func requests(t *testing.T, s *e2e.Server, id string) func(method, path, body string) testclient.Answer {
+	return func(method, path, body string) testclient.Answer {
 		t.Helper()
 		return e2e.Ask(t, method, s.URL()+path, http.Header{"Authorization": {"Bearer " + id}}, body)
 	}
@@ -58,7 +59,7 @@ func TestLogs(t *testing.T) {
 	first, second, third := requests(t, s, one), requests(t, s, two), requests(t, s, three)
 	message := fmt.Sprintf(`{"phase":%q,"body":%q,"id":%q}`, secretWords, secretWords, secretWords)
 	for _, step := range []struct {
-		by                 func(method, path, body string) e2e.Answer
+		by                 func(method, path, body string) testclient.Answer
 		method, path, body string
 		status             int
 	}{

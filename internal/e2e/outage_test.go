@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/repo/pgtest"
 )
 
@@ -45,7 +46,7 @@ func TestPostgresGoesAway(t *testing.T) {
 			servers := replicas(t, 2, "postgres://postgres@"+way.address()+u.Path+"?sslmode=disable")
 			ctx := e2e.Context(t)
 			talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], pairs), servers))
-			if err := e2e.Pause(ctx, time.Second); err != nil {
+			if err := testclient.Pause(ctx, time.Second); err != nil {
 				t.Fatal(err)
 			}
 			talk.MustGoOn(t)
@@ -59,7 +60,7 @@ func TestPostgresGoesAway(t *testing.T) {
 				e2e.Eventually(t, "they are not ready", is(http.StatusServiceUnavailable))
 				for _, s := range servers {
 					a := e2e.Ask(t, http.MethodPost, s.URL()+"/v1/sessions", nil, `{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`)
-					if p, err := e2e.ParseProblem(a); err != nil || p.Code != "STORAGE_UNAVAILABLE" || p.Action != "retry" {
+					if p, err := testclient.ParseProblem(a); err != nil || p.Code != "STORAGE_UNAVAILABLE" || p.Action != "retry" {
 						t.Errorf("a handshake: %d %s (%v), want STORAGE_UNAVAILABLE, retry", a.Status, a.Body, err)
 					}
 					if status := s.Status(); status.Ready || status.Storage != "unavailable" {
@@ -70,7 +71,7 @@ func TestPostgresGoesAway(t *testing.T) {
 			mended := time.Now()
 			e2e.Eventually(t, "they are ready again", is(http.StatusOK))
 			back := time.Since(mended)
-			if err := e2e.Pause(ctx, time.Second); err != nil {
+			if err := testclient.Pause(ctx, time.Second); err != nil {
 				t.Fatal(err)
 			}
 			total := talk.End(ctx, t)

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"restante/internal/testclient"
 )
 
 // Pebble is a certificate authority that speaks ACME, the one with which Let's Encrypt has clients tested. To it, every
@@ -56,7 +58,7 @@ func StartPebble(t *testing.T, plain, secure string) *Pebble {
 	}
 	t.Cleanup(p.client.CloseIdleConnections)
 	Eventually(t, "the authority answers", func() bool {
-		a, err := Exchange(t.Context(), p.client, http.MethodGet, p.Directory, nil, "")
+		a, err := testclient.Exchange(t.Context(), p.client, http.MethodGet, p.Directory, nil, "")
 		return err == nil && a.Status == http.StatusOK
 	})
 	if err := os.WriteFile(p.RootFile, p.ask("/roots/0"), 0o600); err != nil {
@@ -82,7 +84,7 @@ func (p *Pebble) Intermediate() *x509.Certificate {
 // ask asks the interface that is there for tests.
 func (p *Pebble) ask(path string) []byte {
 	p.t.Helper()
-	a, err := Exchange(p.t.Context(), p.client, http.MethodGet, "https://"+p.management+path, nil, "")
+	a, err := testclient.Exchange(p.t.Context(), p.client, http.MethodGet, "https://"+p.management+path, nil, "")
 	if err != nil || a.Status != http.StatusOK {
 		p.t.Fatalf("%s: %d %v", path, a.Status, err)
 	}

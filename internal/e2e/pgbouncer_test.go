@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/repo/pgtest"
 )
 
@@ -26,7 +27,7 @@ func TestBehindPgBouncer(t *testing.T) {
 	servers := replicas(t, 2, "postgres://postgres@"+address+u.Path+"?sslmode=disable", "--notify=poll")
 	ctx := e2e.Context(t)
 	talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], 10), servers))
-	if err := e2e.Pause(ctx, 2*time.Second); err != nil {
+	if err := testclient.Pause(ctx, 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	total := talk.End(ctx, t)

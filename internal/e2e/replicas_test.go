@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/repo/pgtest"
 )
 
@@ -63,7 +64,7 @@ func TestThreeReplicas(t *testing.T) {
 	ctx := e2e.Context(t)
 	talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], pairs), servers))
 	for round := range rounds {
-		if err := e2e.Pause(ctx, 300*time.Millisecond+rand.N(time.Second)); err != nil {
+		if err := testclient.Pause(ctx, 300*time.Millisecond+rand.N(time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		talk.MustGoOn(t)
@@ -102,12 +103,12 @@ func TestWakeAcrossReplicas(t *testing.T) {
 			t.Parallel()
 			servers := replicas(t, 2, pgtest.Database(t), x.flag, "--heartbeat-interval=1h")
 			p := e2e.NewPairs(servers[0], 1)[0]
-			p[1].MoveTo(servers[1])
+			p[1].MoveTo(servers[1].URL())
 			ctx := t.Context()
 			if err := p.Meet(ctx); err != nil {
 				t.Fatal(err)
 			}
-			next := func() error { return p[0].Listen(ctx, func(e2e.Frame) (bool, error) { return true, nil }) }
+			next := func() error { return p[0].Listen(ctx, func(testclient.Frame) (bool, error) { return true, nil }) }
 			if err := next(); err != nil { // the other one has opened the mailbox
 				t.Fatal(err)
 			}
@@ -148,8 +149,8 @@ func TestSupersededAcrossReplicas(t *testing.T) {
 	var took []time.Duration
 	for i := range rounds {
 		here, there := servers[i%2], servers[(i+1)%2]
-		c.MoveTo(here)
-		told := make(chan e2e.Answer, 1)
+		c.MoveTo(here.URL())
+		told := make(chan testclient.Answer, 1)
 		path := fmt.Sprintf("/v1/session/events?epoch=%d", c.Epoch())
 		go func() {
 			a, err := c.Once(ctx, http.MethodGet, path, nil, nil)
@@ -159,14 +160,14 @@ func TestSupersededAcrossReplicas(t *testing.T) {
 			told <- a
 		}()
 		here.WaitPolls(1)
-		c.MoveTo(there)
+		c.MoveTo(there.URL())
 		if err := c.Handshake(ctx); err != nil {
 			t.Fatal(err)
 		}
 		shaken := time.Now()
 		a := <-told
 		took = append(took, time.Since(shaken))
-		if p, err := e2e.ParseProblem(a); err != nil || p.Code != "SUPERSEDED" || p.Action != "stop" {
+		if p, err := testclient.ParseProblem(a); err != nil || p.Code != "SUPERSEDED" || p.Action != "stop" {
 			t.Fatalf("%d %s (%v), want SUPERSEDED, stop", a.Status, a.Body, err)
 		}
 	}

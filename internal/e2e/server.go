@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"restante/internal/testclient"
 	"restante/internal/testgate"
 )
 
@@ -85,7 +86,7 @@ func (s *Server) WaitReady() {
 		if s.Exited() {
 			s.t.Fatalf("the server ended: %v\n%s", s.exit, s.Output.Latest())
 		}
-		a, err := Exchange(s.t.Context(), OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
+		a, err := testclient.Exchange(s.t.Context(), testclient.OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
 		return err == nil && a.Status == http.StatusOK
 	})
 }
@@ -142,7 +143,7 @@ func (s *Server) Logged(message string) bool {
 }
 
 // Get is a page for operators.
-func (s *Server) Get(path string) Answer {
+func (s *Server) Get(path string) testclient.Answer {
 	s.t.Helper()
 	return Ask(s.t, http.MethodGet, s.URL()+path, nil)
 }
@@ -208,4 +209,12 @@ func (s *Server) inspect() {
 	if s.t.Failed() {
 		s.t.Logf("the end of the log:\n%s", log[max(0, len(log)-4000):])
 	}
+}
+
+// NewClient makes the client of a session on the server. The server's log must never hold the session's id.
+func NewClient(s *Server, side string) *testclient.Client {
+	c := testclient.New(s.URL(), side)
+	s.Secret(c.ID())
+	s.t.Cleanup(c.HTTP.CloseIdleConnections)
+	return c
 }

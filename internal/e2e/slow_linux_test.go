@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // thin dials a connection that takes in next to nothing that is not read, so
@@ -43,7 +44,7 @@ type paced struct {
 }
 
 func (p paced) Read(b []byte) (int, error) {
-	if err := e2e.Pause(p.ctx, 25*time.Millisecond); err != nil {
+	if err := testclient.Pause(p.ctx, 25*time.Millisecond); err != nil {
 		return 0, err
 	}
 	return p.from.Read(b[:min(len(b), 64<<10/40)])
@@ -51,18 +52,18 @@ func (p paced) Read(b []byte) (int, error) {
 
 // letters has each client find a message that is larger, as it is sent, than what systems take in
 // for those who do not read: a control character takes six times its place.
-func letters(ctx context.Context, t *testing.T, s *e2e.Server, readers []*e2e.Client) {
+func letters(ctx context.Context, t *testing.T, s *e2e.Server, readers []*testclient.Client) {
 	t.Helper()
 	writer := e2e.NewClient(s, "writer")
 	if err := writer.Handshake(ctx); err != nil {
 		t.Fatal(err)
 	}
-	err := e2e.AtOnce(readers, func(c *e2e.Client) error {
+	err := e2e.AtOnce(readers, func(c *testclient.Client) error {
 		if err := c.Handshake(ctx); err != nil {
 			return err
 		}
 		path := "/v1/mailboxes/for-" + c.Side()
-		for _, one := range []*e2e.Client{writer, c} {
+		for _, one := range []*testclient.Client{writer, c} {
 			if _, err := one.Command(ctx, http.MethodPut, path, nil); err != nil {
 				return err
 			}
@@ -76,7 +77,7 @@ func letters(ctx context.Context, t *testing.T, s *e2e.Server, readers []*e2e.Cl
 }
 
 // receiveOver sends a receive on a connection of its own, and reads no answer.
-func receiveOver(t *testing.T, over net.Conn, c *e2e.Client) {
+func receiveOver(t *testing.T, over net.Conn, c *testclient.Client) {
 	t.Helper()
 	if _, err := fmt.Fprintf(over, "GET /v1/session/events?ack=0 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", c.ID()); err != nil {
 		t.Fatal(err)
@@ -84,7 +85,7 @@ func receiveOver(t *testing.T, over net.Conn, c *e2e.Client) {
 }
 
 // stuck has each of the clients ask for its letter, and not read it.
-func stuck(t *testing.T, s *e2e.Server, clients []*e2e.Client) (all []net.Conn) {
+func stuck(t *testing.T, s *e2e.Server, clients []*testclient.Client) (all []net.Conn) {
 	t.Helper()
 	for _, c := range clients {
 		over := thin(t, s.Address)
@@ -102,7 +103,7 @@ func dawdling(ctx context.Context, t *testing.T, s *e2e.Server, n int) (all []ne
 		all = append(all, c)
 		go func() {
 			for _, letter := range "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Padding: " + strings.Repeat("z", 1000) {
-				if _, err := io.WriteString(c, string(letter)); err != nil || e2e.Pause(ctx, 100*time.Millisecond) != nil {
+				if _, err := io.WriteString(c, string(letter)); err != nil || testclient.Pause(ctx, 100*time.Millisecond) != nil {
 					return
 				}
 			}
@@ -112,9 +113,9 @@ func dawdling(ctx context.Context, t *testing.T, s *e2e.Server, n int) (all []ne
 }
 
 // readers are clients, each with a letter.
-func readers(ctx context.Context, t *testing.T, s *e2e.Server, n int) []*e2e.Client {
+func readers(ctx context.Context, t *testing.T, s *e2e.Server, n int) []*testclient.Client {
 	t.Helper()
-	all := make([]*e2e.Client, n)
+	all := make([]*testclient.Client, n)
 	for i := range all {
 		all[i] = e2e.NewClient(s, fmt.Sprintf("reader-%d", i))
 	}
@@ -142,7 +143,7 @@ func TestNobodyWaitsForSlowClients(t *testing.T) {
 		if _, err := p[0].Command(ctx, http.MethodPost, "/v1/mailboxes/"+p[0].Mailbox+"/messages", p[0].Message(i)); err != nil {
 			t.Fatal(err)
 		}
-		if err := p[1].Listen(ctx, func(f e2e.Frame) (bool, error) { return f.Type == "message", nil }); err != nil {
+		if err := p[1].Listen(ctx, func(f testclient.Frame) (bool, error) { return f.Type == "message", nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,8 +202,8 @@ func TestSlowClients(t *testing.T) {
 		t.Errorf("a client that reads slowly was not served to the end: %v", err)
 	}
 	// And then the same is there for them, as ever.
-	if err := e2e.AtOnce(all, func(c *e2e.Client) error {
-		return c.Listen(ctx, func(f e2e.Frame) (bool, error) { return f.Type == "message", nil })
+	if err := e2e.AtOnce(all, func(c *testclient.Client) error {
+		return c.Listen(ctx, func(f testclient.Frame) (bool, error) { return f.Type == "message", nil })
 	}); err != nil {
 		t.Error(err)
 	}

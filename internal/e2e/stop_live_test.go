@@ -20,12 +20,13 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // listener is a client that hears numbers on a stream or a socket, again and
 // again: each end is followed by a handshake, at once.
 type listener struct {
-	*e2e.Client
+	*testclient.Client
 	mailbox string
 	live    func(*listener, context.Context) (ending, error)
 
@@ -38,14 +39,14 @@ type listener struct {
 
 // ending is how a stream or a socket ended that did not break off.
 type ending struct {
-	e2e.Problem
+	testclient.Problem
 	how string
 	at  time.Time
 }
 
 // take processes a frame, which must be the one that is wanted.
 func (l *listener) take(ctx context.Context, raw json.RawMessage, acknowledge func(int64) error) error {
-	var f e2e.Frame
+	var f testclient.Frame
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (l *listener) socket(ctx context.Context) (ending, error) {
 	for {
 		var said struct {
 			Frame json.RawMessage
-			Error *e2e.Problem
+			Error *testclient.Problem
 		}
 		err := conn.ReadJSON(&said)
 		var closed *websocket.CloseError
@@ -214,7 +215,7 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 		}
 	}
 	err := e2e.AtOnce(listeners, func(l *listener) error {
-		for _, c := range []*e2e.Client{l.Client, speaker} {
+		for _, c := range []*testclient.Client{l.Client, speaker} {
 			if c == l.Client {
 				if err := c.Handshake(ctx); err != nil {
 					return err

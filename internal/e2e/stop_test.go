@@ -13,24 +13,25 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // release is how a parked receive was answered at a stop, and when.
 type release struct {
-	e2e.Answer
+	testclient.Answer
 	err   error
 	after time.Duration
 }
 
 // park has clients begin their sessions and wait for frames; what they wait for
 // comes once they all do, counted from when since is called.
-func park(ctx context.Context, t *testing.T, s *e2e.Server, n int) (waiting []*e2e.Client, since func() (released func() []release)) {
+func park(ctx context.Context, t *testing.T, s *e2e.Server, n int) (waiting []*testclient.Client, since func() (released func() []release)) {
 	t.Helper()
-	waiting = make([]*e2e.Client, n)
+	waiting = make([]*testclient.Client, n)
 	for i := range waiting {
 		waiting[i] = e2e.NewClient(s, fmt.Sprintf("waiting-%d", i))
 	}
-	if err := e2e.AtOnce(waiting, func(c *e2e.Client) error { return c.Handshake(ctx) }); err != nil {
+	if err := e2e.AtOnce(waiting, func(c *testclient.Client) error { return c.Handshake(ctx) }); err != nil {
 		t.Fatal(err)
 	}
 	releases := make([]release, n)
@@ -56,9 +57,9 @@ func park(ctx context.Context, t *testing.T, s *e2e.Server, n int) (waiting []*e
 }
 
 // resumed has clients come back to a server that was restarted, where each finds its session.
-func resumed(ctx context.Context, t *testing.T, clients []*e2e.Client) {
+func resumed(ctx context.Context, t *testing.T, clients []*testclient.Client) {
 	t.Helper()
-	if err := e2e.AtOnce(clients, func(c *e2e.Client) error { return c.Handshake(ctx) }); err != nil {
+	if err := e2e.AtOnce(clients, func(c *testclient.Client) error { return c.Handshake(ctx) }); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range clients {
@@ -86,13 +87,13 @@ func TestGracefulStop(t *testing.T) {
 	s.Signal(syscall.SIGTERM)
 	var red string
 	e2e.Eventually(t, "the server is not ready any more", func() bool {
-		a, err := e2e.Exchange(ctx, e2e.OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
+		a, err := testclient.Exchange(ctx, testclient.OneShot, http.MethodGet, s.URL()+"/readyz", nil, "")
 		switch {
 		case err != nil:
 			red = "connection refused"
 			return true
 		case a.Status == http.StatusServiceUnavailable:
-			p, err := e2e.ParseProblem(a)
+			p, err := testclient.ParseProblem(a)
 			if err != nil || p.Code != "DRAINING" {
 				t.Fatalf("readyz: %v %v", p, err)
 			}

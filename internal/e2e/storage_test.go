@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // outage is a time without storage, while clients talk and one leaves large
@@ -51,7 +52,7 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 		a := s.Get("/readyz")
 		if a.Status != http.StatusOK {
 			red++
-			if p, err := e2e.ParseProblem(a); err != nil || p.Code != "STORAGE_UNAVAILABLE" || p.Action != "retry" {
+			if p, err := testclient.ParseProblem(a); err != nil || p.Code != "STORAGE_UNAVAILABLE" || p.Action != "retry" {
 				t.Fatalf("readyz: %d %s (%v)", a.Status, a.Body, err)
 			}
 		}
@@ -104,7 +105,7 @@ func mustWait(ctx context.Context, t *testing.T, m *e2e.Member, k int) int64 {
 		note(t, m, a)
 		return -1
 	}
-	p, err := e2e.ParseProblem(a)
+	p, err := testclient.ParseProblem(a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +116,7 @@ func mustWait(ctx context.Context, t *testing.T, m *e2e.Member, k int) int64 {
 }
 
 // note remembers where a message was said to be.
-func note(t *testing.T, m *e2e.Member, a e2e.Answer) {
+func note(t *testing.T, m *e2e.Member, a testclient.Answer) {
 	t.Helper()
 	var position int64
 	if _, err := fmt.Sscanf(string(a.Body), `{"position":%d,`, &position); err != nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // encrypted is a server with an address with TLS beside the one without.
@@ -149,11 +150,11 @@ func TestTLSPollsWait(t *testing.T) {
 			if err := pair.Meet(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := pair[0].Listen(t.Context(), func(f e2e.Frame) (bool, error) { return f.Type == "opened", nil }); err != nil {
+			if err := pair[0].Listen(t.Context(), func(f testclient.Frame) (bool, error) { return f.Type == "opened", nil }); err != nil {
 				t.Fatal(err)
 			}
-			poll := func(ctx context.Context) <-chan e2e.Answer {
-				came := make(chan e2e.Answer, 1)
+			poll := func(ctx context.Context) <-chan testclient.Answer {
+				came := make(chan testclient.Answer, 1)
 				go func() {
 					a, _ := pair[0].Poll(ctx) // one that is hung up has no answer
 					came <- a
@@ -209,7 +210,7 @@ func TestTLSWormhole(t *testing.T) {
 		return conn
 	}
 	one, other := join("one"), join("other")
-	if err := e2e.Pause(t.Context(), 300*time.Millisecond); err != nil { // longer than a socket lingers
+	if err := testclient.Pause(t.Context(), 300*time.Millisecond); err != nil { // longer than a socket lingers
 		t.Fatal(err)
 	}
 	s.replace(t)
@@ -219,7 +220,7 @@ func TestTLSWormhole(t *testing.T) {
 			t.Fatal(err)
 		}
 		hear(t, other, `"`+body+`"`)
-		if err := e2e.Pause(t.Context(), 300*time.Millisecond); err != nil {
+		if err := testclient.Pause(t.Context(), 300*time.Millisecond); err != nil {
 			t.Fatal(err)
 		}
 	}

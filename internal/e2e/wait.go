@@ -39,15 +39,3 @@ func Eventually(t *testing.T, what string, holds func() bool) {
 		}
 	}
 }
-
-// Pause lets time pass, as a client does that backs off.
-func Pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-timer.C:
-		return nil
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 	"restante/internal/testgate"
 )
 
@@ -223,7 +224,7 @@ func (p *tab) heardAll(n int) {
 // speaker is a session that says numbers, with the time, in a mailbox.
 type speaker struct {
 	t       *testing.T
-	c       *e2e.Client
+	c       *testclient.Client
 	mailbox string
 	said    int
 }

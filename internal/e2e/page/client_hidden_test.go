@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // naivePage is a page with a client of its own, that tells the server it is there by a timer.
@@ -63,7 +64,7 @@ func TestBrowserHidden(t *testing.T) {
 			began := time.Now()
 			for i := range messages {
 				k.say(1)
-				if e2e.Pause(t.Context(), time.Until(began.Add(last*time.Duration(i)/time.Duration(messages)))) != nil {
+				if testclient.Pause(t.Context(), time.Until(began.Add(last*time.Duration(i)/time.Duration(messages)))) != nil {
 					return
 				}
 			}

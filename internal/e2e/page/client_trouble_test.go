@@ -15,6 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // wire is a network between a browser and a site, that can be cut, or swallow what is sent over it.
@@ -158,7 +159,7 @@ func TestBrowserTrouble(t *testing.T) {
 				n.set("cut")
 				k.say(20)
 				p.until("page.state() !== 'connected'")
-				if err := e2e.Pause(t.Context(), offlineFor()); err != nil {
+				if err := testclient.Pause(t.Context(), offlineFor()); err != nil {
 					t.Fatal(err)
 				}
 				k.say(20)
@@ -187,7 +188,7 @@ func TestBrowserTrouble(t *testing.T) {
 
 			lifecycle(p, "frozen")
 			k.say(20)
-			if err := e2e.Pause(t.Context(), 2*time.Second); err != nil {
+			if err := testclient.Pause(t.Context(), 2*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			lifecycle(p, "active")

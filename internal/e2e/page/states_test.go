@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // form is how somebody looks at a page.
@@ -146,7 +147,7 @@ func TestPageUnreachable(t *testing.T) {
 	ada.presses("Cancel")
 	s.Start()
 	s.WaitReady()
-	if err := e2e.Pause(t.Context(), time.Second); err != nil { // in which it would connect, and go on
+	if err := testclient.Pause(t.Context(), time.Second); err != nil { // in which it would connect, and go on
 		t.Fatal(err)
 	}
 	ada.sees("Leave a note")

@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // TestPageTrouble has two people write each other while everything happens to them that happens to pages, and the
@@ -62,7 +63,7 @@ func TestPageTrouble(t *testing.T) {
 			if seen := look[string](bob.tab, "document.visibilityState"); seen != "hidden" {
 				t.Fatalf("the tab is %s", seen)
 			}
-			if err := e2e.Pause(t.Context(), 3*time.Second); err != nil {
+			if err := testclient.Pause(t.Context(), 3*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			say("three")
@@ -70,7 +71,7 @@ func TestPageTrouble(t *testing.T) {
 		{"offline for a while", func() {
 			n.set("cut")
 			say("four")
-			if err := e2e.Pause(t.Context(), 2*time.Second); err != nil {
+			if err := testclient.Pause(t.Context(), 2*time.Second); err != nil {
 				t.Fatal(err)
 			}
 			n.set("")

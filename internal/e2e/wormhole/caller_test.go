@@ -16,6 +16,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // stage is a server that scripts of the wormhole protocol are played on.
@@ -110,7 +111,7 @@ func (p *play) get(path string) string {
 	if err != nil {
 		return err.Error()
 	}
-	response, err := e2e.OneShot.Do(request)
+	response, err := testclient.OneShot.Do(request)
 	if err != nil {
 		return err.Error()
 	}

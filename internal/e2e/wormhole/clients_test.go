@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // TestWormholeText has the clients that people use send each other texts, in all
@@ -123,7 +124,7 @@ func TestWormholeAlone(t *testing.T) {
 	e2e.Eventually(t, "all have said what they want", func() bool {
 		return len(e2e.Column(t, s, "SELECT mailbox FROM messages")) == len(alone)
 	})
-	if err := e2e.Pause(t.Context(), 3*time.Second); err != nil {
+	if err := testclient.Pause(t.Context(), 3*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if waiting := e2e.Column(t, s, "SELECT id FROM nameplates ORDER BY id"); !slices.Equal(waiting, []string{"7", "8", "9"}) {

@@ -16,6 +16,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // reference is the reference server of the wormhole protocol, as Debian has it.
@@ -52,7 +53,7 @@ func startReference(t *testing.T, flags ...string) *reference {
 func (r *reference) ready() {
 	r.t.Helper()
 	e2e.Eventually(r.t, "the reference server is ready", func() bool {
-		a, err := e2e.Exchange(r.t.Context(), e2e.OneShot, http.MethodGet, "http://"+r.address+"/", nil, "")
+		a, err := testclient.Exchange(r.t.Context(), testclient.OneShot, http.MethodGet, "http://"+r.address+"/", nil, "")
 		return err == nil && a.Status == http.StatusOK
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/internal/e2e"
+	"restante/internal/testclient"
 )
 
 // command is what a wormhole client tells the server.
@@ -74,7 +75,7 @@ func (a *tapped) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			server = conn
 			break
 		}
-		if time.Now().After(deadline) || e2e.Pause(r.Context(), 10*time.Millisecond) != nil {
+		if time.Now().After(deadline) || testclient.Pause(r.Context(), 10*time.Millisecond) != nil {
 			http.Error(rw, "nobody there", http.StatusBadGateway) //nolint:forbidigo // as a proxy would
 			return
 		}

@@ -1,4 +1,4 @@
-package e2e
+package testclient
 
 import (
 	"bytes"
@@ -15,9 +15,8 @@ import (
 	"restante/session"
 )
 
-// Client is a model of one: it does what the contract asks of clients, and holds the
-// server to what the contract promises them. What it needs to carry on after whatever
-// happened is its ledger, which could as well be kept in a file.
+// Client is a model of a client with a session: it does what the contract asks of clients, and checks what the contract
+// promises them. Its ledger is all that it needs to continue after any failure.
 type Client struct {
 	HTTP *http.Client
 	base string
@@ -40,18 +39,29 @@ type ledger struct {
 	open     map[int64]bool // the commands that are not answered
 }
 
-// Tally is what a client went through.
+// Tally counts what has happened to a client.
 type Tally struct {
 	Lost     atomic.Int64 // requests that got no answer
 	Refused  atomic.Int64 // and those that were told to try again
 	Resumed  atomic.Int64 // handshakes that resumed the session
 	Replayed atomic.Int64 // recorded replies
 	Gaps     atomic.Int64 // commands that overtook others
-	frames   atomic.Int64 // frames processed
+	Frames   atomic.Int64 // frames processed
 	Again    atomic.Int64 // frames that came more than once
 }
 
-// Problem is a refusal.
+// Add adds what another client went through.
+func (t *Tally) Add(other *Tally) {
+	t.Lost.Add(other.Lost.Load())
+	t.Refused.Add(other.Refused.Load())
+	t.Resumed.Add(other.Resumed.Load())
+	t.Replayed.Add(other.Replayed.Load())
+	t.Gaps.Add(other.Gaps.Load())
+	t.Frames.Add(other.Frames.Load())
+	t.Again.Add(other.Again.Load())
+}
+
+// Problem is a problem document.
 type Problem struct {
 	Status    int
 	Code      string
@@ -64,13 +74,14 @@ func (p *Problem) Error() string {
 	return fmt.Sprintf("%d %s (%s): %s", p.Status, p.Code, p.Action, p.Detail)
 }
 
-func NewClient(s *Server, side string) *Client {
-	c := &Client{HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}, base: s.URL(), App: "example.org/e2e"}
-	c.ledger = ledger{id: session.NewID().Reveal(), side: side, open: map[int64]bool{}}
-	c.unprocessed = map[int64]json.RawMessage{}
-	s.Secret(c.ledger.id)
-	s.t.Cleanup(c.HTTP.CloseIdleConnections)
-	return c
+// New makes the client of a session that has not begun, at the server with this URL. Its connections are closed with
+// HTTP.CloseIdleConnections.
+func New(url, side string) *Client {
+	return &Client{
+		HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}, base: url, App: "example.org/e2e",
+		ledger:      ledger{id: session.NewID().Reveal(), side: side, open: map[int64]bool{}},
+		unprocessed: map[int64]json.RawMessage{},
+	}
 }
 
 // ID returns the session's id, Side its side, and Epoch the epoch of its last handshake.
@@ -101,11 +112,11 @@ func (c *Client) Process(seq int64) (wanted int64) {
 	return wanted
 }
 
-// MoveTo has all later requests go to another server.
-func (c *Client) MoveTo(s *Server) {
+// MoveTo sends all later requests to another server.
+func (c *Client) MoveTo(url string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.base = s.URL()
+	c.base = url
 }
 
 // URL returns where the client's server is.
@@ -115,10 +126,10 @@ func (c *Client) URL() string {
 	return c.base
 }
 
-// backoff is for how long a client waits before it tries again.
+// backoff returns how long a client waits before it tries again.
 func backoff() time.Duration { return 20*time.Millisecond + rand.N(180*time.Millisecond) }
 
-// Once asks once, as this session. The bare minimum that every answer owes is checked here.
+// Once sends a request of the session once.
 func (c *Client) Once(ctx context.Context, method, path string, header map[string]string, body any) (Answer, error) {
 	h := http.Header{}
 	c.mu.Lock()
@@ -137,8 +148,8 @@ func (c *Client) Once(ctx context.Context, method, path string, header map[strin
 	return Exchange(ctx, c.HTTP, method, c.URL()+path, h, string(payload))
 }
 
-// persist asks until the answer is one to go by. The error is a *problem, or
-// that time is up: a connection that is lost is only a reason to ask again.
+// persist sends a request until its answer is final. The error is a *Problem or that of ctx: after a connection is lost,
+// it only tries again.
 func (c *Client) persist(ctx context.Context, once func() (Answer, error)) (Answer, error) {
 	for {
 		a, err := once()
@@ -168,7 +179,7 @@ func (c *Client) persist(ctx context.Context, once func() (Answer, error)) (Answ
 	}
 }
 
-// ParseProblem reads a failure, which must be a problem document whatever failed.
+// ParseProblem parses an answer that must be a problem document.
 func ParseProblem(a Answer) (*Problem, error) {
 	var p Problem
 	err := json.Unmarshal(a.Body, &p)
@@ -182,7 +193,7 @@ func ParseProblem(a Answer) (*Problem, error) {
 	return &p, nil
 }
 
-// Handshake begins the session, or resumes it with the two counters.
+// Handshake begins the session, or resumes it.
 func (c *Client) Handshake(ctx context.Context) error {
 	c.mu.Lock()
 	was := c.ledger
@@ -235,7 +246,7 @@ func (c *Client) Handshake(ctx context.Context) error {
 	return nil
 }
 
-// Number gives a command its number; the order of numbers is the order of effects.
+// Number returns the number of the next command. The server does commands in this order.
 func (c *Client) Number() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -245,18 +256,18 @@ func (c *Client) Number() int64 {
 	return n
 }
 
-// Command numbers a command and has it done.
+// Command numbers a command and sends it until it is answered.
 func (c *Client) Command(ctx context.Context, method, path string, body any) (Answer, error) {
 	return c.send(ctx, c.Number(), method, path, body)
 }
 
-// send sends a numbered command until it is answered. Now and then it acts as
-// if it had not heard the answer: then the same must be said again.
+// send sends a numbered command until it is answered. Now and then it acts as if the answer were lost: then the same
+// answer must come again.
 func (c *Client) send(ctx context.Context, n int64, method, path string, body any) (Answer, error) {
 	return c.SendAgain(ctx, 0, n, method, path, body)
 }
 
-// SendAgain is send for a command that was sent so many times before, and may have been done.
+// SendAgain is like Command for a command that has a number and was sent so many times before.
 func (c *Client) SendAgain(ctx context.Context, sent int, n int64, method, path string, body any) (Answer, error) {
 	once := func() (Answer, error) {
 		sent++
@@ -298,8 +309,13 @@ func (c *Client) SendAgain(ctx context.Context, sent int, n int64, method, path 
 	return a, nil
 }
 
-// query looks at something.
-func (c *Client) query(ctx context.Context, path string, into any) error {
+// End ends the session.
+func (c *Client) End(ctx context.Context) (Answer, error) {
+	return c.persist(ctx, func() (Answer, error) { return c.Once(ctx, http.MethodDelete, "/v1/session", nil, nil) })
+}
+
+// Query reads the JSON of a GET request.
+func (c *Client) Query(ctx context.Context, path string, into any) error {
 	a, err := c.persist(ctx, func() (Answer, error) { return c.Once(ctx, http.MethodGet, path, nil, nil) })
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", path, err)
@@ -307,7 +323,7 @@ func (c *Client) query(ctx context.Context, path string, into any) error {
 	return json.Unmarshal(a.Body, into)
 }
 
-// Frame is what the server sends.
+// Frame is a frame of the session.
 type Frame struct {
 	Seq           int64
 	Type, Mailbox string
@@ -317,7 +333,7 @@ type Frame struct {
 	Mood          string
 }
 
-// Poll asks for frames once, with what is processed and the epoch it belongs to.
+// Poll receives once.
 func (c *Client) Poll(ctx context.Context) (Answer, error) {
 	c.mu.Lock()
 	path := fmt.Sprintf("/v1/session/events?ack=%d&epoch=%d", c.ledger.wanted, c.ledger.epoch)
@@ -325,8 +341,7 @@ func (c *Client) Poll(ctx context.Context) (Answer, error) {
 	return c.Once(ctx, http.MethodGet, path, nil, nil)
 }
 
-// Listen receives until done or until ctx ends: it answers each answer with the next request,
-// and a lost connection with a handshake.
+// Listen receives until each returns done or ctx ends. After a lost connection, it does a handshake.
 func (c *Client) Listen(ctx context.Context, each func(Frame) (done bool, err error)) error {
 	for {
 		a, err := c.Poll(ctx)
@@ -359,8 +374,8 @@ func (c *Client) Listen(ctx context.Context, each func(Frame) (done bool, err er
 	}
 }
 
-// take processes an answer's frames, which must go on where the last ones
-// ended. Now and then it loses the answer instead: then all must come again, the same.
+// take processes the frames of an answer, which must continue where the last ones ended. Now and then it acts as if the
+// answer were lost: then the same frames must come again.
 func (c *Client) take(a Answer, each func(Frame) (done bool, err error)) (bool, error) {
 	var got struct {
 		Heartbeat bool
@@ -405,7 +420,7 @@ func (c *Client) take(a Answer, each func(Frame) (done bool, err error)) (bool, 
 		c.ledger.wanted++
 		delete(c.unprocessed, f.Seq)
 		c.mu.Unlock()
-		c.Count.frames.Add(1)
+		c.Count.Frames.Add(1)
 		if done {
 			return true, nil
 		}
