@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -41,6 +42,13 @@ func TestOneVersion(t *testing.T) {
 		if p.Version != release {
 			t.Errorf("%s is of version %s, the program of %s", name, p.Version, release)
 		}
+	}
+	handshake, err := os.ReadFile("web/client/src/handshake.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(handshake), "export const VERSION = '"+release+"';") {
+		t.Errorf("the client does not say in its handshakes that it is of version %s", release)
 	}
 	text, err := os.ReadFile("web/package-lock.json")
 	if err != nil {

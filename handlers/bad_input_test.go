@@ -50,7 +50,7 @@ func besiege(t testing.TB) *besieged {
 	ended.delete("/v1/session").want(http.StatusNoContent)
 	replaced, heir := w.begin(t, app, "heir"), mint()
 	replaced.open("heirloom").want(http.StatusOK)
-	w.nobody(t).post("/v1/sessions", hello("sessionId", quote(heir), "side", `"heir"`, "replaces", quote(replaced.id))).want(http.StatusCreated)
+	w.anonymous(t).post("/v1/sessions", hello("sessionId", quote(heir), "side", `"heir"`, "replaces", quote(replaced.id))).want(http.StatusCreated)
 	w.secret(heir)
 	h := &besieged{world: w, me: me, lookInto: w.dumper(), names: strings.NewReplacer(
 		"{me}", me.id, "{peer}", peer.id, "{third}", third.id, "{stranger}", stranger.id, "{ended}", ended.id, "{replaced}", replaced.id,
@@ -70,7 +70,7 @@ func (h *besieged) stillWorks(t testing.TB) {
 func (h *besieged) refuses(t *testing.T, tt bad) {
 	t.Helper()
 	method, target, _ := strings.Cut(tt.request, " ")
-	r := h.nobody(t).ask(method, h.names.Replace(target), h.names.Replace(tt.body))
+	r := h.anonymous(t).ask(method, h.names.Replace(target), h.names.Replace(tt.body))
 	if !strings.HasSuffix(target, "/sessions") {
 		r.with("Authorization: Bearer " + h.me.id)
 	}
@@ -162,7 +162,7 @@ func TestViolationsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// Whoever has no credential learns nothing about what else is wrong.
+// A request without a credential is told nothing about what else is wrong.
 func TestWithoutCredentialNothingElseIsLookedAt(t *testing.T) {
 	h := besiege(t)
 	before := h.lookInto(t)
@@ -179,15 +179,15 @@ func TestWithoutCredentialNothingElseIsLookedAt(t *testing.T) {
 				"Basic " + h.me.id:  "SESSION_REQUIRED",
 				"Bearer {} " + "{}": "SESSION_REQUIRED",
 			} {
-				r := h.nobody(t).ask(method, target, `{"unknown": }`).with("Seq: x", "Ack: -1", "Accept: text/event-stream", "Content-Type: text/plain")
+				r := h.anonymous(t).ask(method, target, `{"unknown": }`).with("Seq: x", "Ack: -1", "Accept: text/event-stream", "Content-Type: text/plain")
 				if credential != "" {
 					r.with("Authorization: " + credential)
 				}
 				r.refused(http.StatusUnauthorized, code)
 			}
-			h.nobody(t).ask(method, target, `{}`).with("Seq: x", h.names.Replace("Authorization: Bearer {ended}")).refused(http.StatusGone, "SESSION_ENDED")
+			h.anonymous(t).ask(method, target, `{}`).with("Seq: x", h.names.Replace("Authorization: Bearer {ended}")).refused(http.StatusGone, "SESSION_ENDED")
 		}
 	}
-	h.nobody(t).post("/v1/mailboxes/ours/messages", tenMegabytes).refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+	h.anonymous(t).post("/v1/mailboxes/ours/messages", tenMegabytes).refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 	h.lookInto(t).same(t, before)
 }

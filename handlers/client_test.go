@@ -25,8 +25,8 @@ type client struct {
 	id        string // the session's; empty: it has none
 }
 
-// nobody is a client without a session.
-func (w *world) nobody(t testing.TB) *client { return &client{TB: t, w: w} }
+// anonymous returns a client without a session.
+func (w *world) anonymous(t testing.TB) *client { return &client{TB: t, w: w} }
 
 // begin is a client with a new session.
 func (w *world) begin(t testing.TB, app, side string) *client {
@@ -56,7 +56,7 @@ func (c *client) shake(expects, sends int, more ...string) *request {
 		"sessionId", quote(c.id), "appId", quote(c.app), "side", quote(c.side),
 		"expectedSessionState", fmt.Sprintf(`{"nextExpectedSeq": %d, "nextSentSeq": %d}`, expects, sends),
 	}, more...)
-	return c.w.nobody(c.TB).post("/v1/sessions", hello(members...))
+	return c.w.anonymous(c.TB).post("/v1/sessions", hello(members...))
 }
 
 // hello is the body of a handshake: names and values in turn, in place of or besides the usual ones.

@@ -16,13 +16,13 @@ func TestTheContractCheckCanFail(t *testing.T) {
 	a.open("m").seq(0).want(200)
 	w.begin(t, "app", "b").open("m").want(200)
 	samples := map[string]*request{
-		"handshake": w.nobody(t).post("/v1/sessions", hello()),
+		"handshake": w.anonymous(t).post("/v1/sessions", hello()),
 		"session":   a.get("/v1/session"),
 		"replayed":  a.open("m").seq(0),
 		"frames":    a.look(0),
 		"messages":  a.get("/v1/mailboxes/m/messages"),
 		"deleted":   a.delete("/v1/nameplates/4"),
-		"required":  w.nobody(t).get("/v1/session"),
+		"required":  w.anonymous(t).get("/v1/session"),
 		"unknown":   a.get("/v1/mailboxes/none"),
 		"gap":       a.delete("/v1/nameplates/4").seq(9),
 		"invalid":   a.add("m", "", ""),
@@ -30,9 +30,9 @@ func TestTheContractCheckCanFail(t *testing.T) {
 		"no path":   a.get("/v2"),
 		"no method": a.post("/v1/session", ""),
 		"crowded":   w.begin(t, "app", "c").open("m"),
-		"contract":  w.nobody(t).get("/openapi.yaml"),
-		"liveness":  w.nobody(t).get("/livez"),
-		"status":    w.nobody(t).get("/v1/status"),
+		"contract":  w.anonymous(t).get("/openapi.yaml"),
+		"liveness":  w.anonymous(t).get("/livez"),
+		"status":    w.anonymous(t).get("/v1/status"),
 	}
 	body := func(from, to string) func(*answer) {
 		return func(a *answer) { a.body = bytes.Replace(a.body, []byte(from), []byte(to), 1) }

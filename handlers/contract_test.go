@@ -39,7 +39,7 @@ func TestTheContractIsServed(t *testing.T) {
 		{[]string{"*/*;q=0"}, ""},
 		{[]string{"nonsense"}, ""},
 	} {
-		r := w.nobody(t).get("/openapi.yaml")
+		r := w.anonymous(t).get("/openapi.yaml")
 		for _, accept := range tt.accept {
 			r.with("Accept: " + accept)
 		}
@@ -63,7 +63,7 @@ func TestTheContractIsServedCompressedAndOnlyWhenItIsNew(t *testing.T) {
 	tags := map[string]string{}
 	for path, want := range map[string][]byte{"/openapi.yaml": openapi.YAML, "/openapi.json": asJSON} {
 		get := func(headers ...string) *answer {
-			r := w.nobody(t).get(path)
+			r := w.anonymous(t).get(path)
 			for _, h := range headers {
 				r.with(h)
 			}
@@ -117,18 +117,18 @@ func TestMetrics(t *testing.T) {
 	a := w.begin(t, "app-in-question", "side-in-question")
 	a.open("mailbox-in-question").want(http.StatusOK)
 	a.ask("BREW", "/v1/session", "").want(http.StatusMethodNotAllowed)
-	w.nobody(t).get("/path-in-question").want(http.StatusNotFound)
+	w.anonymous(t).get("/path-in-question").want(http.StatusNotFound)
 	for _, accept := range []string{
 		"", "text/plain", "application/openmetrics-text",
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", // as a scraper asks
 	} {
-		r := w.nobody(t).get("/metrics").with("Accept-Encoding: gzip")
+		r := w.anonymous(t).get("/metrics").with("Accept-Encoding: gzip")
 		if accept != "" {
 			r.with("Accept: " + accept)
 		}
 		r.with("-Accept-Encoding").want(http.StatusOK)
 	}
-	got := string(w.nobody(t).get("/metrics").want(http.StatusOK).body)
+	got := string(w.anonymous(t).get("/metrics").want(http.StatusOK).body)
 	for _, line := range []string{
 		`restante_http_requests_total{method="PUT",route="/v1/mailboxes/{mailbox}",status="200"} 1`,
 		`restante_http_requests_total{method="other",route=`,

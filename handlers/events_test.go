@@ -220,7 +220,7 @@ func TestSuperseded(t *testing.T) {
 	})
 }
 
-// A client that leaves is nobody's failure.
+// A client that leaves causes no failure.
 func TestReceiverLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{piped: true})

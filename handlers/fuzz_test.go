@@ -142,7 +142,7 @@ func (f *fuzzer) try(t *rapid.T, path, method string) {
 	doc := contract().doc
 	item := doc.Paths.Value(path)
 	op := item.GetOperation(method)
-	caller := f.w.nobody(nil)
+	caller := f.w.anonymous(nil)
 	if op.Security == nil {
 		caller = f.session(t)
 	}

@@ -30,16 +30,16 @@ func TestHosts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := start(t, setup{hosts: tt.hosts})
 			for _, host := range tt.allowed {
-				w.nobody(t).get("/v1/status").with("Host: " + host).want(http.StatusOK)
-				w.nobody(t).get("/none").with("Host: "+host).refused(http.StatusNotFound, "NOT_FOUND")
+				w.anonymous(t).get("/v1/status").with("Host: " + host).want(http.StatusOK)
+				w.anonymous(t).get("/none").with("Host: "+host).refused(http.StatusNotFound, "NOT_FOUND")
 			}
 			for _, host := range tt.refused {
 				for _, path := range []string{"/", "/v1", "/v1/status", "/metrics", "/v1/session", "/none", "/v1/session/socket"} {
-					w.nobody(t).get(path).with("Host: "+host).refused(http.StatusMisdirectedRequest, "MISDIRECTED_REQUEST")
+					w.anonymous(t).get(path).with("Host: "+host).refused(http.StatusMisdirectedRequest, "MISDIRECTED_REQUEST")
 				}
-				w.nobody(t).post("/v1/sessions", hello()).with("Host: "+host).refused(http.StatusMisdirectedRequest, "MISDIRECTED_REQUEST")
-				w.nobody(t).get("/livez").with("Host: " + host).want(http.StatusOK)
-				w.nobody(t).get("/readyz").with("Host: " + host).want(http.StatusOK)
+				w.anonymous(t).post("/v1/sessions", hello()).with("Host: "+host).refused(http.StatusMisdirectedRequest, "MISDIRECTED_REQUEST")
+				w.anonymous(t).get("/livez").with("Host: " + host).want(http.StatusOK)
+				w.anonymous(t).get("/readyz").with("Host: " + host).want(http.StatusOK)
 			}
 		})
 	}

@@ -17,36 +17,36 @@ func TestRateLimit(t *testing.T) {
 		a.open("m").seq(0).want(http.StatusOK)
 		for range 20 { // monitoring is not counted
 			for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-				w.nobody(t).get(path).want(http.StatusOK)
+				w.anonymous(t).get(path).want(http.StatusOK)
 			}
 		}
-		w.nobody(t).get("/").want(http.StatusOK)
-		w.nobody(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
-		w.nobody(t).get("/nothing").refused(http.StatusNotFound, "NOT_FOUND") // 5
+		w.anonymous(t).get("/").want(http.StatusOK)
+		w.anonymous(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		w.anonymous(t).get("/nothing").refused(http.StatusNotFound, "NOT_FOUND") // 5
 		for _, r := range []*request{
 			a.open("m").seq(1), a.get("/v1/session"), a.look(0), a.delete("/v1/session"), a.post("/v1/session/ack", "{"), a.post("/v1/nameplates", ""),
 			a.get("/v1/nameplates"), a.put("/v1/nameplates/x"), a.delete("/v1/nameplates/5"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"),
-			a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"), w.nobody(t).get("/"), w.nobody(t).get("/openapi.yaml"), w.nobody(t).get("/v1/status"),
-			w.nobody(t).post("/v1/sessions", hello()), w.nobody(t).get("/nothing"), w.nobody(t).put("/livez/"), w.nobody(t).get("/v1"),
+			a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"), w.anonymous(t).get("/"), w.anonymous(t).get("/openapi.yaml"), w.anonymous(t).get("/v1/status"),
+			w.anonymous(t).post("/v1/sessions", hello()), w.anonymous(t).get("/nothing"), w.anonymous(t).put("/livez/"), w.anonymous(t).get("/v1"),
 		} {
 			r.refused(http.StatusTooManyRequests, "RATE_LIMITED").says("Retry-After", "1")
 		}
-		w.nobody(t).get("/livez").want(http.StatusOK)
+		w.anonymous(t).get("/livez").want(http.StatusOK)
 		pass(time.Second)
 		a.open("m").seq(1).want(http.StatusOK) // nothing was done, and no number used up
 		a.open("m").seq(2).refused(http.StatusTooManyRequests, "RATE_LIMITED")
 		pass(time.Hour)
 		for range 5 {
-			w.nobody(t).get("/v1/status").want(http.StatusOK)
+			w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		}
-		w.nobody(t).get("/v1/status").refused(http.StatusTooManyRequests, "RATE_LIMITED")
+		w.anonymous(t).get("/v1/status").refused(http.StatusTooManyRequests, "RATE_LIMITED")
 	})
 }
 
 // address is where the server sees a client that sends these headers.
 func address(t *testing.T, w *world, headers ...string) string {
 	t.Helper()
-	return w.nobody(t).post("/v1/sessions", hello()).with(headers...).want(http.StatusCreated).text("welcome/yourAddress")
+	return w.anonymous(t).post("/v1/sessions", hello()).with(headers...).want(http.StatusCreated).text("welcome/yourAddress")
 }
 
 func TestTrustedProxies(t *testing.T) {
@@ -91,7 +91,7 @@ func TestTrustedProxies(t *testing.T) {
 func TestRateLimitByAddress(t *testing.T) {
 	w := start(t, setup{proxies: []string{"127.0.0.1/32"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst, l.Addresses = 0.0001, 1, 50 }})
 	from := func(address string) *request {
-		return w.nobody(t).get("/v1/status").with("X-Forwarded-For: " + address)
+		return w.anonymous(t).get("/v1/status").with("X-Forwarded-For: " + address)
 	}
 	for _, first := range []string{"192.0.2.7", "192.0.2.8", "2001:db8:0:1::7", "2001:db8:0:2::7"} {
 		from(first).want(http.StatusOK)

@@ -39,7 +39,7 @@ func (w *world) requests(t testing.TB) (lines []line) {
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{piped: true})
-		n, a, b := w.nobody(t), w.begin(t, "app-of-mine", "side-of-mine"), w.begin(t, "app-of-mine", "other-side")
+		n, a, b := w.anonymous(t), w.begin(t, "app-of-mine", "side-of-mine"), w.begin(t, "app-of-mine", "other-side")
 		parse := func(id string) string {
 			parsed, err := session.ParseID(id)
 			if err != nil {
@@ -106,7 +106,7 @@ func TestLogOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := "cause-in-detail"
 		w := start(t, setup{piped: true, admit: func(context.Context, rendezvous.ClientInfo) error { panic(fmt.Errorf("%s", secret)) }})
-		got := w.nobody(t).post("/v1/sessions", hello()).refused(http.StatusInternalServerError, "INTERNAL")
+		got := w.anonymous(t).post("/v1/sessions", hello()).refused(http.StatusInternalServerError, "INTERNAL")
 		if strings.Contains(string(got.body), secret) {
 			t.Errorf("the client hears %s", got.body)
 		}
@@ -119,7 +119,7 @@ func TestLogOfFailures(t *testing.T) {
 			t.Errorf("the log does not say what happened:\n%s", w.logs)
 		}
 		w.cut()
-		w.nobody(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+		w.anonymous(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
 		synctest.Wait()
 		if lines := w.requests(t); lines[1].Level != "ERROR" || lines[1].Error == "" {
 			t.Errorf("it is logged as %+v", lines[1])

@@ -86,7 +86,7 @@ func TestCrowding(t *testing.T) {
 	c.get("/v1/mailboxes/m").refused(http.StatusNotFound, "NOT_FOUND")
 	c.get("/v1/mailboxes/m/messages").refused(http.StatusNotFound, "NOT_FOUND")
 	c.add("m", "p", "b").refused(http.StatusForbidden, "NOT_OPEN")
-	c.delete("/v1/mailboxes/m").want(http.StatusNoContent) // of which nobody hears
+	c.delete("/v1/mailboxes/m").want(http.StatusNoContent) // no side is told
 	a.delete("/v1/mailboxes/m").want(http.StatusNoContent)
 	c.open("m").refused(http.StatusConflict, "CROWDED") // closed ones count
 	b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
@@ -145,7 +145,7 @@ func TestClose(t *testing.T) {
 		a.add("m", "p", "b").refused(http.StatusForbidden, "NOT_OPEN")
 		b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
 	}
-	// A nameplate that nobody released does not keep it.
+	// A nameplate that no side released does not keep it.
 	m := a.put("/v1/nameplates/1").want(http.StatusOK).text("mailbox")
 	a.delete("/v1/mailboxes/" + m).want(http.StatusNoContent)
 	if held := a.get("/v1/session").want(http.StatusOK); held.count("nameplates") != 0 || held.count("mailboxes") != 0 {

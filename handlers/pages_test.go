@@ -57,7 +57,7 @@ func TestPages(t *testing.T) {
 		"/assets/LICENSE.txt": {"assets/LICENSE.txt", "text/plain; charset=utf-8"},
 	} {
 		t.Run(path, func(t *testing.T) {
-			page := func() *request { return w.nobody(t).get(path).with("Accept: text/html,*/*;q=0.8") }
+			page := func() *request { return w.anonymous(t).get(path).with("Accept: text/html,*/*;q=0.8") }
 			plain := page().want(http.StatusOK).says("Content-Type", tt.media).says("Cache-Control", "no-cache")
 			for _, encodings := range []string{"gzip, deflate, br, zstd", "*", "gzip;q=0.1"} {
 				small := page().with("Accept-Encoding: "+encodings).want(http.StatusOK).says("Content-Encoding", "gzip").says("Content-Type", tt.media)
@@ -90,7 +90,7 @@ func TestPages(t *testing.T) {
 func TestPagesArePoliced(t *testing.T) {
 	w := start(t, setup{pages: site})
 	for _, path := range []string{"/", "/v1", "/docs"} {
-		got := w.nobody(t).get(path).with("Accept: text/html").want(http.StatusOK).says("Referrer-Policy", "no-referrer").
+		got := w.anonymous(t).get(path).with("Accept: text/html").want(http.StatusOK).says("Referrer-Policy", "no-referrer").
 			says("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "+
 				"base-uri 'none'; form-action 'none'; frame-ancestors 'none'").
 			says("Cross-Origin-Opener-Policy", "same-origin").says("Cross-Origin-Resource-Policy", "same-origin")
@@ -109,6 +109,6 @@ func TestAssetsThatAreNone(t *testing.T) {
 		"/assets", "/assets/", "/assets/none.js", "/assets/page.js.gz", "/assets/page.js/", "/assets/..", "/assets/../index.html", "/assets/..%2Findex.html",
 		"/assets/%2e%2e%2findex.html", "/assets/page%2Ejs%00", "/index.html", "/docs/", "/docs.html",
 	} {
-		w.nobody(t).get(path).want(http.StatusNotFound)
+		w.anonymous(t).get(path).want(http.StatusNotFound)
 	}
 }

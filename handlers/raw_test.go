@@ -64,7 +64,7 @@ func TestWhatNetHTTPRefusesItself(t *testing.T) {
 	if logged := w.logs.String(); strings.Contains(logged, `"msg":"request"`) {
 		t.Errorf("a handler ran:\n%s", logged)
 	}
-	w.nobody(t).get("/livez").want(http.StatusOK)
+	w.anonymous(t).get("/livez").want(http.StatusOK)
 }
 
 // What a client library does not send, but a handler gets to see.
@@ -118,13 +118,13 @@ func TestOddRequests(t *testing.T) {
 	}
 }
 
-// HEAD is not in the contract; whoever tries it learns that from the status alone.
+// HEAD is not in the contract. The status alone says so.
 func TestHEAD(t *testing.T) {
 	w := start(t, setup{})
 	for _, path := range []string{"/", "/livez", "/v1/session", "/openapi.yaml"} {
-		w.nobody(t).ask(http.MethodHead, path, "").want(http.StatusMethodNotAllowed)
+		w.anonymous(t).ask(http.MethodHead, path, "").want(http.StatusMethodNotAllowed)
 	}
-	w.nobody(t).ask(http.MethodHead, "/nothing", "").want(http.StatusNotFound)
+	w.anonymous(t).ask(http.MethodHead, "/nothing", "").want(http.StatusNotFound)
 }
 
 // A client that promises a body and never sends it is refused all the same, and
@@ -178,7 +178,7 @@ func TestHTTP2(t *testing.T) {
 		pass(2 * handlers.DefaultLimits().WriteTime)
 		b.add("m", "p", tenMegabytes).refused(http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")
 		b.post("/v1/nameplates", "{").refused(http.StatusBadRequest, "INVALID_REQUEST")
-		w.nobody(t).post("/v1/nameplates", strings.Repeat(" ", 100_000)).refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		w.anonymous(t).post("/v1/nameplates", strings.Repeat(" ", 100_000)).refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 		b.add("m", "p", "b").want(http.StatusCreated)
 		if got := <-parked; got.count("frames") != 1 {
 			t.Errorf("a receives %s", got.body)

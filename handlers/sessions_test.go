@@ -23,7 +23,7 @@ func TestHandshake(t *testing.T) {
 	config := w.service.Config
 	id := mint()
 	w.secret(id)
-	got := w.nobody(t).post("/v1/sessions", hello(
+	got := w.anonymous(t).post("/v1/sessions", hello(
 		"sessionId", quote(id), "appId", `"app"`, "side", `"a"`, "clientVersion", `["test", "1"]`,
 		"metadata", `{"any": ["thing", null, 1.5e300]}`, "graceMs", "3600000",
 	)).want(http.StatusCreated)
@@ -54,7 +54,7 @@ func TestHandshake(t *testing.T) {
 
 func TestHandshakeMintsWhatIsLeftOut(t *testing.T) {
 	w := start(t, setup{})
-	one, two := w.nobody(t).post("/v1/sessions", hello()).want(http.StatusCreated), w.nobody(t).post("/v1/sessions", hello()).want(http.StatusCreated)
+	one, two := w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated), w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	w.secret(one.text("sessionId"), two.text("sessionId"))
 	if one.text("sessionId") == two.text("sessionId") || one.text("side") == two.text("side") {
 		t.Error("two clients are told to be the same")
@@ -142,7 +142,7 @@ func TestAdmission(t *testing.T) {
 		return nil
 	}})
 	shake := func(client string) *request {
-		return w.nobody(t).post("/v1/sessions", hello("clientVersion", `["`+client+`", "1"]`))
+		return w.anonymous(t).post("/v1/sessions", hello("clientVersion", `["`+client+`", "1"]`))
 	}
 	shake("old").refused(http.StatusForbidden, "REJECTED_UNSUPPORTED_CLIENT")
 	shake("odd").refused(http.StatusForbidden, "REJECTED_BY_CUSTOM_HANDLER")
@@ -168,7 +168,7 @@ func TestPermission(t *testing.T) {
 		if proof != "" {
 			members = append(members, "permission", `{"method": "hashcash", "stamp": `+quote(proof)+`}`)
 		}
-		return w.nobody(t).post("/v1/sessions", hello(members...))
+		return w.anonymous(t).post("/v1/sessions", hello(members...))
 	}
 	asked := shake("").refused(http.StatusForbidden, "PERMISSION_REQUIRED")
 	bits, resource := asked.number("permissionRequired/hashcash/bits"), asked.text("permissionRequired/hashcash/resource")
@@ -191,7 +191,7 @@ func TestNotices(t *testing.T) {
 	before := w.begin(t, "app", "a")
 	before.put("/v1/nameplates/1").want(http.StatusOK)
 	w.door.SetSettings(welcome.Settings{Motd: "Be kind.", AdvertiseVersion: "1.4", SignalError: "Go away.", DisallowList: true})
-	got := w.nobody(t).post("/v1/sessions", hello()).want(http.StatusCreated)
+	got := w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	if got.text("welcome/motd") != "Be kind." || got.text("welcome/currentCliVersion") != "1.4" || got.text("welcome/error") != "Go away." {
 		t.Errorf("it is welcomed with %s", got.body)
 	}
@@ -305,10 +305,10 @@ func TestSessionQuotas(t *testing.T) {
 	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.AddressSessions = 2 }})
 	a := w.begin(t, "app", "a")
 	w.begin(t, "app", "b")
-	w.nobody(t).post("/v1/sessions", hello()).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
+	w.anonymous(t).post("/v1/sessions", hello()).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
 	a.shake(0, 0).want(http.StatusOK) // resuming is not beginning
 	a.delete("/v1/session").want(http.StatusNoContent)
-	w.nobody(t).post("/v1/sessions", hello()).want(http.StatusCreated)
+	w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
 		t.Errorf("a quota is no error:\n%s", logged)
 	}

@@ -153,8 +153,8 @@ func holdsAll(text, parts string) bool {
 
 func TestSocketRefusesToUpgrade(t *testing.T) {
 	w := start(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 1 }})
-	w.nobody(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket")
-	w.nobody(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	w.anonymous(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket")
+	w.anonymous(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket").refused(http.StatusBadRequest, "INVALID_REQUEST")
 	for origin, status := range map[string]int{"https://elsewhere.example": 403, "null": 403, "http://restante.test": 101, "https://RESTANTE.test": 101, "https://restante.test.evil.example": 403} {
 		var l *wsline
 		var got int
@@ -332,7 +332,7 @@ func TestCrossOrigin(t *testing.T) {
 	}
 }
 
-// A socket obeys the same list of origins: browsers ask nobody before they open one.
+// A socket obeys the same list of origins: browsers send no preflight before they open one.
 func TestSocketsOfOtherOrigins(t *testing.T) {
 	for name, tt := range map[string]struct {
 		allowed []string
@@ -357,7 +357,7 @@ func TestSocketsOfOtherOrigins(t *testing.T) {
 					_ = l.conn.Close()
 					continue
 				}
-				w.nobody(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket", "Origin: "+origin).
+				w.anonymous(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket", "Origin: "+origin).
 					refused(http.StatusForbidden, "REJECTED_BY_CUSTOM_HANDLER")
 			}
 		})

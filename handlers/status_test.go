@@ -16,7 +16,7 @@ func TestStatus(t *testing.T) {
 		a.put("/v1/nameplates/5").want(http.StatusOK)
 		b.add("m", "p", "b").want(http.StatusCreated)
 		pass(time.Second) // counts are that old at most
-		got := w.nobody(t).get("/v1/status").want(http.StatusOK)
+		got := w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		for member, want := range map[string]any{
 			"service": "restante", "version": "test", "ready": true, "storage": "ok",
 		} {
@@ -35,7 +35,7 @@ func TestStatus(t *testing.T) {
 			}
 		}
 		pass(2 * time.Hour)
-		got = w.nobody(t).get("/v1/status").want(http.StatusOK)
+		got = w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		for _, member := range []string{"counts/nameplates", "counts/mailboxes", "counts/messages", "counts/sessions"} {
 			if got.number(member) != 0 {
 				t.Errorf("two hours later, %s is %d", member, got.number(member))
@@ -53,14 +53,14 @@ func TestStatus(t *testing.T) {
 func TestHealth(t *testing.T) {
 	w := start(t, setup{})
 	for _, path := range []string{"/livez", "/readyz"} {
-		if got := w.nobody(t).get(path).want(http.StatusOK); got.text("status") != "ok" {
+		if got := w.anonymous(t).get(path).want(http.StatusOK); got.text("status") != "ok" {
 			t.Errorf("%s is %s", path, got.body)
 		}
 	}
 }
 
-// A server that stops lets those go that wait, not all at once, and takes
-// nobody on; what is under way goes on.
+// A server that stops releases the requests that wait, spread over a span. It accepts no new work,
+// and finishes what is under way.
 func TestDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, setup{piped: true})
@@ -71,7 +71,7 @@ func TestDraining(t *testing.T) {
 		if got := <-parked; got.status != http.StatusOK || got.at("heartbeat") != true || time.Since(began) > w.service.Config.DrainSpan {
 			t.Errorf("after %v it is answered %d %s", time.Since(began), got.status, got.body)
 		}
-		n := w.nobody(t)
+		n := w.anonymous(t)
 		n.get("/livez").want(http.StatusOK)
 		n.get("/readyz").refused(http.StatusServiceUnavailable, "DRAINING").says("Retry-After", "1")
 		if got := n.get("/v1/status").want(http.StatusOK); got.at("ready") != false || got.text("storage") != "ok" {
@@ -95,11 +95,11 @@ func TestStorageAway(t *testing.T) {
 		a, _ := talk(t, w)
 		parked := a.get("/v1/session/events?ack=1").later()
 		pass(time.Second)
-		w.nobody(t).get("/v1/status").want(http.StatusOK)
+		w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		w.cut()
 		pass(time.Second)
 		for _, r := range []*request{
-			w.nobody(t).post("/v1/sessions", hello()),
+			w.anonymous(t).post("/v1/sessions", hello()),
 			a.get("/v1/session"), a.look(0), a.post("/v1/session/ack", `{"ack": 0}`), a.delete("/v1/session"), a.delete("/v1/session").seq(0),
 			a.post("/v1/nameplates", ""), a.get("/v1/nameplates"), a.put("/v1/nameplates/5"), a.delete("/v1/nameplates/5"),
 			a.open("m"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"), a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"),
@@ -107,12 +107,12 @@ func TestStorageAway(t *testing.T) {
 			r.refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE").says("Retry-After", "1")
 		}
 		a.add("m", "", "").refused(http.StatusBadRequest, "INVALID_REQUEST") // what is wrong stays wrong
-		w.nobody(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
-		w.nobody(t).get("/livez").want(http.StatusOK)
-		w.nobody(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
-		w.nobody(t).get("/metrics").want(http.StatusOK)
-		w.nobody(t).get("/openapi.yaml").want(http.StatusOK)
-		got := w.nobody(t).get("/v1/status").want(http.StatusOK)
+		w.anonymous(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
+		w.anonymous(t).get("/livez").want(http.StatusOK)
+		w.anonymous(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+		w.anonymous(t).get("/metrics").want(http.StatusOK)
+		w.anonymous(t).get("/openapi.yaml").want(http.StatusOK)
+		got := w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		if got.text("storage") != "unavailable" || got.at("ready") != false || got.number("counts/mailboxes") != 1 {
 			t.Errorf("its status is %s", got.body)
 		}

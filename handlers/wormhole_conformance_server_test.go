@@ -202,7 +202,7 @@ func nameplateAllocation(t *testing.T) {
 	}
 }
 
-// test_server.Prune: what is left of what nobody comes for.
+// test_server.Prune: what is left of what no client comes for.
 func TestWormholeConformancePrune(t *testing.T) {
 	t.Run("test_update", func(t *testing.T) {
 		bubble(t, setup{}, func(t *testing.T, r *relay) {

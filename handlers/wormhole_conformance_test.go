@@ -115,7 +115,7 @@ func TestWormholeConformanceWeb(t *testing.T) {
 		expect(t, claims(t, app))
 	})
 	test("test_release_named_ignored", func(t *testing.T, app string) {
-		r.bind(t, app, "a").ask("released", "release", "nameplate", "1") // which nobody has
+		r.bind(t, app, "a").ask("released", "release", "nameplate", "1") // no side has it
 	})
 	test("test_release_named_mismatch", func(t *testing.T, app string) {
 		c := r.bind(t, app, "a")
@@ -168,7 +168,7 @@ func TestWormholeConformanceWeb(t *testing.T) {
 		c.ask("closed", "close", "mailbox", "mb1")
 	})
 	test("test_close_named_ignored", func(t *testing.T, app string) {
-		r.bind(t, app, "a").ask("closed", "close", "mailbox", "mb1") // which nobody has opened
+		r.bind(t, app, "a").ask("closed", "close", "mailbox", "mb1") // no side has opened it
 		expect(t, sides(t, app))
 	})
 	test("test_close_named_mismatch", func(t *testing.T, app string) {
@@ -272,8 +272,8 @@ func TestWormholeConformanceLog(t *testing.T) {
 	}{"test_log_http": {slog.LevelInfo, 1}, "test_no_log_http": {slog.LevelWarn, 0}} {
 		t.Run(name, func(t *testing.T) {
 			r := serve(t, setup{level: tt.level})
-			r.nobody(t).get("/").want(http.StatusOK)
-			r.nobody(t).get("/livez").want(http.StatusOK) // which is not worth a line
+			r.anonymous(t).get("/").want(http.StatusOK)
+			r.anonymous(t).get("/livez").want(http.StatusOK) // which is not worth a line
 			if got := lines(r); got != tt.lines {
 				t.Errorf("the log has %d lines, want %d", got, tt.lines)
 			}

@@ -89,7 +89,7 @@ type sailor struct {
 	heard []string
 }
 
-// play has four clients, of whom the last is of another app and calls itself as the first, follow a script.
+// play makes four clients follow a script. The last is of another app, and uses the side of the first.
 func play(t *testing.T, r *relay, app string, script []byte) {
 	first, second := &harbour{map[string]*plate{}, map[string]*box{}}, &harbour{map[string]*plate{}, map[string]*box{}}
 	crew := make([]*sailor, 4)

@@ -152,7 +152,7 @@ func manyMembers(n int) string {
 	return b.String()
 }
 
-// Whatever a client sends, it is told, it may go on, nobody else settings, and nothing is stored.
+// Whatever a client sends, it gets an error and may go on. No other client notices, and nothing is stored.
 func TestWormholeHostile(t *testing.T) {
 	r := serve(t, setup{})
 	other := r.bind(t, "app", "other").opens("theirs")

@@ -159,7 +159,7 @@ func TestWormholeImprovements(t *testing.T) {
 		r.nothing(t)
 	})
 	t.Run("5.9 downtime kills no code", func(t *testing.T) {
-		// There: pruning runs at the start, and whatever nobody could touch while the server was down is gone.
+		// There: pruning runs at the start, and what no client could touch while the server was down is gone.
 		now := time.Now()
 		clock := func() time.Time { return now }
 		path := filepath.Join(t.TempDir(), "copy.db")

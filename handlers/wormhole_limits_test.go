@@ -68,7 +68,7 @@ func TestWormholeLimits(t *testing.T) {
 		r.bind(t, "app", "b").say("open", "mailbox", "m").hears(bodies...)
 	})
 	t.Run("5.23 usage counts what it says", func(t *testing.T) {
-		// There: a crowded nameplate is over only when all three have released, and a mailbox that nobody came to cannot be quiet (see 5.4).
+		// There: a crowded nameplate is over only when all three have released, and a mailbox that no side came to cannot be quiet (see 5.4).
 		r := serve(t, setup{})
 		a, b, c := r.bind(t, "app", "a"), r.bind(t, "app", "b"), r.bind(t, "app", "c")
 		a.ask("claimed", "claim", "nameplate", "4")
@@ -94,7 +94,7 @@ func TestWormholeLimits(t *testing.T) {
 }
 
 // 5.16 There: a proxy that sends X-Real-IP without X-Real-Port, as nginx does, gets a 500 for every
-// socket; the header is believed whoever sends it; and an IPv4 address is told in IPv6's clothes.
+// socket; the header is believed from every sender; and an IPv4 address is written as an IPv6 one.
 func TestWormholeBehindAProxy(t *testing.T) {
 	for name, tt := range map[string]struct {
 		proxies []string

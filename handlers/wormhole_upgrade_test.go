@@ -58,16 +58,16 @@ func TestWormholeUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			listenTo(t, conn).ask("pong", "ping", "ping", 1)
-			page := r.nobody(t).get(path).want(http.StatusOK)
+			page := r.anonymous(t).get(path).want(http.StatusOK)
 			page.says("Server", "Magic Wormhole Mailbox (Restante test)").says("Content-Type", "text/html; charset=utf-8")
 		})
 	}
 	t.Run("health checks of the reference server", func(t *testing.T) {
-		got := r.nobody(t).get("/").want(http.StatusOK).says("Content-Type", "text/plain; charset=utf-8")
+		got := r.anonymous(t).get("/").want(http.StatusOK).says("Content-Type", "text/plain; charset=utf-8")
 		if string(got.body) != "Wormhole Relay\n" {
 			t.Errorf("/ is %q", got.body)
 		}
-		page := r.nobody(t).get("/").with("Accept: text/html,*/*;q=0.8").want(http.StatusOK).says("Content-Type", "text/html; charset=utf-8")
+		page := r.anonymous(t).get("/").with("Accept: text/html,*/*;q=0.8").want(http.StatusOK).says("Content-Type", "text/html; charset=utf-8")
 		if string(page.body) == "Wormhole Relay\n" {
 			t.Error("a browser gets no page")
 		}
@@ -100,7 +100,7 @@ func TestWormholeUpgrade(t *testing.T) {
 		"a key that is no base64": {"-Sec-WebSocket-Key", "Sec-WebSocket-Key: ////////////////////////=!"},
 	} {
 		t.Run(why, func(t *testing.T) {
-			got := upgrade(r.nobody(t).get("/v1")).with(change...).refused(http.StatusBadRequest, "INVALID_REQUEST")
+			got := upgrade(r.anonymous(t).get("/v1")).with(change...).refused(http.StatusBadRequest, "INVALID_REQUEST")
 			got.says("Sec-WebSocket-Version", "13") // as RFC 6455 has it
 		})
 	}
@@ -109,11 +109,11 @@ func TestWormholeUpgrade(t *testing.T) {
 		"another protocol": {"-Upgrade", "Upgrade: h2c"}, "no protocol": {"-Upgrade"},
 	} {
 		t.Run(why, func(t *testing.T) { // it is no upgrade at all
-			upgrade(r.nobody(t).get("/v1")).with(change...).want(http.StatusOK).says("Content-Type", "text/html; charset=utf-8")
+			upgrade(r.anonymous(t).get("/v1")).with(change...).want(http.StatusOK).says("Content-Type", "text/html; charset=utf-8")
 		})
 	}
 	t.Run("another method", func(t *testing.T) {
-		upgrade(r.nobody(t).post("/v1", "")).refused(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
+		upgrade(r.anonymous(t).post("/v1", "")).refused(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
 	})
 	r.call(t).ask("pong", "ping", "ping", 1)
 }
@@ -131,7 +131,7 @@ func TestWormholeSocketsOfAnAddress(t *testing.T) {
 		open = append(open, r.call(t))
 	}
 	for range 3 {
-		got := upgrade(r.nobody(t).get("/v1")).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
+		got := upgrade(r.anonymous(t).get("/v1")).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
 		if !strings.HasPrefix(got.header.Get("Content-Type"), "application/problem+json") {
 			t.Errorf("it is answered with %s", got.header)
 		}
@@ -150,17 +150,17 @@ func TestWormholeSocketsOfAnAddress(t *testing.T) {
 	// A handshake that fails takes no room.
 	open[0].leave()
 	if !eventually(t, func() bool {
-		return upgrade(r.nobody(t).get("/v1")).with("-Sec-WebSocket-Key").send().status == http.StatusBadRequest
+		return upgrade(r.anonymous(t).get("/v1")).with("-Sec-WebSocket-Key").send().status == http.StatusBadRequest
 	}) {
 		t.Fatal("who leaves makes no room")
 	}
 	for range 3 {
-		upgrade(r.nobody(t).get("/v1")).with("-Sec-WebSocket-Key").refused(http.StatusBadRequest, "INVALID_REQUEST")
+		upgrade(r.anonymous(t).get("/v1")).with("-Sec-WebSocket-Key").refused(http.StatusBadRequest, "INVALID_REQUEST")
 	}
 	r.call(t)
 }
 
-// A frame that is too large is told about, and then the socket is closed: whoever is still sending it hears both.
+// The client is told about a frame that is too large, and then the socket is closed. A client that still sends gets both.
 func TestWormholeFrameTooLarge(t *testing.T) {
 	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Body = 100 << 10 }})
 	for _, size := range []int{100<<10 + 1, 1 << 20, 32 << 20} {
@@ -191,7 +191,7 @@ func TestWormholeFrameTooLarge(t *testing.T) {
 	})
 }
 
-// Whoever does not say who they are has to go, whatever else they say.
+// A client that does not bind in time is disconnected, whatever else it sends.
 func TestWormholeIdentify(t *testing.T) {
 	limit := handlers.DefaultLimits().Identify
 	for why, chatter := range map[string]func(*caller){
