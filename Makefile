@@ -54,14 +54,31 @@ module: ## Give the Go module the path under which it is hosted: make module NAM
 
 .PHONY: test
 test: ## Everything: install what is needed, check, and run all tests with the race detector
-	$(STAGE) 'make test' $(MAKE) --no-print-directory setup check race
+	$(STAGE) 'make test' $(MAKE) --no-print-directory setup bounded
+
+# Setup may install Go, which this needs. Nothing of it takes longer than so long, or is left.
+.PHONY: bounded
+bounded:
+	@go run ./internal/bounded -limit 75m $(MAKE) --no-print-directory check race
+
+.PHONY: quick
+quick: ## The tests of every day: no browser, no PostgreSQL, no other server; under a minute
+	$(STAGE) 'make quick' .ci/quick
+
+N    ?= 20
+TEST ?=
+PKG  ?=
+
+.PHONY: flakes
+flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=TestKillNine
+	.ci/flakes '$(N)' '$(TEST)' $(PKG)
 
 .PHONY: check
 check: format tidy fresh vet prose contract client lint module-test ## All checks but the tests
 
 .PHONY: nightly
-nightly: ## What takes too long for every day: tabs that are hidden for seven minutes, pages that are offline for half a minute
-	RESTANTE_NIGHTLY=1 go test -count=1 -timeout 20m -v -run 'TestBrowserHidden|TestBrowserTrouble' ./internal/e2e/page
+nightly: web/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, ten minutes of fuzzing
+	.ci/nightly
 
 DURATION ?= 60s
 

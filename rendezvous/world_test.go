@@ -37,13 +37,17 @@ func bubble(t *testing.T, config func(*rendezvous.Config), test func(t *testing.
 // bubbleOn is bubble, with something between the service and its store.
 func bubbleOn(t *testing.T, config func(*rendezvous.Config), wrap func(rendezvous.Store) rendezvous.Store, test func(t *testing.T, w *world)) {
 	t.Helper()
-	for _, engine := range []struct {
+	engines := []struct {
 		name string
 		make func(*testing.T) (path string)
 	}{
 		{"SQLite", func(t *testing.T) string { return filepath.Join(t.TempDir(), "restante.db") }},
 		{"PostgreSQL", newPostgres},
-	} {
+	}
+	if testing.Short() {
+		engines = engines[:1]
+	}
+	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			path := engine.make(t)
 			synctest.Test(t, func(t *testing.T) {

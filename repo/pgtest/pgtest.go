@@ -220,7 +220,7 @@ func (c *Cluster) Start() error {
 
 // Stop stops the server; [Cluster.Start] starts it again. If immediate is true, it stops as if killed.
 func (c *Cluster) Stop(immediate bool) {
-	if c.process == nil {
+	if c.process == nil || c.process.Process == nil { // or it did not start
 		return
 	}
 	how := interrupt
