@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
-	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
@@ -43,12 +43,24 @@ func TestOneVersion(t *testing.T) {
 			t.Errorf("%s is of version %s, the program of %s", name, p.Version, release)
 		}
 	}
-	handshake, err := os.ReadFile("web/client/src/handshake.ts")
+	sources, err := filepath.Glob("web/client/src/*.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(handshake), "export const VERSION = '"+release+"';") {
-		t.Errorf("the client does not say in its handshakes that it is of version %s", release)
+	said := 0
+	for _, name := range sources {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(`VERSION = '([^']*)'`).FindAllSubmatch(text, -1) {
+			if said++; string(found[1]) != release {
+				t.Errorf("%s says in its handshakes that it is of version %s, the program is of %s", name, found[1], release)
+			}
+		}
+	}
+	if said != 1 {
+		t.Errorf("the client says %d times which version it is of", said)
 	}
 	text, err := os.ReadFile("web/package-lock.json")
 	if err != nil {
