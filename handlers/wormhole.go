@@ -13,7 +13,7 @@ import (
 )
 
 // serveWormhole is GET /v1: the magic-wormhole mailbox protocol, and the page for people to everything else.
-func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) { //nolint:contextcheck // the socket outlives the request
+func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "Magic Wormhole Mailbox (Restante "+s.Version+")")
 	if !websocket.IsWebSocketUpgrade(r) {
 		s.page(w, r)
@@ -25,7 +25,7 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) { //nolin
 		cancel()
 		return
 	}
-	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, leave)
+	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, leave) //nolint:contextcheck // the socket outlives the request
 }
 
 // yourAddress returns the client's address as a wormhole client is told it: that of its connection, or the one that

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"testing"
 
-	"restante/handlers/welcome"
-
 	"github.com/gorilla/websocket"
+
+	"restante/handlers/welcome"
 )
 
 // Every complaint of the reference server, to the letter, and in its order: of

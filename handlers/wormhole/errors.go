@@ -5,11 +5,11 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/gorilla/websocket"
+
 	"restante/internal/jsonobject"
 	"restante/internal/ws"
 	"restante/rendezvous"
-
-	"github.com/gorilla/websocket"
 )
 
 // protocolError is an `error` message to a client. The connection stays open.

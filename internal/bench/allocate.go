@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// perSide is how many nameplates a session takes beforehand: what a server lets a side hold.
-const perSide = 16
+// maxPerSide is how many nameplates a session takes beforehand: what a server lets a side hold.
+const maxPerSide = 16
 
-// allocate has clients allocate nameplates and give them back, while others are taken.
+// allocate makes clients allocate nameplates and release them, while others are taken.
 func (l *load) allocate(ctx context.Context) error {
 	l.shown.say("taking")
 	if err := l.take(ctx); err != nil {
@@ -57,11 +57,11 @@ func (l *load) allocate(ctx context.Context) error {
 	})
 }
 
-// take takes the nameplates that are to be taken beforehand, and keeps them.
+// take claims the nameplates that are to be taken beforehand, and holds them.
 func (l *load) take(ctx context.Context) error {
 	each := 1
 	if l.Protocol != "wormhole" {
-		each = perSide
+		each = maxPerSide
 	}
 	holders := make(chan int)
 	go func() {
@@ -84,7 +84,7 @@ func (l *load) take(ctx context.Context) error {
 	})
 }
 
-// hold has a client take nameplates and go without a word.
+// hold makes a client claim nameplates and leave without releasing them.
 func (l *load) hold(ctx context.Context, first, nameplates int) error {
 	p, err := l.join(ctx, fmt.Sprintf("t%d", first))
 	if err != nil {

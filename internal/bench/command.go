@@ -30,7 +30,7 @@ type Command struct {
 	JSON     bool          `json:"-" name:"json" help:"Report in JSON."`
 }
 
-// Help is what --help says beyond the flags.
+// Help returns what --help says besides the flags.
 func (*Command) Help() string {
 	return `Examples:
   restante bench stream http://localhost:4000 --protocol=sse --pairs=50
@@ -42,8 +42,8 @@ its limits, start it with --request-rate=0 --max-per-address=1000000 --max-socke
 It exits with 1 if a message was lost, repeated, changed or out of order.`
 }
 
-// Measure puts the load on, and reports. An error says that something could not be
-// measured, or that the server did something wrong.
+// Measure puts load on the server, and reports. It returns an error if something could not be measured, or if the
+// server made a mistake.
 func (c *Command) Measure(ctx context.Context, out, progress io.Writer) error {
 	targets, err := c.targets()
 	if err != nil {
@@ -55,7 +55,7 @@ func (c *Command) Measure(ctx context.Context, out, progress io.Writer) error {
 			name := fmt.Sprintf("%s over %s, round %d of %d, %s", c.Scenario, c.Protocol, round+1, c.Rounds, t)
 			result, err := c.round(ctx, t, show(progress, name))
 			if err != nil {
-				return fmt.Errorf("%s: %w", t, explained(err))
+				return fmt.Errorf("%s: %w", t, explain(err))
 			}
 			if round == 0 {
 				report.Targets = append(report.Targets, Target{URL: t.String()})
@@ -74,15 +74,15 @@ func (c *Command) Measure(ctx context.Context, out, progress io.Writer) error {
 	return errors.Join(err, report.fault())
 }
 
-// targets are the servers to measure.
+// targets returns the servers to measure.
 func (c *Command) targets() ([]*url.URL, error) {
 	switch {
 	case c.Pairs < 1 || c.InFlight < 1 || c.Rounds < 1 || c.Taken < 0:
 		return nil, errors.New("--pairs, --in-flight and --rounds must be at least 1, and --taken cannot be negative")
 	case c.Duration < 10*time.Millisecond || c.Warmup < 0:
 		return nil, errors.New("--duration must be at least 10ms, and --warmup cannot be negative")
-	case c.Size < smallest:
-		return nil, fmt.Errorf("--size must be at least %d: a message says which it is and when it was sent", smallest)
+	case c.Size < minSize:
+		return nil, fmt.Errorf("--size must be at least %d: a message says which it is and when it was sent", minSize)
 	case c.InFlight > 1 && (c.Protocol == "poll" || c.Protocol == "sse"):
 		return nil, errors.New("--in-flight must be 1 over poll and sse, where a request waits for the one before it; use more --pairs, or socket or wormhole")
 	}
@@ -100,7 +100,7 @@ func (c *Command) targets() ([]*url.URL, error) {
 	return targets, nil
 }
 
-// scheme is http or https; "" if it is neither, nor their WebSocket forms.
+// scheme returns http or https for these and their WebSocket forms, and "" for any other.
 func scheme(u *url.URL) string {
 	switch u.Scheme {
 	case "http", "ws":
@@ -131,15 +131,15 @@ func (c *Command) round(ctx context.Context, target *url.URL, shown *progress) (
 	return l.result(), err
 }
 
-// explained says what to do about an error, where that is known.
-func explained(err error) error {
+// explain adds to an error what to do about it, where that is known.
+func explain(err error) error {
 	for _, sign := range []string{"RATE_LIMITED", "QUOTA_EXCEEDED", "too many", "OVERLOADED"} {
 		if strings.Contains(err.Error(), sign) {
 			return fmt.Errorf("%w\nThe server limits what one address may do. Start it with --request-rate=0 --max-per-address=1000000 --max-sockets=1000000", err)
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return fmt.Errorf("%w\nThe server did not answer within %v", err, patience)
+		return fmt.Errorf("%w\nThe server did not answer within %v", err, answerTimeout)
 	}
 	return err
 }

@@ -1,11 +1,9 @@
-// Package bench puts load on a server and measures it, for everyone who sizes a
-// deployment: Restante itself, and any server that speaks the magic-wormhole mailbox protocol.
+// Package bench puts load on a server and measures it, so that operators can size a deployment. The server is Restante or
+// any other that speaks the magic-wormhole mailbox protocol.
 //
-// It owns the scenarios, the clients that play them and the report. It checks what it
-// measures: every message must arrive once and in order, or the figures are worth nothing and
-// it says so. It must not know anything of the server but its protocols, so it imports no other
-// package of ours: what it measures is what a stranger's client would meet.
+// It owns the scenarios, the clients that play them and the report. It checks what it measures: every message must arrive
+// once and in order, otherwise the figures are worth nothing and it says so. It must know nothing of the server but its
+// protocols, so it imports no other package of this module: it measures what any client meets.
 //
-// It has a folder of its own as it is neither part of the server nor a test of it: it is
-// shipped, as a command.
+// It is neither part of the server nor a test of it: it is the command restante bench.
 package bench

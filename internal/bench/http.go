@@ -12,9 +12,8 @@ import (
 	"time"
 )
 
-// connection is one HTTP/1.1 connection, with one request at a time. It does as
-// little as it can: the load shares the machine with what it measures, and an http.Client
-// would be a good part of the cost.
+// connection is an HTTP/1.1 connection with one request at a time. It does as little as it can: it shares the machine
+// with the server, and an [http.Client] would be a large part of the cost.
 type connection struct {
 	net.Conn
 	in   *bufio.Reader
@@ -23,7 +22,7 @@ type connection struct {
 	stop func() bool
 }
 
-// dial connects. The end of ctx cuts the connection.
+// dial connects. The connection is closed when ctx ends.
 func dial(ctx context.Context, target *url.URL) (*connection, error) {
 	address, secure := target.Host, scheme(target) == "https"
 	if target.Port() == "" {
@@ -44,14 +43,14 @@ func dial(ctx context.Context, target *url.URL) (*connection, error) {
 	return c, nil
 }
 
-// ask sends a request, and answers its response, whose body must be read before the next.
+// ask sends a request and returns the response. Its body must be read before the next request.
 func (c *connection) ask(method, path, header string, body []byte) (*http.Response, error) {
 	c.out = fmt.Appendf(c.out[:0], "%s %s HTTP/1.1\r\nHost: %s\r\n%s", method, path, c.host, header)
 	if body != nil {
 		c.out = fmt.Appendf(c.out, "Content-Type: application/json\r\nContent-Length: %d\r\n", len(body))
 	}
 	c.out = append(append(c.out, '\r', '\n'), body...)
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return nil, err
 	}
 	if _, err := c.Write(c.out); err != nil {
@@ -60,7 +59,7 @@ func (c *connection) ask(method, path, header string, body []byte) (*http.Respon
 	return http.ReadResponse(c.in, nil)
 }
 
-// do sends a request, and answers the body of its response, which must be a success.
+// do sends a request and returns the body of the response, which must be a success.
 func (c *connection) do(method, path, header string, body []byte) ([]byte, error) {
 	response, err := c.ask(method, path, header, body) //nolint:bodyclose // it is read to its end
 	if err != nil {
@@ -76,7 +75,7 @@ func (c *connection) do(method, path, header string, body []byte) ([]byte, error
 	return answer, nil
 }
 
-// hangUp drops the connection.
+// hangUp closes the connection.
 func (c *connection) hangUp() {
 	c.stop()
 	_ = c.Close()

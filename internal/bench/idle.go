@@ -16,7 +16,7 @@ import (
 // connecting is how many clients connect at once.
 const connecting = 32
 
-// idle has clients wait, and looks at what they cost.
+// idle makes clients wait, and measures what they cost.
 func (l *load) idle(ctx context.Context) error {
 	before, err := l.resident(ctx)
 	if err != nil {
@@ -61,10 +61,10 @@ func (l *load) idle(ctx context.Context) error {
 	return err
 }
 
-// resident is the server's resident memory, in bytes.
+// resident returns the resident memory of the server, in bytes.
 func (l *load) resident(ctx context.Context) (int64, error) {
 	if l.PID > 0 {
-		return residentOf(l.PID)
+		return residentOfProcess(l.PID)
 	}
 	c, err := dial(ctx, l.target)
 	if err != nil {
@@ -85,8 +85,8 @@ func (l *load) resident(ctx context.Context) (int64, error) {
 	return 0, errors.New("its /metrics do not tell its memory; give --pid")
 }
 
-// residentOf is a process's, as Linux tells it (proc_pid_statm(5)).
-func residentOf(pid int) (int64, error) {
+// residentOfProcess returns the resident memory of a process, from proc_pid_statm(5).
+func residentOfProcess(pid int) (int64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0, err

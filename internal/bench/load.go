@@ -26,7 +26,7 @@ type load struct {
 	memory     Memory
 }
 
-// together runs play for each pair, and waits. The first error ends them all.
+// together runs play for each pair at the same time, and waits. The first error ends them all.
 func (l *load) together(ctx context.Context, play func(ctx context.Context, pair int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -48,10 +48,10 @@ func (l *load) start() {
 	l.end = l.begin.Add(l.Duration)
 }
 
-// over tells whether the time is up.
+// over reports whether the time is up.
 func (l *load) over() bool { return !time.Now().Before(l.end) }
 
-// done counts what took from then until now.
+// done counts something that began then and ends now.
 func (l *load) done(t *tally, since time.Time) {
 	now := time.Now()
 	l.shown.add(1)
@@ -61,14 +61,14 @@ func (l *load) done(t *tally, since time.Time) {
 	}
 }
 
-// wrong notes that the server did something that it must not.
+// wrong records a mistake of the server.
 func (l *load) wrong(format string, args ...any) {
 	l.faults.Add(1)
 	text := fmt.Sprintf(format, args...)
 	l.fault.CompareAndSwap(nil, &text)
 }
 
-// result is what was measured.
+// result returns what was measured.
 func (l *load) result() Result {
 	r := Result{Operations: len(l.all.took), Seconds: l.Duration.Seconds(), Latency: l.all.quantiles(), Checked: l.checked.Load(), Faults: l.faults.Load()}
 	r.PerSecond = float64(r.Operations) / r.Seconds
@@ -81,22 +81,22 @@ func (l *load) result() Result {
 	return r
 }
 
-// smallest is the least size of a message.
-const smallest = 40
+// minSize is the size of the smallest message, in bytes.
+const minSize = 40
 
-// letter is the body of message n, which is sent now.
-func (l *load) letter(n int) string {
+// newBody returns the body of message n, which holds the time of sending.
+func (l *load) newBody(n int) string {
 	head := strconv.Itoa(n) + " " + strconv.FormatInt(time.Since(l.begin).Nanoseconds(), 10) + " "
 	return head + strings.Repeat("x", max(0, l.Size-len(head)))
 }
 
-// read checks that a letter is message n, and counts it.
-func (l *load) read(t *tally, letter string, n int) {
-	number, rest, _ := strings.Cut(letter, " ")
+// read checks that a body is that of message n, and counts it.
+func (l *load) read(t *tally, newBody string, n int) {
+	number, rest, _ := strings.Cut(newBody, " ")
 	stamp, pad, _ := strings.Cut(rest, " ")
 	sent, err := strconv.ParseInt(stamp, 10, 64)
-	if number != strconv.Itoa(n) || err != nil || len(letter) != l.Size || strings.Trim(pad, "x") != "" {
-		l.wrong("message %d was to come, and %q came", n, letter[:min(len(letter), smallest)])
+	if number != strconv.Itoa(n) || err != nil || len(newBody) != l.Size || strings.Trim(pad, "x") != "" {
+		l.wrong("message %d was to come, and %q came", n, newBody[:min(len(newBody), minSize)])
 		return
 	}
 	l.done(t, l.begin.Add(time.Duration(sent)))

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// member is what a party over a session asks for, whichever way its commands go.
+// member makes the commands of a party with a session, over HTTP or a WebSocket.
 type member struct {
 	ask       func(method, path string, body []byte) (answer []byte, err error)
 	mailbox   string
@@ -18,8 +18,8 @@ type welcome struct {
 	Epoch     int    `json:"epoch"`
 }
 
-// shake begins a session.
-func shake(c *connection, app, side string) (w welcome, err error) {
+// handshake begins a session.
+func handshake(c *connection, app, side string) (w welcome, err error) {
 	hello := fmt.Appendf(nil, `{"protocolVersion":"1","appId":%q,"side":%q,"clientVersion":["restante-bench","1"],"expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`, app, side)
 	answer, err := c.do("POST", "/v1/sessions", "", hello)
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// patience is how long an answer is waited for.
-const patience = 30 * time.Second
+// answerTimeout is how long an answer is waited for.
+const answerTimeout = 30 * time.Second
 
 // party is one side of a conversation.
 type party interface {
@@ -28,7 +28,7 @@ type party interface {
 	leave() error
 	// end ends the session, if there is one, and closes all that it holds.
 	end() error
-	// hangUp drops the connections.
+	// hangUp closes the connections.
 	hangUp()
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// progress shows that work goes on.
+// progress shows that the work continues.
 type progress struct {
 	count atomic.Int64
 	step  atomic.Pointer[string]
@@ -17,7 +17,7 @@ type progress struct {
 	ended sync.WaitGroup
 }
 
-// show shows progress every second: on one line of a terminal, on lines of their own otherwise.
+// show prints progress every second: on one line of a terminal, on lines of their own otherwise.
 func show(to io.Writer, name string) *progress {
 	p := &progress{stop: make(chan struct{})}
 	p.say("connecting")
@@ -47,13 +47,13 @@ func show(to io.Writer, name string) *progress {
 	return p
 }
 
-// say names what is being done.
+// say sets the name of what is being done.
 func (p *progress) say(step string) { p.step.Store(&step) }
 
 // add counts something done.
 func (p *progress) add(n int64) { p.count.Add(n) }
 
-// end shows no more.
+// end stops showing progress.
 func (p *progress) end() {
 	close(p.stop)
 	p.ended.Wait()

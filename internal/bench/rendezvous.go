@@ -9,7 +9,7 @@ import (
 // phases is how many messages each side sends, as a wormhole client does: pake, version, and one more.
 var phases = []string{"pake", "version", "0"}
 
-// rendezvous has pairs live their whole lives, one after the other.
+// rendezvous makes each pair meet, talk and part, one time after the other.
 func (l *load) rendezvous(ctx context.Context) error {
 	l.start()
 	l.shown.say("meeting")
@@ -27,7 +27,7 @@ func (l *load) rendezvous(ctx context.Context) error {
 	})
 }
 
-// meet is the whole life of a pair, the connections included.
+// meet makes a pair connect, meet, talk and part.
 func (l *load) meet(ctx context.Context, name string) error {
 	a, b, err := l.pair(ctx, name)
 	if err != nil {
@@ -53,7 +53,7 @@ func (l *load) meet(ctx context.Context, name string) error {
 	return nil
 }
 
-// exchange has both sides send, and receive, all phases.
+// exchange makes both sides send and receive all phases.
 func (l *load) exchange(a, b party, name string) error {
 	for _, phase := range phases {
 		for _, way := range [][2]party{{a, b}, {b, a}} {

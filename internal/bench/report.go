@@ -52,7 +52,7 @@ type Memory struct {
 	PerClient float64 `json:"perClient"`
 }
 
-// summarize makes medians and the ratio of the rounds.
+// summarize computes the medians of the rounds, and the ratio.
 func (r *Report) summarize() {
 	for i := range r.Targets {
 		r.Targets[i].Median = median(r.Targets[i].Rounds)
@@ -62,7 +62,7 @@ func (r *Report) summarize() {
 	}
 }
 
-// median is, figure by figure, that of the rounds.
+// median returns the median of each figure over the rounds.
 func median(rounds []Result) Result {
 	of := func(figure func(Result) float64) float64 {
 		var figures []float64
@@ -98,7 +98,7 @@ func median(rounds []Result) Result {
 	return m
 }
 
-// fault is an error if the servers did anything wrong.
+// fault returns an error if a server made a mistake.
 func (r *Report) fault() error {
 	for _, t := range r.Targets {
 		if t.Median.Faults > 0 {
@@ -108,12 +108,12 @@ func (r *Report) fault() error {
 	return nil
 }
 
-// unit is what is counted.
+// unit returns the name of what is counted.
 func (c *Command) unit() string {
 	return map[string]string{"rendezvous": "rendezvous", "stream": "messages", "idle": "heartbeats", "allocate": "nameplates"}[c.Scenario]
 }
 
-// text is the report for people.
+// text returns the report as text.
 func (r *Report) text() string {
 	var b strings.Builder
 	c := r.Command

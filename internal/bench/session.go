@@ -31,7 +31,7 @@ type session struct {
 	unacked  int
 }
 
-// frame is what the server sends.
+// frame is a frame of the session.
 type frame struct {
 	Seq  int    `json:"seq"`
 	Type string `json:"type"`
@@ -43,7 +43,7 @@ func dialSession(ctx context.Context, target *url.URL, app, side string, streams
 	if err != nil {
 		return nil, err
 	}
-	w, err := shake(commands, app, side)
+	w, err := handshake(commands, app, side)
 	if err != nil {
 		commands.hangUp()
 		return nil, err
@@ -54,7 +54,7 @@ func dialSession(ctx context.Context, target *url.URL, app, side string, streams
 	return s, nil
 }
 
-// ask has a command done, once.
+// ask sends a command.
 func (s *session) ask(method, path string, body []byte) ([]byte, error) {
 	header := s.header + "Seq: " + strconv.Itoa(s.command) + "\r\n"
 	if body == nil && method != "DELETE" {
@@ -138,7 +138,7 @@ func (s *session) event() error {
 		}
 		s.stream = bufio.NewReader(response.Body)
 	}
-	if err := s.receives.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := s.receives.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
 	var name string
@@ -164,7 +164,7 @@ func (s *session) event() error {
 	}
 }
 
-// heard takes an event in. Frames are acknowledged now and then, and heartbeats at once.
+// heard handles an event. It acknowledges frames now and then, and heartbeats at once.
 func (s *session) heard(name string, data []byte) error {
 	switch name {
 	case "error":

@@ -11,14 +11,14 @@ import (
 // socket is a party whose session receives, and sends commands, over a WebSocket.
 type socket struct {
 	member
-	*wire
+	*wsConn
 	command int // the number of the next
 	frame   int // the next that is wanted
 	unacked int
 }
 
-// told is what the server says: one of these.
-type told struct {
+// serverMessage is a message of the server: one member is set.
+type serverMessage struct {
 	Heartbeat json.RawMessage `json:"heartbeat"`
 	Frame     *frame          `json:"frame"`
 	Error     json.RawMessage `json:"error"`
@@ -37,25 +37,25 @@ func dialSocket(ctx context.Context, target *url.URL, app, side string) (*socket
 		return nil, err
 	}
 	defer c.hangUp()
-	w, err := shake(c, app, side)
+	w, err := handshake(c, app, side)
 	if err != nil {
 		return nil, err
 	}
 	s := new(socket)
 	s.member.ask = s.ask
-	if s.wire, err = dialWire(ctx, target, "/v1/session/socket", s.hear); err != nil {
+	if s.wsConn, err = dialWebSocket(ctx, target, "/v1/session/socket", s.handle); err != nil {
 		return nil, err
 	}
-	if err := s.say(fmt.Appendf(nil, `{"sessionId":%q,"epoch":%d,"ack":0}`, w.SessionID, w.Epoch)); err != nil {
+	if err := s.send(fmt.Appendf(nil, `{"sessionId":%q,"epoch":%d,"ack":0}`, w.SessionID, w.Epoch)); err != nil {
 		s.hangUp()
 		return nil, err
 	}
 	return s, nil
 }
 
-// hear takes in what the server says. Frames are acknowledged now and then, and heartbeats at once.
-func (s *socket) hear(w *wire, text []byte) error {
-	var t told
+// handle reads a message of the server. It acknowledges frames now and then, and heartbeats at once.
+func (s *socket) handle(w *wsConn, text []byte) error {
+	var t serverMessage
 	if err := json.Unmarshal(text, &t); err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (s *socket) hear(w *wire, text []byte) error {
 	return s.acknowledge(w)
 }
 
-func (s *socket) take(w *wire, f frame) error {
+func (s *socket) take(w *wsConn, f frame) error {
 	if f.Seq != s.frame {
 		return fmt.Errorf("frame %d was to come, and %d came", s.frame, f.Seq)
 	}
@@ -90,19 +90,19 @@ func (s *socket) take(w *wire, f frame) error {
 	return pass(w, w.messages, f.Body)
 }
 
-func (s *socket) acknowledge(w *wire) error {
+func (s *socket) acknowledge(w *wsConn) error {
 	s.unacked = 0
-	return w.say(fmt.Appendf(nil, `{"ack":%d}`, s.frame))
+	return w.send(fmt.Appendf(nil, `{"ack":%d}`, s.frame))
 }
 
-// order says a command. With an id, its reply is an answer.
+// order sends a command. With an id, it is answered.
 func (s *socket) order(id, method, path string, body []byte) error {
 	text := fmt.Appendf(nil, `{"id":%q,"seq":%d,"method":%q,"path":%q`, id, s.command, method, path)
 	if body != nil {
 		text = append(append(text, `,"body":`...), body...)
 	}
 	s.command++
-	return s.say(append(text, '}'))
+	return s.send(append(text, '}'))
 }
 
 func (s *socket) ask(method, path string, body []byte) ([]byte, error) {

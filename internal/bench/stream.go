@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// stream has one of each pair send messages to the other.
+// stream makes one side of each pair send messages to the other.
 func (l *load) stream(ctx context.Context) error {
 	var ready sync.WaitGroup
 	ready.Add(l.Pairs)
@@ -73,7 +73,7 @@ func (l *load) post(ctx context.Context, from party, free chan<- struct{}) error
 		if l.over() {
 			return from.add("end", fmt.Sprintf("end %d", n-1))
 		}
-		if err := from.add("talk", l.letter(n)); err != nil {
+		if err := from.add("talk", l.newBody(n)); err != nil {
 			return err
 		}
 	}

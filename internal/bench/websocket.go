@@ -13,8 +13,8 @@ import (
 // buffers are shared by the sockets, which need one only while they write.
 var buffers sync.Pool
 
-// wire is a WebSocket of which one goroutine reads.
-type wire struct {
+// wsConn is a WebSocket. One goroutine reads from it.
+type wsConn struct {
 	*websocket.Conn
 	saying   sync.Mutex
 	messages chan string // bodies of the other side
@@ -25,11 +25,11 @@ type wire struct {
 	drop     context.CancelFunc
 }
 
-// dialWire connects, and has each message read by hear, until that fails.
-func dialWire(ctx context.Context, target *url.URL, path string, hear func(*wire, []byte) error) (*wire, error) {
+// dialWebSocket connects, and passes each message to handle until that fails.
+func dialWebSocket(ctx context.Context, target *url.URL, path string, handle func(*wsConn, []byte) error) (*wsConn, error) {
 	u := *target
 	u.Scheme, u.Path = map[string]string{"http": "ws", "https": "wss"}[scheme(target)], path
-	dialer := websocket.Dialer{HandshakeTimeout: patience, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &buffers}
+	dialer := websocket.Dialer{HandshakeTimeout: answerTimeout, ReadBufferSize: 1024, WriteBufferSize: 1024, WriteBufferPool: &buffers}
 	conn, response, err := dialer.DialContext(ctx, u.String(), nil) //nolint:bodyclose // the dialer has read it
 	if err != nil {
 		if response != nil {
@@ -37,7 +37,7 @@ func dialWire(ctx context.Context, target *url.URL, path string, hear func(*wire
 		}
 		return nil, err
 	}
-	w := &wire{Conn: conn, messages: make(chan string, 64), answers: make(chan []byte, 64), failed: make(chan struct{})}
+	w := &wsConn{Conn: conn, messages: make(chan string, 64), answers: make(chan []byte, 64), failed: make(chan struct{})}
 	w.gone, w.drop = context.WithCancel(ctx)
 	context.AfterFunc(w.gone, func() { _ = conn.Close() }) //nolint:contextcheck // it is a child of ctx
 	go func() {
@@ -45,34 +45,34 @@ func dialWire(ctx context.Context, target *url.URL, path string, hear func(*wire
 		for w.why == nil {
 			var text []byte
 			if _, text, w.why = conn.ReadMessage(); w.why == nil {
-				w.why = hear(w, text)
+				w.why = handle(w, text)
 			}
 		}
 	}()
 	return w, nil
 }
 
-// say sends text.
-func (w *wire) say(text []byte) error {
+// send sends a text message.
+func (w *wsConn) send(text []byte) error {
 	w.saying.Lock()
 	defer w.saying.Unlock()
 	return w.WriteMessage(websocket.TextMessage, text)
 }
 
 // receive waits for the next message of the other side.
-func (w *wire) receive() (string, error) { return next(w, w.messages) }
+func (w *wsConn) receive() (string, error) { return next(w, w.messages) }
 
 // answer waits for the next answer.
-func (w *wire) answer() ([]byte, error) { return next(w, w.answers) }
+func (w *wsConn) answer() ([]byte, error) { return next(w, w.answers) }
 
 // next waits for what the reader passes on.
-func next[T any](w *wire, from <-chan T) (T, error) {
+func next[T any](w *wsConn, from <-chan T) (T, error) {
 	select {
 	case value := <-from:
 		return value, nil
 	default:
 	}
-	late := time.NewTimer(patience)
+	late := time.NewTimer(answerTimeout)
 	defer late.Stop()
 	var none T
 	select {
@@ -86,12 +86,12 @@ func next[T any](w *wire, from <-chan T) (T, error) {
 			return none, w.why
 		}
 	case <-late.C:
-		return none, fmt.Errorf("nothing came within %v", patience)
+		return none, fmt.Errorf("nothing came within %v", answerTimeout)
 	}
 }
 
 // pass passes a value on.
-func pass[T any](w *wire, to chan<- T, value T) error {
+func pass[T any](w *wsConn, to chan<- T, value T) error {
 	select {
 	case to <- value:
 		return nil
@@ -101,9 +101,9 @@ func pass[T any](w *wire, to chan<- T, value T) error {
 }
 
 // idle waits until the connection ends.
-func (w *wire) idle() error {
+func (w *wsConn) idle() error {
 	<-w.failed
 	return w.why
 }
 
-func (w *wire) hangUp() { w.drop() }
+func (w *wsConn) hangUp() { w.drop() }

@@ -10,12 +10,12 @@ import (
 
 // wormhole is a party that speaks the magic-wormhole mailbox protocol.
 type wormhole struct {
-	*wire
+	*wsConn
 	mailbox   string
 	nameplate string
 }
 
-// said is what the server says, as far as it matters here.
+// said is a message of the server, as far as the benchmark uses it.
 type said struct {
 	Type      string `json:"type"`
 	Side      string `json:"side"`
@@ -26,7 +26,7 @@ type said struct {
 }
 
 func dialWormhole(ctx context.Context, target *url.URL, app, side string) (*wormhole, error) {
-	hear := func(w *wire, text []byte) error {
+	handle := func(w *wsConn, text []byte) error {
 		var m said
 		if err := json.Unmarshal(text, &m); err != nil {
 			return err
@@ -44,13 +44,13 @@ func dialWormhole(ctx context.Context, target *url.URL, app, side string) (*worm
 		}
 		return pass(w, w.answers, text)
 	}
-	wire, err := dialWire(ctx, target, "/v1", hear)
+	wsConn, err := dialWebSocket(ctx, target, "/v1", handle)
 	if err != nil {
 		return nil, err
 	}
-	w := &wormhole{wire: wire}
+	w := &wormhole{wsConn: wsConn}
 	if _, err = w.expect("welcome"); err == nil {
-		err = w.say(fmt.Appendf(nil, `{"type":"bind","id":"b","appid":%q,"side":%q}`, app, side))
+		err = w.send(fmt.Appendf(nil, `{"type":"bind","id":"b","appid":%q,"side":%q}`, app, side))
 	}
 	if err != nil {
 		w.hangUp()
@@ -72,9 +72,9 @@ func (w *wormhole) expect(kind string) (said, error) {
 	return m, err
 }
 
-// ask says something and waits for the answer.
+// ask sends a command and waits for the answer.
 func (w *wormhole) ask(kind, format string, args ...any) (said, error) {
-	if err := w.say(fmt.Appendf(nil, format, args...)); err != nil {
+	if err := w.send(fmt.Appendf(nil, format, args...)); err != nil {
 		return said{}, err
 	}
 	return w.expect(kind)
@@ -99,11 +99,11 @@ func (w *wormhole) open(mailbox string) error {
 		w.mailbox = mailbox
 	}
 	// There is no answer to open; what is added before it is done is replayed.
-	return w.say(fmt.Appendf(nil, `{"type":"open","id":"o","mailbox":%q}`, w.mailbox))
+	return w.send(fmt.Appendf(nil, `{"type":"open","id":"o","mailbox":%q}`, w.mailbox))
 }
 
 func (w *wormhole) add(phase, body string) error {
-	return w.say(fmt.Appendf(nil, `{"type":"add","id":"m","phase":%q,"body":%q}`, phase, body))
+	return w.send(fmt.Appendf(nil, `{"type":"add","id":"m","phase":%q,"body":%q}`, phase, body))
 }
 
 func (w *wormhole) release() error {

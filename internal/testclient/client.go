@@ -84,9 +84,13 @@ func New(url, side string) *Client {
 	}
 }
 
-// ID returns the session's id, Side its side, and Epoch the epoch of its last handshake.
-func (c *Client) ID() string   { return c.ledger.id }
+// ID returns the id of the session.
+func (c *Client) ID() string { return c.ledger.id }
+
+// Side returns the side of the session.
 func (c *Client) Side() string { return c.ledger.side }
+
+// Epoch returns the epoch of the last handshake, or 0 before the first one.
 func (c *Client) Epoch() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
