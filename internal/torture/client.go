@@ -12,9 +12,6 @@ import (
 	"time"
 )
 
-// patience is how long a client tries on before it says that it is stuck. Outages are shorter.
-const patience = 30 * time.Second
-
 // client is one session, on any transport.
 type client struct {
 	w                    *world
@@ -140,7 +137,7 @@ func (c *client) handshake(ctx context.Context, wants int64, going bool) *Event 
 
 // begin begins the session, now and then with two copies of the handshake at once, and then receives.
 func (c *client) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		copies := 1
@@ -167,7 +164,7 @@ func (c *client) begin(ctx context.Context) error {
 
 // resume says where the client stands until it is accepted.
 func (c *client) resume(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		e := c.handshake(ctx, 0, true)
@@ -249,7 +246,7 @@ func (c *client) command(ctx context.Context, method, path, body string) (*Event
 
 // send sends a command until it is answered, and now and then once more.
 func (c *client) send(ctx context.Context, q call) (*Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		e := c.try(ctx, q)
@@ -291,7 +288,7 @@ func (c *client) try(ctx context.Context, q call) *Event {
 
 // query looks at something until it is answered. It returns the answer, whatever it is.
 func (c *client) query(ctx context.Context, path string) (*Event, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		e := c.try(ctx, call{method: http.MethodGet, path: path, seq: none})

@@ -35,6 +35,8 @@ type Config struct {
 	Transport []string      // the transports of the clients
 	Faults    []string      // names of faults, see [Faults]; empty: all that fit the database
 	Without   []string      // what clients do not do: "tab" (an older copy of the state), "twin" (two handshakes at once)
+	Patience  time.Duration // how long a client tries on before it says that it is stuck; outages are shorter; by default 30 s
+	Hasty     bool          // whether the run ends at the first violation
 	Shrink    bool          // whether a failed run is tried again with shorter durations
 	History   io.Writer     // where all events go as lines of JSON; nil: nowhere
 }
@@ -46,6 +48,9 @@ func (c *Config) check() error {
 	}
 	if c.Rooms == 0 {
 		c.Rooms = 4
+	}
+	if c.Patience == 0 {
+		c.Patience = 30 * time.Second
 	}
 	if len(c.Transport) == 0 {
 		c.Transport = Transports

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -34,8 +35,8 @@ type nemesis struct {
 	forker  *forker
 	cluster *cluster
 	history *history
-	file    string // the SQLite database
-	lossy   bool   // an asynchronous standby was promoted: commits may be gone
+	file    string       // the SQLite database
+	lost    atomic.Int64 // when an asynchronous standby was promoted last, so that commits may be gone; 0: never
 }
 
 func always(*Config) bool       { return true }
@@ -229,11 +230,14 @@ func (n *nemesis) partition(ctx context.Context) error {
 }
 
 func (n *nemesis) promote(ctx context.Context) error {
-	n.lossy = n.lossy || n.cluster.mode == "async"
 	if err := n.cluster.promote(); err != nil {
 		return err
 	}
-	return n.allReady(ctx)
+	err := n.allReady(ctx)
+	if n.cluster.mode == "async" {
+		n.lost.Store(int64(n.w.now()))
+	}
+	return err
 }
 
 func (n *nemesis) pooler(ctx context.Context) error {

@@ -153,6 +153,11 @@ func (r *room) talk(ctx context.Context, ending <-chan struct{}) error {
 		}
 	}
 	steps := 5 + r.dice.below(40)
+	if r.w.cfg.Life > 0 && r.dice.chance(30) { // for so long that only signs of life keep the mailbox
+		if err := pause(ctx, r.w.cfg.Life+r.w.cfg.Life/2); err != nil {
+			return err
+		}
+	}
 	return r.both(func(s side) error {
 		for range steps {
 			select {
@@ -276,7 +281,7 @@ func (c *client) drained(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(e.Answer), &s); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		c.mu.Lock()

@@ -25,6 +25,12 @@ func (w *world) violate(v Violation) {
 	w.violations = append(w.violations, v)
 }
 
+func (w *world) failed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.violations) > 0
+}
+
 // runner is one run.
 type runner struct {
 	w       *world
@@ -33,6 +39,7 @@ type runner struct {
 	dir     string
 	url     string // of the database, for looking into it; empty: SQLite
 	own     bool   // the database was empty at the beginning
+	stop    func() // ends the injection of faults
 	help    string // what the server says of its flags
 	failed  atomic.Int64
 	rooms   atomic.Int64
@@ -191,6 +198,7 @@ func (r *runner) server(program, database string, i int) (*server, error) {
 func (r *runner) play(ctx context.Context) error {
 	harming, stop := context.WithTimeout(ctx, r.w.cfg.Duration)
 	defer stop()
+	r.stop = stop
 	harmed := make(chan error, 1)
 	go func() {
 		err := r.nemesis.harm(harming)
@@ -214,6 +222,7 @@ func (r *runner) play(ctx context.Context) error {
 
 // room plays one room and checks its history.
 func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
+	began := r.w.now()
 	room := newRoom(r.w, number, r.keep)
 	err := room.run(ctx, ending)
 	if ctx.Err() != nil {
@@ -235,11 +244,14 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 			continue
 		}
 		seen[v.Rule+v.Session] = true
-		if r.nemesis.lossy && !slices.Contains([]string{ruleContract, ruleInternal, ruleTwo}, v.Rule) {
+		if began < time.Duration(r.nemesis.lost.Load()) && !slices.Contains([]string{ruleContract, ruleInternal, ruleTwo}, v.Rule) {
 			v.Excused = "an asynchronous standby was promoted, and commits that it had not received are gone"
 		}
 		v.History = story(shortest(v, events, faults, r.w.cfg.Replicas), faults)
 		r.w.violate(v)
+		if r.w.cfg.Hasty {
+			r.stop()
+		}
 		r.log.Warn("violation", "rule", v.Rule, "room", v.Room, "session", v.Session, "what", short(v.What))
 	}
 }
@@ -258,7 +270,7 @@ func (r *runner) conclude(ctx context.Context) error {
 		return err
 	}
 	complete := r.own && (cfg.Life > 0 || r.failed.Load() == 0)
-	if complete {
+	if complete && !(cfg.Hasty && r.w.failed()) {
 		began := time.Now()
 		r.w.emptied(ctx, 4*cfg.Life+padding)
 		r.log.Info("nothing is stored any more, or too much", "after", time.Since(began))
@@ -268,7 +280,7 @@ func (r *runner) conclude(ctx context.Context) error {
 			r.w.violate(Violation{Rule: ruleStops, What: "it still ran 30 s after SIGTERM", When: r.w.now()})
 		}
 	}
-	if r.nemesis.lossy {
+	if r.nemesis.lost.Load() > 0 {
 		return nil // there may be anything
 	}
 	driver, source, placeholder := "sqlite", "file:"+r.nemesis.file, "?"

@@ -3,7 +3,7 @@ package torture
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"sync"
 	"time"
 
@@ -157,4 +157,4 @@ func (c *client) ask(ctx context.Context, s *socket, q call) *Event {
 	return e
 }
 
-var errNoAnswer = fmt.Errorf("no answer after %v", patience)
+var errNoAnswer = errors.New("no answer")

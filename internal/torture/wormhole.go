@@ -218,7 +218,7 @@ func (c *caller) say(ctx context.Context, l *line, message map[string]any, want 
 
 // do says something, on as many connections as it takes. Errors that clients are to try again are tried again.
 func (c *caller) do(ctx context.Context, message map[string]any, want string) (spoken, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		l, err := c.dial(ctx)
@@ -249,7 +249,7 @@ func (c *caller) uncertain(message map[string]any) {
 
 // add adds a message and waits until it comes back. Each try has a body of its own.
 func (c *caller) add(ctx context.Context, body func() string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		text := body()
@@ -282,7 +282,7 @@ func (c *caller) add(ctx context.Context, body func() string) error {
 
 // drained waits until it has read a log of so many messages.
 func (c *caller) drained(ctx context.Context, last int64) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
 		c.mu.Lock()
