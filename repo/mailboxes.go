@@ -81,7 +81,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 }
 
 func (r sideRow) opening() rendezvous.Opening {
-	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: r.Opened.timeOrNil()}
+	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: timeOrNil(r.Opened)}
 	if r.Closed != nil && r.Mood != nil {
 		o.Closed = &rendezvous.Closing{At: r.Closed.time(), Mood: *r.Mood}
 	}

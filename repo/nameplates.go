@@ -54,7 +54,7 @@ func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
 		Released *millis
 	}
 	err := queryEach(t, func(c claimRow) bool {
-		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: c.Released.timeOrNil()})
+		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: timeOrNil(c.Released)})
 		return true
 	}, `
 		SELECT side, since, released FROM claims

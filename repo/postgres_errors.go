@@ -18,7 +18,7 @@ func sqlState(err error) string {
 	return ""
 }
 
-// isPostgresRetriable reports whether a transaction lost against another: by a serialization
+// isPostgresRetriable reports whether a transaction lost against another: by a serialisation
 // failure, a deadlock, or because both created the same row, which the second attempt will find.
 func isPostgresRetriable(err error) bool {
 	switch sqlState(err) {

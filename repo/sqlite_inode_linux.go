@@ -31,7 +31,7 @@ func lockInode(path string) (unlock func() error, err error) {
 	unlocked := func() error { return nil }
 	info, err := os.Stat(path)
 	if err != nil {
-		return unlocked, nil //nolint:nilerr // SQLite says more about it
+		return unlocked, nil // SQLite says more about it
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -45,7 +45,7 @@ func lockInode(path string) (unlock func() error, err error) {
 	}
 	f, err := os.OpenFile(path, os.O_RDWR, 0) // #nosec G304 -- the operator's path
 	if err != nil {
-		return unlocked, nil //nolint:nilerr // SQLite says more about it
+		return unlocked, nil // SQLite says more about it
 	}
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Start: inodeLockByte, Len: 1}
 	if err := syscall.FcntlFlock(f.Fd(), setOFDLock, &lock); err != nil {

@@ -51,10 +51,8 @@ func TestLogShrinksAfterALongReader(t *testing.T) {
 func TestViewsAreBounded(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	repo.SetViewLimit(db, 0)
+	repo.SetViewLimit(db, -time.Second) // it is over at once
 	err := db.View(context.Background(), func(tx rendezvous.Tx) error {
-		for began := time.Now(); time.Since(began) == 0; { // until the clock has moved
-		}
 		_, err := tx.Counts()
 		return err
 	})

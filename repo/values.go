@@ -22,7 +22,8 @@ func millisOrNil(t *time.Time) *millis {
 	return &m
 }
 
-func (m *millis) timeOrNil() *time.Time {
+// timeOrNil returns nil for NULL.
+func timeOrNil(m *millis) *time.Time {
 	if m == nil {
 		return nil
 	}
