@@ -113,7 +113,7 @@ func (c *Command) unit() string {
 	return map[string]string{"rendezvous": "rendezvous", "stream": "messages", "idle": "heartbeats", "allocate": "nameplates"}[c.Scenario]
 }
 
-// text returns the report as text.
+// text formats the report for people.
 func (r *Report) text() string {
 	var b strings.Builder
 	c := r.Command
