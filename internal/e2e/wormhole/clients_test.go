@@ -20,29 +20,49 @@ func TestWormholeText(t *testing.T) {
 	t.Parallel()
 	for _, sender := range []string{e2e.Python, e2e.William} {
 		for _, receiver := range []string{e2e.Python, e2e.William} {
-			for _, code := range []string{"7-crossover-clockwork", ""} {
+			for _, given := range []bool{true, false} {
 				name := sender + " to " + receiver
-				if code != "" {
+				if given {
 					name += ", code given"
+				}
+				exchange := func(t *testing.T, code string) (from, to *e2e.Person, check func()) {
+					t.Helper()
+					s := e2e.Serve(t)
+					send := []string{"send", "--text", "mail-of-the-sender"}
+					if given {
+						send = append(send, "--code", code)
+						_, words, _ := strings.Cut(code, "-")
+						s.Secret(words)
+					}
+					s.Secret("mail-of-the-sender")
+					from = e2e.RunClient(t, s.Address, sender, send...)
+					to = e2e.RunClient(t, s.Address, receiver, "receive", from.WaitCode())
+					return from, to, func() {
+						t.Helper()
+						from.MustSucceed("text message sent")
+						to.MustSucceed("mail-of-the-sender")
+						if sender == e2e.William || receiver == e2e.William {
+							// It may exit before its close has gone out, and its mailbox is pruned then.
+							e2e.CheckUsage(t, s, "nameplates", "happy")
+							return
+						}
+						e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
+					}
 				}
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					s := e2e.Serve(t)
-					send := []string{"send", "--text", "mail-of-the-sender"}
-					if code != "" {
-						send = append(send, "--code", code)
-					}
-					s.Secret("mail-of-the-sender", "crossover-clockwork")
-					from := e2e.RunClient(t, s.Address, sender, send...)
-					to := e2e.RunClient(t, s.Address, receiver, "receive", from.WaitCode())
-					from.MustSucceed("text message sent")
-					to.MustSucceed("mail-of-the-sender")
-					if sender == e2e.William || receiver == e2e.William {
-						// It may exit before its close has gone out, and its mailbox is pruned then.
-						e2e.CheckUsage(t, s, "nameplates", "happy")
+					if sender == receiver {
+						_, _, check := exchange(t, "7-crossover-clockwork")
+						check()
 						return
 					}
-					e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
+					e2e.WithWilliam(t, func(code string) (*e2e.Person, func()) {
+						from, to, check := exchange(t, code)
+						if sender == e2e.William {
+							return from, check
+						}
+						return to, check
+					})
 				})
 			}
 		}
@@ -64,18 +84,28 @@ func TestWormholeFiles(t *testing.T) {
 	} {
 		t.Run("to "+receiver, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.Serve(t)
-			s.Secret("holiday.bin")
-			from := e2e.RunClient(t, s.Address, e2e.Python, "send", "--hide-progress", path)
-			to := e2e.RunClient(t, s.Address, receiver, append(receive, "--hide-progress", from.WaitCode())...)
-			from.MustSucceed("Transfer complete")
-			to.MustSucceed("Receiving file")
-			if to.File("holiday.bin") != string(content) {
-				t.Error("the file is another one now")
+			exchange := func(string) (*e2e.Person, func()) {
+				s := e2e.Serve(t)
+				s.Secret("holiday.bin")
+				from := e2e.RunClient(t, s.Address, e2e.Python, "send", "--hide-progress", path)
+				to := e2e.RunClient(t, s.Address, receiver, append(slices.Clone(receive), "--hide-progress", from.WaitCode())...)
+				return to, func() {
+					from.MustSucceed("Transfer complete")
+					to.MustSucceed("Receiving file")
+					if to.File("holiday.bin") != string(content) {
+						t.Error("the file is another one now")
+					}
+					if receiver == e2e.Python {
+						e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
+					}
+				}
 			}
-			if receiver == e2e.Python {
-				e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
+			if receiver == e2e.William {
+				e2e.WithWilliam(t, exchange)
+				return
 			}
+			_, check := exchange("")
+			check()
 		})
 	}
 }
