@@ -22,7 +22,7 @@ interface Frame {
   [more: string]: unknown;
 }
 
-/** Whoever receives. */
+/** The connection that receives. */
 interface Seat {
   /** Ends it, with a refusal. */
   answer: (reply: Reply) => void;
@@ -239,7 +239,7 @@ export class Model {
     });
   }
 
-  /** Whether someone may receive; if so, whoever did is told. */
+  /** Lets a receiver begin, and answers the one before it; or returns why it may not. */
   #enter(session: Kept, epoch: number, ack: number): Reply | undefined {
     const superseded = (action: string) => problem('SUPERSEDED', { status: 409, action, retriable: action !== 'stop' });
     if (epoch < session.epoch) return superseded('stop');

@@ -11,7 +11,7 @@ export interface Weather {
   loseAnswer?: number;
   /** The answer breaks off in its body. */
   cutBody?: number;
-  /** Nothing comes, and nobody is told. */
+  /** Nothing comes, and neither end is told. */
   swallow?: number;
   /** The request arrives a second time, later. */
   repeat?: number;

@@ -5,7 +5,7 @@ import type { Note, Problem, Status } from '../wormhole/index.js';
 export interface Phrase {
   headline: string;
   explanation: string;
-  /** Somebody should know at once. */
+  /** The user should know at once. */
   alarm?: boolean;
 }
 

@@ -16,7 +16,7 @@ export function normal(code: string): string {
   const joined = code.trim().replace(/\s+/g, '-');
   const small = joined.toLowerCase();
   const ours = small.split('-').slice(1).every((word, place) => list(place).includes(word));
-  return ours ? small : joined; // somebody's own words may have capitals
+  return ours ? small : joined; // a person's own words may have capitals
 }
 
 /** The number of a code that is well formed. */

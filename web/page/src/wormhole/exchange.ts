@@ -60,7 +60,7 @@ export class Exchange {
 
   /** A message to the other side: it goes as soon as both have the same key. */
   say(anything: string): void {
-    const text = new TextDecoder().decode(utf8ToBytes(anything)); // without half characters, which nobody else can read
+    const text = new TextDecoder().decode(utf8ToBytes(anything)); // without half characters, which no other program can read
     const { said, notes, end } = this.#kept;
     const offer: Payload = { offer: { message: text } };
     const fits = 2 * (encode(offer).length + OVERHEAD) <= BODY;

@@ -16,7 +16,7 @@ export class Key {
     this.#key = key;
   }
 
-  /** 64 hex digits, the same on both sides: whoever compares them needs not trust the code. */
+  /** 64 hex digits, the same on both sides: users who compare them need not trust the code. */
   get verifier(): string {
     return bytesToHex(this.#derive(utf8ToBytes('wormhole:verifier')));
   }

@@ -11,7 +11,7 @@ export function encode(what: object): Uint8Array {
   return utf8ToBytes(JSON.stringify(what));
 }
 
-/** What was said. What nobody of us says is as if nothing was said. */
+/** What was said. What neither side ever says counts as nothing said. */
 export function decode(bytes: Uint8Array): Payload {
   try {
     const { offer, answer, error } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown>;

@@ -10,7 +10,7 @@ const ORDER = Point.Fn.ORDER;
 /** The base point, but without the table that noble would make for it: a page multiplies it once. */
 const BASE = Point.fromAffine(Point.BASE.toAffine());
 
-/** A point whose logarithm nobody knows: python-spake2 derives it from the seed "symmetric". */
+/** A point whose logarithm is not known: python-spake2 derives it from the seed "symmetric". */
 const S = Point.fromHex('6f00dae87c1be1a73b5922ef431cd8f57879569c222d22b1cd71e8546ab8e6f1');
 
 /** The first byte of a message, 'S': neither side is the first. */
@@ -24,7 +24,7 @@ export function secret(): string {
 
 /**
  * One side of a SPAKE2 exchange (Abdalla and Pointcheval, 2005), symmetric and on Ed25519, as python-spake2 does it:
- * two who know the same password get the same key, and whoever does not can try one password per exchange.
+ * two sides that know the same password get the same key. A side that does not can try one password per exchange.
  */
 export class Spake2 {
   /** What the other side is to be told. */

@@ -4,7 +4,7 @@ import type { Problem } from './problem.js';
 export type Status =
   /** Asking for a nameplate. */
   | { readonly name: 'allocating' }
-  /** Nobody has come yet. */
+  /** The other side has not come yet. */
   | { readonly name: 'waiting'; readonly code: string }
   /** The other side came; keys are being compared. */
   | { readonly name: 'verifying'; readonly code: string }

@@ -441,7 +441,7 @@ describe('a side', () => {
     assert.deepEqual(ada.said(), ['one: read']);
     assert.deepEqual(ada.heard(), ['two']);
     assert.equal(ada.log.length, 8);
-    for (const phase of ['2', '00', '1e0', '']) ada.log.push({ side: 'ada', phase, body: '00' }); // by somebody who uses our side
+    for (const phase of ['2', '00', '1e0', '']) ada.log.push({ side: 'ada', phase, body: '00' }); // by a client that uses our side
     ada.reload();
     assert.equal(ada.kept.said.length, 2);
     assert.equal(ada.kept.notes.length, 2);

@@ -51,7 +51,7 @@ async function meet(): Promise<[Tab, Tab]> {
   return [ada, bob];
 }
 
-/** Whether the server has nothing left of a nameplate: whoever takes it is alone. */
+/** Whether the server has nothing left of a nameplate: a side that claims it is alone. */
 async function nothing(code: string): Promise<void> {
   const { session } = await open(joining('nothing'));
   const mailbox = await session.claim(nameplate(code));

@@ -8,7 +8,7 @@ import { eventually } from './page.js';
 export const python = 'wormhole';
 export const william = 'wormhole-william';
 
-/** Somebody at a terminal, who runs a wormhole client, and answers whatever it asks with yes. */
+/** A person at a terminal who runs a wormhole client, and answers all its questions with yes. */
 export class Terminal {
   screen = '';
   readonly directory: string;
