@@ -37,8 +37,11 @@ func (w *sqliteWriter) trimLog() (again bool) {
 	// It must not wait for a reader: updates would wait with it.
 	for _, pragma := range []string{"busy_timeout = 0", "wal_checkpoint(TRUNCATE)", fmt.Sprintf("busy_timeout = %d", writeBusyTimeout.Milliseconds())} {
 		if _, err := w.conn.raw.ExecContext(context.Background(), "PRAGMA "+pragma); err != nil && !isSQLiteBusy(err) {
-			w.log.Warn("cannot empty the database's log", "error", err)
 			w.conn.broken = true // its settings are unknown
+			if !w.logWarned {
+				w.logWarned = true
+				w.log.Warn("cannot empty the database's log", "error", err)
+			}
 			return true
 		}
 	}
