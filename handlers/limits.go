@@ -82,6 +82,9 @@ func (l *limiters) forget(now time.Time) {
 	}
 }
 
+// errRateLimited refuses a request of an address that asks too often.
+var errRateLimited = &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"}
+
 // rateLimit is middleware that refuses requests of an address that asks too often. Probes of the operator's monitoring
 // are not counted, nor is a poll again that has waited without a goroutine.
 func (s *Server) rateLimit(next http.Handler) http.Handler {
@@ -90,7 +93,7 @@ func (s *Server) rateLimit(next http.Handler) http.Handler {
 		case "/livez", "/readyz", "/metrics":
 		default:
 			if admitted := infoOf(r).poll != nil; !admitted && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
-				s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"})
+				s.fail(w, r, errRateLimited)
 				return
 			}
 		}

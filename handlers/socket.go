@@ -120,11 +120,11 @@ func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 	return ask, nil
 }
 
-// readMessage reads a message, and refuses one that is too large.
+// readMessage reads a message. If it is too large, it returns its beginning and an [http.MaxBytesError].
 func (c *sessionSocket) readMessage() ([]byte, error) {
 	raw, err := c.Read()
 	if errors.Is(err, ws.ErrTooLarge) {
-		return nil, &http.MaxBytesError{Limit: c.server.Limits.Body}
+		return raw, &http.MaxBytesError{Limit: c.server.Limits.Body}
 	}
 	return raw, err
 }
@@ -152,15 +152,12 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 	}
 }
 
-// handleNext reads one message and handles it. A message that is wrong is told so, and ends the socket; a command
-// that fails gets its failure as the reply.
+// handleNext reads one message and handles it. A command that fails gets its failure as the reply, also if it is no
+// valid message and its id can be read. Any other message that is wrong ends the socket with its failure.
 func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Stream) error {
 	raw, err := c.readMessage()
-	if tooLarge, is := errors.AsType[*http.MaxBytesError](err); is {
-		c.end(ctx, tooLarge)
-		return nil
-	}
-	if err != nil {
+	tooLarge, isTooLarge := errors.AsType[*http.MaxBytesError](err)
+	if err != nil && !isTooLarge {
 		return err
 	}
 	stream.Alive()
@@ -169,7 +166,12 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 	if c.ended {
 		return nil // it would not be answered, so it is not done
 	}
-	reply, err := c.handle(ctx, raw)
+	var reply []byte
+	if isTooLarge {
+		reply, err = c.refuse(raw, tooLarge)
+	} else {
+		reply, err = c.handle(ctx, raw)
+	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -197,7 +199,7 @@ func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) 
 	}
 	var command api.SocketCommand
 	if err := decodeMessage(raw, &command); err != nil {
-		return nil, err
+		return c.refuse(raw, err)
 	}
 	reply, err := c.command(ctx, command)
 	if err != nil {

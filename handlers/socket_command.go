@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
+	"unicode/utf8"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -63,6 +65,47 @@ func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, 
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(*command.Body)), int64(len(*command.Body))
 	}
 	return r
+}
+
+// refuse returns the reply to a message that is no valid command, or the error itself if it has no id that can be
+// read: then no command would learn of it. Like a request, it counts against the client's rate.
+func (c *sessionSocket) refuse(raw []byte, why error) ([]byte, error) {
+	id, ok := commandID(raw)
+	if !ok {
+		return nil, why
+	}
+	if !c.server.limiters.allow(c.address, time.Now()) {
+		why = errRateLimited
+	}
+	p := finalProblem(why)
+	return encode(api.SocketReply{ID: &id, Reply: api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}}), nil
+}
+
+// maxCommandID is the length of the longest id of a command, in characters.
+const maxCommandID = 128
+
+// commandID returns the id of a command whose message is not valid, or is only its beginning. It returns false if
+// what precedes the id cannot be read, or if the id breaks the contract.
+func commandID(raw []byte) (id string, ok bool) {
+	members := json.NewDecoder(bytes.NewReader(raw))
+	if start, err := members.Token(); err != nil || start != json.Delim('{') {
+		return "", false
+	}
+	for members.More() {
+		name, err := members.Token()
+		if err != nil {
+			return "", false
+		}
+		var value json.RawMessage
+		if err := members.Decode(&value); err != nil {
+			return "", false
+		}
+		if name == "id" {
+			valid := value[0] == '"' && utf8.Valid(value) && json.Unmarshal(value, &id) == nil
+			return id, valid && utf8.RuneCountInString(id) <= maxCommandID && !strings.ContainsRune(id, utf8.RuneError)
+		}
+	}
+	return "", false
 }
 
 // refusal returns the reply to a command that reached no operation.

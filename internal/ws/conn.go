@@ -124,7 +124,8 @@ func (c *Conn) OnControl(f func()) {
 	})
 }
 
-// Read returns the next message. A message that is too large is [ErrTooLarge].
+// Read returns the next message. With [ErrTooLarge] it returns the beginning of a message, up to [Options.MaxMessage]
+// bytes; the next call returns the message after it.
 func (c *Conn) Read() ([]byte, error) {
 	_, message, err := c.conn.NextReader()
 	if err != nil {
@@ -136,7 +137,7 @@ func (c *Conn) Read() ([]byte, error) {
 	}
 	c.alive()
 	if int64(len(raw)) > c.options.MaxMessage {
-		return nil, ErrTooLarge
+		return raw[:c.options.MaxMessage], ErrTooLarge
 	}
 	return raw, nil
 }

@@ -130,7 +130,9 @@ export interface paths {
          *
          *     A command is the request of the same method, path and body, and is answered as that is: by the same rules, limits and problem
          *     documents. What receives, and the handshake, are no commands (`NOT_FOUND`). Commands are done one after the other,
-         *     in the order in which they came. A command sent again over another transport is the same one if the bytes of its body are.
+         *     in the order in which they came. A message that is no valid command, or is larger than a request body may be, is refused alone, with
+         *     400 or 413, if its `id` can be read: give each command one, before its `body`. Otherwise it ends
+         *     the socket. A command sent again over another transport is the same one if the bytes of its body are.
          *
          *     Receiving follows the rules of `GET /v1/session/events`. Answer each heartbeat with an `Acknowledgement`. Whatever the client
          *     sends, and each pong, is a sign of life.

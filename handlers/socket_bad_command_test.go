@@ -1,0 +1,58 @@
+package handlers_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"restante/handlers"
+)
+
+// A command that is wrong, and whose id can be read, is refused as it would be over HTTP. The socket goes on.
+func TestABadCommandIsRefusedAlone(t *testing.T) {
+	w := start(t, setup{limits: func(l *handlers.Limits) { l.Body = 2000 }})
+	a, _ := talk(t, w)
+	l := a.connects("")
+	l.hear("heartbeat")
+	l.frame(0)
+	const add = `"method": "POST", "path": "/v1/mailboxes/m/messages"`
+	for why, tt := range map[string]struct {
+		message, code, pointer string
+		status                 string
+	}{
+		"a body cut inside an emoji":       {`{"id": "x", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "\ud83d"}}`, "INVALID_REQUEST", "#/body", "400"},
+		"the same, with the id at the end": {`{"seq": 0, ` + add + `, "body": {"phase": "p"}, "seq": 1, "id": "x"}`, "INVALID_REQUEST", "#/body/seq", "400"},
+		"invalid UTF-8":                    {`{"id": "x", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "` + "\xff" + `"}}`, "INVALID_REQUEST", "#/body", "400"},
+		"no path":                          {`{"id": "x", "method": "GET"}`, "INVALID_REQUEST", "#/body/path", "400"},
+		"a path that is long":              {`{"id": "x", "method": "GET", "path": "/` + strings.Repeat("x", 1100) + `"}`, "INVALID_REQUEST", "#/body/path", "400"},
+		"what breaks off":                  {`{"id": "x", ` + add + `, "body": {`, "INVALID_REQUEST", "#/body", "400"},
+		"more than a body":                 {`{"id": "x", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "` + strings.Repeat("x", 10_000) + `"}}`, "PAYLOAD_TOO_LARGE", "", "413"},
+	} {
+		l.say(tt.message)
+		if got := l.hear("reply"); !holdsAll(got, `"id":"x" … "code":"`+tt.code+`" … "status":`+tt.status) || !strings.Contains(got, tt.pointer) {
+			t.Errorf("%s is answered %s, want %s at %q", why, got, tt.code, tt.pointer)
+		}
+	}
+	// None of them has taken a number, and the same socket does the next command.
+	l.say(`{"id": "y", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "good"}}`)
+	if got := l.hear("reply"); !holdsAll(got, `"ack":1 … "id":"y" … "status":201`) {
+		t.Errorf("a good command is answered %s", got)
+	}
+	a.get("/v1/session").want(http.StatusOK)
+}
+
+// Bad commands count as requests do: a client cannot send any number of them.
+func TestBadCommandsAreLimited(t *testing.T) {
+	w := start(t, setup{limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 4 }})
+	a := w.begin(t, "app", "a")
+	l := a.connects("")
+	l.hear("heartbeat")
+	for range 2 {
+		l.say(`{"id": "x", "method": "GET"}`)
+		l.hear("reply")
+	}
+	l.say(`{"id": "x", "method": "GET"}`)
+	if got := l.hear("reply"); !holdsAll(got, `"id":"x" … "code":"RATE_LIMITED" … "status":429`) {
+		t.Errorf("one too many is answered %s", got)
+	}
+}
