@@ -113,8 +113,8 @@ func (m *Member) Message(k int) map[string]string {
 // hear receives until it has heard as much as its partner will have said, each
 // message once and in order.
 func (m *Member) hear(ctx context.Context, from *Member, silent <-chan struct{}) error {
-	// Only when the other has fallen silent, it is known how many messages there are; whoever
-	// has heard them all by then finds out at the next frame or heartbeat, so the receive is cut short.
+	// The number of messages is known only when the other member has fallen silent. A member that has heard them
+	// all by then would find out at the next frame or heartbeat, so the receive is cut short.
 	ctx, cut := context.WithCancel(ctx)
 	defer cut()
 	heard := 0

@@ -93,7 +93,7 @@ func TestConversation(t *testing.T) {
 }
 
 // TestConversationSurvives does what the README invites its readers to: it kills
-// the server between any two lines of the conversation, except while somebody waits for an answer.
+// the server between any two lines of the conversation, except while a side waits for an answer.
 func TestConversationSurvives(t *testing.T) {
 	t.Parallel()
 	script, said := theConversation(t)
@@ -235,8 +235,8 @@ func (v *visitor) frames(t *testing.T, c *curl) []testclient.Frame {
 	return got.Frames
 }
 
-// TestTwoCurls is two people with curl, from the handshake to the end, of whom
-// nothing is left but a row in the usage records. A message wakes the one who waits for it: by itself,
+// TestTwoCurls is two people with curl, from the handshake to the end. A row in the usage records is
+// all that they leave. A message wakes the side that waits for it: by itself,
 // the server would answer after an hour, which is longer than the test may take.
 func TestTwoCurls(t *testing.T) {
 	t.Parallel()

@@ -10,7 +10,7 @@ import (
 
 // CheckNothingLeft holds that nothing is left in the database file of nameplates,
 // mailboxes and all that hangs on them, and that it is sound. Of usage it has so many rows, all happy.
-// It opens the file as somebody else would who may only read.
+// It opens the file read-only, as another program would.
 func CheckNothingLeft(t *testing.T, s *Server, usage map[string]int) {
 	t.Helper()
 	db, err := sqlx.Open("sqlite", "file:"+s.Database+"?mode=ro")
@@ -44,7 +44,7 @@ func CheckNothingLeft(t *testing.T, s *Server, usage map[string]int) {
 	}
 }
 
-// Column asks a server's database, as somebody who may only read, for one column.
+// Column reads one column from a server's database, which it opens read-only.
 func Column(t *testing.T, s *Server, query string) (rows []string) {
 	t.Helper()
 	db, err := sqlx.Open("sqlite", "file:"+s.Database+"?mode=ro")

@@ -14,8 +14,8 @@ import (
 	"restante/internal/e2e"
 )
 
-// mounting runs a command with a small file system of its own, which is there as
-// long as the command runs, and which nobody has to be the superuser for.
+// mounting runs a command with a small file system of its own, which exists as
+// long as the command runs, and which needs no superuser.
 func mounting(dir string) []string {
 	private := []string{"unshare", "--mount"}
 	if os.Geteuid() != 0 {

@@ -138,7 +138,7 @@ func TestWhoWaitsHasNoGoroutine(t *testing.T) {
 		}
 	}
 
-	// Who leaves is noticed, whoever waits.
+	// A client that leaves is noticed, also while it waits.
 	c.s.WaitPolls(half / 2)
 	const leave = 20
 	for i := half - leave; i < half; i++ {

@@ -20,7 +20,7 @@ import (
 	"restante/session"
 )
 
-// The things that TestLogs has nobody find in a log.
+// The things that must not appear in a log.
 const (
 	secretNameplate = "7203945118"
 	secretMailbox   = "mailbox-of-two"

@@ -90,7 +90,7 @@ func TestPostgresGoesAway(t *testing.T) {
 }
 
 // cuttable is a way to a server that can be cut as a cable is: what is sent gets
-// lost, and nobody is told.
+// lost, and neither end is told.
 type cuttable struct {
 	listener net.Listener
 	to       string

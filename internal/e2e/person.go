@@ -18,7 +18,7 @@ const (
 	William = "wormhole-william"
 )
 
-// Person is somebody at a terminal who runs a wormhole client.
+// Person is a person at a terminal who runs a wormhole client.
 type Person struct {
 	t      *testing.T
 	what   string // the command line, for complaints
@@ -29,17 +29,17 @@ type Person struct {
 	exit   error
 }
 
-// RunClient has somebody run a client of a server. Whatever it asks is answered with yes.
+// RunClient makes a person run a client of a server, who answers all its questions with yes.
 func RunClient(t *testing.T, address, client string, arguments ...string) *Person {
 	t.Helper()
 	flags := []string{"--relay-url", "ws://" + address + "/v1"}
 	if client == Python {
-		flags = append(flags, "--transit-helper", "") // nobody relays their files
+		flags = append(flags, "--transit-helper", "") // no relay passes on their files
 	}
 	return RunProgram(t, client, append(flags, arguments...)...)
 }
 
-// RunProgram has somebody start a program.
+// RunProgram makes a person start a program in a directory of their own.
 func RunProgram(t *testing.T, program string, arguments ...string) *Person {
 	t.Helper()
 	dir := t.TempDir()

@@ -181,7 +181,7 @@ func (s *Server) Secret(texts ...string) {
 }
 
 // inspect ends what still runs, and reads its logs: whatever a test is about,
-// nothing may race, panic or be told in a log that is nobody's business.
+// nothing may race or panic, and no log may contain a secret.
 func (s *Server) inspect() {
 	if s.cmd != nil && s.cmd.Process != nil && !s.Exited() {
 		_ = Kill(s.cmd) // it may have ended just now

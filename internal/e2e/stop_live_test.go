@@ -197,7 +197,7 @@ func (l *listener) listen(ctx context.Context) error {
 
 // TestStopWithStreamsAndSockets stops a server on which clients listen to streams and sockets
 // while someone talks to each, and starts it again. All are told to come back, over the span of the drain; the stop waits
-// for nobody, those included who do not read that it is over, or have said nothing yet; and each number is heard once, in order.
+// for no client, not even for one that does not read the end, or has sent nothing yet; and each number is heard once, in order.
 func TestStopWithStreamsAndSockets(t *testing.T) {
 	t.Parallel()
 	const drain, each, silent = 2 * time.Second, 15, 5
@@ -326,7 +326,7 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 		len(listeners), 3*silent, last.Round(time.Millisecond), quarters, ended.Round(time.Millisecond), back.Round(time.Millisecond), said)
 }
 
-// quiet opens streams and sockets that nobody reads.
+// quiet opens streams and sockets that are not read.
 func quiet(ctx context.Context, t *testing.T, s *e2e.Server, n int) {
 	t.Helper()
 	for i := range 2 * n {

@@ -125,8 +125,7 @@ func note(t *testing.T, m *e2e.Member, a testclient.Answer) {
 	m.Said = append(m.Said, position)
 }
 
-// TestDatabaseGoesAway has somebody move the database away from under the
-// server, and back.
+// TestDatabaseGoesAway moves the database away while the server runs, and back.
 func TestDatabaseGoesAway(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)

@@ -142,7 +142,7 @@ func newBrowser(t *testing.T, features string, more ...chromedp.ExecAllocatorOpt
 	return b
 }
 
-// tab is a tab of it.
+// tab is a tab of the browser, which the test controls.
 type tab struct {
 	b   *browser
 	ctx context.Context

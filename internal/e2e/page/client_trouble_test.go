@@ -166,7 +166,7 @@ func TestBrowserTrouble(t *testing.T) {
 			}
 			away()
 			n.set("")
-			// Nobody tells the page that the network is back, so it finds out when it next tries.
+			// Nothing tells the page that the network is back, so it finds out when it next tries.
 			heard("the network away for a while")
 
 			online(p, false)

@@ -22,16 +22,16 @@ import (
 	"restante/internal/e2e"
 )
 
-// guest is somebody at the page at /.
+// guest is a person at the page at /.
 type guest struct {
 	*tab
 	site string // where the page is served
 
 	mu    sync.Mutex
-	wrong []string // what it complains of, and whom else it asks
+	wrong []string // what it complains of, and which other servers it asks
 }
 
-// visits has somebody open an address of a site in a new tab. Nothing may go wrong in it, and it may ask nobody else.
+// visits opens an address of a site in a new tab. Nothing may go wrong in it, and it may ask no other server.
 func (b *browser) visits(site, path string) *guest {
 	b.t.Helper()
 	g := &guest{tab: b.open("about:blank"), site: site}
@@ -63,7 +63,7 @@ func (g *guest) hear(event any) {
 		wrong = e.ExceptionDetails.Text + " " + e.ExceptionDetails.Exception.Description
 	case *log.EventEntryAdded:
 		// A server that is down is not the page's fault. One without TLS, which is not on this machine, cannot have
-		// pages that nobody else has a hold on, and browsers say so.
+		// pages that are isolated from others, and browsers say so.
 		if e.Entry.Source != log.EntrySourceNetwork && !strings.Contains(e.Entry.Text, "Cross-Origin-Opener-Policy header has been ignored") {
 			wrong = e.Entry.Text
 		}
@@ -86,7 +86,7 @@ func (g *guest) stranger(address string) string {
 	return address
 }
 
-// check fails if anything went wrong in the page, or somebody else was asked.
+// check fails if anything went wrong in the page, or if the page asked another server.
 func (g *guest) check() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -174,7 +174,7 @@ func (g *guest) has(notes ...string) {
 func tellsNothing(t *testing.T, s *e2e.Server, secrets ...string) {
 	t.Helper()
 	s.Secret(secrets...)
-	// What explains a metric may have a word of a code in it, which nobody learns anything from.
+	// The help text of a metric may contain a word of a code, from which nothing can be learned.
 	metrics := regexp.MustCompile(`(?m)^#.*$`).ReplaceAllString(string(s.Get("/metrics").Body), "")
 	places := map[string]string{"its metrics": metrics, "its status": string(s.Get("/v1/status").Body)}
 	for _, file := range []string{s.Database, s.Database + "-wal"} {

@@ -15,7 +15,7 @@ import (
 	"restante/internal/testclient"
 )
 
-// form is how somebody looks at a page.
+// form is a way to look at a page: the size of the window, and what the user prefers.
 type form struct {
 	name          string
 	width, height int64
@@ -158,7 +158,7 @@ func TestPageUnreachable(t *testing.T) {
 	}
 }
 
-// TestPageReference is /docs: it has each operation, with the command for it, and asks nobody else for anything.
+// TestPageReference is /docs: it has each operation, with the command for it, and asks no other server for anything.
 func TestPageReference(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)

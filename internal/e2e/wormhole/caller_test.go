@@ -22,7 +22,7 @@ import (
 // stage is a server that scripts of the wormhole protocol are played on.
 type stage struct {
 	address string
-	// atOnce tells that whoever is to hear a message is sent it before its sender is answered.
+	// atOnce tells that the receivers of a message are sent it before its sender is answered.
 	atOnce bool
 	// expected takes out of what the server says what it is expected to say beside the others,
 	// and answers which deviation that is.
@@ -123,7 +123,7 @@ func (p *play) get(path string) string {
 	return fmt.Sprint(response.StatusCode, " ", kind)
 }
 
-// connect has somebody come, at a path or from a page. Who was here before has left then.
+// connect makes a client connect, at a path or from a page. Its earlier connection is closed first.
 func (p *play) connect(who string, how map[string]string) string {
 	p.leave(who)
 	path, header := "/v1", http.Header{}
@@ -331,7 +331,7 @@ type script struct {
 	lines []line
 }
 
-// line is what somebody does, and where we deviate, what is answered by whom.
+// line is what a client does and, where the servers deviate, what each answers.
 type line struct {
 	does            string
 	deviation       string

@@ -137,9 +137,9 @@ func TestWormholeWrongCode(t *testing.T) {
 	})
 }
 
-// TestWormholeAlone is about those who wait for nobody: a sender whom nobody
-// answers, and a receiver who typed a code that nobody made. They wait, longer than a mailbox lives that nobody
-// holds, until they give up, and then nothing is kept of them.
+// TestWormholeAlone is about clients without a partner: a sender without an answer, and a receiver
+// with a code that no sender made. They wait until they give up, for longer than a mailbox lives that
+// no side holds. Then nothing is kept of them.
 func TestWormholeAlone(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t, "--mailbox-ttl=1s", "--prune-interval=1s", "--boot-grace=0s")
@@ -229,7 +229,7 @@ func TestWormholeBothSend(t *testing.T) {
 	e2e.CheckUsage(t, s, "mailboxes")
 }
 
-// TestWormholeThirdClient is somebody who types a code that two others are about
+// TestWormholeThirdClient is a client that uses a code that two others are about
 // to use. It is told so, and the two succeed, even though one of them loses its connection right then.
 func TestWormholeThirdClient(t *testing.T) {
 	t.Parallel()

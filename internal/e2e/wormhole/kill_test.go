@@ -17,7 +17,7 @@ type moment string
 
 const (
 	unheard    moment = "before it is heard"    // the command is lost
-	unanswered moment = "before it is answered" // it was done, and nobody was told
+	unanswered moment = "before it is answered" // it was done, and no client was told
 	answered   moment = "after it is answered"
 )
 
@@ -33,7 +33,7 @@ func stepsOf(who string, when moment) []string {
 type killer struct {
 	on      string // "sender" or "receiver"
 	when    moment
-	strikes chan chan struct{} // whoever kills closes what is sent
+	strikes chan chan struct{} // the killer closes the channel that it receives
 
 	mu      sync.Mutex
 	struck  []string    // steps, in the order in which they were made
@@ -94,7 +94,7 @@ func (k *killer) steps() []string {
 
 // TestWormholeKillNine kills the server with kill -9, and starts it again, at each step of a
 // transfer between two Python clients, which reconnect and go on: before the command reaches it, when it has been done
-// and nobody was told, and after the answer. Every transfer succeeds, and leaves nothing behind.
+// and no client was told, and after the answer. Every transfer succeeds, and leaves nothing behind.
 func TestWormholeKillNine(t *testing.T) {
 	t.Parallel()
 	testgate.Enter(t) // for all of them
@@ -134,7 +134,7 @@ func transferUnderAttack(t *testing.T, when moment, on string) {
 			s.Start()
 			kills++
 			close(killed)
-		case <-look.C: // somebody may have got on
+		case <-look.C: // the sender may have got on
 			if to == nil && strings.Contains(from.Screen.String(), "\n\nwormhole receive ") {
 				to = e2e.RunClient(t, toTap.address, e2e.Python, "receive", from.WaitCode())
 			}

@@ -53,7 +53,7 @@ type tapped struct {
 	hear    func(*tappedLine, command)
 }
 
-// tap listens for clients. Each command that they send is heard, and whoever hears it passes it on.
+// tap listens for clients. Each command that they send is heard, and hear passes it on.
 func tap(t *testing.T, s *e2e.Server, hear func(*tappedLine, command)) *tapped {
 	t.Helper()
 	a := &tapped{server: s, hear: hear}
