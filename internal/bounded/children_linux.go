@@ -13,7 +13,10 @@ import (
 // adopt makes the children of those that end ours: nothing that is started gets away.
 func adopt() {
 	const setChildSubreaper = 36 // PR_SET_CHILD_SUBREAPER, since Linux 3.4
-	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
+	_, _, errno := syscall.RawSyscall(syscall.SYS_PRCTL, setChildSubreaper, 1, 0)
+	if errno != 0 {
+		fmt.Fprintln(os.Stderr, "bounded: what outlives its parent cannot be found:", errno)
+	}
 }
 
 // ofChild has the command die with us, however we do.

@@ -29,11 +29,11 @@ func main() {
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	code, err := run(ctx, *limit, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bounded:", err)
 	}
+	stop()
 	os.Exit(code)
 }
 

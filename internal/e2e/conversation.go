@@ -265,6 +265,7 @@ type conversation struct {
 	ended chan error
 }
 
+// StartConversation has all pairs talk until [Conversation.End].
 func StartConversation(ctx context.Context, couples []Pair) *conversation {
 	c := &conversation{Pairs: couples, stop: make(chan struct{}), ended: make(chan error, 1)}
 	go func() { c.ended <- converse(ctx, couples, c.stop) }()

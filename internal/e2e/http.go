@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"restante/internal/testclient"
-
 	"github.com/gorilla/websocket"
+
+	"restante/internal/testclient"
 )
 
 // Ask asks a server once, on a connection of its own.

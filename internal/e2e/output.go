@@ -31,6 +31,7 @@ func (l *Output) mark() {
 	l.marked = l.text.Len()
 }
 
+// Latest returns what was written since the process was started last.
 func (l *Output) Latest() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -153,6 +153,7 @@ func (p *Person) waits() {
 	}
 }
 
+// Exited reports whether the client has ended.
 func (p *Person) Exited() bool {
 	select {
 	case <-p.ended:

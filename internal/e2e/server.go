@@ -57,6 +57,7 @@ func Serve(t *testing.T, flags ...string) *Server {
 	return s
 }
 
+// URL returns the address of the server for clients that speak HTTP.
 func (s *Server) URL() string { return "http://" + s.Address }
 
 // Start starts the process, and does not wait until it serves.
@@ -164,6 +165,7 @@ type Status struct {
 	Counts  struct{ Nameplates, Mailboxes, Messages, Sessions int64 }
 }
 
+// Status asks the server for its status.
 func (s *Server) Status() (status Status) {
 	s.t.Helper()
 	a := s.Get("/v1/status")
