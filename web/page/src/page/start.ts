@@ -26,7 +26,7 @@ export class Start {
     this.#code.input.addEventListener('input', () => complain(this.#code.input, this.#codeProblem, ''));
   }
 
-  /** Shows it, with a text that was not read, for one who was elsewhere on the page before. */
+  /** Shows it with a text that was not read, and moves the focus here. */
   again(unread: string): void {
     this.show(unread);
     this.#note.focus();

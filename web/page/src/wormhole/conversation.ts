@@ -6,7 +6,7 @@ import type { Note } from './note.js';
 import { problem, type Problem } from './problem.js';
 import type { Status } from './status.js';
 
-/** What two sides who share a code tell each other. */
+/** An exchange of notes between two sides that share a code. */
 export interface Conversation {
   readonly status: Observable<Status>;
   /** Of both sides, in order. */

@@ -1,5 +1,5 @@
 /**
- * The wormhole protocol for text: two who share a code tell each other notes, encrypted from end to end, through any
+ * The wormhole protocol for text: two sides that share a code send each other notes, encrypted from end to end, through any
  * server that speaks it, and with any client that does: a page like this one, or `wormhole` in a terminal.
  *
  *     const session = await connect({ appId: APP_ID });

@@ -8,7 +8,7 @@ const NONCE = 24;
 /** What sealing adds: the nonce and the tag. */
 export const OVERHEAD = NONCE + 16;
 
-/** What two sides share who have the same code. Each phase of each side is sealed with a key of its own. */
+/** The key that two sides with the same code share. Each phase of each side is sealed with a key of its own. */
 export class Key {
   readonly #key: Uint8Array;
 
@@ -16,7 +16,7 @@ export class Key {
     this.#key = key;
   }
 
-  /** 64 hex digits, the same on both sides: users who compare them need not trust the code. */
+  /** 64 hex digits, the same on both sides: a comparison makes trust in the code unnecessary. */
   get verifier(): string {
     return bytesToHex(this.#derive(utf8ToBytes('wormhole:verifier')));
   }
