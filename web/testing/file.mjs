@@ -4,6 +4,9 @@ import { fileURLToPath } from 'node:url';
 
 const beside = (name) => fileURLToPath(new URL(name, import.meta.url));
 
+/** How many times as long as a test it may take to load a file. */
+const LOADING = 10;
+
 /** One file of tests, which runs in a process group of its own. */
 export class TestFile {
   #name;
@@ -13,6 +16,7 @@ export class TestFile {
   /** The tests and suites that run now, by their places. */
   #running = new Map();
   #passed = 0;
+  #begun = false;
   #problems = [];
 
   constructor(name, path, folders) {
@@ -42,9 +46,10 @@ export class TestFile {
       for (const line of lines) this.#note(JSON.parse(line));
     });
     const fileTimer = setTimeout(() => this.#hang('the limit of the run is reached'), Math.max(fileMs, 0));
-    let lastTest = Date.now();
+    let lastTest = Date.now() + LOADING * testMs; // until a test begins
     const testTimer = setInterval(() => {
       const tests = this.#tests();
+      if (this.#begun) lastTest = Math.min(lastTest, Date.now());
       if (tests.length > 0) lastTest = Date.now();
       const hung = tests.filter(({ since }) => Date.now() - since > testMs);
       if (hung.length > 0) this.#hang(`a test ran for more than ${testMs / 1000} s`, hung);
@@ -86,6 +91,7 @@ export class TestFile {
   }
 
   #note({ kind, name, place, nesting, skipped }) {
+    if (kind === 'begin') this.#begun = true;
     if (kind === 'begin') this.#running.set(place, { name, nesting, since: Date.now() });
     if (kind === 'end') this.#running.delete(place);
     if (kind !== 'pass') return;

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 
 const here = process.cwd();
-const files = ['src', 'test'].flatMap((folder) => readdirSync(join(here, folder), { recursive: true }).filter((name) => name.endsWith('.ts')).map((name) => join(here, folder, name)));
+const files = ['src', 'test'].flatMap((folder) => readdirSync(join(here, folder), { recursive: true }).filter((name) => name.endsWith('.ts') && !name.startsWith('.')).map((name) => join(here, folder, name)));
 
 /** The files that each file imports. */
 const imports = new Map(

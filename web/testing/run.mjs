@@ -14,7 +14,7 @@ const limitS = { test: Number(process.env.RESTANTE_TEST_LIMIT ?? 300), run: Numb
 const names = process.argv.slice(2);
 const here = join(process.cwd(), 'test');
 const entryPoints = readdirSync(here, { recursive: true })
-  .filter((file) => file.endsWith('.test.ts') && (names.length === 0 || names.some((name) => basename(file).startsWith(name))))
+  .filter((file) => file.endsWith('.test.ts') && !file.startsWith('.') && (names.length === 0 || names.some((name) => basename(file).startsWith(name))))
   .map((file) => join(here, file));
 
 const folder = realpathSync(mkdtempSync(join(here, '.built-')));

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { until } from '../src/until.js';
 
-/** Runs these files of tests by the runner, with a limit of a second for a test. `during` gets the id of the runner. */
-async function run(files: Record<string, string>, during: (folder: string, runner: number) => Promise<void> = async () => {}): Promise<{
+/** Runs these files of tests by the runner, with this limit for a test. `during` gets the id of the runner. */
+async function run(files: Record<string, string>, limitS = 200, during: (folder: string, runner: number) => Promise<void> = async () => {}): Promise<{
   status: number | null;
   output: string;
   left: string[];
@@ -16,7 +16,7 @@ async function run(files: Record<string, string>, during: (folder: string, runne
   const folder = mkdtempSync(join(tmpdir(), 'run-'));
   mkdirSync(join(folder, 'test'));
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, 'test', `${name}.test.ts`), text);
-  const env = { ...process.env, RESTANTE_TEST_LIMIT: '1', FOLDER: folder };
+  const env = { ...process.env, RESTANTE_TEST_LIMIT: String(limitS), FOLDER: folder };
   const child = spawn(process.execPath, [join(process.cwd(), 'run.mjs')], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += String(text)));
@@ -61,10 +61,10 @@ describe('the runner', () => {
       const { status, output, left, alive } = await run({
         good: `import { test } from 'node:test'; test('passes', () => {});`,
         bad: `${starts} describe('a suite', () => { test('passes', () => {}); test('that hangs', async () => { start(); ${hangs}; }); });`,
-      });
+      }, 2);
       assert.equal(status, 1);
       assert.match(output, /✔ good\.test\.ts/);
-      assert.match(output, /bad\.test\.ts: HUNG: a test ran for more than 1 s: “that hangs”\n/);
+      assert.match(output, /bad\.test\.ts: HUNG: a test ran for more than 2 s: “that hangs”\n/);
       assert.match(output, /FAILED bad\.test\.ts/);
       assert.deepEqual(left, []);
       await until(() => 'the process of the test is gone', () => !alive('pid'));
@@ -72,9 +72,9 @@ describe('the runner', () => {
   }
 
   test('ends a process whose tests are done and that goes on', async () => {
-    const { status, output } = await run({ bad: `import { test } from 'node:test'; test('passes', () => void setInterval(() => {}, 1000));` });
+    const { status, output } = await run({ bad: `import { test } from 'node:test'; test('passes', () => void setInterval(() => {}, 1000));` }, 2);
     assert.equal(status, 1);
-    assert.match(output, /bad\.test\.ts: HUNG: no test ran for 1 s, and the process did not end/);
+    assert.match(output, /bad\.test\.ts: HUNG: no test ran for 2 s, and the process did not end/);
   });
 
   test('is red when a test leaves a process behind, and ends that', async () => {
@@ -97,7 +97,7 @@ describe('the runner', () => {
   });
 
   test('takes everything with it when it is killed', async () => {
-    const { status, alive } = await run({ bad: `${starts} test('that hangs', async () => { start(); await new Promise(() => setInterval(() => {}, 1000)); });` }, async (folder, runner) => {
+    const { status, alive } = await run({ bad: `${starts} test('that hangs', async () => { start(); await new Promise(() => setInterval(() => {}, 1000)); });` }, 200, async (folder, runner) => {
       await until(() => 'the test has begun', () => existsSync(join(folder, 'pid')));
       process.kill(runner, 'SIGKILL');
     });
