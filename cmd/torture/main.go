@@ -35,7 +35,6 @@ type flags struct {
 	Faults     []string      `help:"Only these faults, such as kill,cut; none means no fault. By default all that fit the database."`
 	Without    []string      `help:"What clients do not do: tab (a second tab with an older state), twin (two copies of a handshake at once)."`
 	Patience   time.Duration `default:"30s" help:"How long a client tries on before it says that it is stuck (${default})."`
-	Hasty      bool          `help:"End the run at the first violation."`
 	Shrink     bool          `help:"After a failure, try shorter runs."`
 	History    string        `type:"path" placeholder:"FILE" help:"Write all events there, as lines of JSON."`
 	JSON       string        `name:"json" type:"path" placeholder:"FILE" help:"Write the report there, as JSON, too."`
@@ -58,7 +57,7 @@ func main() {
 func run(ctx context.Context, f flags) error {
 	cfg := torture.Config{
 		Server: f.Server, Flags: f.Flag, Database: f.Database, Standby: f.Standby, PgBouncer: f.PgBouncer, Replicas: f.Replicas, Seed: f.Seed,
-		Duration: f.Duration, Life: f.Life, Rooms: f.Rooms, Transport: f.Transports, Faults: f.Faults, Without: f.Without, Patience: f.Patience, Hasty: f.Hasty, Shrink: f.Shrink,
+		Duration: f.Duration, Life: f.Life, Rooms: f.Rooms, Transport: f.Transports, Faults: f.Faults, Without: f.Without, Patience: f.Patience, Shrink: f.Shrink,
 	}
 	if cfg.Seed == 0 {
 		cfg.Seed = uint64(time.Now().UnixNano()) % 1_000_000

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type planted struct {
 	rules      []string // any of which it breaks
 	faults     []string
 	life       time.Duration
+	replicas   int      // on PostgreSQL; 0: one on SQLite
 	files      []string // that it changes
 }
 
@@ -64,6 +66,10 @@ func readBug(t *testing.T, path string) planted {
 			b.rules = append(b.rules, value)
 		case "Faults:":
 			b.faults = strings.Split(value, ",")
+		case "Replicas:":
+			if b.replicas, err = strconv.Atoi(value); err != nil {
+				t.Fatalf("%s: %v", path, err)
+			}
 		case "Life:":
 			if b.life, err = time.ParseDuration(value); err != nil {
 				t.Fatalf("%s: %v", path, err)
@@ -130,11 +136,15 @@ func hunt(t *testing.T, b planted, program string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	began := time.Now()
+	database := ""
+	if b.replicas > 0 {
+		database = "postgres"
+	}
 	var others []string
 	for seed := uint64(1); ; seed++ {
 		report, err := Run(ctx, Config{
-			Server: program, Seed: seed, Duration: 4 * time.Second, Rooms: 4, Faults: b.faults, Life: b.life, Without: []string{"tab"},
-			Patience: 10 * time.Second, Hasty: true,
+			Server: program, Seed: seed, Duration: 4 * time.Second, Rooms: 4, Faults: b.faults, Life: b.life, Replicas: b.replicas, Database: database, Without: []string{"tab"},
+			Patience: 10 * time.Second, Until: b.rules,
 		}, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatalf("not caught in %v: %s (%v); what was found is %q", time.Since(began), b.what, err, others)

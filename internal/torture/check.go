@@ -41,6 +41,7 @@ const (
 	ruleServed     = "clients are served again once the faults are over"
 	ruleUsage      = "one usage record for each retired thing"
 	ruleNothing    = "nothing is left over"
+	ruleWoken      = "news wakes who waits for it"
 	ruleStops      = "the server stops when it is told to"
 	ruleNameplates = "a nameplate is never two pairs'"
 )

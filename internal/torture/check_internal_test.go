@@ -177,3 +177,29 @@ func TestShortest(t *testing.T) {
 		t.Errorf("%d events are left, want the 2 answers to command 40", len(left))
 	}
 }
+
+// TestWakes holds that late messages are told from prompt ones, and from those that came in an outage.
+func TestWakes(t *testing.T) {
+	t.Parallel()
+	run := func(delay int, faults ...*Event) []Violation {
+		var w wakes
+		var events []*Event
+		for i := range int64(60) {
+			ms := int(i) * 2000
+			f := frameOf(ms, i, i, i, i+1, fmt.Sprint("body ", i))
+			f.Done = time.Duration(ms+10+delay) * time.Millisecond
+			events = append(events, add(ms+5, i, i+1, fmt.Sprint("body ", i)), f)
+		}
+		w.count(events, faults)
+		return w.judge()
+	}
+	if found := run(50); len(found) > 0 {
+		t.Errorf("prompt messages: %v", found)
+	}
+	if found := run(1500); len(found) != 1 {
+		t.Errorf("late messages: %v, want one violation", found)
+	}
+	if found := run(1500, &Event{Kind: Fault, Done: time.Hour}); len(found) > 0 {
+		t.Errorf("late messages in an outage: %v", found)
+	}
+}

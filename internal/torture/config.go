@@ -36,7 +36,7 @@ type Config struct {
 	Faults    []string      // names of faults, see [Faults]; empty: all that fit the database
 	Without   []string      // what clients do not do: "tab" (an older copy of the state), "twin" (two handshakes at once)
 	Patience  time.Duration // how long a client tries on before it says that it is stuck; outages are shorter; by default 30 s
-	Hasty     bool          // whether the run ends at the first violation
+	Until     []string      // the run ends at the first violation of one of these rules
 	Shrink    bool          // whether a failed run is tried again with shorter durations
 	History   io.Writer     // where all events go as lines of JSON; nil: nowhere
 }

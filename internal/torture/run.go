@@ -25,10 +25,11 @@ func (w *world) violate(v Violation) {
 	w.violations = append(w.violations, v)
 }
 
-func (w *world) failed() bool {
+// found tells whether one of the rules was violated so far.
+func (w *world) found(rules []string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.violations) > 0
+	return slices.ContainsFunc(w.violations, func(v Violation) bool { return slices.Contains(rules, v.Rule) })
 }
 
 // runner is one run.
@@ -231,6 +232,7 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 	r.rooms.Add(1)
 	events, faults := room.h.all(), r.nemesis.history.all()
 	r.events.Add(int64(len(events)))
+	r.w.wakes.count(events, faults)
 	found := check(room.name, events, faults, r.w.cfg.Replicas)
 	if err != nil {
 		r.failed.Add(1)
@@ -249,7 +251,7 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 		}
 		v.History = story(shortest(v, events, faults, r.w.cfg.Replicas), faults)
 		r.w.violate(v)
-		if r.w.cfg.Hasty {
+		if slices.Contains(r.w.cfg.Until, v.Rule) {
 			r.stop()
 		}
 		r.log.Warn("violation", "rule", v.Rule, "room", v.Room, "session", v.Session, "what", short(v.What))
@@ -263,14 +265,15 @@ const padding = 100 * time.Second
 // conclude waits until nothing is stored, stops the servers, and looks into the database.
 func (r *runner) conclude(ctx context.Context) error {
 	cfg := &r.w.cfg
-	for _, v := range r.w.shared() {
+	for _, v := range append(r.w.shared(), r.w.wakes.judge()...) {
 		r.w.violate(v)
 	}
+	r.log.Info("messages to clients that waited", "all", r.w.wakes.all.Load(), "late", r.w.wakes.late.Load())
 	if err := r.nemesis.allReady(ctx); err != nil {
 		return err
 	}
 	complete := r.own && (cfg.Life > 0 || r.failed.Load() == 0)
-	if complete && !(cfg.Hasty && r.w.failed()) {
+	if complete && !r.w.found(cfg.Until) {
 		began := time.Now()
 		r.w.emptied(ctx, 4*cfg.Life+padding)
 		r.log.Info("nothing is stored any more, or too much", "after", time.Since(began))

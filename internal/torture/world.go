@@ -19,6 +19,7 @@ type world struct {
 	replayed atomic.Int64
 	messages atomic.Int64
 	sessions atomic.Int64
+	wakes    wakes
 
 	mu         sync.Mutex
 	operations map[string]int64 // by transport
