@@ -72,7 +72,6 @@ var badHeaders = []bad{
 	{"a stream after what was never sent", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 1000000"}, "", 409, "SESSION_STATE_MISMATCH", ""},
 	{"Last-Event-ID is a word", receive, []string{"Accept: text/event-stream", "Last-Event-ID: abc"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
 	{"Last-Event-ID is -1", receive, []string{"Accept: text/event-stream", "Last-Event-ID: -1"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
-	{"Last-Event-ID is empty", receive, []string{"Accept: text/event-stream", "Last-Event-ID: "}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
 	{"Last-Event-ID is 2^53", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 9007199254740992"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
 	{"Last-Event-ID twice", receive, []string{"Accept: text/event-stream", "Last-Event-ID: 0", "Last-Event-ID: 0"}, "", 400, "INVALID_REQUEST", "#/header/Last-Event-ID"},
 	{"the socket without an upgrade", "GET /v1/session/socket", nil, "", 426, "UPGRADE_REQUIRED", ""},

@@ -80,9 +80,15 @@ func (p *promise) route(method, target string) (_ *routers.Route, params map[str
 		if !fits(strings.Split(template, "/"), steps, params) {
 			continue
 		}
-		op := item.GetOperation(method)
+		op, methods := item.GetOperation(method), slices.Collect(maps.Keys(item.Operations()))
+		if looks := item.Get; looks != nil && looks.Extensions["x-head"] != false { // HEAD is what GET is
+			methods = append(methods, http.MethodHead)
+			if method == http.MethodHead {
+				op = looks
+			}
+		}
 		if op == nil {
-			return nil, nil, slices.Sorted(maps.Keys(item.Operations()))
+			return nil, nil, slices.Sorted(slices.Values(methods))
 		}
 		return &routers.Route{Spec: p.doc, Path: template, PathItem: item, Method: method, Operation: op}, params, nil
 	}
@@ -138,7 +144,7 @@ func (p *promise) check(r *request, a *answer) error {
 	case route != nil && a.status != http.StatusMisdirectedRequest: // which is answered before an operation is looked for
 		in := &openapi3filter.RequestValidationInput{
 			Request: &http.Request{Method: r.method, Header: r.header}, PathParams: params, Route: route,
-			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, ExcludeResponseBody: r.method == http.MethodHead},
 		}
 		out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
 		body, err := a.unpacked()
@@ -164,6 +170,9 @@ func (p *promise) check(r *request, a *answer) error {
 	}
 	if response == nil {
 		return errors.Join(errs...)
+	}
+	if r.method == http.MethodHead && len(a.body) > 0 {
+		fail("HEAD is answered with a body")
 	}
 	for _, name := range []string{"Ack", "Replayed", "Retry-After", "WWW-Authenticate", "Allow"} {
 		if a.header.Get(name) != "" && response.Headers[name] == nil {

@@ -23,9 +23,9 @@ func newCORS(origins []string) *cors.Cors {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Prefer", "Last-Event-ID"},
-		ExposedHeaders: []string{"Ack", "Replayed", "Retry-After"},
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Prefer", "Last-Event-ID", "Traceparent", "Tracestate"},
+		ExposedHeaders: []string{"Ack", "Replayed", "Retry-After", "RateLimit", "RateLimit-Policy"},
 		MaxAge:         int(preflightAge.Seconds()),
 	})
 }

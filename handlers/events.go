@@ -26,6 +26,9 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	if how.streaming {
 		if last := number(r.Params.LastEventID); last != nil {
 			ask.From = new(*last + 1)
+			if ask.Ack != nil && *ask.Ack < *ask.From {
+				ask.Ack = number(r.Params.Ack) // a library that connects again repeats the URL with which it began
+			}
 		}
 		return s.stream(ctx, ask)
 	}
@@ -103,6 +106,9 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 		case asJSON == 0:
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json and as text/event-stream"})
 			return
+		}
+		if r.Header.Get("Last-Event-ID") == "" {
+			r.Header.Del("Last-Event-ID") // no event had an id so far (HTML, §9.2.4)
 		}
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // several lines are one list (RFC 9110, §5.3)

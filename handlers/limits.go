@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"net/http"
 	"sync"
 	"time"
@@ -29,6 +31,8 @@ type limiters struct {
 	rate  rate.Limit
 	burst int
 	max   int
+	// policy is the header that says how many requests an address may make in how many seconds.
+	policy string
 
 	mu      sync.Mutex
 	buckets map[string]*rate.Limiter
@@ -38,7 +42,11 @@ func newLimiters(l Limits) *limiters {
 	if l.Rate <= 0 {
 		return nil
 	}
-	return &limiters{rate: rate.Limit(l.Rate), burst: l.Burst, max: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{}}
+	window := int(math.Ceil(float64(l.Burst) / l.Rate))
+	return &limiters{
+		rate: rate.Limit(l.Rate), burst: l.Burst, max: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{},
+		policy: fmt.Sprintf(`"address";q=%d;w=%d`, l.Burst, max(window, 1)),
+	}
 }
 
 // of returns the bucket of an address.
@@ -59,6 +67,18 @@ func (l *limiters) of(address string, now time.Time) *rate.Limiter {
 // allow takes a token from the bucket of an address. It returns false if there is none.
 func (l *limiters) allow(address string, now time.Time) bool {
 	return l == nil || l.of(address, now).AllowN(now, 1)
+}
+
+// describe writes the headers that say how many tokens an address has, of how many, and in how many seconds it has all
+// of them (draft-ietf-httpapi-ratelimit-headers-10).
+func (l *limiters) describe(address string, now time.Time, h http.Header) {
+	if l == nil {
+		return
+	}
+	left := max(l.of(address, now).TokensAt(now), 0)
+	full := math.Ceil((float64(l.burst) - left) / float64(l.rate))
+	h.Set("RateLimit-Policy", l.policy)
+	h.Set("RateLimit", fmt.Sprintf(`"address";r=%d;t=%d`, int(left), int(full)))
 }
 
 // wait waits for a token from the bucket of an address: a socket cannot be answered 429, so it is slowed down.
@@ -92,7 +112,10 @@ func (s *Server) rateLimit(next http.Handler) http.Handler {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/metrics":
 		default:
-			if admitted := infoOf(r).poll != nil; !admitted && !s.limiters.allow(addressOf(r.Context()), time.Now()) {
+			address, now := addressOf(r.Context()), time.Now()
+			admitted := infoOf(r).poll != nil || s.limiters.allow(address, now)
+			s.limiters.describe(address, now, w.Header())
+			if !admitted {
 				s.fail(w, r, errRateLimited)
 				return
 			}

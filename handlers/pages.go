@@ -39,6 +39,7 @@ func (s *Server) getHome(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	if !names(r.Header.Values("Accept"), "text/html") {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-cache")
 		_, _ = w.Write([]byte("Wormhole Relay\n")) // a client that left does not read it
 		return
 	}

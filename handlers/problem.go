@@ -116,7 +116,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(int(p.Status))
-	_ = json.NewEncoder(w).Encode(p) // a client that left does not read it
+	body := json.NewEncoder(w)
+	body.SetEscapeHTML(false) // people read it, and no browser takes it for HTML
+	_ = body.Encode(p)        // a client that left does not read it
 }
 
 // finalProblem returns the problem document that ends a stream or a socket.

@@ -118,15 +118,6 @@ func TestOddRequests(t *testing.T) {
 	}
 }
 
-// HEAD is not in the contract. The status alone says so.
-func TestHEAD(t *testing.T) {
-	w := start(t, setup{})
-	for _, path := range []string{"/", "/livez", "/v1/session", "/openapi.yaml"} {
-		w.anonymous(t).ask(http.MethodHead, path, "").want(http.StatusMethodNotAllowed)
-	}
-	w.anonymous(t).ask(http.MethodHead, "/nothing", "").want(http.StatusNotFound)
-}
-
 // A client that promises a body and never sends it is refused all the same, and
 // not waited for longer than any other.
 func TestNobodyWaitsForABodyThatIsNotWanted(t *testing.T) {

@@ -41,15 +41,15 @@ func (s *Server) Handler() http.Handler {
 		w.Header().Set("Allow", allowed)
 		s.fail(w, req, &rendezvous.Failure{Code: methodNotAllowed, Detail: "this path takes " + allowed})
 	})
-	r.Get("/", s.getHome)
-	r.Get("/docs", s.getReference)
-	r.Get("/assets/{name}", s.getAsset)
-	r.Get("/v1", s.serveWormhole)
-	r.Get("/v1/", s.serveWormhole)
+	get(r, "/", s.getHome)
+	get(r, "/docs", s.getReference)
+	get(r, "/assets/{name}", s.getAsset)
+	get(r, "/v1", s.serveWormhole)
+	get(r, "/v1/", s.serveWormhole)
 	r.With(noStore).Get("/v1/session/socket", s.socket)
-	r.Get("/openapi.yaml", s.getContract)
-	r.Get("/openapi.json", s.getContractAsJSON)
-	r.Get("/metrics", metrics.ServeHTTP)
+	get(r, "/openapi.yaml", s.getContract)
+	get(r, "/openapi.json", s.getContractAsJSON)
+	get(r.With(noStore), "/metrics", metrics.ServeHTTP)
 
 	// What is generated from the contract, in two groups: without a session, and with one.
 	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{s.withReplyHeaders, s.validRequest}, api.StrictHTTPServerOptions{
@@ -58,10 +58,11 @@ func (s *Server) Handler() http.Handler {
 	})
 	wrapped := api.ServerInterfaceWrapper{Handler: strict, ErrorHandlerFunc: s.invalidParameter}
 	r.Group(func(r chi.Router) {
-		r.Get("/livez", wrapped.GetLiveness)
-		r.Get("/readyz", wrapped.GetReadiness)
-		r.Get("/v1/status", wrapped.GetStatus)
-		r.With(noStore, s.readBody).Post("/v1/sessions", wrapped.BeginSession)
+		r.Use(noStore)
+		get(r, "/livez", wrapped.GetLiveness)
+		get(r, "/readyz", wrapped.GetReadiness)
+		get(r, "/v1/status", wrapped.GetStatus)
+		r.With(s.readBody).Post("/v1/sessions", wrapped.BeginSession)
 	})
 	r.Group(func(r chi.Router) {
 		r.Use(noStore, s.requireSession, s.validQuery)
@@ -75,18 +76,25 @@ func (s *Server) Handler() http.Handler {
 		})
 		r.Group(func(r chi.Router) {
 			r.Use(s.rejectBody)
-			r.Get("/v1/session", wrapped.GetSession)
+			get(r, "/v1/session", wrapped.GetSession)
 			r.Delete("/v1/session", wrapped.EndSession)
 			r.With(s.negotiateReceive).Get("/v1/session/events", wrapped.Receive)
-			r.Get("/v1/nameplates", wrapped.ListNameplates)
+			get(r, "/v1/nameplates", wrapped.ListNameplates)
 			r.Delete("/v1/nameplates/{nameplate}", wrapped.ReleaseNameplate)
-			r.Get("/v1/mailboxes/{mailbox}", wrapped.GetMailbox)
+			get(r, "/v1/mailboxes/{mailbox}", wrapped.GetMailbox)
 			r.Delete("/v1/mailboxes/{mailbox}", wrapped.CloseMailbox)
-			r.Get("/v1/mailboxes/{mailbox}/messages", wrapped.ListMessages)
+			get(r, "/v1/mailboxes/{mailbox}/messages", wrapped.ListMessages)
 		})
 	})
 	s.routes = r
 	return r
+}
+
+// get routes GET, and HEAD with it: net/http sends no body in answer to HEAD. A GET that does more than look is routed
+// without HEAD: to receive would take the place of another receiver, and a socket cannot be opened by HEAD.
+func get(r chi.Router, path string, handler http.HandlerFunc) {
+	r.Get(path, handler)
+	r.Head(path, handler)
 }
 
 // notFound answers for every path that the contract does not describe.
@@ -101,7 +109,7 @@ func allowedMethods(routes chi.Routes, at *url.URL) string {
 		path = at.RawPath // as chi does: %2F separates nothing
 	}
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+	for _, m := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if routes.Match(chi.NewRouteContext(), m, path) {
 			allowed = append(allowed, m)
 		}

@@ -262,9 +262,11 @@ func decodeMessage(raw []byte, into any) error {
 func encodeMessage(kind string, content any) []byte { return encode(map[string]any{kind: content}) }
 
 func encode(content any) []byte {
-	text, err := json.Marshal(content)
-	if err != nil {
+	var text bytes.Buffer
+	message := json.NewEncoder(&text)
+	message.SetEscapeHTML(false)
+	if err := message.Encode(content); err != nil {
 		panic("unreachable: what the contract describes always encodes: " + err.Error())
 	}
-	return text
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }

@@ -318,13 +318,13 @@ func TestCrossOrigin(t *testing.T) {
 		return got.StatusCode, got.Header
 	}
 	for range 5 { // a preflight has no credential, and is under no limit
-		status, h := ask(http.MethodOptions, "https://app.example", http.Header{"Access-Control-Request-Method": {"DELETE"}, "Access-Control-Request-Headers": {"ack,authorization,content-type,last-event-id,prefer,seq"}})
+		status, h := ask(http.MethodOptions, "https://app.example", http.Header{"Access-Control-Request-Method": {"DELETE"}, "Access-Control-Request-Headers": {"ack,authorization,content-type,last-event-id,prefer,seq,traceparent,tracestate"}})
 		if status != http.StatusNoContent || h.Get("Access-Control-Allow-Origin") != "https://app.example" || h.Get("Access-Control-Max-Age") != "86400" || h.Get("Access-Control-Allow-Headers") == "" {
 			t.Fatalf("%d %v", status, h)
 		}
 	}
 	status, h := ask(http.MethodGet, "https://one.many.example", http.Header{})
-	if status != http.StatusUnauthorized || h.Get("Access-Control-Allow-Origin") != "https://one.many.example" || h.Get("Access-Control-Expose-Headers") != "Ack, Replayed, Retry-After" {
+	if status != http.StatusUnauthorized || h.Get("Access-Control-Allow-Origin") != "https://one.many.example" || h.Get("Access-Control-Expose-Headers") != "Ack, Replayed, Retry-After, Ratelimit, Ratelimit-Policy" {
 		t.Errorf("%d %v", status, h)
 	}
 	if _, h := ask(http.MethodGet, "https://evil.example", http.Header{}); h.Get("Access-Control-Allow-Origin") != "" {

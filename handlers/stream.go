@@ -93,11 +93,7 @@ func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 
 // event returns an event with one line of JSON.
 func event(name string, data any) []byte {
-	text, err := json.Marshal(data)
-	if err != nil {
-		panic("unreachable: what the contract describes always encodes: " + err.Error())
-	}
-	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, text)
+	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, encode(data))
 }
 
 // frameEvent returns the event of a frame. A frame is stored as one line.

@@ -191,6 +191,9 @@ func TestStream(t *testing.T) {
 	if got := a.get("/v1/session").want(http.StatusOK).number("nextSentSeq"); got != 0 {
 		t.Errorf("Last-Event-ID acknowledged up to %d", got)
 	}
+	s = a.get("/v1/session/events?ack=2").with("Last-Event-ID: ").streams() // no event had an id
+	s.next("heartbeat")
+	s.frame(2)
 	s = a.get("/v1/session/events?ack=2").with("Last-Event-ID: 0").streams()
 	s.next("heartbeat")
 	s.frame(2)

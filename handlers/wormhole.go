@@ -15,7 +15,7 @@ import (
 // serveWormhole is GET /v1: the magic-wormhole mailbox protocol, and the page for people to everything else.
 func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "Magic Wormhole Mailbox (Restante "+s.Version+")")
-	if !websocket.IsWebSocketUpgrade(r) {
+	if r.Method == http.MethodHead || !websocket.IsWebSocketUpgrade(r) {
 		s.page(w, r)
 		return
 	}

@@ -1624,6 +1624,16 @@ export interface components {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 Ack: components["headers"]["Ack"];
                 "Retry-After": components["headers"]["Retry-After"];
+                /**
+                 * @description How many requests are left, and in how many seconds all are.
+                 * @example "address";r=0;t=2
+                 */
+                RateLimit?: string;
+                /**
+                 * @description How many requests an address may make, in how many seconds.
+                 * @example "address";q=400;w=2
+                 */
+                "RateLimit-Policy"?: string;
                 [name: string]: unknown;
             };
             content: {
@@ -1914,7 +1924,7 @@ export interface components {
          */
         Replayed: true;
         /**
-         * @description Nothing about a session is to be cached.
+         * @description No cache is to keep this.
          * @example no-store
          */
         "Cache-Control": "no-store";
@@ -2146,7 +2156,9 @@ export interface operations {
                  */
                 Prefer?: string;
                 /**
-                 * @description The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. Only for a stream.
+                 * @description The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. An
+                 *     `ack` in the query that is not later is ignored, because a library that connects again repeats the URL with which it began.
+                 *     An empty value counts as absent. Only for a stream.
                  * @example 11
                  */
                 "Last-Event-ID"?: components["schemas"]["Sequence"];
@@ -2760,6 +2772,7 @@ export interface operations {
             /** @description It is. */
             200: {
                 headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2786,6 +2799,7 @@ export interface operations {
             /** @description It should. */
             200: {
                 headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2813,6 +2827,7 @@ export interface operations {
             /** @description The metrics. */
             200: {
                 headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
@@ -2839,6 +2854,7 @@ export interface operations {
             /** @description The state of the server. */
             200: {
                 headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
                     [name: string]: unknown;
                 };
                 content: {
