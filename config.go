@@ -53,8 +53,9 @@ type Config struct {
 	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets and event streams of an address (${default})."`
 	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"The time in which the client of a socket must identify itself (${default})."`
 	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may make no progress in reading an answer (${default})."`
+	BasePath       string         `group:"Where" placeholder:"PATH" help:"The path under which clients reach the server, for example /mail, if a proxy puts it below one. Requests are taken with the path and without it. A trusted proxy may also name the path in X-Forwarded-Prefix."`
 	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own: for example https://app.example,https://*.example.org; * for all."`
-	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For and X-Real-IP are believed, for example 127.0.0.0/8,::1/128."`
+	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For, X-Real-IP and X-Forwarded-Prefix are believed, for example 127.0.0.0/8,::1/128."`
 
 	Motd             string `group:"What clients are told" help:"A message that clients show to people."`
 	AdvertiseVersion string `group:"What clients are told" placeholder:"VERSION" help:"The client version that people should have."`
@@ -103,6 +104,9 @@ func (c *Config) validate() error {
 	}
 	if err := c.validateListening(); err != nil {
 		return err
+	}
+	if err := handlers.CheckBasePath(c.BasePath); err != nil {
+		return fmt.Errorf("--base-path %q: %w", c.BasePath, err)
 	}
 	for _, origin := range c.CORSOrigins {
 		if err := handlers.CheckOrigin(origin); err != nil {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ var (
 
 func newContract(media string, plain []byte) (*contract, error) {
 	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	w, err := gzip.NewWriterLevel(&packed, gzip.DefaultCompression)
 	if err != nil {
 		return nil, err
 	}
@@ -71,9 +72,25 @@ func (s *Server) getContractAsJSON(w http.ResponseWriter, r *http.Request) {
 	s.sendContract(w, r, contractAsJSON)
 }
 
+// below returns the contract of a server that is reached below a path.
+func (c *contract) below(prefix string) (*contract, error) {
+	if prefix == "" {
+		return c, nil
+	}
+	for _, root := range []string{"servers:\n  - url: /\n", `"servers":[{"url":"/"`} {
+		if moved := bytes.Replace(c.plain, []byte(root), []byte(strings.Replace(root, "/", prefix, 1)), 1); len(moved) != len(c.plain) {
+			return newContract(c.media, moved)
+		}
+	}
+	return nil, errors.New("openapi.yaml names no server at /")
+}
+
 // sendContract answers with the contract, compressed if the client takes that, or with 304 if the client has it.
 func (s *Server) sendContract(w http.ResponseWriter, r *http.Request, load func() (*contract, error)) {
 	c, err := load()
+	if err == nil {
+		c, err = c.below(prefixOf(r))
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

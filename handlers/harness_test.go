@@ -86,6 +86,7 @@ type setup struct {
 	pages    map[string]string // their files, by name
 	origins  []string
 	hosts    []string // that requests may be for
+	basePath string
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
 }
@@ -130,7 +131,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

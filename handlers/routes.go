@@ -25,6 +25,7 @@ func (s *Server) Handler() http.Handler {
 	r := chi.NewRouter()
 	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
 	r.Use(securityHeaders)    // headers that every answer has
+	r.Use(s.belowPath)        // the server may be reached below a path
 	r.Use(s.allowedHost)      // only the hosts that are allowed
 	if s.origins != nil {
 		r.Use(s.origins.Handler) // preflight requests have no credential, and count against no limit

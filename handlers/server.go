@@ -32,8 +32,10 @@ type Server struct {
 	// Origins are the origins whose pages may use the server, besides its own; "*" stands for all.
 	Origins []string
 	// Hosts are the hosts that requests may be for, as [CheckHost] takes them; none stands for every host.
-	Hosts  []string
-	Limits Limits
+	Hosts []string
+	// BasePath is the path under which clients reach the server, as [CheckBasePath] takes it; "" stands for the root.
+	BasePath string
+	Limits   Limits
 
 	settings   atomic.Pointer[welcome.Settings]
 	limiters   *limiters // nil: no limit

@@ -16,6 +16,12 @@ import (
 func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Server", "Magic Wormhole Mailbox (Restante "+s.Version+")")
 	if r.Method == http.MethodHead || !websocket.IsWebSocketUpgrade(r) {
+		if r.URL.Path != "/v1" { // from here, what the page refers to would not be found
+			w.Header().Set("Cache-Control", "no-cache")
+			w.Header().Set("Location", "../v1")
+			w.WriteHeader(http.StatusPermanentRedirect)
+			return
+		}
 		s.page(w, r)
 		return
 	}

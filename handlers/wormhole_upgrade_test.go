@@ -58,6 +58,10 @@ func TestWormholeUpgrade(t *testing.T) {
 				t.Fatal(err)
 			}
 			listenTo(t, conn).ask("pong", "ping", "ping", 1)
+			if strings.HasPrefix(path, "/v1/") {
+				r.anonymous(t).get(path).want(http.StatusPermanentRedirect).says("Location", "../v1")
+				return
+			}
 			page := r.anonymous(t).get(path).want(http.StatusOK)
 			page.says("Server", "Magic Wormhole Mailbox (Restante test)").says("Content-Type", "text/html; charset=utf-8")
 		})

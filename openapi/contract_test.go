@@ -272,6 +272,9 @@ func TestEveryFailureIsAProblemWithCodes(t *testing.T) {
 	})
 	router, _ := doc.Extensions["x-router-responses"].(map[string]any)
 	for status, ref := range router {
+		if status[0] <= '3' {
+			continue // which is no failure
+		}
 		name := strings.TrimPrefix(ref.(map[string]any)["$ref"].(string), "#/components/responses/")
 		response := doc.Components.Responses[name]
 		if response == nil {

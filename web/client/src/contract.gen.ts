@@ -433,7 +433,7 @@ export interface paths {
          * @description A WebSocket that speaks the mailbox protocol of magic-wormhole, on the same nameplates and mailboxes as everything
          *     above: point a wormhole client at it with `--relay-url ws://host:4000/v1`. The server begins with a `welcome`; each
          *     message of the client is answered by one `ack`, and then by what it asked for or by an `error`. Also served at `/v1/`.
-         *     A GET that asks for no WebSocket gets the page of `/`, whatever it accepts.
+         *     A GET that asks for no WebSocket gets the page of `/`, whatever it accepts; at `/v1/` it is sent to `/v1`.
          *
          *     It has no session: anyone may use any side, as that protocol has it.
          */
@@ -1105,6 +1105,18 @@ export interface components {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 Ack: components["headers"]["Ack"];
                 Replayed: components["headers"]["Replayed"];
+                [name: string]: unknown;
+            };
+            content?: never;
+        };
+        /** @description The page is at another path. The path under which the server is reached is sent to the same with a slash at its end. */
+        Moved: {
+            headers: {
+                /**
+                 * @description Where it is, which may be relative.
+                 * @example ../v1
+                 */
+                Location: string;
                 [name: string]: unknown;
             };
             content?: never;
@@ -3013,6 +3025,7 @@ export interface operations {
                 };
             };
             304: components["responses"]["NotModified"];
+            308: components["responses"]["Moved"];
             400: components["responses"]["InvalidRequest"];
             429: components["responses"]["QuotaExceeded"];
             500: components["responses"]["Internal"];

@@ -30,10 +30,19 @@ const samples = {
   },
 };
 
+/** The address of this server, which may be reached below a path. */
+const server = new URL('.', document.baseURI).href.replace(/\/$/, '');
+
 /** A command as it is to be typed for this server. */
 function here(command: string): string {
+  return command.replaceAll('$SERVER', server).replace(/wss?:\/\/(localhost:4000|mail\.example)/g, server.replace(/^http/, 'ws'));
+}
+
+/** Sends a request below the path of this server. A proxy may take that path off, and then the contract does not have it. */
+function below(request: { url: string }): { url: string } {
   const { origin } = location;
-  return command.replaceAll('$SERVER', origin).replace(/wss?:\/\/(localhost:4000|mail\.example)/g, origin.replace(/^http/, 'ws'));
+  if (request.url.startsWith(`${origin}/`) && !request.url.startsWith(`${server}/`)) request.url = server + request.url.slice(origin.length);
+  return request;
 }
 
 const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -42,7 +51,8 @@ dark.addEventListener('change', theme);
 theme();
 
 SwaggerUIBundle({
-  url: '/openapi.yaml',
+  url: 'openapi.yaml',
+  requestInterceptor: below,
   dom_id: '#reference',
   deepLinking: true,
   docExpansion: 'list',

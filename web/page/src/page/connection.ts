@@ -1,5 +1,6 @@
 import { connect, RestanteError, Subject, type Session } from '@restante/client';
 import { APP_ID } from '../wormhole/index.js';
+import { server } from './server.js';
 
 const NAME = 'page';
 /** How long the server waits for this page: phones stop pages while people tell the code in another app. */
@@ -35,7 +36,7 @@ export class Connection {
       if (!url.endsWith(INSPECTION)) heard();
       return response;
     };
-    const options = { appId: APP_ID, name: NAME, platform: { fetch: fetching, WebSocket: Socket } };
+    const options = { appId: APP_ID, name: NAME, url: server, platform: { fetch: fetching, WebSocket: Socket } };
     const session = await connect({ ...options, graceMs: GRACE_MS }).catch((error: unknown) => {
       if (error instanceof RestanteError && error.code === 'MALFORMED_HANDSHAKE') return connect(options); // its limit is lower
       throw error;

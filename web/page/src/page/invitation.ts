@@ -1,6 +1,7 @@
 import { copying } from './copy.js';
 import { element, make, say } from './element.js';
 import { qr } from './qr.js';
+import { server } from './server.js';
 
 /** The code, in all ways in which it may be told. */
 export class Invitation {
@@ -31,11 +32,11 @@ export class Invitation {
   }
 
   get #link(): string {
-    return `${location.origin}/#${this.#code}`;
+    return `${server}/#${this.#code}`;
   }
 }
 
 /** The command that speaks to this server. */
 function relay(): string {
-  return `wormhole --relay-url ${location.origin.replace(/^http/, 'ws')}/v1`;
+  return `wormhole --relay-url ${server.replace(/^http/, 'ws')}/v1`;
 }
