@@ -252,25 +252,24 @@ func TestReceiverLeaves(t *testing.T) {
 
 func TestWindowFull(t *testing.T) {
 	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 10 }})
-	a, b := talk(t, w)
-	add := func(n int) {
+	a, b := talk(t, w) // which is a frame, too
+	comeAndGo := func(times int) {
 		t.Helper()
-		for range n {
-			b.add("m", "p", "b's adds succeed").want(http.StatusCreated)
+		for range times {
+			b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
+			b.open("m").want(http.StatusOK)
 		}
 	}
-	add(10)
+	comeAndGo(5)
 	a.look(0).refused(http.StatusTooManyRequests, "WINDOW_FULL").says("Retry-After", "1")
 	for range 2 { // told once; then it can catch up
 		if got := a.look(0).want(http.StatusOK); got.count("frames") != 11 {
 			t.Errorf("a receives %s", got.body)
 		}
 	}
-	a.look(8).want(http.StatusOK)
-	add(8)
-	a.look(8).refused(http.StatusTooManyRequests, "WINDOW_FULL") // another time
-	add(10)
-	if got := a.look(8).refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "overflow" {
+	a.look(9).want(http.StatusOK)
+	comeAndGo(15)
+	if got := a.look(9).refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "overflow" {
 		t.Errorf("a is told %s", got.body)
 	}
 }

@@ -364,12 +364,14 @@ func TestStreamIsToldThatItsWindowIsFull(t *testing.T) {
 	s := a.get("/v1/session/events").streams()
 	s.next("heartbeat")
 	s.frame(0)
-	for i := range 5 {
-		b.add("m", "p", "x").want(http.StatusCreated)
-		if i < 4 {
-			s.frame(i + 1)
-		}
+	for range 2 {
+		b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
+		b.open("m").want(http.StatusOK)
 	}
+	for i := range 4 {
+		s.frame(i + 1)
+	}
+	b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
 	s.ends("WINDOW_FULL", "slow_down")
 	s = a.get("/v1/session/events").with("Last-Event-ID: 4").streams()
 	s.next("heartbeat")

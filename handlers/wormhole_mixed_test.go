@@ -50,6 +50,8 @@ func TestWormholeAndHTTP(t *testing.T) {
 		t.Errorf("the session hears %s", left.body)
 	}
 	session.delete("/v1/mailboxes/" + mailbox + "?mood=happy").want(http.StatusNoContent)
+	session.delete("/v1/session").want(http.StatusNoContent)
+	r.service.Prune(t.Context()) // its outbox referred to the log
 	r.nothing(t)
 	expect(t, r.rows(t, `SELECT result FROM usage_mailboxes`), "crowded")
 	expect(t, r.rows(t, `SELECT result FROM usage_nameplates`), "crowded")

@@ -66,8 +66,11 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	if isCanceled(err) {
 		return Answer[R]{}, err // the transaction may still run, and write its results
 	}
-	if err == nil && refusal != nil {
+	switch {
+	case err == nil && refusal != nil:
 		err = refusal
+	case err != nil && actor != nil:
+		answer.Wanted = actor.Wanted // the command was undone, or is not known to be committed
 	}
 	s.recordRequest(actor, c.Ack, err)
 	if answer.Replayed {
@@ -101,10 +104,11 @@ func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer A
 		if answer.Result, refusal, err = splitRefusal(work(t)); err != nil {
 			return answer, nil, err
 		}
-		wanted := receipt.Attached.Wanted
-		answer.Wanted = wanted
+		answer.Wanted = receipt.Attached.Wanted
 		t.AfterCommit(func() {
-			t.s.outboxes.UpdateMeta(c.Session, func(stored *Session) { stored.Wanted, stored.Used = wanted, true })
+			t.s.outboxes.UpdateMeta(c.Session, func(stored *Session) {
+				stored.Wanted, stored.Used = max(stored.Wanted, receipt.Attached.Wanted), true
+			})
 		})
 		return answer, refusal, recordReply(t, c, answer.Result, refusal)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"restante/session"
@@ -102,25 +103,44 @@ func (s *Service) admit(ctx context.Context, h Handshake) error {
 	return &Failure{Code: RejectedByCustomHandler, Detail: "this server does not admit the client", Err: err}
 }
 
-// handshake gathers the facts, asks for the decision and carries it out.
+// handshake gathers the facts, asks for the decision and carries it out. Everything that it decides
+// on is read after it was locked: two handshakes for one session, or for one side, come one after
+// the other.
 func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	key := h.ID.Key()
-	held, stored, err := t.storedSession(key)
-	if err != nil {
-		return HandshakeReply{}, err
-	}
 	hello := session.Hello{Key: key, App: string(h.App), Side: string(h.Side), NextExpected: h.NextExpected, NextSent: h.NextSent, Epoch: h.Epoch}
-	facts := session.Facts{Stored: held, Replaced: session.Nothing{}}
-	var old Session
+	keys := []session.Key{key}
 	if h.Replaces != nil {
 		replaces := h.Replaces.Key()
 		hello.Replaces = &replaces
-		if facts.Replaced, old, err = t.storedSession(replaces); err != nil {
+		keys = append(keys, replaces)
+		if err := t.inheritSide(&h, replaces); err != nil {
 			return HandshakeReply{}, err
 		}
 	}
-	if facts.Owner, err = t.owner(h.App, h.Side); err != nil {
+	if err := t.LockHandshake(keys, h.App, h.Side); err != nil {
 		return HandshakeReply{}, err
+	}
+	owner, err := t.owner(h.App, h.Side)
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	facts := session.Facts{Stored: session.Nothing{}, Replaced: session.Nothing{}, Owner: owner}
+	if owner != nil && !slices.Contains(keys, *owner) {
+		keys = append(keys, *owner)
+	}
+	sessions, err := t.HandshakeSessions(keys)
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	var stored, old Session
+	for _, s := range sessions {
+		switch {
+		case s.Key == key:
+			stored, facts.Stored = s, t.storedSession(s)
+		case hello.Replaces != nil && s.Key == *hello.Replaces:
+			old, facts.Replaced = s, t.storedSession(s)
+		}
 	}
 	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
 	if fresh.Side == "" {
@@ -147,25 +167,39 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	panic("unreachable: Decision is sealed")
 }
 
-// storedSession returns what is stored under a key, as the handshake's decision sees it.
-func (t *txn) storedSession(k session.Key) (session.Stored, Session, error) {
-	stored, err := t.Session(k)
-	if errors.Is(err, ErrNotFound) {
-		return session.Nothing{}, stored, nil
+// inheritSide gives a handshake without a side that of the session which it replaces, live or ended.
+func (t *txn) inheritSide(h *Handshake, replaces session.Key) error {
+	if h.Side != "" {
+		return nil
 	}
-	if err != nil {
-		return nil, stored, err
+	app, side, err := t.SideOf(replaces)
+	if err == nil && app == h.App {
+		h.Side = side
+	}
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// storedSession returns a stored session as the handshake's decision sees it. What its client has
+// acknowledged to this process counts, though it may not be written yet.
+func (t *txn) storedSession(stored Session) session.Stored {
+	app, side := string(stored.App), string(stored.Side)
+	live := func(l session.Ledger) session.Live {
+		l.Kept = t.s.presence.Acked(stored.Key, stored.Epoch, l.Kept)
+		return session.Live{App: app, Side: side, Ledger: l}
 	}
 	switch state := t.s.state(stored, t.now).(type) {
 	case session.Attached:
-		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+		return live(state.Ledger)
 	case session.Detached:
-		return session.Live{App: string(stored.App), Side: string(stored.Side), Ledger: state.Ledger}, stored, nil
+		return live(state.Ledger)
 	case session.Closed:
 		if state.Used {
-			return session.Tombstone{App: string(stored.App), Side: string(stored.Side), Closed: state}, stored, nil
+			return session.Tombstone{App: app, Side: side, Closed: state}
 		}
-		return session.Nothing{}, stored, nil
+		return session.Nothing{}
 	}
 	panic("unreachable: State is sealed")
 }
@@ -214,7 +248,10 @@ func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeRe
 	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
 		return HandshakeReply{}, err
 	}
-	if err := t.Acknowledge(session.Ack{Session: stored.Key, Epoch: stored.Epoch, UpTo: from}); err != nil {
+	if err := t.Acknowledge(session.Ack{Session: stored.Key, Epoch: stored.Epoch - 1, UpTo: from}); err != nil {
+		return HandshakeReply{}, err
+	}
+	if err := t.BeginEpoch(stored.Key, stored.Epoch); err != nil {
 		return HandshakeReply{}, err
 	}
 	t.wakeSession(stored.Key)

@@ -236,6 +236,39 @@ func TestASidesOwnerIsProtectedUntilItsTombstoneFalls(t *testing.T) {
 	})
 }
 
+// A handshake that replaces a session and names no side takes over that session's side, live or ended.
+func TestReplacingWithoutASideTakesTheSideOver(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, peer, mailbox := pair(w)
+		replace := func(old session.ID) rendezvous.HandshakeReply {
+			t.Helper()
+			reply, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: newID(), App: app, Replaces: &old})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, reply.Side, a.side)
+			return reply
+		}
+		heir := replace(a.id)
+		expect(t, w.state(a.key), "closed: replaced")
+		command := rendezvous.Command{Session: heir.ID.Key()}
+		if _, err := w.Open(t.Context(), command, mailbox, 0, 0); err != nil { // it is not crowded out of its own mailbox
+			t.Fatal(err)
+		}
+		if _, err := w.End(t.Context(), command, nil); err != nil {
+			t.Fatal(err)
+		}
+		replace(heir.ID)
+
+		other, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: newID(), App: "another app", Replaces: &peer.id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, other.Side == peer.side, false)
+		expect(t, w.state(peer.key), "attached")
+	})
+}
+
 func TestReplacingEndsTheOldSessionInTheSameTransaction(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		old := w.begin("a")

@@ -122,11 +122,7 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Positi
 		return nil, err
 	}
 	t.AfterCommit(func() { t.s.logs.Append(m.Key, added...) })
-	frames := make([]Frame, len(added))
-	for i, message := range added {
-		frames[i] = MessageFrame{message}
-	}
-	return positions, t.publish(m, frames...)
+	return positions, t.publishMessages(m, added)
 }
 
 func (s *Service) mailboxFull() error {

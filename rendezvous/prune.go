@@ -27,6 +27,7 @@ const (
 	KindMailbox   Kind = "mailbox"
 	KindNameplate Kind = "nameplate"
 	KindTombstone Kind = "tombstone"
+	KindLog       Kind = "log" // of a retired mailbox
 	KindList      Kind = "list"
 )
 
@@ -68,6 +69,7 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 		s.pruneNameplates(ctx, &run)
 		s.pruneSessions(ctx, &run)
 		s.pruneTombstones(ctx, &run)
+		s.pruneLogs(ctx, &run)
 	}
 	run.Finished = s.now()
 	s.stats.PruneRuns.Add(1)
@@ -317,5 +319,21 @@ func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
 			return
 		}
 		run.Retired[KindTombstone]++
+	}
+}
+
+// pruneLogs deletes the logs of retired mailboxes that no outbox refers to any more, a page in each
+// transaction.
+func (s *Service) pruneLogs(ctx context.Context, run *Pruned) {
+	for more := true; more && ctx.Err() == nil; {
+		more = false
+		sweep(ctx, s, run, KindLog,
+			func(tx Tx, after MailboxKey) ([]MailboxKey, error) { return tx.RetiredLogs(after, pruneBatch) },
+			func(k MailboxKey) string { return fmt.Sprint(int64(k)) },
+			func(t *txn, k MailboxKey) (gone bool, err error) {
+				gone, err = t.DeleteRetiredLog(k)
+				more = more || err == nil && !gone
+				return gone, err
+			})
 	}
 }

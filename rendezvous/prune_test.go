@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"restante/rendezvous"
+	"restante/session"
 )
 
 // plant changes the database without the server's knowledge, with foreign keys off.
@@ -196,5 +197,34 @@ func TestTombstonesAreCapped(t *testing.T) {
 		w.Config.Limits.Sessions = 2
 		run := w.Prune(t.Context())
 		expect(t, run.Retired[rendezvous.KindTombstone], 2)
+	})
+}
+
+// The log of a retired mailbox is deleted page by page, once no outbox refers to it.
+func TestTheLogsOfRetiredMailboxesArePruned(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		for range 250 {
+			a.add(mailbox, "x")
+		}
+		a.close(mailbox, rendezvous.Happy)
+		b.close(mailbox, rendezvous.Happy)
+		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindLog], 0)
+		for ack := session.Seq(0); ack < 251; ack += 100 { // it is readable as long as it is referred to
+			got := b.receive(ack)
+			expect(t, len(got), min(100, 251-int(ack)))
+			expect(t, got[0].Seq, ack)
+		}
+		b.receive(251)
+		time.Sleep(time.Second)
+		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindLog], 1)
+		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindLog], 0)
+		db := look(t, w.path)
+		defer db.Close()
+		var left int
+		if err := db.QueryRowContext(t.Context(), `SELECT (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM retired_logs)`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, left, 0)
 	})
 }

@@ -57,8 +57,12 @@ func (s *Service) readOutbox(ctx context.Context, r ReceiveRequest, h hint) (got
 }
 
 // readMemory reads an outbox without asking the storage. known is false if the storage has to be
-// asked; that includes every refusal and a full window.
+// asked; that includes every refusal and a full window. It is never known if other processes execute
+// the session's commands, because the answer tells which command is wanted next.
 func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
+	if s.Announce != nil {
+		return reading{}, false
+	}
 	last, stored, known := s.outboxes.Last(r.Session)
 	if !known {
 		return reading{}, false
@@ -73,15 +77,21 @@ func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
 	if got, err = s.checkReceive(r, attached, now); err != nil || int64(attached.Next-got.acked) > limits.WindowFrames {
 		return reading{}, false
 	}
-	frames, known := s.outboxes.After(r.Session, got.first-1)
-	size := limits.AnswerBytes
-	for _, f := range frames[:min(len(frames), limits.AnswerFrames)] {
-		if size -= int64(len(f.payload)); size < 0 && len(got.Frames) > 0 {
+	got.Frames, known = s.rememberedFrames(r.Session, got.first)
+	return got, known
+}
+
+// rememberedFrames returns the frames from number first on, as many as fit in one answer, if they are known.
+func (s *Service) rememberedFrames(k session.Key, first session.Seq) (frames [][]byte, known bool) {
+	remembered, known := s.outboxes.After(k, first-1)
+	size := s.Config.Limits.AnswerBytes
+	for _, f := range remembered[:min(len(remembered), s.Config.Limits.AnswerFrames)] {
+		if size -= int64(len(f.payload)); size < 0 && len(frames) > 0 {
 			break
 		}
-		got.Frames = append(got.Frames, f.payload)
+		frames = append(frames, f.payload)
 	}
-	return got, known
+	return frames, known
 }
 
 // readShared looks a session up together with others. empty reports that it has no unacknowledged
@@ -117,14 +127,17 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 			return err
 		}
 		limits := s.Config.Limits
-		if got.full = int64(attached.Next-got.acked) > limits.WindowFrames; !got.full {
-			backlog, err := t.Backlog(r.Session)
-			if err != nil {
-				return err
-			}
-			got.full = backlog.Bytes > limits.WindowBytes
+		backlog, err := t.Backlog(r.Session)
+		if err != nil {
+			return err
 		}
+		// The storage may not know the last acknowledgement yet.
+		got.full = min(backlog.Frames, int64(attached.Next-got.acked)) > limits.WindowFrames || backlog.Bytes > limits.WindowBytes
 		if got.first == attached.Next {
+			return nil
+		}
+		if frames, known := s.rememberedFrames(r.Session, got.first); known && len(frames) > 0 {
+			got.Frames = frames
 			return nil
 		}
 		got.Frames, err = t.Frames(r.Session, got.first, limits.AnswerFrames, limits.AnswerBytes)

@@ -60,13 +60,21 @@ type SessionTx interface {
 	// IdleSession is Session, unless another transaction has locked it: then it returns [ErrNotFound]
 	// at once, because waiting could end in a deadlock.
 	IdleSession(session.Key) (Session, error)
+	// LockHandshake makes other transactions that lock one of these keys, or this side, wait until this
+	// one ends, also if nothing is stored yet. A handshake calls it first, once. No side is locked if side is empty.
+	LockHandshake(keys []session.Key, app AppID, side Side) error
+	// HandshakeSessions loads those of the sessions that exist. Neither they nor their outboxes change
+	// before this transaction ends.
+	HandshakeSessions(keys []session.Key) ([]Session, error)
+	// SideOf returns what never changes of a session: its app and its side.
+	SideOf(session.Key) (AppID, Side, error)
 	// SideOwner returns the session, live or ended, that began last with this side.
 	SideOwner(AppID, Side) (Session, error)
 	// LiveSession returns the session of this side that has not ended in storage.
 	LiveSession(AppID, Side) (Session, error)
 	// CreateSession stores a new session with an empty outbox.
 	CreateSession(s Session, sweepAt time.Time) error
-	// UpdateSession stores its record, except the frames' counters, which [OutboxTx] keeps. sweepAt is
+	// UpdateSession stores its record, except the epoch and the frames' counters, which [OutboxTx] keeps. sweepAt is
 	// when [SessionTx.SessionsToSweep] returns it.
 	UpdateSession(s Session, sweepAt time.Time) error
 	// EmptySession removes what only a living session has: frames, replies, subscriptions.
@@ -104,16 +112,23 @@ type OutboxTx interface {
 	Unsubscribe(session.Key, MailboxKey) error
 	// Subscribers returns the sessions subscribed to a mailbox, in the order of their keys.
 	Subscribers(MailboxKey) ([]Subscriber, error)
-	// Send appends a frame to a live session's outbox, or returns [ErrNotFound]. encode returns the
-	// frame's bytes for a number. It may be called for more than one number. The number appears in the bytes once, in decimal digits.
-	Send(k session.Key, encode func(session.Seq) []byte) (Backlog, error)
-	// Frames returns the frames from number from on: at most count, and at most size bytes but at least
-	// one.
+	// SendFrame appends a frame to a session's outbox, and returns the session's backlog. encode gives the
+	// frame's bytes for a number, and may be asked for more than one; the number stands in them once, in
+	// decimal digits. It returns [ErrNotFound] if the session has ended.
+	SendFrame(k session.Key, encode func(session.Seq) []byte) (Backlog, error)
+	// SendMessages appends count messages of a mailbox's log, from position first on, to a session's outbox,
+	// which refers to them and does not copy them. It returns the number of the first, or
+	// [ErrNotFound] if the session has ended.
+	SendMessages(k session.Key, m MailboxKey, first Position, count int64) (session.Seq, error)
+	// Frames returns the frames from number from on, as they are sent: at most count, and at most size
+	// bytes but at least one. A message is sent as [Encode] encodes it, also when its mailbox is retired.
 	Frames(k session.Key, from session.Seq, count int, size int64) ([][]byte, error)
-	// Backlog returns how much the session has not acknowledged.
+	// Backlog returns what is stored for this session alone and not acknowledged. Messages do not
+	// count: their log holds them anyway.
 	Backlog(session.Key) (Backlog, error)
-	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's. It
-	// never goes back.
+	// BeginEpoch stores the epoch of a session that was resumed. It fails unless the epoch is a later one.
+	BeginEpoch(session.Key, session.Epoch) error
+	// Acknowledge forgets the frames that are acknowledged, if the epoch is still the session's; it never goes back.
 	Acknowledge(...session.Ack) error
 }
 
@@ -138,9 +153,14 @@ type MailboxTx interface {
 	// Messages returns those after a position, oldest first: at most count, and at most size bytes of
 	// bodies but at least one.
 	Messages(k MailboxKey, after Position, count int, size int64) ([]Message, error)
-	// RetireMailbox removes the mailbox with its sides, messages and subscriptions, and records its
-	// usage. No nameplate may point to it any more.
+	// RetireMailbox removes a mailbox with its sides and subscriptions, and records its usage. Its messages
+	// stay readable to the outboxes that refer to them. No nameplate may point to it any more.
 	RetireMailbox(m Mailbox, u Usage) error
+	// RetiredLogs returns up to limit logs of retired mailboxes that no outbox refers to any more, with
+	// keys above after.
+	RetiredLogs(after MailboxKey, limit int) ([]MailboxKey, error)
+	// DeleteRetiredLog deletes a page of such a log, and reports whether nothing is left to delete.
+	DeleteRetiredLog(MailboxKey) (gone bool, err error)
 	// StaleMailboxes returns at most limit mailboxes whose StaleAt is at or before now, in the order of
 	// (StaleAt, key), starting after the cursor.
 	StaleMailboxes(now time.Time, after MailboxCursor, limit int) ([]MailboxCursor, error)

@@ -23,11 +23,20 @@ type txn struct {
 	topics      []Topic
 }
 
-// outgoing is a frame on its way to a session.
+// outgoing is on its way to a session: a frame, or messages of a log.
 type outgoing struct {
 	to    session.Key
 	of    MailboxID
-	frame Frame
+	frame Frame // nil for messages
+	run   run
+}
+
+// run is messages of a mailbox's log, which an outbox refers to.
+type run struct {
+	key      MailboxKey
+	first    Position
+	count    int64
+	messages []Message // the same, if this transaction added them
 }
 
 // ending is a session that ends with the transaction.
@@ -97,19 +106,33 @@ func sessionEnded(c session.Closed) *Failure {
 	return f
 }
 
-// publish sends frames to every session subscribed to the mailbox, except the acting one: its reply
-// tells it. It also wakes the followers of the mailbox's log.
+// publish sends frames to every session subscribed to the mailbox, except the acting one, whose reply
+// says the same. It wakes the followers of the mailbox's log.
 func (t *txn) publish(m Mailbox, frames ...Frame) error {
+	return t.eachSubscriber(m, func(to session.Key) {
+		for _, f := range frames {
+			t.outgoing = append(t.outgoing, outgoing{to: to, of: m.ID, frame: f})
+		}
+	})
+}
+
+// publishMessages does the same for messages that were added to the mailbox's log.
+func (t *txn) publishMessages(m Mailbox, added []Message) error {
+	return t.eachSubscriber(m, func(to session.Key) {
+		t.outgoing = append(t.outgoing, outgoing{to: to, of: m.ID, run: run{m.Key, added[0].Position, int64(len(added)), added}})
+	})
+}
+
+// eachSubscriber calls send for every session subscribed to the mailbox, except the acting one, and
+// wakes the followers of the mailbox's log.
+func (t *txn) eachSubscriber(m Mailbox, send func(to session.Key)) error {
 	subscribers, err := t.Subscribers(m.Key)
 	if err != nil {
 		return err
 	}
 	for _, sub := range subscribers {
-		if t.actor != nil && sub.Key == t.actor.Key {
-			continue
-		}
-		for _, f := range frames {
-			t.outgoing = append(t.outgoing, outgoing{sub.Key, m.ID, f})
+		if t.actor == nil || sub.Key != t.actor.Key {
+			send(sub.Key)
 		}
 	}
 	t.wake(Topic{Mailbox: m.Key})
@@ -139,26 +162,13 @@ func (t *txn) end(of session.Key, why session.Reason) {
 // that no two transactions can wait for each other.
 func (t *txn) deliver() error {
 	slices.SortStableFunc(t.outgoing, func(a, b outgoing) int { return bytes.Compare(a.to[:], b.to[:]) })
-	for _, p := range t.outgoing {
-		var one numberedFrame
-		backlog, err := t.Send(p.to, func(n session.Seq) []byte {
-			one = numberedFrame{n, Encode(p.frame, p.of, n)}
-			return one.payload
-		})
-		if errors.Is(err, ErrNotFound) {
-			continue // it was removed since its subscription was read
+	for _, o := range t.outgoing {
+		send := t.sendFrame
+		if o.frame == nil {
+			send = t.sendMessages
 		}
-		if err != nil {
+		if err := send(o); err != nil && !errors.Is(err, ErrNotFound) { // the session ended since its subscription was read
 			return err
-		}
-		if exceedsWindow(backlog, t.s.Config.Limits, 1) {
-			t.wakeSession(p.to) // its receiver has to be told
-		} else {
-			t.AfterCommit(func() { t.s.outboxes.Append(p.to, one) })
-			t.wake(Topic{Session: p.to})
-		}
-		if exceedsWindow(backlog, t.s.Config.Limits, 2) {
-			t.end(p.to, session.Overflow)
 		}
 	}
 	for _, e := range t.endings {
@@ -181,6 +191,49 @@ func (t *txn) deliver() error {
 	if len(t.topics) > 0 {
 		t.AfterCommit(func() { t.s.announce(t.topics) })
 	}
+	return nil
+}
+
+func (t *txn) sendFrame(o outgoing) error {
+	var numbered numberedFrame
+	backlog, err := t.SendFrame(o.to, func(n session.Seq) []byte {
+		numbered = numberedFrame{n, Encode(o.frame, o.of, n)}
+		return numbered.payload
+	})
+	if err != nil {
+		return err
+	}
+	if exceedsWindow(backlog, t.s.Config.Limits, 1) {
+		t.wakeSession(o.to) // its receiver is to find out
+	} else {
+		t.AfterCommit(func() { t.s.outboxes.Append(o.to, numbered) })
+		t.wake(Topic{Session: o.to})
+	}
+	if exceedsWindow(backlog, t.s.Config.Limits, 2) {
+		t.end(o.to, session.Overflow)
+	}
+	return nil
+}
+
+// sendMessages sends messages, which cost the session nothing: their log holds them anyway.
+func (t *txn) sendMessages(o outgoing) error {
+	first, err := t.SendMessages(o.to, o.run.key, o.run.first, o.run.count)
+	if err != nil {
+		return err
+	}
+	t.wake(Topic{Session: o.to})
+	t.AfterCommit(func() {
+		if _, _, known := t.s.outboxes.Last(o.to); !known || o.run.messages == nil {
+			t.s.outboxes.Invalidate(o.to) // a read that is under way may have missed these
+			return
+		}
+		numbered := make([]numberedFrame, len(o.run.messages))
+		for i, m := range o.run.messages {
+			n := first + session.Seq(i)
+			numbered[i] = numberedFrame{n, Encode(MessageFrame{m}, o.of, n)}
+		}
+		t.s.outboxes.Append(o.to, numbered...)
+	})
 	return nil
 }
 

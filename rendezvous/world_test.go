@@ -132,6 +132,12 @@ func (w *world) restart(config func(*rendezvous.Config)) {
 	*w = *open(w.t, w.path, config, nil)
 }
 
+// crash replaces the service by one that remembers nothing. The old one writes what it remembers once
+// time passes, so a test that is about its loss lets none pass.
+func (w *world) crash() {
+	w.Service = &rendezvous.Service{Config: w.Config, Store: w.Store, Log: silent}
+}
+
 var silent = slog.New(slog.DiscardHandler)
 
 // client is a session that is driven by hand.

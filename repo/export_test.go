@@ -122,6 +122,8 @@ func DeleteAll(db *DB) {
 			PRAGMA defer_foreign_keys = 1;
 			DELETE FROM nameplates;
 			DELETE FROM mailboxes;
+			DELETE FROM messages;
+			DELETE FROM retired_logs;
 			DELETE FROM sessions;
 			DELETE FROM usage_nameplates;
 			DELETE FROM usage_mailboxes;

@@ -217,11 +217,14 @@ func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int
 	return queryOne[int](t, `SELECT COUNT(*) FROM mailbox_sides WHERE app = ? AND side = ? AND closed IS NULL`, app, side)
 }
 
-// RetireMailbox deletes a mailbox and records its usage. Its sides, messages and subscriptions
-// are deleted with it (ON DELETE CASCADE).
+// RetireMailbox deletes a mailbox and records its usage. Its sides and subscriptions are deleted
+// with it (ON DELETE CASCADE); its log stays as long as outboxes refer to it.
 func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring mailbox %d", m.Key)
 	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
+		return err
+	}
+	if err = t.retireLog(m); err != nil {
 		return err
 	}
 	return t.recordMailbox(u, m.ForNameplate)

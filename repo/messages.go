@@ -43,32 +43,92 @@ func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position
 		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
 }
 
-// Messages returns messages after a position, oldest first: at most count, and at most size bytes but at least one.
-func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (_ []rendezvous.Message, err error) {
-	defer annotate(&err, "loading the messages of mailbox %d after %d", k, after)
-	type row struct {
-		Position rendezvous.Position
-		Side     rendezvous.Side
-		Phase    string
-		Body     []byte
-		ID       *string
-		Received millis
+// messageRow is a message of a log.
+type messageRow struct {
+	Position rendezvous.Position
+	Side     rendezvous.Side
+	Phase    string
+	Body     []byte
+	ID       *string
+	Received millis
+}
+
+func (r messageRow) message() rendezvous.Message {
+	return rendezvous.Message{
+		Position: r.Position, Side: r.Side, Received: r.Received.time(),
+		Draft: rendezvous.Draft{Phase: r.Phase, Body: string(r.Body), ID: r.ID},
 	}
-	var messages []rendezvous.Message
-	err = queryEach(t, func(r row) bool {
-		size -= int64(len(r.Body))
+}
+
+// Messages returns messages after a position, oldest first: at most count, and at most size bytes but at least one.
+func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (messages []rendezvous.Message, err error) {
+	defer annotate(&err, "loading the messages of mailbox %d after %d", k, after)
+	err = t.eachMessage(k, after, count, func(m rendezvous.Message) bool {
+		size -= int64(len(m.Body))
 		if size < 0 && len(messages) > 0 {
 			return false
 		}
-		messages = append(messages, rendezvous.Message{
-			Position: r.Position, Side: r.Side, Received: r.Received.time(),
-			Draft: rendezvous.Draft{Phase: r.Phase, Body: string(r.Body), ID: r.ID},
-		})
+		messages = append(messages, m)
 		return size > 0
-	}, `
+	})
+	return messages, err
+}
+
+// eachMessage calls f for the messages after a position, oldest first, until f returns false: at most count.
+func (t *tx) eachMessage(k rendezvous.MailboxKey, after rendezvous.Position, count int, f func(rendezvous.Message) bool) error {
+	return queryEach(t, func(r messageRow) bool { return f(r.message()) }, `
 		SELECT position, side, phase, body, id, received FROM messages
 		WHERE mailbox = ? AND position > ?
 		ORDER BY position
 		LIMIT ?`, k, after, count)
-	return messages, err
+}
+
+// retireLog takes the log from a mailbox that is being retired. A short log that no outbox refers to is
+// deleted at once. Otherwise it is kept until [tx.DeleteRetiredLog] has deleted it, page by page.
+func (t *tx) retireLog(m rendezvous.Mailbox) error {
+	if m.Last == 0 {
+		return nil
+	}
+	if m.Last <= logPage {
+		referred, err := queryOne[int](t, `SELECT COUNT(*) FROM (SELECT 1 FROM outbox_entries WHERE mailbox = ? LIMIT 1) AS few`, m.Key)
+		if err != nil {
+			return err
+		}
+		if referred == 0 {
+			_, err = t.exec(`DELETE FROM messages WHERE mailbox = ?`, m.Key)
+			return err
+		}
+	}
+	_, err := t.exec(`INSERT INTO retired_logs (mailbox, id, retired) VALUES (?, ?, ?)`, m.Key, m.ID, toMillis(t.now))
+	return err
+}
+
+// logPage is how many messages are deleted in one transaction, at most.
+const logPage = 100
+
+// RetiredLogs returns up to limit logs of retired mailboxes that no outbox refers to, with keys above after.
+func (t *tx) RetiredLogs(after rendezvous.MailboxKey, limit int) (_ []rendezvous.MailboxKey, err error) {
+	defer annotate(&err, "listing the logs of retired mailboxes")
+	return queryAll[rendezvous.MailboxKey](t, `
+		SELECT r.mailbox FROM retired_logs AS r
+		WHERE r.mailbox > ? AND NOT EXISTS (SELECT 1 FROM outbox_entries AS e WHERE e.mailbox = r.mailbox)
+		ORDER BY r.mailbox
+		LIMIT ?`, after, limit)
+}
+
+// DeleteRetiredLog deletes a page of a retired mailbox's log, oldest first, and reports whether it is
+// all gone. A log that an outbox refers to stays as it is.
+func (t *tx) DeleteRetiredLog(k rendezvous.MailboxKey) (gone bool, err error) {
+	defer annotate(&err, "deleting the log of the retired mailbox %d", k)
+	deleted, err := t.exec(`
+		DELETE FROM messages
+		WHERE mailbox = ? AND position < (SELECT MIN(position) FROM messages WHERE mailbox = ?) + ?
+			AND NOT EXISTS (SELECT 1 FROM outbox_entries AS e WHERE e.mailbox = ?)`, k, k, logPage, k)
+	if err != nil || deleted == logPage {
+		return false, err
+	}
+	_, err = t.exec(`
+		DELETE FROM retired_logs
+		WHERE mailbox = ? AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.mailbox = retired_logs.mailbox)`, k)
+	return true, err
 }

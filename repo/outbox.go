@@ -2,7 +2,6 @@ package repo
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 
 	"restante/rendezvous"
@@ -44,65 +43,146 @@ func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, er
 	}), err
 }
 
-// backlogRow counts the frames that are not acknowledged.
-type backlogRow struct{ Frames, Bytes int64 }
+// numberedRow is what an outbox's row says after frames were numbered.
+type numberedRow struct {
+	Seq    session.Seq // the first of them
+	Frames int64
+	Bytes  int64
+}
 
-// Send appends a frame to a live session's outbox and returns the session's backlog. It returns
-// ErrNotFound for a session that does not exist or has ended.
-func (t *tx) Send(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
+func (r numberedRow) backlog() rendezvous.Backlog {
+	return rendezvous.Backlog{Frames: r.Frames, Bytes: r.Bytes}
+}
+
+// SendFrame appends a frame to a session's outbox, and returns the session's backlog. It returns
+// ErrNotFound if the session has ended.
+func (t *tx) SendFrame(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "sending a frame to session %s", k)
 	// The number is taken first: the transaction that has locked the outbox's row is the only one
 	// that numbers frames. The frame contains its number once, in as many bytes as it has digits.
-	b, err := queryReturning[struct {
-		Seq session.Seq
-		backlogRow
-	}](t, `
-		UPDATE outboxes SET next = next + 1, bytes = bytes + ? + LENGTH(CAST(next AS TEXT))
-		WHERE session = ?
-		RETURNING next - 1 AS seq, next - kept AS frames, bytes`, len(encode(0))-len("0"), digest(k))
+	row, err := queryReturning[numberedRow](t, `
+		UPDATE outboxes SET next = next + 1, frames = frames + 1, bytes = bytes + ? + LENGTH(CAST(next AS TEXT))
+		WHERE session = ? AND live = 1
+		RETURNING next - 1 AS seq, frames, bytes`, len(encode(0))-len("0"), digest(k))
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
-	// The session may have ended while this transaction waited for the outbox: only a statement that
-	// begins afterwards sees that.
-	n, err := t.exec(`
-		INSERT INTO frames (session, seq, payload)
-		SELECT key, ?, ? FROM sessions WHERE key = ? AND ended IS NULL`, b.Seq, nonNil(encode(b.Seq)), digest(k))
+	_, err = t.exec(`INSERT INTO outbox_entries (session, seq, count, payload) VALUES (?, ?, 1, ?)`, digest(k), row.Seq, nonNil(encode(row.Seq)))
+	return row.backlog(), err
+}
+
+// SendMessages appends count messages of a log, from position first on, to a session's outbox. It
+// returns the number of the first, or ErrNotFound if the session has ended.
+//
+// A run that goes on where the last one ends makes that one longer.
+func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvous.Position, count int64) (_ session.Seq, err error) {
+	defer annotate(&err, "sending messages %d to %d of mailbox %d to session %s", first, int64(first)+count-1, m, k)
+	row, err := queryReturning[numberedRow](t, `
+		UPDATE outboxes SET next = next + ?
+		WHERE session = ? AND live = 1
+		RETURNING next - ? AS seq, frames, bytes`, count, digest(k), count)
 	if err != nil {
-		return rendezvous.Backlog{}, err
+		return 0, err
 	}
-	if n == 0 {
-		return rendezvous.Backlog{}, cmp.Or(t.emptyOutbox(k), rendezvous.ErrNotFound)
+	extended, err := t.exec(`
+		UPDATE outbox_entries SET count = count + ?
+		WHERE session = ? AND seq = (SELECT MAX(e.seq) FROM outbox_entries AS e WHERE e.session = ?)
+			AND mailbox = ? AND position + count = ? AND seq + count = ?`,
+		count, digest(k), digest(k), m, first, row.Seq)
+	if err != nil || extended > 0 {
+		return row.Seq, err
 	}
-	return rendezvous.Backlog(b.backlogRow), nil
+	_, err = t.exec(`
+		INSERT INTO outbox_entries (session, seq, count, mailbox, position) VALUES (?, ?, ?, ?, ?)`,
+		digest(k), row.Seq, count, m, first)
+	return row.Seq, err
 }
 
-// emptyOutbox counts every frame of a session as acknowledged.
-func (t *tx) emptyOutbox(k session.Key) error {
-	_, err := t.exec(`UPDATE outboxes SET kept = next, bytes = 0 WHERE session = ?`, digest(k))
-	return err
+// entryRow is an entry of an outbox: a frame, or a run of messages.
+type entryRow struct {
+	Seq      session.Seq
+	Count    int64
+	Mailbox  *rendezvous.MailboxKey
+	Position *rendezvous.Position
+	Payload  []byte
 }
 
-// Frames returns the frames from number from on: at most count, and at most size bytes but at least one.
+// Frames returns the frames from number from on, as they are sent: at most count, and at most size
+// bytes but at least one.
 func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (_ [][]byte, err error) {
 	defer annotate(&err, "loading the frames of session %s from %d on", k, from)
-	var frames [][]byte
-	err = queryEach(t, func(payload []byte) bool {
-		size -= int64(len(payload))
-		if size < 0 && len(frames) > 0 {
-			return false
+	entries, err := queryAll[entryRow](t, `
+		SELECT seq, count, mailbox, position, payload FROM outbox_entries
+		WHERE session = ? AND seq + count > ?
+			AND seq >= COALESCE((SELECT MAX(e.seq) FROM outbox_entries AS e WHERE e.session = ? AND e.seq <= ?), 0)
+		ORDER BY seq
+		LIMIT ?`, digest(k), from, digest(k), from, count)
+	if err != nil {
+		return nil, err
+	}
+	page := framePage{count: count, size: size}
+	for _, e := range entries {
+		if e.Payload != nil {
+			page.add(e.Payload)
+		} else if err := t.addRun(&page, e, from); err != nil {
+			return nil, err
 		}
-		frames = append(frames, payload)
-		return size > 0
-	}, `SELECT payload FROM frames WHERE session = ? AND seq >= ? ORDER BY seq LIMIT ?`, digest(k), from, count)
-	return frames, err
+		if page.full {
+			break
+		}
+	}
+	return page.frames, nil
 }
 
-// Backlog returns how many frames and bytes the session has not acknowledged.
+// framePage is as many frames as go into one answer.
+type framePage struct {
+	frames [][]byte
+	count  int
+	size   int64 // that is left
+	full   bool
+}
+
+// add adds a frame if there is room for it. The first one always has room.
+func (p *framePage) add(frame []byte) {
+	p.size -= int64(len(frame))
+	if p.size < 0 && len(p.frames) > 0 {
+		p.full = true
+		return
+	}
+	p.frames = append(p.frames, frame)
+	p.full = p.size <= 0 || len(p.frames) == p.count
+}
+
+// addRun adds the messages of a run, from number from on.
+func (t *tx) addRun(page *framePage, run entryRow, from session.Seq) error {
+	id, err := queryOne[rendezvous.MailboxID](t, `
+		SELECT id FROM mailboxes WHERE key = ?
+		UNION ALL
+		SELECT id FROM retired_logs WHERE mailbox = ?`, *run.Mailbox, *run.Mailbox)
+	if err != nil {
+		return err
+	}
+	skip := max(0, int64(from-run.Seq))
+	seq, after := run.Seq+session.Seq(skip), *run.Position+rendezvous.Position(skip)-1
+	wanted := min(run.Count-skip, int64(page.count-len(page.frames)))
+	return t.eachMessage(*run.Mailbox, after, int(wanted), func(m rendezvous.Message) bool {
+		page.add(rendezvous.Encode(rendezvous.MessageFrame{Message: m}, id, seq))
+		seq++
+		return !page.full
+	})
+}
+
+// Backlog returns how many stored frames and bytes the session has not acknowledged. The messages of logs do not count.
 func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "loading the backlog of session %s", k)
-	b, err := queryOne[backlogRow](t, `SELECT next - kept AS frames, bytes FROM outboxes WHERE session = ?`, digest(k))
-	return rendezvous.Backlog(b), err
+	row, err := queryOne[numberedRow](t, `SELECT next AS seq, frames, bytes FROM outboxes WHERE session = ?`, digest(k))
+	return row.backlog(), err
+}
+
+// BeginEpoch stores the epoch of a session that was resumed.
+func (t *tx) BeginEpoch(k session.Key, epoch session.Epoch) (err error) {
+	defer annotate(&err, "beginning epoch %d of session %s", epoch, k)
+	return requireRow(t.exec(`UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`, epoch, digest(k), epoch))
 }
 
 // Acknowledge deletes the acknowledged frames, in the order of the outboxes. An acknowledgement
@@ -127,15 +207,16 @@ func (t *tx) acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) e
 	moved, err := t.exec(`
 		UPDATE outboxes
 		SET kept = ?,
+		    frames = frames - (SELECT COUNT(payload) FROM outbox_entries AS e WHERE e.session = outboxes.session AND e.seq < ?),
 		    bytes = bytes - (
-			SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM frames
-			WHERE frames.session = outboxes.session AND seq < ?)
-		WHERE session = ? AND kept < ? AND next >= ?
-			AND EXISTS (SELECT 1 FROM sessions WHERE key = outboxes.session AND epoch = ?)`,
-		upTo, upTo, digest(k), upTo, upTo, epoch)
+			SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM outbox_entries AS e
+			WHERE e.session = outboxes.session AND e.seq < ?)
+		WHERE session = ? AND epoch = ? AND kept < ? AND next >= ?`,
+		upTo, upTo, upTo, digest(k), epoch, upTo, upTo)
 	if err != nil || moved == 0 {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM frames WHERE session = ? AND seq < ?`, digest(k), upTo)
+	// A run that is acknowledged in part stays whole.
+	_, err = t.exec(`DELETE FROM outbox_entries WHERE session = ? AND seq < ? AND seq + count <= ?`, digest(k), upTo, upTo)
 	return err
 }

@@ -15,12 +15,16 @@ import (
 // sessionsBatch is Sessions in one statement.
 func (t *tx) sessionsBatch(keys []session.Key) (_ []rendezvous.Session, err error) {
 	defer annotate(&err, "loading %d sessions", len(keys))
+	rows, err := queryAll[sessionRow](t, selectSession+` WHERE s.key = ANY (?::bytea[])`, byteaArray(keys))
+	return mapSlice(rows, sessionRow.session), err
+}
+
+func byteaArray(keys []session.Key) pq.ByteaArray {
 	list := make(pq.ByteaArray, len(keys))
 	for i := range keys {
 		list[i] = keys[i][:]
 	}
-	rows, err := queryAll[sessionRow](t, selectSession+` WHERE s.key = ANY (?::bytea[])`, list)
-	return mapSlice(rows, sessionRow.session), err
+	return list
 }
 
 // updateLastSeenBatch is UpdateLastSeen in one statement.
@@ -71,16 +75,18 @@ func (t *tx) acknowledgeBatch(acks []session.Ack) error {
 		locked AS (
 			SELECT o.session, a.up_to FROM outboxes AS o
 			JOIN acks AS a ON a.session = o.session
-			JOIN sessions AS s ON s.key = a.session AND s.epoch = a.epoch
-			WHERE o.kept < a.up_to AND o.next >= a.up_to
+			WHERE o.epoch = a.epoch AND o.kept < a.up_to AND o.next >= a.up_to
 			ORDER BY o.session
 			FOR NO KEY UPDATE OF o),
 		gone AS (
-			DELETE FROM frames AS f USING locked AS l
-			WHERE f.session = l.session AND f.seq < l.up_to
-			RETURNING f.session, LENGTH(f.payload) AS size)
+			-- A run that is acknowledged in part stays whole.
+			DELETE FROM outbox_entries AS e USING locked AS l
+			WHERE e.session = l.session AND e.seq < l.up_to AND e.seq + e.count <= l.up_to
+			RETURNING e.session, LENGTH(e.payload) AS size)
 		UPDATE outboxes AS o
-		SET kept = l.up_to, bytes = o.bytes - COALESCE((SELECT SUM(g.size) FROM gone AS g WHERE g.session = l.session), 0)
+		SET kept = l.up_to,
+		    frames = o.frames - (SELECT COUNT(g.size) FROM gone AS g WHERE g.session = l.session),
+		    bytes = o.bytes - COALESCE((SELECT SUM(g.size) FROM gone AS g WHERE g.session = l.session), 0)
 		FROM locked AS l WHERE l.session = o.session`, keys, epochs, upTo)
 	return err
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Transactions that write at the same time take their locks in this order, so that no two
-// deadlock: first the session that acts; then the mailboxes that it touches, in the order of their
+// deadlock: first the names of sessions and of a side in a handshake; then the session that acts; then the mailboxes that it touches, in the order of their
 // keys; then outboxes, in the order of theirs. A mailbox's row guards its sides, its messages, its
 // subscriptions and the nameplate that points to it, which have no locks of their own. The name of a
 // nameplate that does not exist is locked after the session and before any mailbox.
@@ -48,8 +48,31 @@ func (t *tx) lockedNameplateRow(app rendezvous.AppID, id rendezvous.NameplateID)
 
 // reserveNameplate locks the name of a nameplate that does not exist.
 func (t *tx) reserveNameplate(app rendezvous.AppID, id rendezvous.NameplateID) error {
-	name := fmt.Sprintf("nameplate %d %s %s", len(app), app, id)
-	_, err := queryAll[int](t, `SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))`, name)
+	return t.lockNames(fmt.Sprintf("nameplate %d %s %s", len(app), app, id))
+}
+
+// lockNames locks things by their names until the transaction ends, whether they exist or not, in
+// the order of the names.
+func (t *tx) lockNames(names ...string) error {
+	slices.Sort(names)
+	for _, name := range names {
+		if _, err := queryAll[int](t, `SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))`, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lockSessions locks sessions and their outboxes. It does nothing if no locks are needed.
+func (t *tx) lockSessions(keys []session.Key) error {
+	if !t.needsLocks() {
+		return nil
+	}
+	list := byteaArray(keys)
+	if _, err := queryAll[int](t, `SELECT 1 FROM sessions WHERE key = ANY (?::bytea[]) ORDER BY key FOR NO KEY UPDATE`, list); err != nil {
+		return err
+	}
+	_, err := queryAll[int](t, `SELECT 1 FROM outboxes WHERE session = ANY (?::bytea[]) ORDER BY session FOR NO KEY UPDATE`, list)
 	return err
 }
 

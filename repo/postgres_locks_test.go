@@ -240,7 +240,7 @@ func TestNoFramesUnderEndedSessions(t *testing.T) {
 		i.check(what, errs)
 		var left struct{ Frames, Backlog, Bytes int64 }
 		must(i.observer.Get(&left, `
-			SELECT (SELECT COUNT(*) FROM frames WHERE session = s.key) AS frames, o.next - o.kept AS backlog, o.bytes
+			SELECT (SELECT COUNT(*) FROM outbox_entries WHERE session = s.key) AS frames, o.next - o.kept AS backlog, o.bytes
 			FROM sessions AS s JOIN outboxes AS o ON o.session = s.key
 			WHERE s.app = $1 AND s.ended IS NOT NULL`, app))
 		if left.Frames != 0 || left.Backlog != 0 || left.Bytes != 0 {

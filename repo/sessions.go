@@ -3,6 +3,7 @@ package repo
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -30,7 +31,7 @@ type sessionRow struct {
 
 // selectSession selects sessions with their outbox's counters; callers add a WHERE clause.
 const selectSession = `
-	SELECT s.key, s.app, s.side, s.address, s.began, s.epoch, s.wanted, o.kept, o.next,
+	SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next,
 	       s.seen, s.grace, s.used, s.ended, s.reason
 	FROM sessions AS s
 	JOIN outboxes AS o ON o.session = s.key`
@@ -83,6 +84,43 @@ func (t *tx) Sessions(keys []session.Key) (_ []rendezvous.Session, err error) {
 	return found, nil
 }
 
+// LockHandshake locks the keys and the side. On PostgreSQL these are advisory locks: they can be
+// taken of what does not exist yet.
+func (t *tx) LockHandshake(keys []session.Key, app rendezvous.AppID, side rendezvous.Side) (err error) {
+	defer annotate(&err, "locking %d sessions and a side", len(keys))
+	if !t.needsLocks() {
+		return nil
+	}
+	names := make([]string, 0, len(keys)+1)
+	for _, k := range keys {
+		names = append(names, fmt.Sprintf("session %x", k[:]))
+	}
+	if side != "" {
+		names = append(names, fmt.Sprintf("side %d %s %s", len(app), app, side))
+	}
+	return t.lockNames(names...)
+}
+
+// HandshakeSessions loads sessions and locks them with their outboxes: first all sessions, then all
+// outboxes, each in the order of their keys.
+func (t *tx) HandshakeSessions(keys []session.Key) (_ []rendezvous.Session, err error) {
+	defer annotate(&err, "loading %d sessions for a handshake", len(keys))
+	if err := t.lockSessions(keys); err != nil {
+		return nil, err
+	}
+	return t.Sessions(keys)
+}
+
+// SideOf returns a session's app and side, which never change. It locks nothing.
+func (t *tx) SideOf(k session.Key) (_ rendezvous.AppID, _ rendezvous.Side, err error) {
+	defer annotate(&err, "loading the side of session %s", k)
+	row, err := queryOne[struct {
+		App  rendezvous.AppID
+		Side rendezvous.Side
+	}](t, `SELECT app, side FROM sessions WHERE key = ?`, digest(k))
+	return row.App, row.Side, err
+}
+
 // IdleSession loads a session, or returns ErrNotFound if another transaction has locked it.
 func (t *tx) IdleSession(k session.Key) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading session %s if it is idle", k)
@@ -113,17 +151,17 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	defer annotate(&err, "creating session %s", s.Key)
 	ended, reason := endingColumns(s.Ended)
 	_, err = t.exec(`
-		INSERT INTO sessions (key, app, side, address, began, turn, epoch, wanted, seen, grace, used, ended, reason, sweep_at)
+		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
 			-- The new session owns the side.
 			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
-			?, ?, ?, ?, ?, ?, ?, ?)`,
+			?, ?, ?, ?, ?, ?, ?)`,
 		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
-		s.Epoch, s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt))
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO outboxes (session, kept, next, bytes) VALUES (?, ?, ?, 0)`, digest(s.Key), s.Next, s.Next)
+	_, err = t.exec(`INSERT INTO outboxes (session, epoch, kept, next, frames, bytes) VALUES (?, ?, ?, ?, 0, 0)`, digest(s.Key), s.Epoch, s.Next, s.Next)
 	return err
 }
 
@@ -133,25 +171,25 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	ended, reason := endingColumns(s.Ended)
 	return requireRow(t.exec(`
 		UPDATE sessions
-		SET epoch = ?, wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, sweep_at = ?
+		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, sweep_at = ?
 		WHERE key = ?`,
-		s.Epoch, s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt), digest(s.Key)))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt), digest(s.Key)))
 }
 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.
 func (t *tx) EmptySession(k session.Key) (err error) {
 	defer annotate(&err, "emptying session %s", k)
-	if _, err = t.exec(`DELETE FROM subscriptions WHERE session = ?`, digest(k)); err != nil {
-		return err
+	for _, query := range []string{
+		`DELETE FROM subscriptions WHERE session = ?`,
+		`DELETE FROM replies WHERE session = ?`,
+		`UPDATE outboxes SET live = 0, kept = next, frames = 0, bytes = 0 WHERE session = ?`,
+		`DELETE FROM outbox_entries WHERE session = ?`, // after the outbox, whose lock guards them
+	} {
+		if _, err = t.exec(query, digest(k)); err != nil {
+			return err
+		}
 	}
-	if _, err = t.exec(`DELETE FROM replies WHERE session = ?`, digest(k)); err != nil {
-		return err
-	}
-	if err = t.emptyOutbox(k); err != nil { // before the frames: the lock on the outbox guards them
-		return err
-	}
-	_, err = t.exec(`DELETE FROM frames WHERE session = ?`, digest(k))
-	return err
+	return nil
 }
 
 // DeleteSession deletes a session and everything that refers to it.

@@ -147,13 +147,17 @@ func (c *Cache[K, N, E, M]) Version(k K) uint64 {
 }
 
 // Fill stores what was looked up: the number of the last entry, and what else is known of the log.
-// If the log has changed since it had the given version, Fill does nothing.
+// If the log has changed since it had the given version, Fill does nothing. What was known before
+// and differs from what was looked up is forgotten: the news of it was lost.
 func (c *Cache[K, N, E, M]) Fill(k K, version uint64, last N, meta M) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.tails[k]
-	if t == nil || t.version != version || t.filled {
+	if t == nil || t.version != version {
 		return
+	}
+	if t.filled && t.last != last {
+		c.empty(t)
 	}
 	t.filled, t.last, t.meta = true, last, meta
 }

@@ -34,7 +34,7 @@ var concurrency = []testCase{
 	{"frames are numbered densely when many transactions send", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) { h.session(tx, key(1)) })
 		h.inParallel(func(int) {
-			h.update(func(tx rendezvous.Tx) { value(tx.Send(key(1), frame)) })
+			h.update(func(tx rendezvous.Tx) { value(tx.SendFrame(key(1), frame)) })
 		})
 		h.view(func(tx rendezvous.Tx) {
 			list := value(tx.Frames(key(1), 0, 2*writerCount, 1<<20))

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"tombstone", tombstones},
 		{"command", commands},
 		{"outbox", outboxes},
+		{"run", runs},
 		{"mailbox", mailboxes},
 		{"message", messages},
 		{"nameplate", nameplates},

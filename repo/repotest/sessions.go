@@ -20,7 +20,7 @@ var sessions = []testCase{
 				wantEqual(h, "created", value(tx.Session(s.Key)), s)
 				h.must(tx.UpdateSession(then, at(1)))
 				want := then
-				want.Kept, want.Next = 0, 0 // the outbox's counters do not change
+				want.Kept, want.Next, want.Epoch = 0, 0, s.Epoch // these are the outbox's, and do not change
 				wantEqual(h, "updated", value(tx.Session(s.Key)), want)
 				h.must(tx.DeleteSession(s.Key))
 			})
@@ -73,7 +73,7 @@ var sessions = []testCase{
 			value(tx.Subscribe(key(1), m.Key))
 			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
 			for range 3 {
-				value(tx.Send(key(1), frame))
+				value(tx.SendFrame(key(1), frame))
 			}
 			h.must(tx.EmptySession(key(1)))
 
@@ -91,7 +91,7 @@ var sessions = []testCase{
 			m := h.mailbox(tx)
 			value(tx.Subscribe(key(1), m.Key))
 			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
-			value(tx.Send(key(1), frame))
+			value(tx.SendFrame(key(1), frame))
 			h.must(tx.DeleteSession(key(1)))
 			_, err := tx.Session(key(1))
 			h.wantNotFound("session", err)

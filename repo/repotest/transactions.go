@@ -193,7 +193,7 @@ func writes(m rendezvous.Mailbox, n rendezvous.Nameplate) map[string]func(rendez
 		"MarkUsed":       func(tx rendezvous.Tx) error { return tx.MarkUsed(key(1)) },
 		"Subscribe":      func(tx rendezvous.Tx) error { _, err := tx.Subscribe(key(1), m.Key); return err },
 		"Unsubscribe":    func(tx rendezvous.Tx) error { return tx.Unsubscribe(key(1), m.Key) },
-		"Send":           func(tx rendezvous.Tx) error { _, err := tx.Send(key(1), frame); return err },
+		"SendFrame":      func(tx rendezvous.Tx) error { _, err := tx.SendFrame(key(1), frame); return err },
 		"Acknowledge": func(tx rendezvous.Tx) error {
 			return tx.Acknowledge(session.Ack{Session: key(1), Epoch: 1, UpTo: 0})
 		},

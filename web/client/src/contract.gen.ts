@@ -250,8 +250,7 @@ export interface paths {
          *     does not exist is made, so two sides may also agree on an id by other means. Opening what this session has
          *     open changes nothing. A side that closed the mailbox enters it again. A third side is told `CROWDED`.
          *
-         *     An `after` above `lastPosition` is `INVALID_REQUEST`. If more messages follow `after` than the session may leave
-         *     unacknowledged, the answer is `WINDOW_FULL`: read the log with `listMessages`, then open with a higher `after`.
+         *     An `after` above `lastPosition` is `INVALID_REQUEST`. A long log arrives page by page, as the client receives.
          */
         put: operations["openMailbox"];
         post?: never;
@@ -1738,10 +1737,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /**
-         * @description `WINDOW_FULL`: the log is longer than the session may leave unacknowledged; read it with `listMessages`, and open with a higher
-         *     `after`; or 64 commands of this session are unanswered. `QUOTA_EXCEEDED`: this side is in too many mailboxes. `RATE_LIMITED`: too many requests from this address.
-         */
+        /** @description `WINDOW_FULL`: 64 commands of this session are unanswered; wait for their replies. `QUOTA_EXCEEDED`: this side is in too many mailboxes. `RATE_LIMITED`: too many requests from this address. */
         OpenLimited: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -1755,7 +1751,7 @@ export interface components {
                  *       "type": "urn:restante:problem:window-full",
                  *       "title": "Too many frames wait",
                  *       "status": 429,
-                 *       "detail": "12000 messages are more than this session may leave unacknowledged; open with after=12000 and read those before that with GET …/messages.",
+                 *       "detail": "64 commands of this session are unanswered; wait for their replies",
                  *       "code": "WINDOW_FULL",
                  *       "retriable": true,
                  *       "action": "slow_down"
