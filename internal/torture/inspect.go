@@ -43,7 +43,7 @@ func (w *world) emptied(ctx context.Context, within time.Duration) {
 }
 
 // emptyTables hold nothing once all mailboxes are retired and all sessions have ended.
-var emptyTables = []string{"mailboxes", "mailbox_sides", "messages", "nameplates", "claims", "subscriptions", "frames", "runs"}
+var emptyTables = []string{"mailboxes", "mailbox_sides", "messages", "nameplates", "claims", "subscriptions", "frames", "outbox_entries", "retired_logs"}
 
 // inspect looks into the database for usage records and for what is left over.
 func (w *world) inspect(ctx context.Context, db *sql.DB, placeholder string, leftovers bool) error {

@@ -174,14 +174,17 @@ func (r *runner) server(program, database string, i int) (*server, error) {
 		return nil, err
 	}
 	s := &server{program: program, address: address, log: filepath.Join(r.dir, fmt.Sprintf("server%d.log", i)), proxies: map[string]*proxy{}}
-	s.args = []string{"--listen=" + address, "--database=" + database, "--heartbeat-interval=2s", "--drain=100ms", "--log-format=json"}
+	s.args = []string{"--listen=" + address, "--database=" + database, "--heartbeat-interval=2s", "--drain=100ms", "--log-format=json", "--prune-interval=1s"}
 	for _, flag := range []string{"--request-rate=0", "--max-per-address=100000", "--max-sockets=100000"} {
 		if name, _, _ := strings.Cut(flag, "="); strings.Contains(r.help, name) {
 			s.args = append(s.args, flag)
 		}
 	}
 	if cfg.Life > 0 {
-		s.args = append(s.args, "--mailbox-ttl="+cfg.Life.String(), "--session-grace="+cfg.Life.String(), "--boot-grace="+cfg.Life.String(), "--prune-interval=1s")
+		s.args = append(s.args, "--mailbox-ttl="+cfg.Life.String(), "--session-grace="+cfg.Life.String(), "--boot-grace="+cfg.Life.String())
+	}
+	if cfg.Life == 0 { // nothing expires, but what was retired is removed by pruning, which waits for this
+		s.args = append(s.args, "--boot-grace=1s")
 	}
 	if cfg.PgBouncer {
 		s.args = append(s.args, "--notify=poll")
@@ -277,6 +280,9 @@ func (r *runner) conclude(ctx context.Context) error {
 		began := time.Now()
 		r.w.emptied(ctx, 4*cfg.Life+padding)
 		r.log.Info("nothing is stored any more, or too much", "after", time.Since(began))
+		if err := pause(ctx, 3*time.Second); err != nil { // pruning runs each second, and removes the logs of retired mailboxes
+			return err
+		}
 	}
 	for _, s := range r.w.servers {
 		if !s.stop(syscall.SIGTERM, 30*time.Second) {
