@@ -143,7 +143,7 @@ func hunt(t *testing.T, b planted, program string) {
 	var others []string
 	for seed := uint64(1); ; seed++ {
 		report, err := Run(ctx, Config{
-			Server: program, Seed: seed, Duration: 4 * time.Second, Rooms: 4, Faults: b.faults, Life: b.life, Replicas: b.replicas, Database: database, Without: []string{"tab"},
+			Server: program, Seed: seed, Duration: 4 * time.Second, Rooms: 4, Faults: b.faults, Life: b.life, Replicas: b.replicas, Database: database,
 			Patience: 10 * time.Second, Until: b.rules,
 		}, slog.New(slog.DiscardHandler))
 		if err != nil {

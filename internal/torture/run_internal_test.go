@@ -23,7 +23,7 @@ func TestNemesis(t *testing.T) {
 	defer cancel()
 	report, err := Run(ctx, Config{
 		Server: buildServer(t, "."), Seed: 7, Duration: 8 * time.Second, Rooms: 3,
-		Faults: []string{cutting, "kill", "sever", "storm", "restart"}, Without: []string{"tab"},
+		Faults: []string{cutting, "kill", "sever", "storm", "restart"},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
