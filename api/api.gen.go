@@ -289,12 +289,34 @@ func (e PermissionMethod) Valid() bool {
 	}
 }
 
+// Defines values for PruneFailureError.
+const (
+	PruneFailureErrorFault       PruneFailureError = "fault"
+	PruneFailureErrorTimeout     PruneFailureError = "timeout"
+	PruneFailureErrorUnavailable PruneFailureError = "unavailable"
+)
+
+// Valid indicates whether the value is a known member of the PruneFailureError enum.
+func (e PruneFailureError) Valid() bool {
+	switch e {
+	case PruneFailureErrorFault:
+		return true
+	case PruneFailureErrorTimeout:
+		return true
+	case PruneFailureErrorUnavailable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PruneFailureKind.
 const (
 	PruneFailureKindList      PruneFailureKind = "list"
 	PruneFailureKindMailbox   PruneFailureKind = "mailbox"
 	PruneFailureKindNameplate PruneFailureKind = "nameplate"
 	PruneFailureKindSession   PruneFailureKind = "session"
+	PruneFailureKindTombstone PruneFailureKind = "tombstone"
 )
 
 // Valid indicates whether the value is a known member of the PruneFailureKind enum.
@@ -307,6 +329,8 @@ func (e PruneFailureKind) Valid() bool {
 	case PruneFailureKindNameplate:
 		return true
 	case PruneFailureKindSession:
+		return true
+	case PruneFailureKindTombstone:
 		return true
 	default:
 		return false
@@ -458,6 +482,14 @@ type Claim struct {
 	// Mailbox The mailbox behind the nameplate.
 	Mailbox   string `json:"mailbox"`
 	Nameplate string `json:"nameplate"`
+}
+
+// ClientCounts Clients that this process holds now, by transport.
+type ClientCounts struct {
+	Polls    Count `json:"polls"`
+	Sockets  Count `json:"sockets"`
+	Streams  Count `json:"streams"`
+	Wormhole Count `json:"wormhole"`
 }
 
 // ClosedFrame A side closed the mailbox.
@@ -817,10 +849,17 @@ type Prune struct {
 	FailuresTotal Count          `json:"failuresTotal"`
 
 	// FinishedAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
-	FinishedAt *Timestamp `json:"finishedAt,omitempty"`
+	FinishedAt    *Timestamp `json:"finishedAt,omitempty"`
+	GoodRunsTotal Count      `json:"goodRunsTotal"`
 
 	// IntervalMs A duration in milliseconds.
 	IntervalMs Millis `json:"intervalMs"`
+
+	// LastGoodAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	LastGoodAt *Timestamp `json:"lastGoodAt,omitempty"`
+
+	// NextAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	NextAt *Timestamp `json:"nextAt,omitempty"`
 
 	// Retired What was removed.
 	Retired   Retired `json:"retired"`
@@ -832,12 +871,20 @@ type Prune struct {
 
 // PruneFailure defines model for PruneFailure.
 type PruneFailure struct {
-	Attempts Count `json:"attempts"`
+	// App The app that it belongs to, if that is known. Only on the admin side.
+	App      *string `json:"app,omitempty"`
+	Attempts Count   `json:"attempts"`
+
+	// Detail The error's text. Only on the admin side.
+	Detail *string `json:"detail,omitempty"`
+
+	// Error Why, in general: the storage was away, it took too long, or something is wrong with it or with the server.
+	Error PruneFailureError `json:"error"`
 
 	// Key Where it is in the database; it gives access to nothing.
 	Key string `json:"key"`
 
-	// Kind `list`: finding out what is stale failed.
+	// Kind `list`: finding out what is stale failed; `key` says of which kind.
 	Kind PruneFailureKind `json:"kind"`
 
 	// LastAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -847,7 +894,10 @@ type PruneFailure struct {
 	NextTryAt Timestamp `json:"nextTryAt"`
 }
 
-// PruneFailureKind `list`: finding out what is stale failed.
+// PruneFailureError Why, in general: the storage was away, it took too long, or something is wrong with it or with the server.
+type PruneFailureError string
+
+// PruneFailureKind `list`: finding out what is stale failed; `key` says of which kind.
 type PruneFailureKind string
 
 // Received defines model for Received.
@@ -943,6 +993,12 @@ type Session struct {
 // SessionState Detached: there was no sign of life before this one for too long.
 type SessionState string
 
+// SessionCounts Live sessions, by what this process sees of their clients.
+type SessionCounts struct {
+	Attached Count `json:"attached"`
+	Detached Count `json:"detached"`
+}
+
 // SessionID The credential. At least 128 random bits.
 //
 // Examples: 5hQ2mVx8TzR1cKd7LwYb9A
@@ -1030,6 +1086,10 @@ type SocketReply struct {
 
 // Status defines model for Status.
 type Status struct {
+	// Clients Clients that this process holds now, by transport.
+	Clients    ClientCounts `json:"clients"`
+	CodeDigits Count        `json:"codeDigits"`
+
 	// Counts What is stored.
 	Counts Counts `json:"counts"`
 
@@ -1046,13 +1106,22 @@ type Status struct {
 	ServerTime Timestamp     `json:"serverTime"`
 	Service    StatusService `json:"service"`
 
+	// Sessions Live sessions, by what this process sees of their clients.
+	Sessions SessionCounts `json:"sessions"`
+
 	// Started A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	Started Timestamp     `json:"started"`
 	Storage StatusStorage `json:"storage"`
 
+	// StorageBytes How large the database is.
+	StorageBytes StorageBytes `json:"storageBytes"`
+
 	// Updated A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	Updated Timestamp `json:"updated"`
-	Version string    `json:"version"`
+
+	// UpdatedAgeMs A duration in milliseconds.
+	UpdatedAgeMs Millis `json:"updatedAgeMs"`
+	Version      string `json:"version"`
 }
 
 // StatusService defines model for Status.Service.
@@ -1060,6 +1129,12 @@ type StatusService string
 
 // StatusStorage defines model for Status.Storage.
 type StatusStorage string
+
+// StorageBytes How large the database is.
+type StorageBytes struct {
+	Database Count `json:"database"`
+	Log      Count `json:"log"`
+}
 
 // Timestamp A moment, in milliseconds since 1970-01-01T00:00:00Z.
 type Timestamp = int64

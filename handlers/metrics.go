@@ -45,6 +45,7 @@ func newMetrics(s *Server) *metrics {
 		{"restante_handshakes_rejected_total", "Refused handshakes.", &stats.Rejected},
 		{"restante_overflowed_total", "Sessions ended because their frames piled up.", &stats.Overflowed},
 		{"restante_prune_runs_total", "Runs of pruning.", &stats.PruneRuns},
+		{"restante_prune_good_runs_total", "Runs of pruning in which nothing failed.", &stats.PruneGood},
 		{"restante_prune_failures_total", "Things that could not be pruned, each time.", &stats.PruneFailed},
 		{"restante_storage_failures_total", "Transactions that the storage could not serve.", &stats.StorageFails},
 		{"restante_transactions_retried_total", "Transactions that lost against others and were run again.", &stats.Retried},

@@ -42,6 +42,7 @@ type Server struct {
 	challenges *welcome.Challenges
 	wormhole   *wormhole.Server
 	sockets    sockets
+	open       openTransports
 	origins    *cors.Cors   // nil: only the server's own
 	routes     http.Handler // everything that is served, for the commands of a socket
 }

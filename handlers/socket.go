@@ -42,6 +42,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(ctx), upgrade: r}
 	conn.Go(func() {
 		defer leave()
+		defer hold(&s.open.sockets)()
 		defer cancel()
 		c.serve(ctx)
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"restante/internal/ws"
@@ -43,6 +44,15 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 // tooManySockets refuses a stream or a socket.
 func tooManySockets() *rendezvous.Failure {
 	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
+}
+
+// openTransports are how many clients are held now, by transport. [rendezvous.Stats] counts the polls.
+type openTransports struct{ streams, sockets, wormhole atomic.Int64 }
+
+// hold counts a client in, and returns what counts it out again.
+func hold(count *atomic.Int64) (release func()) {
+	count.Add(1)
+	return func() { count.Add(-1) }
 }
 
 // sockets counts the sockets and event streams that are open, by address.

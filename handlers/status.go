@@ -22,16 +22,27 @@ func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObje
 
 // GetStatus is GET /v1/status.
 func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (api.GetStatusResponseObject, error) {
+	return api.GetStatus200JSONResponse(s.status(ctx, false)), nil
+}
+
+// status returns the state of the server. Only the full one names apps and has the texts of errors.
+func (s *Server) status(ctx context.Context, full bool) api.Status {
 	now := s.Service.Status(ctx)
 	stats := s.Service.Stats()
-	status := api.GetStatus200JSONResponse{
+	status := api.Status{
 		Service: api.StatusServiceRestante, Version: s.Version, Started: s.Started.UnixMilli(), Updated: unixMillis(now.Updated),
 		ServerTime: now.Now.UnixMilli(), Ready: now.Ready, Storage: api.StatusStorageOk,
 		Counts:   api.Counts{Nameplates: now.Counts.Nameplates, Mailboxes: now.Counts.Mailboxes, Messages: now.Counts.Messages, Sessions: now.Counts.Sessions},
-		CountsAt: unixMillis(now.CountsAt),
+		CountsAt: unixMillis(now.CountsAt), UpdatedAgeMs: max(now.Now.Sub(now.Updated).Milliseconds(), 0),
+		StorageBytes: api.StorageBytes{Database: now.Storage.Database, Log: now.Storage.Log},
+		Sessions:     api.SessionCounts{Attached: now.Attached, Detached: max(now.Counts.Sessions-now.Attached, 0)},
+		Clients: api.ClientCounts{
+			Polls: stats.Parked.Load(), Streams: s.open.streams.Load(), Sockets: s.open.sockets.Load(), Wormhole: s.open.wormhole.Load(),
+		},
+		CodeDigits: stats.CodeDigits.Load(),
 		Prune: api.Prune{
 			IntervalMs: s.Service.Config.PruneInterval.Milliseconds(),
-			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(),
+			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(), GoodRunsTotal: stats.PruneGood.Load(),
 			Failures: make([]api.PruneFailure, len(now.Failures)),
 			Retired: api.Retired{
 				Nameplates: int64(now.Retired[rendezvous.KindNameplate]),
@@ -46,10 +57,23 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 	if !now.Prune.Started.IsZero() {
 		status.Prune.StartedAt, status.Prune.FinishedAt = new(now.Prune.Started.UnixMilli()), new(now.Prune.Finished.UnixMilli())
 	}
+	if !now.LastGood.IsZero() {
+		status.Prune.LastGoodAt = new(now.LastGood.UnixMilli())
+	}
+	if !now.NextPrune.IsZero() {
+		status.Prune.NextAt = new(now.NextPrune.UnixMilli())
+	}
 	for i, f := range now.Failures {
 		status.Prune.Failures[i] = api.PruneFailure{
 			Kind: api.PruneFailureKind(f.Kind), Key: f.Key, Attempts: int64(f.Attempts), LastAt: f.Last.UnixMilli(), NextTryAt: f.NextTry.UnixMilli(),
+			Error: api.PruneFailureError(f.Class()),
+		}
+		if full && f.App != "" {
+			status.Prune.Failures[i].App = new(string(f.App))
+		}
+		if full {
+			status.Prune.Failures[i].Detail = new(f.Detail())
 		}
 	}
-	return status, nil
+	return status
 }

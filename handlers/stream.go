@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"restante/api"
@@ -27,7 +28,7 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 		return nil, err
 	}
 	replyWanted(ctx, first.Wanted)
-	return &eventStream{stream: stream, first: first, leave: leave, limit: s.Limits.WriteTime}, nil
+	return &eventStream{stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime}, nil
 }
 
 // eventStream answers a receive with server-sent events (HTML, §9.2).
@@ -35,12 +36,14 @@ type eventStream struct {
 	stream *rendezvous.Stream
 	first  rendezvous.Delivery
 	leave  func()
+	open   *atomic.Int64
 	limit  time.Duration // in which the client must read what is sent
 }
 
 // VisitReceiveResponse implements [api.ReceiveResponseObject].
 func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 	defer e.leave()
+	defer hold(e.open)()
 	defer e.stream.Close()
 	w.Header().Set("Content-Type", eventStreamType)
 	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx holds it back

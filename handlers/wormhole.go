@@ -31,7 +31,8 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		return
 	}
-	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, leave) //nolint:contextcheck // the socket outlives the request
+	release := hold(&s.open.wormhole)
+	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, func() { release(); leave() }) //nolint:contextcheck // the socket outlives the request
 }
 
 // yourAddress returns the client's address as a wormhole client is told it: that of its connection, or the one that

@@ -236,7 +236,9 @@ func (t *txn) freeNameplate(app AppID) (NameplateID, error) {
 			t.s.freeRanges.markFull(app, i, t.now)
 			continue
 		}
-		return NameplateID(strconv.Itoa(number)), err
+		id := NameplateID(strconv.Itoa(number))
+		t.AfterCommit(func() { t.s.stats.CodeDigits.Store(int64(len(id))) })
+		return id, err
 	}
 	return "", refuse(Overloaded, "%v: all of them are taken; try again later, or claim a longer one", ErrNoFreeNameplate)
 }

@@ -43,6 +43,7 @@ type Pruned struct {
 type PruneFailure struct {
 	Kind     Kind
 	Key      string // names it in the log without revealing anything of a client
+	App      AppID  // that it belongs to, if that could be read
 	Attempts int
 	Last     time.Time
 	NextTry  time.Time
@@ -53,6 +54,8 @@ type PruneFailure struct {
 type pruner struct {
 	mu       sync.Mutex
 	last     Pruned
+	lastGood time.Time               // when a run finished in which nothing failed
+	next     time.Time               // when the next run is due
 	retired  map[Kind]int            // since the start
 	failures map[string]PruneFailure // by kind and key
 }
@@ -82,6 +85,10 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 		s.pruner.retired[kind] += n
 	}
 	s.pruner.last = run
+	if run.Good() {
+		s.stats.PruneGood.Add(1)
+		s.pruner.lastGood = run.Finished
+	}
 	return run
 }
 
@@ -90,6 +97,7 @@ func (s *Service) pruneLoop(ctx context.Context) {
 	tick := time.NewTicker(s.Config.PruneInterval)
 	defer tick.Stop()
 	for {
+		s.pruner.schedule(s.now().Add(s.Config.PruneInterval))
 		select {
 		case <-ctx.Done():
 			return
@@ -131,6 +139,9 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 			if done && retired {
 				run.Retired[kind]++
 			}
+			if !done {
+				s.recordApp(ctx, kind, name(one), one)
+			}
 		}
 		if len(found) < pruneBatch {
 			return
@@ -159,7 +170,7 @@ func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error)
 	if errors.Is(err, context.Canceled) {
 		return false // the server is stopping
 	}
-	failure = PruneFailure{Kind: kind, Key: key, Attempts: failure.Attempts + 1, Last: s.now(), Err: err}
+	failure = PruneFailure{Kind: kind, Key: key, App: failure.App, Attempts: failure.Attempts + 1, Last: s.now(), Err: err}
 	wait := maxPruneWait
 	if doublings := failure.Attempts - 1; doublings < 10 {
 		wait = min(wait, s.Config.PruneInterval<<doublings)

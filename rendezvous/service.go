@@ -119,7 +119,7 @@ type Service struct {
 	lastTick       atomic.Int64 // unix milliseconds: when watchLoop ticked last; 0 while it does not run
 }
 
-// Stats counts what the service did since it started. All of it only grows, except Parked and Streams.
+// Stats counts what the service did since it started. All of it only grows, except Parked, Streams and CodeDigits.
 type Stats struct {
 	Parked       atomic.Int64 // receives that are held now
 	Frames       atomic.Int64 // frames handed out, repeated ones included
@@ -132,6 +132,8 @@ type Stats struct {
 	Rejected     atomic.Int64 // refused handshakes
 	Overflowed   atomic.Int64 // sessions that ended because too many frames were unacknowledged
 	PruneRuns    atomic.Int64
+	PruneGood    atomic.Int64 // runs in which nothing failed
+	CodeDigits   atomic.Int64 // digits of the nameplate that was allocated last; 0 before
 	PruneFailed  atomic.Int64 // things that could not be pruned, each time
 	StorageFails atomic.Int64 // transactions that the storage could not serve
 	Retried      atomic.Int64 // transactions that the storage ran again after a conflict

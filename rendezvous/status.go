@@ -23,6 +23,8 @@ type Status struct {
 	Ready     bool
 	Attached  int64        // sessions whose clients this process sees
 	Prune     Pruned       // the last run
+	LastGood  time.Time    // when a run last finished in which nothing failed; zero before
+	NextPrune time.Time    // when the next run is due; zero if none is
 	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
 }
@@ -62,7 +64,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		s.logErrors("count", func() error { return s.count(ctx) })
 	}
 	s.pruner.mu.Lock()
-	last, retired := s.pruner.last, maps.Clone(s.pruner.retired)
+	last, lastGood, next, retired := s.pruner.last, s.pruner.lastGood, s.pruner.next, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
@@ -70,7 +72,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, Storage: s.countCache.storage, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
-		Prune:    last, Retired: retired, Failures: s.PruneFailures(),
+		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(),
 	}
 }
 

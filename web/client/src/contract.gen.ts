@@ -989,14 +989,21 @@ export interface components {
             started: components["schemas"]["Timestamp"];
             /** @description When anything stored last changed; at most a second behind. */
             updated: components["schemas"]["Timestamp"];
+            /** @description How long ago that was. While clients are here, it stays below a minute or so. */
+            updatedAgeMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
             /** @description What `/readyz` says. */
             ready: boolean;
             /** @enum {string} */
             storage: "ok" | "unavailable";
+            storageBytes: components["schemas"]["StorageBytes"];
             counts: components["schemas"]["Counts"];
             /** @description When the counts were taken. */
             countsAt: components["schemas"]["Timestamp"];
+            sessions: components["schemas"]["SessionCounts"];
+            clients: components["schemas"]["ClientCounts"];
+            /** @description Digits of the nameplate that was allocated last, in any app; 0 before the first. It grows when numbers run short. */
+            codeDigits: components["schemas"]["Count"];
             prune: components["schemas"]["Prune"];
         };
         /** @description What is stored. */
@@ -1006,6 +1013,30 @@ export interface components {
             messages: components["schemas"]["Count"];
             sessions: components["schemas"]["Count"];
         };
+        /** @description How large the database is. */
+        StorageBytes: {
+            database: components["schemas"]["Count"];
+            /** @description SQLite's write-ahead log; 0 on PostgreSQL. */
+            log: components["schemas"]["Count"];
+        };
+        /** @description Live sessions, by what this process sees of their clients. */
+        SessionCounts: {
+            /** @description This process hears their clients. */
+            attached: components["schemas"]["Count"];
+            /** @description This process does not: their clients are silent, or talk to another server. */
+            detached: components["schemas"]["Count"];
+        };
+        /** @description Clients that this process holds now, by transport. */
+        ClientCounts: {
+            /** @description Long-polls that wait. */
+            polls: components["schemas"]["Count"];
+            /** @description Event streams. */
+            streams: components["schemas"]["Count"];
+            /** @description Session sockets. */
+            sockets: components["schemas"]["Count"];
+            /** @description Sockets of wormhole clients. */
+            wormhole: components["schemas"]["Count"];
+        };
         /** @description What this process has removed because it was stale, since it started. */
         Prune: {
             intervalMs: components["schemas"]["Millis"];
@@ -1013,11 +1044,18 @@ export interface components {
             startedAt?: components["schemas"]["Timestamp"];
             /** @description When a run last finished. */
             finishedAt?: components["schemas"]["Timestamp"];
+            /** @description When a run last finished in which nothing failed. */
+            lastGoodAt?: components["schemas"]["Timestamp"];
+            /** @description When the next run is due. */
+            nextAt?: components["schemas"]["Timestamp"];
             retired: components["schemas"]["Retired"];
             /** @description What could not be removed, and is skipped until it is tried again. */
             failures: components["schemas"]["PruneFailure"][];
             failuresTotal: components["schemas"]["Count"];
+            /** @description Runs, also those that failed, and those after a start in which nothing expires yet. */
             runsTotal: components["schemas"]["Count"];
+            /** @description Runs in which nothing failed and everything stale was removed. */
+            goodRunsTotal: components["schemas"]["Count"];
         };
         /** @description What was removed. */
         Retired: {
@@ -1027,12 +1065,21 @@ export interface components {
         };
         PruneFailure: {
             /**
-             * @description `list`: finding out what is stale failed.
+             * @description `list`: finding out what is stale failed; `key` says of which kind.
              * @enum {string}
              */
-            kind: "nameplate" | "mailbox" | "session" | "list";
+            kind: "nameplate" | "mailbox" | "session" | "tombstone" | "list";
             /** @description Where it is in the database; it gives access to nothing. */
             key: string;
+            /**
+             * @description Why, in general: the storage was away, it took too long, or something is wrong with it or with the server.
+             * @enum {string}
+             */
+            error: "unavailable" | "timeout" | "fault";
+            /** @description The app that it belongs to, if that is known. Only on the admin side. */
+            app?: string;
+            /** @description The error's text. Only on the admin side. */
+            detail?: string;
             attempts: components["schemas"]["Count"];
             lastAt: components["schemas"]["Timestamp"];
             nextTryAt: components["schemas"]["Timestamp"];
@@ -2874,7 +2921,12 @@ export interface operations {
                      *       "updated": 1795222811406,
                      *       "serverTime": 1795222812000,
                      *       "ready": true,
+                     *       "updatedAgeMs": 594,
                      *       "storage": "ok",
+                     *       "storageBytes": {
+                     *         "database": 458752,
+                     *         "log": 120032
+                     *       },
                      *       "counts": {
                      *         "nameplates": 3,
                      *         "mailboxes": 5,
@@ -2882,10 +2934,23 @@ export interface operations {
                      *         "sessions": 9
                      *       },
                      *       "countsAt": 1795222811520,
+                     *       "sessions": {
+                     *         "attached": 7,
+                     *         "detached": 2
+                     *       },
+                     *       "clients": {
+                     *         "polls": 5,
+                     *         "streams": 1,
+                     *         "sockets": 1,
+                     *         "wormhole": 4
+                     *       },
+                     *       "codeDigits": 1,
                      *       "prune": {
                      *         "intervalMs": 60000,
                      *         "startedAt": 1795222800000,
                      *         "finishedAt": 1795222800012,
+                     *         "lastGoodAt": 1795222740011,
+                     *         "nextAt": 1795222860000,
                      *         "retired": {
                      *           "nameplates": 118,
                      *           "mailboxes": 204,
@@ -2897,11 +2962,13 @@ export interface operations {
                      *             "key": "8841",
                      *             "attempts": 2,
                      *             "lastAt": 1795222800009,
-                     *             "nextTryAt": 1795223040009
+                     *             "nextTryAt": 1795223040009,
+                     *             "error": "fault"
                      *           }
                      *         ],
                      *         "failuresTotal": 2,
-                     *         "runsTotal": 1500
+                     *         "runsTotal": 1500,
+                     *         "goodRunsTotal": 1487
                      *       }
                      *     }
                      */
