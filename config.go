@@ -23,6 +23,7 @@ import (
 // flag's name.
 type Config struct {
 	Listening
+	Budgets
 
 	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is stored: a SQLite file, which is created if it does not exist; or postgres://user:password@host/database, for any number of servers at once (${default})."`
 	DatabaseConnections int    `group:"Where" default:"16" help:"The most connections to PostgreSQL, besides two for notifications (${default})."`
@@ -105,6 +106,9 @@ func (c *Config) validate() error {
 	if err := c.validateListening(); err != nil {
 		return err
 	}
+	if err := c.validateBudgets(); err != nil {
+		return err
+	}
 	if err := handlers.CheckBasePath(c.BasePath); err != nil {
 		return fmt.Errorf("--base-path %q: %w", c.BasePath, err)
 	}
@@ -150,6 +154,7 @@ func (c *Config) policy() rendezvous.Config {
 	p.DrainSpan, p.Blur = c.Drain, c.BlurUsage
 	p.ClientTimeout = 2*c.HeartbeatInterval + 2*c.HeartbeatInterval/5
 	p.Limits.Sessions, p.Limits.AddressSessions = c.MaxSessions, c.MaxPerAddress
+	c.budget(&p)
 	p.Limits.Nameplates, p.Limits.Mailboxes = c.MaxNameplates, c.MaxMailboxes
 	p.Limits.MailboxMessages, p.Limits.MailboxBytes = c.MaxMessages, c.MaxBytes
 	p.Limits.WindowFrames, p.Limits.WindowBytes = c.MaxWindow, c.MaxWindowBytes

@@ -109,6 +109,9 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		}
 	}()
 	service.Store = store
+	if err := service.LoadAddressKey(ctx); err != nil {
+		return err
+	}
 	replicas, err := store.Notifier()
 	if err != nil {
 		return err

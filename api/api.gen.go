@@ -472,6 +472,9 @@ type Added struct {
 	ServerRx Timestamp `json:"serverRx"`
 }
 
+// AddressID What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator.
+type AddressID = string
+
 // AppID The namespace everything else is in.
 //
 // Examples: example.org/chat
@@ -803,6 +806,9 @@ type Position = int64
 type Problem struct {
 	// Action What to do next.
 	Action Action `json:"action"`
+
+	// AddressID What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator.
+	AddressID *AddressID `json:"addressId,omitempty"`
 
 	// Code What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
 	Code Code `json:"code"`
@@ -1155,6 +1161,9 @@ type Violation struct {
 
 // Welcome defines model for Welcome.
 type Welcome struct {
+	// AddressID What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator.
+	AddressID AddressID `json:"addressId"`
+
 	// CurrentCliVersion The version of the client that its makers recommend.
 	CurrentCliVersion *string `json:"currentCliVersion,omitempty"`
 

@@ -125,6 +125,9 @@ func start(t testing.TB, s setup) *world {
 	}
 	limits := handlers.DefaultLimits()
 	limits.Rate, limits.Linger = 0, 0
+	// Tests have one address, and allocate a lot.
+	l := &w.service.Config.Limits
+	w.service.Config.NameplateRest, l.ClaimRate, l.AddressNameplates = 0, 0, 1<<30
 	if s.config != nil {
 		s.config(&w.service.Config)
 	}

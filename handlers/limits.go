@@ -14,16 +14,21 @@ import (
 	"restante/rendezvous"
 )
 
-// addressOf returns the client's address for limits. An IPv6 client can use every address of its /64, so that counts
-// as one.
+// addressOf returns what stands for the client's address in limits, logs and answers: see
+// [rendezvous.Service.AddressID].
 func addressOf(ctx context.Context) string {
-	address := middleware.GetClientIPAddr(ctx)
-	if address.Is6() && !address.Is4In6() {
-		if network, err := address.Prefix(64); err == nil {
-			return network.String()
-		}
+	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
+		return info.address
 	}
-	return address.Unmap().String()
+	return ""
+}
+
+// hashAddress is middleware that records what stands for the client's address.
+func (s *Server) hashAddress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		infoOf(r).address = s.Service.AddressID(middleware.GetClientIPAddr(r.Context()))
+		next.ServeHTTP(w, r)
+	})
 }
 
 // limiters are the token buckets of the addresses from which requests came lately.

@@ -20,6 +20,7 @@ import (
 type requestInfo struct {
 	began    time.Time
 	poll     *waitingPoll // what the request resumes, if it has waited without a goroutine
+	address  string       // what stands for the client's address
 	bound    bool         // the operation requires a session
 	session  *session.Key // that the credential names
 	bodyRead bool         // the body was read, or could not be
@@ -155,6 +156,9 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	attrs := []slog.Attr{
 		slog.String("method", method(r.Method)), slog.String("route", pattern),
 		slog.Int("status", info.status), slog.Duration("took", took.Round(time.Microsecond)),
+	}
+	if info.address != "" {
+		attrs = append(attrs, slog.String("address", info.address))
 	}
 	if info.session != nil {
 		attrs = append(attrs, slog.String("session", info.session.String()))

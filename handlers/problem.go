@@ -107,8 +107,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		writeReplyHeaders(header, *failure.Wanted, failure.Replayed)
 	}
 	if asksToWait(p) {
-		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+		header.Set("Retry-After", strconv.Itoa(int(waitOf(failure).Seconds())))
 	}
+	nameAddress(&p, addressOf(r.Context()))
 	if p.Status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
 	}
@@ -122,12 +123,25 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // finalProblem returns the problem document that ends a stream or a socket.
-func finalProblem(err error) api.Problem {
-	_, p := problemOf(failureOf(err))
+func finalProblem(err error, address string) api.Problem {
+	failure, p := problemOf(failureOf(err))
 	if asksToWait(p) {
-		p.RetryAfterMs = new(retryAfter.Milliseconds())
+		p.RetryAfterMs = new(waitOf(failure).Milliseconds())
 	}
+	nameAddress(&p, address)
 	return p
+}
+
+// waitOf returns how long a client is asked to wait, in whole seconds.
+func waitOf(failure *rendezvous.Failure) time.Duration {
+	return max(retryAfter, (failure.RetryAfter + time.Second - 1).Truncate(time.Second))
+}
+
+// nameAddress tells a client that is refused for its address how the server calls that.
+func nameAddress(p *api.Problem, address string) {
+	if p.Status == http.StatusTooManyRequests && address != "" {
+		p.AddressID = &address
+	}
 }
 
 // asksToWait reports whether the client is asked to wait before it continues.

@@ -40,7 +40,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
 		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
-		Welcome: greeting(s.currentSettings(), middleware.GetClientIP(ctx)),
+		Welcome: greeting(s.currentSettings(), middleware.GetClientIP(ctx), addressOf(ctx)),
 	}
 	if w.Resumed {
 		return api.BeginSession200JSONResponse(reply), nil
@@ -96,8 +96,8 @@ func (s *Server) permit(ctx context.Context, p *api.Permission) error {
 }
 
 // greeting is what the client of a handshake is told.
-func greeting(s welcome.Settings, address string) api.Welcome {
-	w := api.Welcome{YourAddress: address}
+func greeting(s welcome.Settings, address, id string) api.Welcome {
+	w := api.Welcome{YourAddress: address, AddressID: id}
 	for text, member := range map[*string]**string{&s.Motd: &w.Motd, &s.AdvertiseVersion: &w.CurrentCliVersion, &s.SignalError: &w.Error} {
 		if *text != "" {
 			*member = text

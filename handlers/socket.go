@@ -224,7 +224,7 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 		return
 	}
 	c.ended = true
-	p := finalProblem(why)
+	p := finalProblem(why, c.address)
 	code := 4000 + int(p.Status)
 	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
 		code = special

@@ -28,7 +28,7 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 		return nil, err
 	}
 	replyWanted(ctx, first.Wanted)
-	return &eventStream{stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime}, nil
+	return &eventStream{stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
 }
 
 // eventStream answers a receive with server-sent events (HTML, §9.2).
@@ -38,6 +38,8 @@ type eventStream struct {
 	leave  func()
 	open   *atomic.Int64
 	limit  time.Duration // in which the client must read what is sent
+
+	address string // what stands for the client's
 }
 
 // VisitReceiveResponse implements [api.ReceiveResponseObject].
@@ -70,7 +72,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 
 // end sends the reason why the stream ends.
 func (e *eventStream) end(w http.ResponseWriter, why error) error {
-	p := finalProblem(why)
+	p := finalProblem(why, e.address)
 	if p.RetryAfterMs != nil {
 		p := event("error", p)
 		return e.send(w, append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), p...))

@@ -251,7 +251,7 @@ func TestWormholeConformanceClientVersions(t *testing.T) {
 				bind = append(bind, "client_version", tt.version)
 			}
 			r.call(t).say("bind", bind...)
-			r.holds(t, `SELECT app, side, implementation, version FROM client_versions WHERE app = '`+name+`'`, name+` side `+tt.want)
+			r.holds(t, `SELECT app, implementation, version FROM client_versions WHERE app = '`+name+`'`, name+` `+tt.want)
 		})
 	}
 }

@@ -114,7 +114,7 @@ func TestWormholeImprovements(t *testing.T) {
 		// There: what a failed command wrote is committed with the next client's.
 		r := serve(t, setup{config: func(c *rendezvous.Config) { c.Limits.Mailboxes = 1 }})
 		c := r.bind(t, "app", "a").opens("m")
-		r.holds(t, `SELECT side FROM client_versions`, "a") // is written a moment later
+		r.holds(t, `SELECT app FROM client_versions`, "app") // is written a moment later
 		dumped := r.dumper()
 		before := dumped(t)
 		c.refused("a side may be in 1 mailboxes; close one first", "claim", "nameplate", "4")

@@ -77,7 +77,7 @@ func TestWormholeLimits(t *testing.T) {
 		a.ask("released", "release")
 		b.ask("released", "release")
 		expect(t, r.rows(t, `SELECT result FROM usage_nameplates`), "crowded")
-		r.holds(t, `SELECT side FROM client_versions`, "a", "b", "c") // each bind is one
+		r.holds(t, `SELECT app FROM client_versions`, "app", "app", "app") // each bind is one
 	})
 	t.Run("5.24 nobody guesses a mailbox", func(t *testing.T) {
 		// There: it has 64 random bits.

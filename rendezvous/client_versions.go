@@ -18,13 +18,13 @@ const maxClientVersions = 10_000
 
 // RecordClient records a client for the usage statistics. version is its implementation and version,
 // empty if the client did not say.
-func (s *Service) RecordClient(ref SideRef, version [2]string) {
+func (s *Service) RecordClient(app AppID, version [2]string) {
 	at := Usage{Started: s.now()}.Blurred(s.Config.Blur).Started
 	a := &s.clientVersions
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.pending) < maxClientVersions {
-		a.pending = append(a.pending, ClientVersion{ref.App, ref.Side, at, version[0], version[1]})
+		a.pending = append(a.pending, ClientVersion{app, at, version[0], version[1]})
 	}
 	select {
 	case a.notify <- struct{}{}:

@@ -3,6 +3,7 @@ package rendezvous
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"restante/session"
 )
@@ -56,6 +57,8 @@ type Failure struct {
 	Work     *Work           // PERMISSION_REQUIRED: what to do first
 	SlowDown bool            // SUPERSEDED within one epoch: slow down instead of stopping
 	Replayed bool            // the recorded refusal of a repeated command
+	// RetryAfter is how long to wait before the same is tried again; 0 where it is not known.
+	RetryAfter time.Duration
 }
 
 // Work is what a client has to do before it is admitted: find a hashcash stamp of so many bits for a

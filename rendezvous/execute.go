@@ -20,6 +20,8 @@ type Command struct {
 	// Fingerprint distinguishes commands that have the same number: it is a hash of method, path and
 	// body.
 	Fingerprint [32]byte
+	// Address is the [Service.AddressID] from which it came; "" counts against no limit.
+	Address string
 }
 
 // Answer is the answer to a command or a query.

@@ -86,7 +86,7 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	}
 	s.presence.Handshake(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
 	if !w.Resumed && h.Client != ([2]string{}) {
-		s.RecordClient(SideRef{w.App, w.Side}, h.Client)
+		s.RecordClient(w.App, h.Client)
 	}
 	return w, nil
 }
@@ -270,7 +270,15 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		if err != nil {
 			return HandshakeReply{}, err
 		}
-		if count >= limits.AddressSessions {
+		full := count >= limits.AddressSessions
+		if wide := network(fresh.Address); wide != "" && !full {
+			around, err := t.CountSessions(wide, false, networkShare*limits.AddressSessions)
+			if err != nil {
+				return HandshakeReply{}, err
+			}
+			full = around >= networkShare*limits.AddressSessions
+		}
+		if full {
 			return HandshakeReply{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 		}
 		t.s.sessionQuota.grant(fresh.Address, limits.AddressSessions-count-1)

@@ -18,6 +18,8 @@ type Side string
 type SideRef struct {
 	App  AppID
 	Side Side
+	// Address is the [Service.AddressID] from which it asks; "" counts against no limit.
+	Address string
 }
 
 // A NameplateID is the short decimal number that people type.

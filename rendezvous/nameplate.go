@@ -23,6 +23,7 @@ type Nameplate struct {
 // Claim is one side's hold on a nameplate.
 type Claim struct {
 	Side     Side
+	Address  string // from where it was made; "" is not known
 	Since    time.Time
 	Released *time.Time // nil while the claim stands
 }
@@ -30,7 +31,7 @@ type Claim struct {
 // Claim adds a side, or finds that it has a claim already. A side that has released its claim cannot
 // claim again: the code is then [Reclaimed]. A third side gets [Crowded], and the returned nameplate
 // has Crowded set, which is to be stored.
-func (n Nameplate) Claim(s Side, now time.Time) (Nameplate, Code) {
+func (n Nameplate) Claim(s Side, address string, now time.Time) (Nameplate, Code) {
 	for _, c := range n.Claims {
 		switch {
 		case c.Side != s:
@@ -44,7 +45,7 @@ func (n Nameplate) Claim(s Side, now time.Time) (Nameplate, Code) {
 		n.Crowded = true
 		return n, Crowded
 	}
-	n.Claims = append(slices.Clone(n.Claims), Claim{Side: s, Since: now})
+	n.Claims = append(slices.Clone(n.Claims), Claim{Side: s, Address: address, Since: now})
 	return n, ""
 }
 

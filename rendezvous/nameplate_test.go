@@ -94,7 +94,7 @@ func TestNameplateClaim(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := copyPlate(r.from)
-			got, code := r.from.Claim(r.side, second(9))
+			got, code := r.from.Claim(r.side, "", second(9))
 			if code != r.code {
 				t.Errorf("answered %q, want %q", code, r.code)
 			}
@@ -111,8 +111,8 @@ func TestNameplateClaim(t *testing.T) {
 // A slice may have room behind its claims. Two results of one value must not share it.
 func TestNameplateClaimTwiceFromOneValue(t *testing.T) {
 	n := plate(slices.Grow([]rendezvous.Claim{claimed("a", 1)}, 1)...)
-	withB, _ := n.Claim("b", second(2))
-	withC, _ := n.Claim("c", second(3))
+	withB, _ := n.Claim("b", "", second(2))
+	withC, _ := n.Claim("c", "", second(3))
 	for _, r := range []struct{ want, got rendezvous.Nameplate }{
 		{plate(claimed("a", 1)), n},
 		{plate(claimed("a", 1), claimed("b", 2)), withB},

@@ -22,12 +22,14 @@ type Claimed struct {
 // it. ttl asks for a longer life of the mailbox; 0 asks for nothing. It refuses with QUOTA_EXCEEDED or
 // OVERLOADED.
 func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (Answer[Claimed], error) {
-	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.allocate(t.actor.App, t.actor.Side, ttl) })
+	paying := &charge{address: c.Address}
+	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.allocate(t.actor.App, t.actor.Side, paying, ttl) })
 }
 
 // AllocateFor is [Service.Allocate] for a side without a session. If the side has a nameplate that
 // waits for a partner, it gets that one again: the client lost the reply and came back.
 func (s *Service) AllocateFor(ctx context.Context, ref SideRef) (Claimed, error) {
+	paying := &charge{address: ref.Address}
 	return executeAs(ctx, s, func(t *txn) (Claimed, error) {
 		held, err := t.NameplatesOf(ref.App, ref.Side)
 		if err != nil {
@@ -35,22 +37,24 @@ func (s *Service) AllocateFor(ctx context.Context, ref SideRef) (Claimed, error)
 		}
 		for _, n := range held {
 			if n.Waiting() {
-				return t.claim(ref.App, ref.Side, n.ID, 0)
+				return t.claim(ref.App, ref.Side, paying, n.ID, 0)
 			}
 		}
-		return t.allocate(ref.App, ref.Side, 0)
+		return t.allocate(ref.App, ref.Side, paying, 0)
 	})
 }
 
 // Claim claims a nameplate, making it if there is none, and enters the side in its mailbox. ttl is as
 // in [Service.Allocate]. It refuses with RECLAIMED, CROWDED or QUOTA_EXCEEDED.
 func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time.Duration) (Answer[Claimed], error) {
-	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.claim(t.actor.App, t.actor.Side, id, ttl) })
+	paying := &charge{address: c.Address}
+	return execute(ctx, s, c, func(t *txn) (Claimed, error) { return t.claim(t.actor.App, t.actor.Side, paying, id, ttl) })
 }
 
 // ClaimFor is [Service.Claim] for a side without a session.
 func (s *Service) ClaimFor(ctx context.Context, ref SideRef, id NameplateID) (Claimed, error) {
-	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(ref.App, ref.Side, id, 0) })
+	paying := &charge{address: ref.Address}
+	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(ref.App, ref.Side, paying, id, 0) })
 }
 
 // Release releases a nameplate. It succeeds if there is none.
@@ -93,29 +97,37 @@ func (t *txn) list(app AppID) ([]NameplateID, error) {
 	return waiting, err
 }
 
-func (t *txn) allocate(app AppID, side Side, ttl time.Duration) (Claimed, error) {
+func (t *txn) allocate(app AppID, side Side, paying *charge, ttl time.Duration) (Claimed, error) {
 	if err := t.checkTTL(ttl); err != nil {
+		return Claimed{}, err
+	}
+	if err := t.pay(paying, 1); err != nil {
 		return Claimed{}, err
 	}
 	id, err := t.freeNameplate(app)
 	if err != nil {
 		return Claimed{}, err
 	}
-	return t.newNameplate(app, side, id, ttl)
+	return t.newNameplate(app, side, paying.address, id, ttl)
 }
 
-func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
+func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl time.Duration) (Claimed, error) {
 	if err := t.checkTTL(ttl); err != nil {
 		return Claimed{}, err
 	}
 	n, m, err := t.nameplate(app, id)
 	if errors.Is(err, ErrNotFound) {
-		return t.newNameplate(app, side, id, ttl)
+		return t.claimNew(app, side, paying, id, ttl)
 	}
 	if err != nil {
 		return Claimed{}, err
 	}
-	claimed, why := n.Claim(side, t.now)
+	claimed, why := n.Claim(side, paying.address, t.now)
+	if why != "" || len(claimed.Claims) > len(n.Claims) { // a side may ask for what it holds as often as it comes back
+		if err := t.pay(paying, 1); err != nil {
+			return Claimed{}, err
+		}
+	}
 	if why == Reclaimed {
 		return Claimed{}, refuse(Reclaimed, "this side has released nameplate %s and cannot claim it again", id)
 	}
@@ -125,7 +137,7 @@ func (t *txn) claim(app AppID, side Side, id NameplateID, ttl time.Duration) (Cl
 		return Claimed{}, t.recordCrowded(n, m) // n as it was: a side that is not admitted gets no claim
 	}
 	if len(claimed.Claims) > len(n.Claims) {
-		if err := t.checkNameplateQuota(app, side); err != nil {
+		if err := t.checkNameplateQuota(app, side, paying.address); err != nil {
 			return Claimed{}, err
 		}
 	}
@@ -178,8 +190,26 @@ func (t *txn) nameplate(app AppID, id NameplateID) (Nameplate, Mailbox, error) {
 	return n, m, err
 }
 
-func (t *txn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Duration) (Claimed, error) {
-	if err := t.checkNameplateQuota(app, side); err != nil {
+// claimNew claims a nameplate that there is none of. Unless it was one a moment ago, it may be a guess.
+func (t *txn) claimNew(app AppID, side Side, paying *charge, id NameplateID, ttl time.Duration) (Claimed, error) {
+	cost := float64(guessCost)
+	if number, is := id.Number(); is {
+		rested, err := t.TakenOf(app, []int{number})
+		if err != nil {
+			return Claimed{}, err
+		}
+		if len(rested) > 0 {
+			cost = 1
+		}
+	}
+	if err := t.pay(paying, cost); err != nil {
+		return Claimed{}, err
+	}
+	return t.newNameplate(app, side, paying.address, id, ttl)
+}
+
+func (t *txn) newNameplate(app AppID, side Side, address string, id NameplateID, ttl time.Duration) (Claimed, error) {
+	if err := t.checkNameplateQuota(app, side, address); err != nil {
 		return Claimed{}, err
 	}
 	if err := t.checkMailboxQuota(app, side); err != nil {
@@ -193,7 +223,7 @@ func (t *txn) newNameplate(app AppID, side Side, id NameplateID, ttl time.Durati
 		return Claimed{}, err
 	}
 	n := Nameplate{App: app, ID: id, Mailbox: m.Key, Created: t.now, StaleAt: m.StaleAt}
-	n, _ = n.Claim(side, t.now)
+	n, _ = n.Claim(side, address, t.now)
 	return Claimed{id, m.ID}, t.CreateNameplate(n)
 }
 
@@ -213,16 +243,45 @@ func (t *txn) release(app AppID, side Side, id NameplateID) error {
 }
 
 func (t *txn) retireNameplate(n Nameplate, pruned bool) error {
-	t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
+	if number, is := n.ID.Number(); is && t.s.Config.NameplateRest > 0 {
+		if err := t.RestNumber(n.App, number, t.now.Add(t.s.Config.NameplateRest)); err != nil {
+			return err
+		}
+	} else {
+		t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
+	}
 	return t.RetireNameplate(n, SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur))
 }
 
-func (t *txn) checkNameplateQuota(app AppID, side Side) error {
+func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
+	limits := t.s.Config.Limits
 	held, err := t.CountNameplatesOf(app, side)
-	if err == nil && held >= t.s.Config.Limits.Nameplates {
-		return refuse(QuotaExceeded, "a side may hold %d nameplates; release one first", t.s.Config.Limits.Nameplates)
+	if err != nil {
+		return err
+	}
+	if held >= limits.Nameplates {
+		return refuse(QuotaExceeded, "a side may hold %d nameplates; release one first", limits.Nameplates)
+	}
+	full, err := overAddressLimit(address, limits.AddressNameplates, t.CountClaimsFrom)
+	if err == nil && full {
+		return refuse(QuotaExceeded, "%d nameplates may be held from an address; release one first", limits.AddressNameplates)
 	}
 	return err
+}
+
+// overAddressLimit reports whether an address has as much as it may have, or the network around it. count
+// counts up to atMost.
+func overAddressLimit(address string, limit int, count func(address string, atMost int) (int, error)) (bool, error) {
+	for key, share := range map[string]int{address: 1, network(address): networkShare} {
+		if key == "" {
+			continue
+		}
+		n, err := count(key, limit*share)
+		if err != nil || n >= limit*share {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // blindDraws is how many numbers are drawn before all taken ones are listed.

@@ -29,6 +29,8 @@ const (
 	KindTombstone Kind = "tombstone"
 	KindLog       Kind = "log" // of a retired mailbox
 	KindList      Kind = "list"
+	KindRested    Kind = "rested number"
+	KindStatistic Kind = "statistic"
 )
 
 // Pruned is what one run of pruning did.
@@ -73,6 +75,8 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 		s.pruneSessions(ctx, &run)
 		s.pruneTombstones(ctx, &run)
 		s.pruneLogs(ctx, &run)
+		s.pruneRested(ctx, &run)
+		s.pruneStatistics(ctx, &run)
 	}
 	run.Finished = s.now()
 	s.stats.PruneRuns.Add(1)

@@ -26,6 +26,8 @@ type Config struct {
 	PruneInterval       time.Duration // between two runs of pruning
 	LookupBatchWindow   time.Duration // how long lookups that expect nothing are batched; 0: each is made alone
 	DrainSpan           time.Duration // over which held receives are answered at a stop
+	UsageRetention      time.Duration // how long usage records and client versions are kept
+	NameplateRest       time.Duration // before a nameplate that was retired is allocated again
 	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
 	Limits              Limits
 }
@@ -35,6 +37,13 @@ type Limits struct {
 	MailboxMessages int64 // messages in a mailbox
 	MailboxBytes    int64 // and the bytes of their bodies
 	Nameplates      int   // nameplates held by a side
+	// AddressNameplates is how many nameplates are held from an address. Here and below, four times that
+	// apply to an IPv6 network of 48 bits.
+	AddressNameplates int
+	// ClaimRate is how many nameplates are allocated and claimed from an address in a minute, and
+	// ClaimBurst how many at once; a rate of 0 is no limit. Each process counts for itself.
+	ClaimRate       float64
+	ClaimBurst      int
 	Mailboxes       int   // mailboxes that a side is in
 	AddressSessions int   // live sessions, and tombstones, of an address
 	Sessions        int64 // live sessions, and tombstones, in all
@@ -58,10 +67,17 @@ func DefaultConfig() Config {
 		BootGrace:           11 * time.Minute,
 		PruneInterval:       5 * time.Minute,
 		DrainSpan:           2 * time.Second,
+		NameplateRest:       time.Minute,
+		UsageRetention:      90 * 24 * time.Hour,
 		Limits: Limits{
 			MailboxMessages: 100_000,
 			MailboxBytes:    64 << 20,
 			Nameplates:      16,
+
+			AddressNameplates: 64,
+			ClaimRate:         30,
+			ClaimBurst:        60,
+
 			Mailboxes:       64,
 			AddressSessions: 1_000,
 			Sessions:        1_000_000,
@@ -112,6 +128,8 @@ type Service struct {
 	countCache     countCache
 	sessionQuota   sessionQuota
 	freeRanges     freeRanges
+	claimBudget    claimBudget
+	addressKeys    addressKeys
 	stats          Stats
 
 	draining       atomic.Bool
@@ -171,8 +189,8 @@ func (s *Service) startBootGrace() { s.bootGraceUntil.Store(millis(s.now().Add(s
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	done := make(chan struct{}, 3)
-	for _, loop := range []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop} {
+	done := make(chan struct{}, 4)
+	for _, loop := range []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.addressLoop} {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			loop(ctx)

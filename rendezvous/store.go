@@ -44,6 +44,12 @@ type Tx interface {
 
 	// RecordClients stores which clients connected.
 	RecordClients([]ClientVersion) error
+	// DeleteStatistics deletes usage records and client versions that began before a time: of each kind about
+	// limit, the oldest first. It returns how many.
+	DeleteStatistics(before time.Time, limit int) (int, error)
+	// AddressKey returns the key for the addresses of a day, counted from the epoch. If there is none,
+	// fresh becomes it. The keys of days before yesterday are forgotten.
+	AddressKey(day int64, fresh []byte) ([]byte, error)
 	// Counts returns how many of everything there are.
 	Counts() (Counts, error)
 	// StorageSize returns how much storage the database takes.
@@ -80,7 +86,8 @@ type SessionTx interface {
 	// EmptySession removes what only a living session has: frames, replies, subscriptions.
 	EmptySession(session.Key) error
 	DeleteSession(session.Key) error
-	// CountSessions counts an address's sessions that have (not) ended, up to atMost.
+	// CountSessions counts an address's sessions that have (not) ended, up to atMost. An address that stands
+	// for an IPv6 network of 48 bits counts all that have not ended from there.
 	CountSessions(address string, ended bool, atMost int) (int, error)
 	// CountTombstones counts all ended sessions, up to atMost.
 	CountTombstones(atMost int) (int, error)
@@ -181,10 +188,17 @@ type NameplateTx interface {
 	NameplatesOf(AppID, Side) ([]Nameplate, error)
 	// CountNameplatesOf counts those nameplates.
 	CountNameplatesOf(AppID, Side) (int, error)
+	// CountClaimsFrom counts the claims from an address that stand, up to atMost. An address that stands for
+	// an IPv6 network of 48 bits counts all from there.
+	CountClaimsFrom(address string, atMost int) (int, error)
 	// NameplatesTo returns the nameplates that point to a mailbox.
 	NameplatesTo(MailboxKey) ([]Nameplate, error)
 	// WaitingNameplates returns at most limit nameplates of the app that wait for a partner, sorted.
 	WaitingNameplates(app AppID, limit int) ([]NameplateID, error)
+	// RestNumber has TakenNumbers and TakenOf return a number until then, also while it is no nameplate.
+	RestNumber(app AppID, number int, until time.Time) error
+	// DeleteRested forgets at most limit numbers whose rest is over. It returns how many.
+	DeleteRested(now time.Time, limit int) (int, error)
 	// TakenNumbers returns the numbers from low to high that are nameplates of the app, sorted.
 	TakenNumbers(app AppID, low, high int) ([]int, error)
 	// TakenOf returns those of some numbers that are nameplates of the app.

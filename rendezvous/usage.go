@@ -34,7 +34,6 @@ type Usage struct {
 // did not say.
 type ClientVersion struct {
 	App            AppID
-	Side           Side
 	Connected      time.Time
 	Implementation string
 	Version        string

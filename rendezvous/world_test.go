@@ -100,7 +100,7 @@ func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(
 		t.Fatal(err)
 	}
 	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent}
-	s.Config.BootGrace = 0 // a test that is about it says so
+	s.Config.BootGrace, s.Config.NameplateRest = 0, 0 // a test that is about one says so
 	if config != nil {
 		config(&s.Config)
 	}

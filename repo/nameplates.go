@@ -50,14 +50,15 @@ func (t *tx) withClaims(row nameplateRow) (rendezvous.Nameplate, error) {
 	}
 	type claimRow struct {
 		Side     rendezvous.Side
+		Address  string
 		Since    millis
 		Released *millis
 	}
 	err := queryEach(t, func(c claimRow) bool {
-		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Since: c.Since.time(), Released: timeOrNil(c.Released)})
+		n.Claims = append(n.Claims, rendezvous.Claim{Side: c.Side, Address: c.Address, Since: c.Since.time(), Released: timeOrNil(c.Released)})
 		return true
 	}, `
-		SELECT side, since, released FROM claims
+		SELECT side, address, since, released FROM claims
 		WHERE app = ? AND nameplate = ?
 		ORDER BY since, side`, row.App, row.ID)
 	return n, err
@@ -95,11 +96,11 @@ func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
 func (t *tx) putClaims(n rendezvous.Nameplate) error {
 	for _, c := range n.Claims {
 		if _, err := t.exec(`
-			INSERT INTO claims (app, nameplate, side, since, released)
-			VALUES (?, ?, ?, ?, ?)
+			INSERT INTO claims (app, nameplate, side, address, since, released)
+			VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (app, nameplate, side) DO UPDATE
 			SET since = excluded.since, released = excluded.released`,
-			n.App, n.ID, c.Side, toMillis(c.Since), millisOrNil(c.Released)); err != nil {
+			n.App, n.ID, c.Side, c.Address, toMillis(c.Since), millisOrNil(c.Released)); err != nil {
 			return err
 		}
 	}
@@ -123,6 +124,38 @@ func (t *tx) NameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ []rende
 func (t *tx) CountNameplatesOf(app rendezvous.AppID, side rendezvous.Side) (_ int, err error) {
 	defer annotate(&err, "counting a side's nameplates")
 	return queryOne[int](t, `SELECT COUNT(*) FROM claims WHERE app = ? AND side = ? AND released IS NULL`, app, side)
+}
+
+// CountClaimsFrom counts the claims from an address, or from the network that it stands for, up to atMost.
+func (t *tx) CountClaimsFrom(address string, atMost int) (_ int, err error) {
+	defer annotate(&err, "counting the claims of an address")
+	low, high := addressRange(address)
+	return queryOne[int](t, `
+		SELECT COUNT(*)
+		FROM (SELECT 1 FROM claims WHERE address >= ? AND address < ? AND released IS NULL LIMIT ?) AS few`,
+		low, high, atMost)
+}
+
+// addressRange returns the first id that an address stands for, and the first one after them: it stands for
+// itself, or for a network whose addresses begin with it and a hyphen.
+func addressRange(address string) (low, high string) { return address, address + "." }
+
+// RestNumber keeps a number from being given out.
+func (t *tx) RestNumber(app rendezvous.AppID, number int, until time.Time) (err error) {
+	defer annotate(&err, "resting a number")
+	_, err = t.exec(`
+		INSERT INTO resting (app, number, until) VALUES (?, ?, ?)
+		ON CONFLICT (app, number) DO UPDATE SET until = excluded.until`, app, number, toMillis(until))
+	return err
+}
+
+// DeleteRested forgets numbers whose rest is over.
+func (t *tx) DeleteRested(now time.Time, limit int) (_ int, err error) {
+	defer annotate(&err, "forgetting the rested numbers")
+	n, err := t.exec(`
+		DELETE FROM resting
+		WHERE (app, number) IN (SELECT app, number FROM resting WHERE until <= ? ORDER BY until LIMIT ?)`, toMillis(now), limit)
+	return int(n), err
 }
 
 // NameplatesTo returns the nameplates that point to a mailbox.
@@ -164,13 +197,20 @@ func (t *tx) TakenNumbers(app rendezvous.AppID, low, high int) (_ []int, err err
 	return queryAll[int](t, `
 		SELECT number FROM nameplates
 		WHERE app = ? AND number BETWEEN ? AND ?
-		ORDER BY number`, app, low, high)
+		UNION
+		SELECT number FROM resting
+		WHERE app = ? AND number BETWEEN ? AND ? AND until > ?
+		ORDER BY number`, app, low, high, app, low, high, toMillis(t.Now()))
 }
 
 // TakenOf returns those of the numbers that are nameplates.
 func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
 	defer annotate(&err, "checking whether %d nameplates are taken", len(numbers))
-	query, args, err := sqlx.In(`SELECT number FROM nameplates WHERE app = ? AND number IN (?)`, app, numbers)
+	query, args, err := sqlx.In(`
+		SELECT number FROM nameplates WHERE app = ? AND number IN (?)
+		UNION
+		SELECT number FROM resting WHERE app = ? AND number IN (?) AND until > ?`,
+		app, numbers, app, numbers, toMillis(t.Now()))
 	if err != nil {
 		return nil, err
 	}

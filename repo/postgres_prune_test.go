@@ -24,7 +24,7 @@ func TestReplicasPruneConcurrently(t *testing.T) {
 	var replicas []*rendezvous.Service
 	for range 2 {
 		s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: open(t, repo.Options{URL: url}), Log: slog.New(slog.DiscardHandler)}
-		s.Config.BootGrace = 0
+		s.Config.BootGrace, s.Config.UsageRetention = 0, 100*365*24*time.Hour // all of it began in 1970
 		replicas = append(replicas, s)
 	}
 	db := sqlx.MustOpen("postgres", url)

@@ -202,7 +202,8 @@ func (t *tx) DeleteSession(k session.Key) (err error) {
 	return err
 }
 
-// CountSessions counts an address's live sessions, or its tombstones, up to atMost.
+// CountSessions counts the live sessions of an address, or of the network that it stands for, or the tombstones of an
+// address, up to atMost.
 func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err error) {
 	defer annotate(&err, "counting the sessions of an address")
 	if ended {
@@ -210,9 +211,10 @@ func (t *tx) CountSessions(address string, ended bool, atMost int) (_ int, err e
 			SELECT COUNT(*)
 			FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NOT NULL LIMIT ?) AS few`, address, atMost)
 	}
+	low, high := addressRange(address)
 	return queryOne[int](t, `
 		SELECT COUNT(*)
-		FROM (SELECT 1 FROM sessions WHERE address = ? AND ended IS NULL LIMIT ?) AS few`, address, atMost)
+		FROM (SELECT 1 FROM sessions WHERE address >= ? AND address < ? AND ended IS NULL LIMIT ?) AS few`, low, high, atMost)
 }
 
 // CountTombstones counts the ended sessions, up to atMost.

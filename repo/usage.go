@@ -1,6 +1,10 @@
 package repo
 
-import "restante/rendezvous"
+import (
+	"time"
+
+	"restante/rendezvous"
+)
 
 // recordMailbox stores a mailbox's usage record.
 func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
@@ -36,11 +40,28 @@ func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 		if _, err := t.exec(`
 			INSERT INTO client_versions (app, side, connected, implementation, version)
 			VALUES (?, ?, ?, ?, ?)`,
-			c.App, c.Side, toMillis(c.Connected), nullIfEmpty(c.Implementation), nullIfEmpty(c.Version)); err != nil {
+			c.App, "", toMillis(c.Connected), nullIfEmpty(c.Implementation), nullIfEmpty(c.Version)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// DeleteStatistics deletes old usage records and client versions.
+func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, err error) {
+	defer annotate(&err, "deleting old statistics")
+	for _, statement := range []string{
+		`DELETE FROM usage_nameplates WHERE started IN (SELECT started FROM usage_nameplates WHERE started < ? ORDER BY started LIMIT ?)`,
+		`DELETE FROM usage_mailboxes WHERE started IN (SELECT started FROM usage_mailboxes WHERE started < ? ORDER BY started LIMIT ?)`,
+		`DELETE FROM client_versions WHERE connected IN (SELECT connected FROM client_versions WHERE connected < ? ORDER BY connected LIMIT ?)`,
+	} {
+		n, err := t.exec(statement, toMillis(before), limit)
+		if err != nil {
+			return 0, err
+		}
+		deleted += int(n)
+	}
+	return deleted, nil
 }
 
 // nullIfEmpty returns NULL for an empty text.

@@ -128,8 +128,8 @@ func (c *conn) bind(o jsonobject.Object) error {
 	if !c.permitted {
 		return mustSubmitFirst
 	}
-	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side)}
-	c.server.Service.RecordClient(c.side, clientVersion(o))
+	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side), Address: c.client.Address}
+	c.server.Service.RecordClient(c.side.App, clientVersion(o))
 	return nil
 }
 
@@ -169,7 +169,7 @@ func (c *conn) allocate(ctx context.Context) ([]byte, error) {
 	if c.allocated {
 		return nil, allocatedBefore
 	}
-	claimed, err := c.server.Service.AllocateFor(ctx, c.side)
+	claimed, err := c.slowly(ctx, func() (rendezvous.Claimed, error) { return c.server.Service.AllocateFor(ctx, c.side) })
 	if err != nil {
 		return nil, c.clientError(err)
 	}
@@ -199,7 +199,7 @@ func (c *conn) claim(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 		return nil, onlyOneClaim
 	}
 	c.claimed, c.nameplate = true, &id
-	claimed, err := c.server.Service.ClaimFor(ctx, c.side, id)
+	claimed, err := c.slowly(ctx, func() (rendezvous.Claimed, error) { return c.server.Service.ClaimFor(ctx, c.side, id) })
 	if err != nil {
 		return nil, c.clientError(err)
 	}

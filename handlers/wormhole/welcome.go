@@ -5,7 +5,7 @@ import "restante/handlers/welcome"
 // sendWelcome sends the first message on a connection.
 func (c *conn) sendWelcome() error {
 	c.permitted = c.settings.HashcashBits == 0
-	says := map[string]any{"your-address": c.client.YourAddress}
+	says := map[string]any{"your-address": c.client.YourAddress, "address-id": c.client.Address}
 	if c.settings.Motd != "" {
 		says["motd"] = c.settings.Motd
 	}

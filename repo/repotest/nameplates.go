@@ -74,7 +74,7 @@ var nameplates = []testCase{
 			h.nameplate(tx, "1", m)
 			h.nameplate(tx, "2", m, "a", "b")
 			h.must(tx.UpdateNameplate(h.nameplate(tx, "4", m, "a").Release("a", at(3))))
-			met, _ := h.nameplate(tx, "5", m, "a").Claim("b", at(1))
+			met, _ := h.nameplate(tx, "5", m, "a").Claim("b", "", at(1))
 			h.must(tx.UpdateNameplate(met))
 			h.nameplate(tx, "6", value(tx.CreateMailbox(rendezvous.NewMailbox("other", "x", time.Second, at(0)))), "a")
 			wantEqual(h, "all", value(tx.WaitingNameplates(app, 9)), []rendezvous.NameplateID{"123", "30", "7"})

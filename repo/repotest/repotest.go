@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"mailbox", mailboxes},
 		{"message", messages},
 		{"nameplate", nameplates},
+		{"limit", limits},
 		{"status", status},
 	} {
 		t.Run(group.noun, func(t *testing.T) {
@@ -190,7 +191,7 @@ func (h *harness) nameplate(tx rendezvous.Tx, id rendezvous.NameplateID, m rende
 	h.Helper()
 	n := rendezvous.Nameplate{App: m.App, ID: id, Mailbox: m.Key, Created: at(0), StaleAt: at(0)}
 	for i, s := range sides {
-		n, _ = n.Claim(s, at(int64(i)))
+		n, _ = n.Claim(s, "", at(int64(i)))
 	}
 	h.must(tx.CreateNameplate(n))
 	return n

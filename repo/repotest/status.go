@@ -34,8 +34,8 @@ var status = []testCase{
 	{"client versions are recorded, with and without a name", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			h.must(tx.RecordClients([]rendezvous.ClientVersion{
-				{App: app, Side: "a", Connected: at(0), Implementation: "rust", Version: "1.0"},
-				{App: app, Side: "b", Connected: at(1)},
+				{App: app, Connected: at(0), Implementation: "rust", Version: "1.0"},
+				{App: app, Connected: at(1)},
 			}))
 			h.must(tx.RecordClients(nil))
 		})

@@ -86,6 +86,7 @@ func unlike(frame map[string]any) (deviation string) {
 		address, _ := welcome["your-address"].(map[string]any)
 		if len(address) == 2 && address["ipv4"] == "127.0.0.1" && address["port"] != nil {
 			delete(welcome, "your-address")
+			delete(welcome, "address-id")
 			return yourAddress
 		}
 	}

@@ -673,7 +673,10 @@ export interface components {
             error?: string;
             /** @description Where the server sees the client. */
             yourAddress: string;
+            addressId: components["schemas"]["AddressId"];
         };
+        /** @description What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator. */
+        AddressId: string;
         Session: {
             appId: string;
             side: string;
@@ -1115,6 +1118,8 @@ export interface components {
             nextExpectedSeq?: components["schemas"]["Sequence"];
             /** @description On a stream or a socket: wait this long, as `Retry-After` says elsewhere. */
             retryAfterMs?: components["schemas"]["Millis"];
+            /** @description With a status of 429: for whose address it is refused. */
+            addressId?: components["schemas"]["AddressId"];
         };
         /**
          * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
@@ -1759,8 +1764,9 @@ export interface components {
             };
         };
         /**
-         * @description `QUOTA_EXCEEDED`: this side holds too many nameplates, or is in too many mailboxes; or the mailbox is full. `WINDOW_FULL`:
-         *     64 commands of this session are unanswered. `RATE_LIMITED`: too many requests from this address.
+         * @description `QUOTA_EXCEEDED`: this side, or this address, holds too many nameplates; or the side is in too many mailboxes; or the mailbox is
+         *     full. `WINDOW_FULL`: 64 commands of this session are unanswered. `RATE_LIMITED`: too many requests, or too many allocations and
+         *     claims, from this address; a claim of a nameplate that was never allocated counts as ten.
          */
         CommandQuota: {
             headers: {
@@ -2049,7 +2055,8 @@ export interface operations {
                      *       "nextWaitMs": 24102,
                      *       "serverTime": 1795222800000,
                      *       "welcome": {
-                     *         "yourAddress": "192.0.2.7"
+                     *         "yourAddress": "192.0.2.7",
+                     *         "addressId": "addr-k3vq7t2mza"
                      *       }
                      *     }
                      */
@@ -2080,7 +2087,8 @@ export interface operations {
                      *       "serverTime": 1795219200000,
                      *       "welcome": {
                      *         "motd": "Be kind.",
-                     *         "yourAddress": "192.0.2.7"
+                     *         "yourAddress": "192.0.2.7",
+                     *         "addressId": "addr-k3vq7t2mza"
                      *       }
                      *     }
                      */

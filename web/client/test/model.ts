@@ -214,7 +214,7 @@ export class Model {
       ...{ sessionId: session.id, appId: session.app, side: session.side, resumed: status === 200, epoch: session.epoch },
       ...{ nextExpectedSeq: session.wanted, nextSentSeq: from, heartbeatIntervalMs: this.heartbeatMs, heartbeatsUntilDead: 2 },
       ...{ sessionDisconnectGraceMs: 600_000, clientTimeoutMs: 2.4 * this.heartbeatMs, nextWaitMs: this.heartbeatMs },
-      ...{ serverTime: this.#clock.now, welcome: { yourAddress: '192.0.2.1' } },
+      ...{ serverTime: this.#clock.now, welcome: { yourAddress: '192.0.2.1', addressId: 'addr-test' } },
     });
   }
 

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"errors"
+	"time"
+
+	"restante/rendezvous"
+)
+
+// Budgets are what an address may take of what all share.
+type Budgets struct {
+	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default})."`
+	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default})."`
+	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
+	NameplateRest           time.Duration `group:"How long things live" default:"1m" help:"How long a nameplate that was retired is not allocated again (${default})."`
+	UsageRetention          time.Duration `group:"How long things live" default:"2160h" help:"How long usage records and client versions are kept (${default})."`
+}
+
+// validateBudgets refuses what cannot work.
+func (b *Budgets) validateBudgets() error {
+	switch {
+	case b.ClaimRate < 0 || b.ClaimRate > 0 && b.ClaimBurst < 1:
+		return errors.New("--claim-rate cannot be negative, and --claim-burst must be at least 1 while there is one")
+	case b.NameplateRest < 0 || b.UsageRetention < 0:
+		return errors.New("--nameplate-rest and --usage-retention cannot be negative")
+	case b.MaxNameplatesPerAddress < 1:
+		return errors.New("limits must be at least 1")
+	}
+	return nil
+}
+
+// budget sets the budgets of the service.
+func (b *Budgets) budget(p *rendezvous.Config) {
+	p.Limits.AddressNameplates, p.Limits.ClaimRate, p.Limits.ClaimBurst = b.MaxNameplatesPerAddress, b.ClaimRate, b.ClaimBurst
+	p.NameplateRest, p.UsageRetention = b.NameplateRest, b.UsageRetention
+}

@@ -1,0 +1,111 @@
+package rendezvous
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base32"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	addressPrefix = "addr-"
+	// networkShare is how many times the limit of an IPv6 network of 64 bits applies to the network of 48
+	// bits around it. One customer may have all of it.
+	networkShare = 4
+)
+
+// addressKeys holds the key with which addresses are hashed.
+type addressKeys struct{ current atomic.Pointer[addressKey] }
+
+// addressKey is the key of one day.
+type addressKey struct {
+	day    int64 // since the epoch, in UTC; -1 for a key that only this process has
+	secret []byte
+}
+
+// AddressID returns what stands for a client's address wherever one is kept, logged or shown. It is a
+// keyed hash: "addr-" and ten characters. The key changes daily, and is forgotten a day later. An IPv6
+// client can use each address of its network of 64 bits, so these have one id. Its first ten characters
+// stand for the network of 48 bits, and the next ten for that of 64.
+func (s *Service) AddressID(a netip.Addr) string {
+	a = a.Unmap()
+	if !a.IsValid() {
+		return addressPrefix + "local" // a Unix socket
+	}
+	secret := s.addressSecret()
+	if a.Is4() {
+		return addressPrefix + hashAddress(secret, a.AsSlice())
+	}
+	b := a.As16()
+	return addressPrefix + hashAddress(secret, b[:6]) + "-" + hashAddress(secret, b[:8])
+}
+
+func hashAddress(secret, address []byte) string {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write(address)
+	return strings.ToLower(base32.StdEncoding.EncodeToString(mac.Sum(nil)[:10]))[:10]
+}
+
+func (s *Service) addressSecret() []byte {
+	key := s.addressKeys.current.Load()
+	if key == nil {
+		fresh := &addressKey{day: -1, secret: newAddressSecret()}
+		s.addressKeys.current.CompareAndSwap(nil, fresh)
+		key = s.addressKeys.current.Load()
+	}
+	return key.secret
+}
+
+func newAddressSecret() []byte {
+	secret := make([]byte, sha256.Size)
+	_, _ = rand.Read(secret) // never fails: see crypto/rand
+	return secret
+}
+
+// LoadAddressKey loads today's key, which all servers on the storage share, and makes it if there is
+// none. From then on, [Service.Run] loads the key of each day. Without it, the key is this process's own.
+func (s *Service) LoadAddressKey(ctx context.Context) error {
+	fresh := newAddressSecret()
+	var key addressKey
+	err := s.Store.Update(ctx, func(tx Tx) (err error) {
+		key.day = dayOf(tx.Now())
+		key.secret, err = tx.AddressKey(key.day, fresh)
+		return err
+	})
+	if err == nil {
+		s.addressKeys.current.Store(&key)
+	}
+	return s.clientError(err)
+}
+
+func dayOf(t time.Time) int64 { return t.Unix() / int64((24 * time.Hour).Seconds()) }
+
+// addressLoop loads the key of each new day. If that fails, yesterday's is used for longer.
+func (s *Service) addressLoop(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if key := s.addressKeys.current.Load(); key != nil && key.day >= 0 && key.day != dayOf(s.now()) {
+			s.logErrors("address key", func() error { return s.LoadAddressKey(ctx) })
+		}
+	}
+}
+
+// network returns what stands for the IPv6 network of 48 bits around an address, or "" if there is none.
+func network(address string) string {
+	hash, is := strings.CutPrefix(address, addressPrefix)
+	if wide, _, ipv6 := strings.Cut(hash, "-"); is && ipv6 {
+		return addressPrefix + wide
+	}
+	return ""
+}

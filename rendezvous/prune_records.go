@@ -1,0 +1,36 @@
+package rendezvous
+
+import "context"
+
+// pruneRested forgets which numbers rested.
+func (s *Service) pruneRested(ctx context.Context, run *Pruned) {
+	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.now, pruneBatch) })
+}
+
+// pruneStatistics deletes usage records and client versions that have been kept for long enough.
+func (s *Service) pruneStatistics(ctx context.Context, run *Pruned) {
+	s.pruneRecords(ctx, run, KindStatistic, func(t *txn) (int, error) {
+		return t.DeleteStatistics(t.now.Add(-t.s.Config.UsageRetention), pruneBatch)
+	})
+}
+
+// pruneRecords deletes records that are old enough, a batch in a transaction.
+func (s *Service) pruneRecords(ctx context.Context, run *Pruned, kind Kind, deleteBatch func(*txn) (int, error)) {
+	for ctx.Err() == nil {
+		deleted := 0
+		if !s.attempt(run, kind, "old", func() error {
+			return s.transact(ctx, func(t *txn) (err error) {
+				deleted, err = deleteBatch(t)
+				return err
+			})
+		}) {
+			return
+		}
+		if deleted > 0 {
+			run.Retired[kind] += deleted
+		}
+		if deleted < pruneBatch {
+			return
+		}
+	}
+}

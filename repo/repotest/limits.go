@@ -1,0 +1,80 @@
+package repotest
+
+import (
+	"bytes"
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+var limits = []testCase{
+	{"the claims from an address or a network that stand are counted", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m := h.mailbox(tx)
+			for i, address := range []string{"addr-n", "addr-n-a", "addr-n-a", "addr-n-b", "addr-nn-a", "addr-m"} {
+				n := rendezvous.Nameplate{App: app, ID: rendezvous.NameplateID(rune('1' + i)), Mailbox: m.Key, Created: at(0), StaleAt: at(0)}
+				n, _ = n.Claim("a", address, at(0))
+				h.must(tx.CreateNameplate(n))
+			}
+			released := value(tx.Nameplate(app, "6"))
+			h.must(tx.UpdateNameplate(released.Release("a", at(1))))
+			for address, want := range map[string]int{"addr-n": 4, "addr-n-a": 2, "addr-n-b": 1, "addr-m": 0} {
+				wantEqual(h, address, value(tx.CountClaimsFrom(address, 9)), want)
+			}
+			wantEqual(h, "up to two", value(tx.CountClaimsFrom("addr-n", 2)), 2)
+		})
+	}},
+	{"the sessions of a network are counted", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			for i, address := range []string{"addr-n-a", "addr-n-b", "addr-nn-a"} {
+				s := h.session(tx, session.Key{byte(i + 1)})
+				h.must(tx.DeleteSession(s.Key))
+				s.Address = address
+				h.must(tx.CreateSession(s, at(9)))
+			}
+			wantEqual(h, "in the network", value(tx.CountSessions("addr-n", false, 9)), 2)
+			wantEqual(h, "of the address", value(tx.CountSessions("addr-n-a", false, 9)), 1)
+		})
+	}},
+	{"a number that rests is taken until then", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			now := tx.Now()
+			h.nameplate(tx, "5", h.mailbox(tx))
+			h.must(tx.RestNumber(app, 7, now))
+			h.must(tx.RestNumber(app, 7, now.Add(time.Hour)))
+			h.must(tx.RestNumber(app, 8, now))
+			h.must(tx.RestNumber("other", 9, now.Add(time.Hour)))
+			wantEqual(h, "taken", value(tx.TakenNumbers(app, 1, 9)), []int{5, 7})
+			wantEqual(h, "taken of some", value(tx.TakenOf(app, []int{7, 8, 9})), []int{7})
+			wantEqual(h, "forgotten", value(tx.DeleteRested(now, 9)), 1)
+			wantEqual(h, "forgotten later", value(tx.DeleteRested(now.Add(time.Hour), 1)), 1)
+			wantEqual(h, "forgotten last", value(tx.DeleteRested(now.Add(time.Hour), 9)), 1)
+			wantEqual(h, "taken in the end", value(tx.TakenNumbers(app, 1, 9)), []int{5})
+		})
+	}},
+	{"a day has one key for addresses, which is forgotten two days later", func(h *harness) {
+		first, second := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+		key := func(day int64, fresh []byte) (got []byte) {
+			h.update(func(tx rendezvous.Tx) { got = value(tx.AddressKey(day, fresh)) })
+			return got
+		}
+		wantEqual(h, "the first", key(7, first), first)
+		wantEqual(h, "the same", key(7, second), first)
+		wantEqual(h, "the next day's", key(8, second), second)
+		wantEqual(h, "still the same", key(7, second), first)
+		wantEqual(h, "two days later", key(9, first), first)
+		wantEqual(h, "it is made again", key(7, second), second)
+	}},
+	{"usage records and client versions are deleted, the oldest first", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m := h.mailbox(tx)
+			h.must(tx.RetireNameplate(h.nameplate(tx, "1", m), rendezvous.Usage{App: app, Started: at(1), Result: rendezvous.ResultQuiet}))
+			h.must(tx.RetireMailbox(m, rendezvous.Usage{App: app, Started: at(2), Result: rendezvous.ResultQuiet}))
+			h.must(tx.RecordClients([]rendezvous.ClientVersion{{App: app, Connected: at(3)}, {App: app, Connected: at(4)}}))
+			wantEqual(h, "too young", value(tx.DeleteStatistics(at(1), 9)), 0)
+			wantEqual(h, "old", value(tx.DeleteStatistics(at(4), 9)), 3)
+			wantEqual(h, "the last", value(tx.DeleteStatistics(at(5), 9)), 1)
+		})
+	}},
+}
