@@ -2,8 +2,10 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
+	"restante/handlers"
 	"restante/rendezvous"
 )
 
@@ -13,11 +15,15 @@ type Budgets struct {
 	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default})."`
 	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
 	NameplateRest           time.Duration `group:"How long things live" default:"1m" help:"How long a nameplate that was retired is not allocated again (${default})."`
+	ForwardedHeader         string        `group:"Limits" default:"X-Forwarded-For" placeholder:"NAME" help:"The header in which --trusted-proxies name the client: X-Forwarded-For, X-Real-IP, Forwarded, or another one with addresses (${default})."`
 	UsageRetention          time.Duration `group:"How long things live" default:"2160h" help:"How long usage records and client versions are kept (${default})."`
 }
 
 // validateBudgets refuses what cannot work.
 func (b *Budgets) validateBudgets() error {
+	if err := handlers.CheckForwardedHeader(b.ForwardedHeader); err != nil {
+		return fmt.Errorf("--forwarded-header %q: %w", b.ForwardedHeader, err)
+	}
 	switch {
 	case b.ClaimRate < 0 || b.ClaimRate > 0 && b.ClaimBurst < 1:
 		return errors.New("--claim-rate cannot be negative, and --claim-burst must be at least 1 while there is one")

@@ -23,7 +23,6 @@ import (
 // flag's name.
 type Config struct {
 	Listening
-	Budgets
 
 	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is stored: a SQLite file, which is created if it does not exist; or postgres://user:password@host/database, for any number of servers at once (${default})."`
 	DatabaseConnections int    `group:"Where" default:"16" help:"The most connections to PostgreSQL, besides two for notifications (${default})."`
@@ -56,7 +55,8 @@ type Config struct {
 	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may make no progress in reading an answer (${default})."`
 	BasePath       string         `group:"Where" placeholder:"PATH" help:"The path under which clients reach the server, for example /mail, if a proxy puts it below one. Requests are taken with the path and without it. A trusted proxy may also name the path in X-Forwarded-Prefix."`
 	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own: for example https://app.example,https://*.example.org; * for all."`
-	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose X-Forwarded-For, X-Real-IP and X-Forwarded-Prefix are believed, for example 127.0.0.0/8,::1/128."`
+	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose --forwarded-header and X-Forwarded-Prefix are believed, for example 127.0.0.0/8,::1/128."`
+	Budgets
 
 	Motd             string `group:"What clients are told" help:"A message that clients show to people."`
 	AdvertiseVersion string `group:"What clients are told" placeholder:"VERSION" help:"The client version that people should have."`

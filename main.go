@@ -123,7 +123,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits := c.limits()
 	api := &handlers.Server{
 		Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages,
-		TrustedProxies: c.TrustedProxies, Origins: c.CORSOrigins, BasePath: c.BasePath, Limits: limits,
+		TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader, Origins: c.CORSOrigins, BasePath: c.BasePath, Limits: limits,
 	}
 	settings, err := c.settings()
 	if err != nil {

@@ -83,6 +83,7 @@ type setup struct {
 	path     string                                  // of a database that exists
 	level    slog.Leveler                            // of the log; the default is debug
 	proxies  []string
+	forward  string            // the header in which they name the client
 	pages    map[string]string // their files, by name
 	origins  []string
 	hosts    []string // that requests may be for
@@ -134,7 +135,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.forward, Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

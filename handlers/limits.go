@@ -8,28 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-chi/chi/v5/middleware"
 	"golang.org/x/time/rate"
 
 	"restante/rendezvous"
 )
-
-// addressOf returns what stands for the client's address in limits, logs and answers: see
-// [rendezvous.Service.AddressID].
-func addressOf(ctx context.Context) string {
-	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
-		return info.address
-	}
-	return ""
-}
-
-// hashAddress is middleware that records what stands for the client's address.
-func (s *Server) hashAddress(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		infoOf(r).address = s.Service.AddressID(middleware.GetClientIPAddr(r.Context()))
-		next.ServeHTTP(w, r)
-	})
-}
 
 // limiters are the token buckets of the addresses from which requests came lately.
 type limiters struct {

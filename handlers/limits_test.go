@@ -52,7 +52,9 @@ func address(t *testing.T, w *world, headers ...string) string {
 func TestTrustedProxies(t *testing.T) {
 	forwarded := [][]string{
 		{"X-Forwarded-For: 192.0.2.7"},
-		{"X-Real-IP: 192.0.2.7"},
+		{"X-Forwarded-For: 192.0.2.7:4711"}, // some balancers always name the port
+		{"X-Forwarded-For: 192.0.2.7", "X-Real-IP: 192.0.2.66"},
+		{"X-Forwarded-For: ::ffff:192.0.2.7"},
 		{"X-Forwarded-For: 192.0.2.66, 192.0.2.7, 10.1.2.3"}, // the last one that is not trusted
 		{"X-Forwarded-For: 192.0.2.66", "X-Forwarded-For: 192.0.2.7"},
 	}
@@ -80,11 +82,33 @@ func TestTrustedProxies(t *testing.T) {
 			}
 		}
 		for _, junk := range []string{"", "x", "192.0.2.7:", "192.0.2", ", ,", "<script>"} {
-			if got := address(t, w, "X-Forwarded-For: "+junk); got != "127.0.0.1" {
+			if got := address(t, w, "X-Forwarded-For: "+junk, "X-Real-IP: 192.0.2.66"); got != "127.0.0.1" {
 				t.Errorf("%q: %s", junk, got)
 			}
 		}
 	})
+}
+
+// The header is the one that is configured, and no other is believed.
+func TestForwardedHeader(t *testing.T) {
+	for name, says := range map[string]map[string]string{
+		"X-Real-IP": {
+			"192.0.2.7": "192.0.2.7", "2001:db8::7": "2001:db8::7", "[2001:db8::7]:443": "2001:db8::7", "fe80::1%eth0": "fe80::1",
+			"unknown": "127.0.0.1", "192.0.2.7 192.0.2.8": "127.0.0.1",
+		},
+		"Forwarded": {
+			`for=192.0.2.7`: "192.0.2.7", `proto=https; For="[2001:db8::7]:4711";by=10.0.0.1`: "2001:db8::7",
+			`for=192.0.2.66, for=192.0.2.7;proto=http`: "192.0.2.7", `for=192.0.2.7, for="10.1.2.3:80"`: "192.0.2.7",
+			`for=unknown`: "127.0.0.1", `for=_hidden`: "127.0.0.1", `by=192.0.2.7`: "127.0.0.1", `for=unknown, for=10.1.2.3`: "10.1.2.3",
+		},
+	} {
+		w := start(t, setup{proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}, forward: name})
+		for value, want := range says {
+			if got := address(t, w, name+": "+value, "X-Forwarded-For: 192.0.2.66", "X-Client-IP: 192.0.2.66"); got != want {
+				t.Errorf("%s: %s: %s, want %s", name, value, got, want)
+			}
+		}
+	}
 }
 
 // Behind a proxy everyone has an allowance of his own; an IPv6 client has one for its network.

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/go-chi/chi/v5/middleware"
-
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -25,20 +23,6 @@ func noStore(next http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// clientAddress is middleware that finds the address of the client: that of the connection, unless it is a trusted
-// proxy that names the client's.
-func (s *Server) clientAddress() []func(http.Handler) http.Handler {
-	chain := []func(http.Handler) http.Handler{middleware.ClientIPFromRemoteAddr}
-	if len(s.TrustedProxies) > 0 {
-		trusted := make([]string, len(s.TrustedProxies))
-		for i, p := range s.TrustedProxies {
-			trusted[i] = p.String()
-		}
-		chain = append(chain, middleware.ClientIPFromHeader("X-Real-IP", trusted...), middleware.ClientIPFromXFF(trusted...))
-	}
-	return chain
 }
 
 // requireSession is middleware for the operations of a session. A request without a credential is refused.

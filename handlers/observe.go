@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 type requestInfo struct {
 	began    time.Time
 	poll     *waitingPoll // what the request resumes, if it has waited without a goroutine
-	address  string       // what stands for the client's address
+	client   netip.Addr   // the client's address; never logged
+	address  string       // what stands for it
 	bound    bool         // the operation requires a session
 	session  *session.Key // that the credential names
 	bodyRead bool         // the body was read, or could not be

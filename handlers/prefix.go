@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -63,5 +62,5 @@ func (s *Server) belowPath(next http.Handler) http.Handler {
 // fromTrustedProxy reports whether the connection of a request is that of a trusted proxy.
 func (s *Server) fromTrustedProxy(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && slices.ContainsFunc(s.TrustedProxies, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
+	return err == nil && s.trusts(peer.Addr().Unmap())
 }

@@ -30,9 +30,8 @@ func (s *Server) Handler() http.Handler {
 	if s.origins != nil {
 		r.Use(s.origins.Handler) // preflight requests have no credential, and count against no limit
 	}
-	r.Use(s.clientAddress()...) // the client, also behind trusted proxies
-	r.Use(s.hashAddress)        // what stands for its address
-	r.Use(s.rateLimit)          // not too many requests of an address
+	r.Use(s.clientAddress) // the client, also behind trusted proxies
+	r.Use(s.rateLimit)     // not too many requests of an address
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
 		allowed := allowedMethods(r, req.URL)

@@ -27,8 +27,10 @@ type Server struct {
 	// Pages are the files of the pages for people, each compressed with gzip: index.html.gz is the page at /,
 	// docs.html.gz is the page at /docs, and assets holds the files that they refer to.
 	Pages fs.FS
-	// TrustedProxies are the peers whose X-Forwarded-For and X-Real-IP are believed.
+	// TrustedProxies are the peers whose ForwardedHeader is believed.
 	TrustedProxies []netip.Prefix
+	// ForwardedHeader is the header in which they name the client; "" stands for [DefaultForwardedHeader].
+	ForwardedHeader string
 	// Origins are the origins whose pages may use the server, besides its own; "*" stands for all.
 	Origins []string
 	// Hosts are the hosts that requests may be for, as [CheckHost] takes them; none stands for every host.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/go-chi/chi/v5/middleware"
-
 	"restante/api"
 	"restante/handlers/welcome"
 	"restante/rendezvous"
@@ -40,7 +38,7 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
 		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
-		Welcome: greeting(s.currentSettings(), middleware.GetClientIP(ctx), addressOf(ctx)),
+		Welcome: greeting(s.currentSettings(), clientIP(ctx).String(), addressOf(ctx)),
 	}
 	if w.Resumed {
 		return api.BeginSession200JSONResponse(reply), nil

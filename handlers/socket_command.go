@@ -49,10 +49,9 @@ func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, 
 	r := c.upgrade.Clone(ctx)
 	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
 	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
-	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} { // which name the client, if the proxy is trusted
-		if values := c.upgrade.Header.Values(name); len(values) > 0 {
-			r.Header[name] = values
-		}
+	name := http.CanonicalHeaderKey(c.server.forwardedHeader()) // it names the client, if the proxy is trusted
+	if values := c.upgrade.Header.Values(name); len(values) > 0 {
+		r.Header[name] = values
 	}
 	for name, n := range map[string]*int64{"Seq": command.Seq, "Ack": command.Ack} {
 		if n != nil {

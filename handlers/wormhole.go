@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/go-chi/chi/v5/middleware"
 	"github.com/gorilla/websocket"
 
 	"restante/handlers/wormhole"
@@ -38,7 +37,7 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 // yourAddress returns the client's address as a wormhole client is told it: that of its connection, or the one that
 // a trusted proxy names. The proxy need not name the port.
 func yourAddress(r *http.Request) map[string]any {
-	address := middleware.GetClientIPAddr(r.Context())
+	address := clientIP(r.Context())
 	port := 0
 	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && peer.Addr().Unmap() == address.Unmap() {
 		port = int(peer.Port())

@@ -16,7 +16,7 @@ import (
 
 // test_websocket: what is told before and with the welcome.
 func TestWormholeConformanceWebSocket(t *testing.T) {
-	r := serve(t, setup{proxies: []string{"127.0.0.0/8"}})
+	r := serve(t, setup{proxies: []string{"127.0.0.0/8"}, forward: "X-Real-IP"})
 	t.Run("test_server_version_string", func(t *testing.T) {
 		conn, answer, err := r.knock(t.Context(), "/v1")
 		if err != nil {
@@ -129,7 +129,7 @@ func upgrade(r *request) *request {
 
 // More sockets than an address may have are refused before they are any; who leaves makes room.
 func TestWormholeSocketsOfAnAddress(t *testing.T) {
-	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 3 }, proxies: []string{"127.0.0.1/32"}})
+	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 3 }, proxies: []string{"127.0.0.1/32"}, forward: "X-Real-IP"})
 	var open []*caller
 	for range 3 {
 		open = append(open, r.call(t))
