@@ -74,7 +74,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	case err != nil && actor != nil:
 		answer.Wanted = actor.Wanted // the command was undone, or is not known to be committed
 	}
-	s.recordRequest(actor, c.Ack, err)
+	s.recordRequest(c.Session, actor, c.Ack, err)
 	if answer.Replayed {
 		s.stats.Replayed.Add(1)
 	}
@@ -118,14 +118,23 @@ func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer A
 }
 
 // recordRequest records a request of a session: it is a sign of life, and may acknowledge frames. A
-// request that failed with err acknowledges nothing. actor is nil if there is no such session.
-func (s *Service) recordRequest(actor *Session, ack *session.Seq, err error) {
+// request that failed with err acknowledges nothing. actor is nil if the session was not found. If
+// that is because of the storage, the request is a sign of life of a client that is known here.
+func (s *Service) recordRequest(k session.Key, actor *Session, ack *session.Seq, err error) {
 	if actor == nil {
+		s.touchIfUnavailable(k, err)
 		return
 	}
 	s.presence.Touch(actor.Key, s.now(), actor.Grace)
 	if ack != nil && err == nil {
 		s.presence.Acknowledge(actor.Key, actor.Epoch, *ack)
+	}
+}
+
+// touchIfUnavailable records a sign of life in a request that failed because of the storage.
+func (s *Service) touchIfUnavailable(k session.Key, err error) {
+	if f, ok := errors.AsType[*Failure](err); ok && f.Code == StorageUnavailable {
+		s.presence.TouchKnown(k, s.now())
 	}
 }
 
@@ -165,7 +174,7 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 		answer.Result, err = look(t)
 		return err
 	})
-	s.recordRequest(actor, q.Ack, err)
+	s.recordRequest(q.Session, actor, q.Ack, err)
 	return answer, annotate(err, actor, answer.Wanted, nil)
 }
 

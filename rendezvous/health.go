@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	watchTick     = time.Second      // how often the storage and the clock are watched
-	countInterval = time.Minute      // how often the sessions are counted, for their limit
 	pauseNoticed  = 15 * time.Second // a tick that is this late means that the process was paused
 	probeTimeout  = 2 * time.Second
+	outageNoticed = 5 * time.Second  // failures for so long, and nothing else, are an outage
+	failuresApart = 15 * time.Second // failures that are further apart have nothing to do with each other
 )
 
 // health is whether the storage can be used, as far as this process knows.
@@ -21,6 +23,11 @@ type health struct {
 	mu        sync.Mutex
 	downSince time.Time // zero while it can be used
 	confirmed bool      // it was tried again and could not be used
+
+	// Failures without a success between them are one outage, also if a probe between them succeeds.
+	failing      atomic.Bool
+	failingSince time.Time // the first of them
+	lastFailure  time.Time
 }
 
 func (h *health) markDown(now time.Time) {
@@ -29,14 +36,32 @@ func (h *health) markDown(now time.Time) {
 	if h.downSince.IsZero() {
 		h.downSince = now
 	}
+	if !h.failing.Load() || now.Sub(h.lastFailure) > failuresApart {
+		h.failingSince = now
+	}
+	h.lastFailure = now
+	h.failing.Store(true)
 }
 
-// markUp ends an outage. It returns when the outage began.
-func (h *health) markUp() (since time.Time) {
+// served records that a transaction succeeded.
+func (h *health) served() {
+	if h.failing.Load() {
+		h.failing.Store(false)
+	}
+}
+
+// markUp records that the storage was tried again with success. It returns when it failed first, and
+// whether that was an outage: one failure is none, because it may be that of one connection or of one
+// statement.
+func (h *health) markUp(now time.Time) (since time.Time, outage bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	since, h.downSince, h.confirmed = h.downSince, time.Time{}, false
-	return since
+	since, outage = h.downSince, h.confirmed
+	if h.failing.Load() && now.Sub(h.failingSince) >= outageNoticed {
+		since, outage = h.failingSince, true
+	}
+	h.downSince, h.confirmed = time.Time{}, false
+	return since, outage
 }
 
 // confirmDown records that the storage was tried again without success.
@@ -77,7 +102,7 @@ func (s *Service) Ready(ctx context.Context) error {
 		return err
 	})
 	if err != nil && ctx.Err() != nil && caller.Err() == nil {
-		s.health.markDown(s.now())
+		s.health.markDown(s.local())
 		return &Failure{Code: StorageUnavailable, Detail: "the storage does not answer", Err: err}
 	}
 	return err
@@ -94,21 +119,15 @@ func storageUnavailable() *Failure {
 func (s *Service) watchLoop(ctx context.Context) {
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
-	recount := time.NewTicker(countInterval)
-	defer recount.Stop()
-	s.logErrors("count", func() error { return s.count(ctx) })
 	s.tick()
 	defer s.lastTick.Store(0)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-recount.C:
-			s.logErrors("count", func() error { return s.count(ctx) })
-			continue
 		case <-tick.C:
 		}
-		if late := s.paused(s.now()); late > 0 {
+		if late := s.paused(s.local()); late > 0 {
 			s.startBootGrace()
 			s.Log.Warn("this process was paused; nothing expires for a while", "for", late.Round(time.Second), "bootGrace", s.Config.BootGrace)
 		}
@@ -116,12 +135,13 @@ func (s *Service) watchLoop(ctx context.Context) {
 		if s.health.down() {
 			s.logErrors("probe the storage", func() error { return s.probe(ctx) })
 		}
+		s.watchClock(func() error { return s.read(ctx, func(*txn) error { return nil }) })
 	}
 }
 
 // tick records that the process runs. It uses the wall clock, because the monotonic one stands still
 // while a machine sleeps.
-func (s *Service) tick() { s.lastTick.Store(millis(s.now())) }
+func (s *Service) tick() { s.lastTick.Store(millis(s.local())) }
 
 // paused returns for how long the process has not run, or 0 if that was too short to matter.
 func (s *Service) paused(now time.Time) time.Duration {
@@ -140,9 +160,15 @@ func (s *Service) probe(ctx context.Context) error {
 		s.health.confirmDown()
 		return err
 	}
-	since := s.health.markUp()
+	since, outage := s.health.markUp(s.local())
+	s.pruner.storageBack()
+	away := s.local().Sub(since).Round(time.Millisecond)
+	if !outage {
+		s.Log.Warn("the storage failed once and can be used", "ago", away)
+		return nil
+	}
 	s.startBootGrace()
-	s.Log.Warn("the storage can be used again; nothing expires for a while", "wasAwayFor", s.now().Sub(since).Round(time.Millisecond), "bootGrace", s.Config.BootGrace)
+	s.Log.Warn("the storage can be used again; nothing expires for a while", "wasAwayFor", away, "bootGrace", s.Config.BootGrace)
 	return nil
 }
 

@@ -66,8 +66,9 @@ type pruner struct {
 // own. If one fails or panics, the failure is logged and counted and pruning goes on. That thing is
 // tried again, after longer and longer times. In the boot grace nothing is pruned.
 func (s *Service) Prune(ctx context.Context) Pruned {
+	until := s.timing().BootGraceUntil // which begins it, if nothing ran before
 	run := Pruned{Started: s.now(), Retired: map[Kind]int{}}
-	if run.Started.Before(s.timing().BootGraceUntil) {
+	if run.Started.Before(until) {
 		run.Skipped = true
 	} else {
 		s.pruneMailboxes(ctx, &run)
@@ -116,9 +117,11 @@ func (s *Service) pruneLoop(ctx context.Context) {
 }
 
 // sweep prunes the stale things of one kind, page by page, so that one that cannot be pruned does not
-// block those after it.
+// block those after it. What failed before and is not stale any more, or is gone, was retired another
+// way: its failures are forgotten.
 func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page func(tx Tx, after C) ([]C, error), name func(C) string, prune func(*txn, C) (bool, error)) {
 	var after C
+	failed := s.pruner.failedOf(kind)
 	for {
 		var found []C
 		if !s.attempt(run, KindList, string(kind), func() error {
@@ -134,6 +137,7 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 				return
 			}
 			retired := false
+			delete(failed, failureName(kind, name(one)))
 			done := s.attempt(run, kind, name(one), func() error {
 				return s.transact(ctx, func(t *txn) (err error) {
 					retired, err = prune(t, one)
@@ -148,6 +152,7 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 			}
 		}
 		if len(found) < pruneBatch {
+			s.pruner.forget(failed)
 			return
 		}
 		after = found[len(found)-1]
@@ -156,7 +161,7 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 
 // attempt runs one step of pruning, unless it failed recently.
 func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error) bool {
-	name := string(kind) + " " + key
+	name := failureName(kind, key)
 	s.pruner.mu.Lock()
 	failure, failed := s.pruner.failures[name]
 	s.pruner.mu.Unlock()
@@ -190,6 +195,43 @@ func (s *Service) attempt(run *Pruned, kind Kind, key string, step func() error)
 	return false
 }
 
+// failureName identifies what could not be pruned.
+func failureName(kind Kind, key string) string { return string(kind) + " " + key }
+
+// failedOf returns the names of what could not be pruned, of one kind.
+func (p *pruner) failedOf(kind Kind) map[string]bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	names := map[string]bool{}
+	for name, f := range p.failures {
+		if f.Kind == kind {
+			names[name] = true
+		}
+	}
+	return names
+}
+
+// forget forgets failures.
+func (p *pruner) forget(names map[string]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range names {
+		delete(p.failures, name)
+	}
+}
+
+// storageBack makes everything due that could not be pruned because the storage was not available.
+func (p *pruner) storageBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, f := range p.failures {
+		if failure, ok := errors.AsType[*Failure](f.Err); ok && failure.Code == StorageUnavailable {
+			f.NextTry = f.Last
+			p.failures[name] = f
+		}
+	}
+}
+
 // PruneFailures returns what could not be pruned, sorted.
 func (s *Service) PruneFailures() []PruneFailure {
 	s.pruner.mu.Lock()
@@ -216,6 +258,9 @@ func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
 // pruneMailbox retires a mailbox whose life is over. It postpones it while a client that is in it is
 // alive.
 func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
+	if t.now.Before(t.s.timing().BootGraceUntil) {
+		return false, nil // it began since this run did
+	}
 	m, err := t.IdleMailbox(c.Key)
 	if errors.Is(err, ErrNotFound) {
 		return false, nil // or it is in use, or another replica prunes it
@@ -312,7 +357,7 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 		t.wakeSession(c.Key)
 		return true, t.writeTombstone(stored, closed)
 	}
-	until := t.s.presence.LastSeen(c.Key, stored.Seen, t.now)
+	until := t.s.lastSeen(stored, t.now)
 	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.now.Add(t.s.Config.PruneInterval)))
 }
 

@@ -52,6 +52,8 @@ func (s *Service) startReceive(ctx context.Context, r ReceiveRequest, h hint) (r
 	got, err := s.readOutbox(ctx, r, h)
 	if got.found {
 		s.presence.Touch(r.Session, s.now(), got.grace)
+	} else {
+		s.touchIfUnavailable(r.Session, err)
 	}
 	if err != nil {
 		return reading{}, err

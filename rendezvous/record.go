@@ -24,7 +24,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 	notify <- struct{}{} // for what came before the loop started
 	tick := time.NewTicker(presence.WriteInterval)
 	defer tick.Stop()
-	holdTick := time.NewTicker(presence.MaxLag - presence.WriteInterval)
+	holdTick := time.NewTicker(presence.MaxUnsaved)
 	defer holdTick.Stop()
 	writing := context.WithoutCancel(ctx) // a write that has begun is finished, because it may be the last chance
 	for {
@@ -48,7 +48,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 			s.logs.Evict()
 			s.outboxes.Evict()
 			s.logErrors("record signs of life", func() error {
-				return s.recordSightings(writing, s.takeSightings(presence.MaxLag-presence.WriteInterval))
+				return s.recordSightings(writing, s.takeSightings(presence.MaxUnsaved))
 			})
 		}
 	}

@@ -132,9 +132,11 @@ type Service struct {
 	addressKeys    addressKeys
 	stats          Stats
 
-	draining       atomic.Bool
-	bootGraceUntil atomic.Int64 // unix milliseconds: see session.Timing
-	lastTick       atomic.Int64 // unix milliseconds: when watchLoop ticked last; 0 while it does not run
+	draining   atomic.Bool
+	clock      storeClock
+	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
+	graceUntil atomic.Pointer[time.Time] // in local time: see session.Timing
+	lastTick   atomic.Int64              // unix milliseconds: when watchLoop ticked last; 0 while it does not run
 }
 
 // Stats counts what the service did since it started. All of it only grows, except Parked, Streams and CodeDigits.
@@ -162,35 +164,40 @@ type Stats struct {
 // Stats returns this process's counters.
 func (s *Service) Stats() *Stats { return &s.stats }
 
-func (s *Service) now() time.Time {
-	if s.Now != nil {
-		return s.Now()
-	}
-	return time.Now()
-}
-
 // timing returns when silence means something, at this moment.
 func (s *Service) timing() session.Timing {
-	if s.bootGraceUntil.Load() == 0 || s.paused(s.now()) > 0 {
+	if s.graceUntil.Load() == nil || s.paused(s.local()) > 0 {
 		s.startBootGrace() // a request came before Run started, or before its loop could tick
 	}
 	return session.Timing{
 		HeartbeatInterval:   s.Config.HeartbeatInterval,
 		HeartbeatsUntilDead: s.Config.HeartbeatsUntilDead,
-		BootGraceUntil:      time.UnixMilli(s.bootGraceUntil.Load()),
+		BootGraceUntil:      s.clock.time(*s.graceUntil.Load()),
 	}
 }
 
 // startBootGrace starts a time in which nothing expires, so that clients that could not reach this
 // process find their things when they come back.
-func (s *Service) startBootGrace() { s.bootGraceUntil.Store(millis(s.now().Add(s.Config.BootGrace))) }
+func (s *Service) startBootGrace() { s.graceFor(s.Config.BootGrace) }
+
+// graceFor starts a time in which nothing expires. It does not shorten one that lasts longer.
+func (s *Service) graceFor(d time.Duration) {
+	until := s.local().Add(d)
+	for {
+		last := s.graceUntil.Load()
+		if last != nil && !until.After(*last) || s.graceUntil.CompareAndSwap(last, &until) {
+			return
+		}
+	}
+}
 
 // Run does the work that needs no request, until ctx ends: pruning, storing signs of life, watching
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	done := make(chan struct{}, 4)
-	for _, loop := range []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.addressLoop} {
+	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop}
+	done := make(chan struct{}, len(loops))
+	for _, loop := range loops {
 		go func() {
 			defer func() { done <- struct{}{} }()
 			loop(ctx)
@@ -216,7 +223,8 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 	if s.health.confirmedDown() {
 		return storageUnavailable()
 	}
-	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx)) })
+	began := s.local()
+	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx, began)) })
 	return s.clientError(err)
 }
 
@@ -226,8 +234,9 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 	if s.health.confirmedDown() {
 		return storageUnavailable()
 	}
+	began := s.local()
 	err := s.Store.Update(ctx, func(tx Tx) error {
-		t := s.newTxn(tx)
+		t := s.newTxn(tx, began)
 		if err := f(t); err != nil {
 			return err
 		}
@@ -240,19 +249,22 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 func (s *Service) clientError(err error) error {
 	var failure *Failure
 	switch {
-	case err == nil, errors.As(err, &failure):
+	case err == nil:
+		s.health.served()
+		return nil
+	case errors.As(err, &failure):
 		return err
 	case isCanceled(err):
 		return err // the caller has left, so no reply is sent
 	case errors.Is(err, ErrUnavailable):
 		s.stats.StorageFails.Add(1)
 		if !errors.Is(err, ErrBusy) { // reads go on meanwhile
-			s.health.markDown(s.now())
+			s.health.markDown(s.local())
 		}
 		return &Failure{Code: StorageUnavailable, Detail: "the storage cannot be used at the moment; nothing was changed, try again", Err: err}
 	case errors.Is(err, ErrOutcomeUnknown):
 		s.stats.StorageFails.Add(1)
-		s.health.markDown(s.now())
+		s.health.markDown(s.local())
 		return &Failure{Code: OutcomeUnknown, Detail: "the storage failed while committing, and whether it did cannot be known; look before you repeat it", Err: err}
 	}
 	return &Failure{Code: Internal, Detail: "something failed here; nothing was changed", Err: err}
@@ -261,8 +273,19 @@ func (s *Service) clientError(err error) error {
 // state returns the state of a stored session at now, given the signs of life of its client that this
 // process has seen and not stored yet.
 func (s *Service) state(stored Session, now time.Time) session.State {
-	stored.Seen = s.presence.LastSeen(stored.Key, stored.Seen, now)
+	stored.Seen = s.lastSeen(stored, now)
 	return stored.State(now, s.timing())
+}
+
+// lastSeen returns the latest moment at which the last sign of life of a session's client can have
+// been. Where there are other processes, the client may be at one of those now, so what this process
+// saw of it is not all.
+func (s *Service) lastSeen(stored Session, now time.Time) time.Time {
+	seen := s.presence.LastSeen(stored.Key, stored.Seen, now)
+	if s.Announce != nil {
+		seen = latest(seen, stored.Seen.Add(presence.MaxLag))
+	}
+	return seen
 }
 
 // sweepAt returns when a living session has to be looked at for pruning: no earlier than it may

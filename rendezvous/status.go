@@ -9,8 +9,13 @@ import (
 	"time"
 )
 
-// countMaxAge is how old a count may be. Counting is expensive, and monitoring may ask often.
-const countMaxAge = 500 * time.Millisecond
+const (
+	// countMaxAge is how old a count may be. Counting is expensive, and monitoring may ask often.
+	countMaxAge   = 500 * time.Millisecond
+	countInterval = time.Minute // how often the sessions are counted, for their limit
+	countRest     = 20          // the times that a count took before the next one
+	maxCountWait  = time.Hour   // after counts that failed
+)
 
 // Status is what monitoring asks for. While the storage is unavailable, it has what was last known.
 type Status struct {
@@ -27,12 +32,15 @@ type Status struct {
 	NextPrune time.Time    // when the next run is due; zero if none is
 	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
+	ClockSkew time.Duration // by how much the storage's clock is ahead of this machine's
 }
 
 // countCache is the counts as they were last known.
 type countCache struct {
 	mu       sync.Mutex
-	at       time.Time
+	at       time.Time // in the storage's time
+	next     time.Time // when to count again, at the earliest, in local time
+	failed   int       // so many counts have failed since the last that did not
 	counts   Counts
 	storage  StorageSize
 	updated  time.Time
@@ -47,22 +55,32 @@ func (c *countCache) sessions() int64 {
 }
 
 // due reports whether the caller is to count now. Only one caller at a time is.
-func (c *countCache) due(now time.Time) bool {
+func (c *countCache) due(local time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.counting || now.Sub(c.at) < countMaxAge {
+	if c.counting || local.Before(c.next) {
 		return false
 	}
 	c.counting = true
 	return true
 }
 
+// counted records that a count took so long. Counting takes at most a twentieth of the time; after a
+// failure, which has taken as long as a statement may, ever less.
+func (c *countCache) counted(local time.Time, took time.Duration, err error) {
+	c.counting = false
+	c.next = local.Add(max(countMaxAge, countRest*took))
+	if c.failed++; err == nil {
+		c.failed = 0
+	} else if c.failed > 1 {
+		c.next = local.Add(min(countInterval<<min(c.failed-1, 10), maxCountWait))
+	}
+}
+
 // Status never fails. What cannot be read now is reported as it was last known.
 func (s *Service) Status(ctx context.Context) Status {
 	ready := s.Ready(ctx) == nil
-	if s.countCache.due(s.now()) {
-		s.logErrors("count", func() error { return s.count(ctx) })
-	}
+	s.countIfDue(ctx)
 	s.pruner.mu.Lock()
 	last, lastGood, next, retired := s.pruner.last, s.pruner.lastGood, s.pruner.next, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
@@ -73,17 +91,50 @@ func (s *Service) Status(ctx context.Context) Status {
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
 		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(),
+		ClockSkew: s.clock.skew(s.local()),
 	}
 }
 
-// count counts everything in the storage.
-func (s *Service) count(ctx context.Context) error {
+// countLoop counts now and then, for the limit of sessions. It is a loop of its own, because counting
+// may take long.
+func (s *Service) countLoop(ctx context.Context) {
+	tick := time.NewTicker(countInterval)
+	defer tick.Stop()
+	for {
+		s.countIfDue(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Service) countIfDue(ctx context.Context) {
+	if s.countCache.due(s.local()) {
+		s.logErrors("count", func() error { return s.count(ctx) })
+	}
+}
+
+// count counts everything in the storage. A count that takes too long says nothing of whether the
+// storage can be used.
+func (s *Service) count(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
+	began := s.local()
+	defer func() {
+		s.countCache.mu.Lock()
+		defer s.countCache.mu.Unlock()
+		s.countCache.counted(s.local(), s.local().Sub(began), err)
+	}()
+	if s.health.confirmedDown() {
+		return storageUnavailable()
+	}
 	var counts Counts
 	var storage StorageSize
 	var updated, at time.Time
-	err := s.read(ctx, func(t *txn) (err error) {
+	err = s.Store.View(ctx, func(tx Tx) (err error) {
+		t := s.newTxn(tx, began)
 		at = t.now
 		if counts, err = t.Counts(); err != nil {
 			return err
@@ -94,13 +145,13 @@ func (s *Service) count(ctx context.Context) error {
 		updated, err = t.Updated()
 		return err
 	})
+	if err != nil {
+		return err
+	}
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
-	s.countCache.counting = false
-	if err == nil {
-		s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
-	}
-	return err
+	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
+	return nil
 }
 
 // digest identifies something in a log without revealing its name.

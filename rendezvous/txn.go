@@ -45,7 +45,11 @@ type ending struct {
 	why session.Reason
 }
 
-func (s *Service) newTxn(tx Tx) *txn { return &txn{Tx: tx, s: s, now: tx.Now()} }
+// newTxn returns the transaction of a use case that began after the given local time.
+func (s *Service) newTxn(tx Tx, began time.Time) *txn {
+	s.measure(tx, began)
+	return &txn{Tx: tx, s: s, now: tx.Now()}
+}
 
 // attach loads the session that acts. Its request is a sign of life, whatever it asks for.
 func (t *txn) attach(k session.Key) (session.Attached, error) {

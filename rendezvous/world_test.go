@@ -37,6 +37,16 @@ func bubble(t *testing.T, config func(*rendezvous.Config), test func(t *testing.
 // bubbleOn is bubble, with something between the service and its store.
 func bubbleOn(t *testing.T, config func(*rendezvous.Config), wrap func(rendezvous.Store) rendezvous.Store, test func(t *testing.T, w *world)) {
 	t.Helper()
+	onEngines(t, func(t *testing.T, path string) {
+		w := open(t, path, config, wrap)
+		defer func() { w.stop() }()
+		test(t, w)
+	})
+}
+
+// onEngines runs a test in virtual time with a new database of each engine.
+func onEngines(t *testing.T, test func(t *testing.T, path string)) {
+	t.Helper()
 	engines := []struct {
 		name string
 		make func(*testing.T) (path string)
@@ -50,11 +60,7 @@ func bubbleOn(t *testing.T, config func(*rendezvous.Config), wrap func(rendezvou
 	for _, engine := range engines {
 		t.Run(engine.name, func(t *testing.T) {
 			path := engine.make(t)
-			synctest.Test(t, func(t *testing.T) {
-				w := open(t, path, config, wrap)
-				defer func() { w.stop() }()
-				test(t, w)
-			})
+			synctest.Test(t, func(t *testing.T) { test(t, path) })
 		})
 	}
 }
@@ -107,6 +113,12 @@ func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(
 	if wrap != nil {
 		s.Store = wrap(store)
 	}
+	return run(t, path, store, s)
+}
+
+// run starts a world on a store that is open.
+func run(t testing.TB, path string, store *repo.DB, s *rendezvous.Service) *world {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

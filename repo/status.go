@@ -7,15 +7,23 @@ import (
 )
 
 // Counts returns how many nameplates, mailboxes, messages and live sessions there are.
-func (t *tx) Counts() (_ rendezvous.Counts, err error) {
+func (t *tx) Counts() (c rendezvous.Counts, err error) {
 	defer annotate(&err, "counting what is stored")
-	c, err := queryOne[struct{ Nameplates, Mailboxes, Messages, Sessions int64 }](t, `
-		SELECT (SELECT COUNT(*) FROM nameplates) AS nameplates,
-		       (SELECT COUNT(*) FROM mailboxes) AS mailboxes,
+	// In a statement each, because the time of a statement is limited.
+	if c.Nameplates, err = queryOne[int64](t, `SELECT COUNT(*) FROM nameplates`); err != nil {
+		return c, err
+	}
+	m, err := queryOne[struct{ Mailboxes, Messages int64 }](t, `
+		SELECT COUNT(*) AS mailboxes,
 		       -- Positions are dense and no message is deleted before its mailbox, so the rows need not be counted.
-		       (SELECT CAST(COALESCE(SUM(last_position), 0) AS BIGINT) FROM mailboxes) AS messages,
-		       (SELECT COUNT(*) FROM sessions WHERE ended IS NULL) AS sessions`)
-	return rendezvous.Counts(c), err
+		       CAST(COALESCE(SUM(last_position), 0) AS BIGINT) AS messages
+		FROM mailboxes`)
+	if err != nil {
+		return c, err
+	}
+	c.Mailboxes, c.Messages = m.Mailboxes, m.Messages
+	c.Sessions, err = queryOne[int64](t, `SELECT COUNT(*) FROM sessions WHERE ended IS NULL`)
+	return c, err
 }
 
 // Updated returns the time of the last committed modification.

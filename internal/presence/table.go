@@ -13,6 +13,9 @@ const (
 	MaxLag = time.Minute
 	// WriteInterval is how often signs of life are written down.
 	WriteInterval = 10 * time.Second
+	// MaxUnsaved is how old the stored sign of life may be before a later one is written. Until that
+	// is looked at again, WriteInterval passes, and another one is left for the writing itself.
+	MaxUnsaved = MaxLag - 2*WriteInterval
 )
 
 // Table is what this process knows about clients, by session. The zero value is ready to use. A
@@ -85,10 +88,19 @@ func (t *Table) Touch(k session.Key, now time.Time, grace time.Duration) {
 	t.touch(k, t.client(k), now, grace)
 }
 
+// TouchKnown records a sign of life of a client that this process has seen before.
+func (t *Table) TouchKnown(k session.Key, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[k]; c != nil && !c.seen.IsZero() {
+		t.touch(k, c, now, c.grace)
+	}
+}
+
 // touch records a sign of life; mu is held. The first one after a long silence is written at once,
 // because the stored one would be too old.
 func (t *Table) touch(k session.Key, c *client, now time.Time, grace time.Duration) {
-	if now.Sub(c.seen) > MaxLag-WriteInterval && now.Sub(c.stored) > MaxLag-WriteInterval {
+	if now.Sub(c.seen) > MaxUnsaved && now.Sub(c.stored) > MaxUnsaved {
 		t.returned = append(t.returned, k)
 		t.notifyLocked()
 	}

@@ -83,7 +83,7 @@ func TestAcknowledge(t *testing.T) {
 func TestAReturnedClientIsWrittenAtOnce(t *testing.T) {
 	var p presence.Table
 	p.Handshake(key, 1, 0, start, grace)
-	p.Touch(key, start.Add(presence.MaxLag-presence.WriteInterval), grace)
+	p.Touch(key, start.Add(presence.MaxUnsaved), grace)
 	expect(t, len(p.TakeReturned()), 0)
 	back := start.Add(2 * presence.MaxLag)
 	p.Touch(key, back, grace)

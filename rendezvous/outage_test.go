@@ -1,0 +1,195 @@
+package rendezvous_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+)
+
+// failing is a store of which the next transactions fail.
+type failing struct {
+	rendezvous.Store
+	views, updates, probes *atomic.Int64 // so many more
+}
+
+func fails(n *atomic.Int64) bool { return n.Load() > 0 && n.Add(-1) >= 0 }
+
+func (s failing) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if fails(s.views) {
+		return rendezvous.ErrUnavailable
+	}
+	return s.Store.View(ctx, f)
+}
+
+func (s failing) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if fails(s.updates) {
+		return rendezvous.ErrUnavailable
+	}
+	return s.Store.Update(ctx, f)
+}
+
+func (s failing) Probe(ctx context.Context) error {
+	if fails(s.probes) {
+		return rendezvous.ErrUnavailable
+	}
+	return s.Store.Probe(ctx)
+}
+
+// flaky runs a test of a world with a store that fails when told to.
+func flaky(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, w *world, f *failing)) {
+	t.Helper()
+	var f failing
+	bubbleOn(t, config, func(s rendezvous.Store) rendezvous.Store {
+		f = failing{s, new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)}
+		return f
+	}, func(t *testing.T, w *world) { test(t, w, &f) })
+}
+
+func withBootGrace(c *rendezvous.Config) { c.BootGrace = 11 * time.Minute }
+
+func TestOneFailureNowAndThenDoesNotStopPruning(t *testing.T) {
+	flaky(t, withBootGrace, func(t *testing.T, w *world, f *failing) {
+		c := w.begin("a")
+		c.allocate()
+		for range 6 {
+			time.Sleep(10 * time.Minute)
+			f.views.Store(1)
+			_, err := w.ListFor(t.Context(), rendezvous.SideRef{App: app, Side: "b"})
+			expect(t, code(t, err), rendezvous.StorageUnavailable)
+		}
+		time.Sleep(10 * time.Second)
+		expect(t, w.state(c.key), "closed: expired")
+		expect(t, w.Status(t.Context()).Counts, rendezvous.Counts{})
+	})
+}
+
+func TestNothingExpiresAfterAnOutage(t *testing.T) {
+	outages := map[string]func(t *testing.T, w *world, f *failing){
+		"a probe failed": func(t *testing.T, w *world, f *failing) {
+			f.views.Store(1)
+			f.probes.Store(1)
+			_ = w.Ready(t.Context())
+			time.Sleep(5 * time.Second)
+		},
+		"probes succeed, and nothing else does": func(t *testing.T, w *world, f *failing) {
+			f.views.Store(1000)
+			for range 7 {
+				_, err := w.ListFor(t.Context(), rendezvous.SideRef{App: app, Side: "b"})
+				expect(t, code(t, err), rendezvous.StorageUnavailable)
+				time.Sleep(time.Second)
+			}
+			f.views.Store(0)
+		},
+	}
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			flaky(t, withBootGrace, func(t *testing.T, w *world, f *failing) {
+				time.Sleep(12 * time.Minute)
+				c := w.begin("a")
+				time.Sleep(10 * time.Minute)
+				outage(t, w, f)
+				time.Sleep(10*time.Minute + 30*time.Second)
+				expect(t, w.state(c.key), "detached")
+				time.Sleep(time.Minute)
+				if is := w.state(c.key); is == "detached" || is == "attached" {
+					t.Errorf("%s after the grace", is)
+				}
+			})
+		})
+	}
+}
+
+func TestARequestThatTheStorageFailedIsASignOfLife(t *testing.T) {
+	flaky(t, nil, func(t *testing.T, w *world, f *failing) {
+		c := w.begin("a")
+		time.Sleep(300 * time.Millisecond) // the loops ask the storage at other moments
+		for range 4 {                      // a command, a query, a receive, each nine minutes after the last
+			time.Sleep(9 * time.Minute)
+			f.updates.Store(1)
+			_, err := w.Allocate(t.Context(), c.command(), 0)
+			expect(t, code(t, err), rendezvous.StorageUnavailable)
+			time.Sleep(9 * time.Minute)
+			f.views.Store(1)
+			_, err = w.Session(t.Context(), rendezvous.Query{Session: c.key})
+			expect(t, code(t, err), rendezvous.StorageUnavailable)
+			time.Sleep(9 * time.Minute)
+			f.views.Store(1)
+			_, err = c.poll(t.Context(), 0)
+			expect(t, code(t, err), rendezvous.StorageUnavailable)
+		}
+		expect(t, w.state(c.key), "attached")
+	})
+}
+
+func TestWhatCouldNotBePrunedIsForgottenWhenItWentAnotherWay(t *testing.T) {
+	flaky(t, func(c *rendezvous.Config) { c.PruneInterval = 24 * time.Hour }, func(t *testing.T, w *world, f *failing) {
+		side := rendezvous.SideRef{App: app, Side: "a"}
+		_, err := w.OpenFor(t.Context(), side, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Minute)
+		f.updates.Store(1)
+		expect(t, w.Prune(t.Context()).Failed, 1)
+		expect(t, len(w.PruneFailures()), 1)
+		if err := w.CloseFor(t.Context(), side, "m", rendezvous.Happy); err != nil {
+			t.Fatal(err)
+		}
+		w.Prune(t.Context())
+		expect(t, len(w.PruneFailures()), 0)
+	})
+}
+
+func TestPruningGoesOnWhenAnOutageEnds(t *testing.T) {
+	flaky(t, nil, func(t *testing.T, w *world, f *failing) {
+		_, err := w.OpenFor(t.Context(), rendezvous.SideRef{App: app, Side: "a"}, "m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.views.Store(1_000_000) // an outage of hours, in which every run fails to list
+		f.probes.Store(1_000_000)
+		time.Sleep(6 * time.Hour)
+		f.views.Store(0)
+		f.probes.Store(0)
+		time.Sleep(2 * time.Second)
+		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindMailbox], 1)
+		expect(t, len(w.PruneFailures()), 0)
+	})
+}
+
+// slowCount is a store that cannot count in time.
+type slowCount struct {
+	rendezvous.Store
+	counts *atomic.Int64
+}
+
+type slowCountTx struct {
+	rendezvous.Tx
+	counts *atomic.Int64
+}
+
+func (s slowCount) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.View(ctx, func(tx rendezvous.Tx) error { return f(slowCountTx{tx, s.counts}) })
+}
+
+func (t slowCountTx) Counts() (rendezvous.Counts, error) {
+	t.counts.Add(1)
+	return rendezvous.Counts{}, rendezvous.ErrUnavailable // the end of a statement that took too long
+}
+
+func TestACountThatTakesTooLongIsNoOutageAndIsTriedEverLess(t *testing.T) {
+	var counts atomic.Int64
+	bubbleOn(t, withBootGrace, func(s rendezvous.Store) rendezvous.Store { return slowCount{s, &counts} }, func(t *testing.T, w *world) {
+		counts.Store(0)
+		c := w.begin("a")
+		time.Sleep(12 * time.Hour)
+		expect(t, code(t, w.Ready(t.Context())), "")
+		expect(t, w.state(c.key), string(rendezvous.SessionUnknown)) // it was pruned
+		if n := counts.Load(); n > 20 {
+			t.Errorf("counted %d times in twelve hours", n)
+		}
+	})
+}
