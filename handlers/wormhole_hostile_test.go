@@ -19,10 +19,11 @@ type offence struct {
 }
 
 const (
-	noObject    = "a command must be a JSON object"
+	noObject    = "a command must be a JSON object with each member once"
 	noNameplate = "a nameplate is 1 to 40 of the digits 0-9"
 	noID        = "'id' must be at most 16384 bytes of JSON"
 	noPing      = "'ping' must be at most 16384 bytes of JSON"
+	noVersion   = "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
 	noBody      = "'body' must be a string of at most 65536 bytes"
 )
 
@@ -88,7 +89,7 @@ func hostileAnywhere() []offence {
 		{why: "an id that is a huge number", frame: `{"type": "ping", "ping": 1, "id": 123456789012345678901234567890e99}`, ack: `123456789012345678901234567890e99`, reply: "pong"},
 		{why: "an id that is an object", frame: `{"type": "ping", "ping": 1, "id": {"a":[1,null]}}`, ack: `{"a":[1,null]}`, reply: "pong"},
 		{why: "an id that is null", frame: `{"type": "ping", "ping": 1, "id": null}`, ack: `null`, reply: "pong"},
-		{why: "two ids", frame: `{"type": "ping", "ping": 1, "id": "a", "id": "b"}`, ack: `"b"`, reply: "pong"},
+		{why: "two ids", frame: `{"type": "ping", "ping": 1, "id": "a", "id": "b"}`, error: noObject},
 		{why: "a NUL as id", frame: `{"type": "ping", "ping": 1, "id": "\u0000"}`, ack: `"\u0000"`, reply: "pong"},
 		{why: "a method that is a number", frame: `{"type": "submit-permissions", "method": 1}`, error: "'' is not one of: hashcash"},
 		{why: "a long method", frame: `{"type": "submit-permission", "method": "` + strings.Repeat("x", 300) + `"}`, error: "'" + strings.Repeat("x", 40) + "' is not one of: hashcash"},
@@ -108,11 +109,16 @@ func hostileBefore() (list []offence) {
 	}
 	return append(list,
 		offence{why: "a bind of nobody", frame: `{"type": "bind", "appid": "", "side": ""}`, error: "'appid' and 'side' must not be empty"},
-		offence{why: "two appids", frame: `{"type": "bind", "appid": "a", "appid": 1, "side": "a"}`, error: noName("appid")})
+		offence{why: "two appids", frame: `{"type": "bind", "appid": "a", "appid": 1, "side": "a"}`, error: noObject},
+		offence{why: "a version that is a text", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": "1.0"}`, error: noVersion},
+		offence{why: "half a version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a"]}`, error: noVersion},
+		offence{why: "a version of a number", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", 1]}`, error: noVersion},
+		offence{why: "a version of half a surrogate", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "\ud83d"]}`, error: noVersion},
+		offence{why: "a long version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "` + strings.Repeat("x", 257) + `"]}`, error: noVersion})
 }
 
 // notAName is what cannot name anything.
-var notAName = []string{`1`, `null`, `true`, `[]`, `{}`, `["a"]`, `"\u0000"`, `"a\u0000b"`, quote(strings.Repeat("x", 257)), quote(strings.Repeat("x", 50<<10)), nested(100)}
+var notAName = []string{`1`, `null`, `true`, `[]`, `{}`, `["a"]`, `"\u0000"`, `"a\u0000b"`, `"a\ud83d"`, `"\ude00b"`, quote(strings.Repeat("x", 257)), quote(strings.Repeat("x", 50<<10)), nested(100)}
 
 // hostileAfter are refused to one that has, and holds the mailbox m.
 func hostileAfter() (list []offence) {
@@ -132,11 +138,15 @@ func hostileAfter() (list []offence) {
 			list = append(list, offence{why: command + " " + wrong[:min(len(wrong), 20)], frame: `{"type": "` + command + `", "nameplate": "` + wrong + `"}`, error: noNameplate})
 		}
 	}
-	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
+	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, `"a\ud83d"`, quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
 		list = append(list, offence{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: noBody})
 	}
 	return append(list,
 		offence{why: "a body with a huge id", frame: `{"type": "add", "phase": "p", "body": "", "id": "` + strings.Repeat("x", 17<<10) + `"}`, error: noID},
+		offence{why: "a body with a list as id", frame: `{"type": "add", "phase": "p", "body": "", "id": ["a"]}`, ack: `["a"]`, error: "'id' must not be a list or an object"},
+		offence{why: "a body with an object as id", frame: `{"type": "add", "phase": "p", "body": "", "id": {}}`, ack: `{}`, error: "'id' must not be a list or an object"},
+		offence{why: "a mood that is a list", frame: `{"type": "close", "mailbox": "m", "mood": ["happy"]}`, error: "'mood' must not be a list or an object"},
+		offence{why: "a mood that is an object", frame: `{"type": "close", "mood": {}}`, error: "'mood' must not be a list or an object"},
 		offence{why: "to open another", frame: `{"type": "open", "mailbox": 1}`, error: "only one open per connection"},
 		offence{why: "to close another", frame: `{"type": "close", "mailbox": "M"}`, error: "open and close must use same mailbox"},
 		offence{why: "to bind again", frame: `{"type": "bind", "appid": 1, "side": []}`, error: "already bound"},

@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,15 +26,18 @@ func TestWormholeImprovements(t *testing.T) {
 	t.Run("5.1 a mistake is told, and costs nobody the connection", func(t *testing.T) {
 		// There: the connection is dropped without a word, and with it acks that are on their way.
 		r := serve(t, setup{})
-		for i, version := range []string{`[]`, `null`, `["python"]`, `"python"`, `{}`, `[1, 2]`, `[null, null]`} {
+		for _, version := range []string{`[]`, `["python"]`, `"python"`, `{}`, `[1, 2]`, `[null, null]`} {
 			c := r.call(t)
-			c.tell(fmt.Sprintf(`{"type": "bind", "appid": "app", "side": "%d", "client_version": %s}`, i, version)) // not held against it
+			c.tell(`{"type": "bind", "appid": "app", "side": "a", "client_version": ` + version + `}`)
+			c.error(noVersion)
+			c.refused("must bind first", "list") // nothing was done
+			c.tell(`{"type": "bind", "appid": "app", "side": "a", "client_version": null}`)
 			expect(t, c.list())
 		}
 		const nameplate, name = "a nameplate is 1 to 40 of the digits 0-9", "' must be a string of at most 256 bytes, without NUL"
 		for command, complaint := range map[string]string{
-			`{`:                                     "a command must be a JSON object",
-			`[]`:                                    "a command must be a JSON object",
+			`{`:                                     noObject,
+			`[]`:                                    noObject,
 			`{"type": "claim", "nameplate": "np1"}`: nameplate,
 			`{"type": "claim", "nameplate": "` + strings.Repeat("1", 41) + `"}`: nameplate,
 			`{"type": "claim", "nameplate": 4}`:                                 "'nameplate" + name,

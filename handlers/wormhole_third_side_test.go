@@ -58,6 +58,31 @@ func TestWormholeThirdSide(t *testing.T) {
 		r.bind(t, "app", "c").ask("closed", "close", "mailbox", mailbox, "mood", "errory")
 		expect(t, r.rows(t, `SELECT side FROM mailbox_sides WHERE closed IS NULL`), "a", "b")
 	})
+	t.Run("5.10 the sides that have not met are told", func(t *testing.T) {
+		// There: the first side waits for ever (#19).
+		r := serve(t, setup{})
+		a := r.bind(t, "app", "a")
+		a.opens(a.ask("claimed", "claim", "nameplate", "4").text("mailbox")).add("pake", "00")
+		stranger := r.bind(t, "app", "stranger") // mistyped the number, and left
+		stranger.ask("claimed", "claim", "nameplate", "4")
+		stranger.leave()
+		r.bind(t, "app", "b").refused("crowded", "claim", "nameplate", "4")
+		if got := a.next(); got.kind != "error" || got.text("error") != "crowded" || got.at("orig/type") != "open" {
+			t.Errorf("it is told %s", got.raw)
+		}
+		r.bind(t, "app", "c").refused("crowded", "claim", "nameplate", "4")
+		a.quiet() // once
+		met, other := r.bind(t, "app", "d"), r.bind(t, "app", "e")
+		mailbox := met.ask("claimed", "claim", "nameplate", "5").text("mailbox")
+		met.opens(mailbox)
+		other.opens(mailbox).add("p", "hello")
+		met.hears("hello")
+		met.add("p", "yes")
+		other.hears("yes")
+		r.bind(t, "app", "f").refused("crowded", "claim", "nameplate", "5")
+		met.quiet()
+		other.quiet()
+	})
 	t.Run("5.10 who is refused keeps nothing alive", func(t *testing.T) {
 		// There: each crowded claim renews the nameplate (#80).
 		bubble(t, setup{}, func(t *testing.T, r *relay) {
@@ -156,7 +181,7 @@ func TestWormholeThirdSide(t *testing.T) {
 		a.refused("'phase' must be a string of at most 256 bytes, without NUL", "add", "phase", nil, "body", "")
 		a.refused("'body' must be a string of at most 65536 bytes", "add", "phase", "p", "body", map[string]any{})
 		a.refused("'body' must be a string of at most 65536 bytes", "add", "phase", "p", "body", 1)
-		for _, id := range []string{`1`, `{}`, `[]`, `true`, `null`, `1.5`, quote(strings.Repeat("x", 257)), `"\u0000"`} {
+		for _, id := range []string{`1`, `true`, `null`, `1.5`, quote(strings.Repeat("x", 4097)), `"\u0000"`, `"\ud83d"`} {
 			a.write(websocket.TextMessage, `{"type": "add", "phase": "p", "body": "b", "id": `+id+`}`)
 			a.acked(id)
 			for _, c := range []*caller{a, b} {
@@ -168,7 +193,7 @@ func TestWormholeThirdSide(t *testing.T) {
 		a.write(websocket.TextMessage, `{"type": "add", "phase": "p", "body": "not hex: {\"pake\": 1}", "id": "x"}`) // some clients' bodies are none
 		a.acked(`"x"`)
 		late := r.bind(t, "app", "b").say("open", "mailbox", "m")
-		for range 8 {
+		for range 7 {
 			late.hear("message")
 		}
 		for _, c := range []*caller{a, b, late} {

@@ -1,7 +1,9 @@
 package rendezvous
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -98,4 +100,14 @@ func (f *follower) check() (ended bool, err error) {
 		f.watch.Stop()
 	}
 	return err != nil, err
+}
+
+// IsCrowded reports whether a third side was refused at a nameplate of a mailbox.
+func (s *Service) IsCrowded(ctx context.Context, k MailboxKey) (crowded bool, err error) {
+	err = s.read(ctx, func(t *txn) error {
+		nameplates, err := t.NameplatesTo(k)
+		crowded = slices.ContainsFunc(nameplates, func(n Nameplate) bool { return n.Crowded })
+		return err
+	})
+	return crowded, err
 }

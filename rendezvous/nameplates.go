@@ -169,6 +169,7 @@ func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 	if err := t.UpdateNameplate(n); err != nil {
 		return err
 	}
+	t.wake(Topic{Mailbox: m.Key}) // the sides that are there may want to know
 	return crowded()
 }
 

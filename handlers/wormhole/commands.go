@@ -42,7 +42,7 @@ func (c *conn) command(ctx context.Context, raw []byte) error {
 		return c.sendError(tooLong("id"), raw)
 	}
 	if !isObject {
-		return c.sendError("a command must be a JSON object", []byte("{}"))
+		return c.sendError("a command must be a JSON object with each member once", []byte("{}"))
 	}
 	reply, err := c.answer(ctx, o, raw)
 	var refused protocolError
@@ -122,6 +122,10 @@ func (c *conn) bind(o jsonobject.Object) error {
 	if app == "" || side == "" {
 		return protocolError("'appid' and 'side' must not be empty")
 	}
+	version, err := clientVersion(o)
+	if err != nil {
+		return err
+	}
 	if c.settings.SignalError != "" {
 		return protocolError(c.settings.SignalError) // for clients that do not look at the welcome
 	}
@@ -129,22 +133,27 @@ func (c *conn) bind(o jsonobject.Object) error {
 		return mustSubmitFirst
 	}
 	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side), Address: c.client.Address}
-	c.server.Service.RecordClient(c.side.App, clientVersion(o))
+	c.server.Service.RecordClient(c.side.App, version)
 	return nil
 }
 
-// clientVersion returns [implementation, version]. A client_version of another form is no error.
-func clientVersion(o jsonobject.Object) (version [2]string) {
-	var said []any
-	if json.Unmarshal(o["client_version"], &said) != nil || len(said) < 2 {
-		return version
+// clientVersion returns [implementation, version], both empty if the client did not say. More than these two is ignored.
+func clientVersion(o jsonobject.Object) (version [2]string, err error) {
+	raw := o["client_version"]
+	if raw == nil || string(raw) == "null" {
+		return version, nil
 	}
-	for i := range version {
-		if text, is := said[i].(string); is && len(text) <= maxName && rendezvous.Storable(text) {
-			version[i] = text
-		}
+	var said []json.RawMessage
+	bad := json.Unmarshal(raw, &said) != nil || len(said) < len(version)
+	for i := 0; i < len(version) && !bad; i++ {
+		text, is := jsonobject.Object{"": said[i]}.String("")
+		bad = !is || len(text) > maxName || !rendezvous.Storable(text)
+		version[i] = text
 	}
-	return version
+	if bad {
+		return version, protocolError("'client_version' must be a list of two strings of at most " + strconv.Itoa(maxName) + " bytes, without NUL")
+	}
+	return version, nil
 }
 
 func (c *conn) list(ctx context.Context) ([]byte, error) {
@@ -267,8 +276,11 @@ func (c *conn) add(ctx context.Context, o jsonobject.Object, raw []byte) error {
 	if !is || len(body) > maxText {
 		return protocolError("'body' must be a string of at most " + strconv.Itoa(maxText) + " bytes")
 	}
+	if o.Composed("id") {
+		return protocolError("'id' must not be a list or an object")
+	}
 	draft := rendezvous.Draft{Phase: phase, Body: body}
-	if id, is := o.String("id"); is && len(id) <= maxName && rendezvous.Storable(id) {
+	if id, is := o.String("id"); is && len(id) <= maxMessageID && rendezvous.Storable(id) {
 		draft.ID = &id // anything but a string would break the other side's client
 	}
 	return c.enqueue(ctx, addition{draft, raw})
@@ -293,6 +305,9 @@ func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 	case id == nil:
 		return nil, closeNeedsOpen
 	}
+	if o.Composed("mood") {
+		return nil, protocolError("'mood' must not be a list or an object")
+	}
 	said, _ := o.String("mood")
 	mood, err := rendezvous.ParseMood(said)
 	if err != nil {
@@ -314,7 +329,9 @@ func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 // The longest names and texts that a client may send, in bytes.
 const (
 	maxName = 256
-	maxText = 64 << 10
+	// maxMessageID is the longest id of a message that others are told.
+	maxMessageID = 4 << 10
+	maxText      = 64 << 10
 )
 
 // nameOf returns a member that names something: a string that can be stored.

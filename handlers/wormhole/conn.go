@@ -19,7 +19,8 @@ const (
 	// IdleTimeout is the silence after which a client counts as gone.
 	IdleTimeout = 3 * time.Minute
 
-	pingInterval = time.Minute
+	// pingInterval is below the 45 s after which mobile networks forget a connection.
+	pingInterval = 25 * time.Second
 	// lingerWoken is how long a connection that was woken waits for a message. What woke it may have been a pong.
 	lingerWoken = 5 * time.Millisecond
 	// forever is longer than any wait.

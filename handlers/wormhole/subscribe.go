@@ -2,6 +2,7 @@ package wormhole
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 
@@ -20,13 +21,16 @@ type subscription struct {
 
 	mu    sync.Mutex // guards after, and is held while the messages up to it are sent
 	after rendezvous.Position
+
+	met     bool  // another side has said something
+	crowded *bool // whether a third side had been refused, when this was looked at first
 }
 
 // subscribe sends the messages that a mailbox holds, and then those that are added.
 func (c *conn) subscribe(ctx context.Context, key rendezvous.MailboxKey) {
 	sub := &subscription{key: key, release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
 	c.subscription = sub
-	sub.stop = c.server.Service.Follow(key, func() error { return c.deliver(ctx, sub) }, func(err error) {
+	sub.stop = c.server.Service.Follow(key, func() error { return c.look(ctx, sub) }, func(err error) {
 		if _, is := errors.AsType[*rendezvous.Failure](err); is {
 			c.SendClose(&ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "try again later"})
 		}
@@ -44,6 +48,38 @@ func (c *conn) unsubscribe() {
 	}
 }
 
+// look sends what is new.
+func (c *conn) look(ctx context.Context, sub *subscription) error {
+	if err := c.deliver(ctx, sub); err != nil {
+		return err
+	}
+	return c.tellCrowded(ctx, sub)
+}
+
+// tellCrowded tells the client once that a third side was refused meanwhile, unless the two sides have met: one of
+// them has then mistyped its nameplate, and this client waits for a message that never comes.
+func (c *conn) tellCrowded(ctx context.Context, sub *subscription) error {
+	sub.mu.Lock()
+	defer sub.mu.Unlock()
+	if sub.met || sub.crowded != nil && *sub.crowded {
+		return nil
+	}
+	is, err := c.server.Service.IsCrowded(ctx, sub.key)
+	if err != nil {
+		return err
+	}
+	was := sub.crowded
+	sub.crowded = &is
+	if was == nil || !is {
+		return nil
+	}
+	open, err := json.Marshal(map[string]any{"type": "open", "mailbox": *c.mailbox})
+	if err != nil {
+		return err
+	}
+	return c.sendError(crowded, open)
+}
+
 // deliver sends the messages that have not been sent yet. It sends nothing about a mailbox that is gone: clients
 // do not expect to be told.
 func (c *conn) deliver(ctx context.Context, sub *subscription) error {
@@ -58,6 +94,7 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 			return err
 		}
 		for _, m := range messages {
+			sub.met = sub.met || m.Side != c.side.Side
 			c.Queue(encodeMessage("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
 		}
 		if err := c.Send(); err != nil {

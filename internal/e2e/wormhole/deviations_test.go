@@ -218,22 +218,22 @@ var deviantScripts = map[string]string{
 	"no JSON": `
 		A comes
 		A sends hello
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}
 		A comes
 		A sends {"type":
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}
 		A comes
 		A sends [1,2]
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}
 		A comes
 		A sends null
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}
 		A comes
 		A sends "text"
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}
 		A comes
 		A sends 7
-			bad input: lost ≠ ack; error {"error":"a command must be a JSON object","orig":{}}`,
+			bad input: lost ≠ ack; error {"error":"a command must be a JSON object with each member once","orig":{}}`,
 
 	"client versions that are none": `
 		A connects
