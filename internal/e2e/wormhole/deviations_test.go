@@ -15,15 +15,18 @@ var deviantScripts = map[string]string{
 		B comes
 		B claim {"nameplate":"10001"}
 		B open {"mailbox":"$mailbox1"}
+		B add {"phase":"1","body":"01"}
+		A hears 1
+		B hears 1
+		A add {"phase":"2","body":"02"}
+		A hears 1
+		B hears 1
 		C comes
 		C claim {"nameplate":"10001"}
 		C claim {"nameplate":"10001"}
 		C release
 		C close {"mailbox":"$mailbox1","mood":"errory"}
 			third side: ack; error "crowded" ≠ ack; closed
-		B add {"phase":"1","body":"01"}
-		A hears 1
-		B hears 1
 		A comes
 		A claim {"nameplate":"10001"}
 			third side: ack; error "crowded" ≠ ack; claimed {"mailbox":"$mailbox1"}
@@ -238,18 +241,19 @@ var deviantScripts = map[string]string{
 	"client versions that are none": `
 		A connects
 		A bind {"appid":"$app","side":"A","client_version":[]}
-			bad input: lost ≠ ack
+			bad input: lost ≠ ack; error "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
 		A connects
 		A bind {"appid":"$app","side":"A","client_version":null}
 			bad input: lost ≠ ack
 		A connects
 		A bind {"appid":"$app","side":"A","client_version":{"a":1}}
-			bad input: lost ≠ ack
+			bad input: lost ≠ ack; error "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
 		A connects
 		A bind {"appid":"$app","side":"A","client_version":"1.2.3"}
+			bad input: ack ≠ ack; error "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
 		A connects
 		A bind {"appid":"$app","side":"A","client_version":[["go"],{}]}
-			bad input: lost ≠ ack
+			bad input: lost ≠ ack; error "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
 		usage
 			bad input: client 1 . ≠ nothing`,
 
@@ -337,7 +341,7 @@ var deviantScripts = map[string]string{
 		A hears 1
 			only text: message {"body":"00","id":7,"phase":"p","side":"A"} ≠ message {"body":"00","id":null,"phase":"p","side":"A"}
 		A add {"phase":"p","body":"00","id":["x"]}
-			bad input: lost ≠ ack
+			bad input: lost ≠ ack; error "'id' must not be a list or an object"
 		A comes`,
 
 	"long ones": `
