@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -22,8 +23,19 @@ type limiters struct {
 	policy string
 
 	mu      sync.Mutex
-	buckets map[string]*rate.Limiter
+	buckets map[string]*bucket
 }
+
+// bucket is what an address has left, and how often it was refused.
+type bucket struct {
+	*rate.Limiter
+
+	refused atomic.Int64
+}
+
+// refusalsPerToken is how many refusals cost as much as a request: a client that goes on without waiting is answered
+// ever later.
+const refusalsPerToken = 4
 
 func newLimiters(l Limits) *limiters {
 	if l.Rate <= 0 {
@@ -31,29 +43,40 @@ func newLimiters(l Limits) *limiters {
 	}
 	window := int(math.Ceil(float64(l.Burst) / l.Rate))
 	return &limiters{
-		rate: rate.Limit(l.Rate), burst: l.Burst, max: max(l.Addresses, 1), buckets: map[string]*rate.Limiter{},
+		rate: rate.Limit(l.Rate), burst: l.Burst, max: max(l.Addresses, 1), buckets: map[string]*bucket{},
 		policy: fmt.Sprintf(`"address";q=%d;w=%d`, l.Burst, max(window, 1)),
 	}
 }
 
 // of returns the bucket of an address.
-func (l *limiters) of(address string, now time.Time) *rate.Limiter {
+func (l *limiters) of(address string, now time.Time) *bucket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bucket, known := l.buckets[address]
+	b, known := l.buckets[address]
 	if !known {
 		if len(l.buckets) >= l.max {
 			l.forget(now)
 		}
-		bucket = rate.NewLimiter(l.rate, l.burst)
-		l.buckets[address] = bucket
+		b = &bucket{Limiter: rate.NewLimiter(l.rate, l.burst)}
+		l.buckets[address] = b
 	}
-	return bucket
+	return b
 }
 
-// allow takes a token from the bucket of an address. It returns false if there is none.
+// allow takes a token from the bucket of an address. It returns false if there is none. A client that goes on has the
+// bucket owe tokens, up to a burst.
 func (l *limiters) allow(address string, now time.Time) bool {
-	return l == nil || l.of(address, now).AllowN(now, 1)
+	if l == nil {
+		return true
+	}
+	b := l.of(address, now)
+	if b.AllowN(now, 1) {
+		return true
+	}
+	if b.refused.Add(1)%refusalsPerToken == 0 && b.TokensAt(now) > -float64(l.burst) {
+		b.ReserveN(now, 1)
+	}
+	return false
 }
 
 // describe writes the headers that say how many tokens an address has, of how many, and in how many seconds it has all

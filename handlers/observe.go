@@ -168,6 +168,15 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", string(info.code)))
 	}
+	if info.status == http.StatusTooManyRequests {
+		standsFor, logIt := s.refusals.count(info.code, info.address, time.Now())
+		if !logIt {
+			return
+		}
+		if standsFor > 1 {
+			attrs = append(attrs, slog.Int("standsFor", standsFor))
+		}
+	}
 	if info.err != nil && (info.status == 0 || info.status >= http.StatusInternalServerError) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}

@@ -40,6 +40,8 @@ type Server struct {
 	Limits   Limits
 
 	settings   atomic.Pointer[welcome.Settings]
+	refusals   refusals
+	readiness  readiness
 	limiters   *limiters // nil: no limit
 	challenges *welcome.Challenges
 	wormhole   *wormhole.Server

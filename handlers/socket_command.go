@@ -22,7 +22,7 @@ func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) 
 	reply := api.SocketReply{ID: command.ID, Seq: command.Seq}
 	target, _ := url.ParseRequestURI(command.Path)
 	if target == nil || command.Path[0] != '/' || !takesCommands(target.Path) {
-		reply.Reply = refusal(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
+		reply.Reply = refused(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
 		return reply, nil
 	}
 	w := &recorder{header: http.Header{}}
@@ -107,8 +107,8 @@ func commandID(raw []byte) (id string, ok bool) {
 	return "", false
 }
 
-// refusal returns the reply to a command that reached no operation.
-func refusal(f *rendezvous.Failure) api.Reply {
+// refused returns the reply to a command that reached no operation.
+func refused(f *rendezvous.Failure) api.Reply {
 	_, p := problemOf(f, nil)
 	return api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}
 }
