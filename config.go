@@ -23,6 +23,7 @@ import (
 // flag's name.
 type Config struct {
 	Listening
+	Administration
 
 	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is stored: a SQLite file, which is created if it does not exist; or postgres://user:password@host/database, for any number of servers at once (${default})."`
 	DatabaseConnections int    `group:"Where" default:"16" help:"The most connections to PostgreSQL, besides two for notifications (${default})."`
@@ -104,6 +105,9 @@ func (c *Config) validate() error {
 		return errors.New("--database-connections must be at least 1")
 	}
 	if err := c.validateListening(); err != nil {
+		return err
+	}
+	if err := c.validateAdmin(); err != nil {
 		return err
 	}
 	if err := c.validateBudgets(); err != nil {

@@ -123,7 +123,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	limits := c.limits()
 	api := &handlers.Server{
 		Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages,
-		TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader, Origins: c.CORSOrigins, BasePath: c.BasePath, Limits: limits,
+		TrustedProxies: c.TrustedProxies, ForwardedHeader: c.ForwardedHeader, Origins: c.CORSOrigins, BasePath: c.BasePath, Admin: len(c.AdminListen) > 0, Limits: limits,
 	}
 	settings, err := c.settings()
 	if err != nil {
@@ -136,6 +136,10 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	api.Hosts = c.hosts(reached)
 	defer c.reread(api, reached, log)()
+	admin, err := c.openAdmin(ctx, log)
+	if err != nil {
+		return err
+	}
 	server := idleconn.NewServer(&http.Server{
 		Handler:           reached.handler(api.Handler()),
 		ReadHeaderTimeout: 10 * time.Second,
@@ -148,6 +152,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 
 	// The loops outlive the requests: what requests leave to be written is written last.
 	endLoops := startLoops(ctx, service, replicas)
+	defer admin.serve(ctx, api)()
 	failed := make(chan error, len(reached.All()))
 	for _, l := range reached.All() {
 		go func() { failed <- server.Serve(l) }()

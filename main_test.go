@@ -90,18 +90,23 @@ func TestValidate(t *testing.T) {
 		change func(*Config)
 		want   string // in the complaint; empty: there is none
 	}{
-		"as it comes":            {func(*Config) {}, ""},
-		"no limit of the rate":   {func(c *Config) { c.RequestRate, c.RequestBurst = 0, 0 }, ""},
-		"prunes without a pause": {func(c *Config) { c.PruneInterval = 0 }, "--prune-interval"},
-		"a ttl below a second":   {func(c *Config) { c.MailboxTTL = 999 * time.Millisecond }, "--mailbox-ttl"},
-		"no heartbeat":           {func(c *Config) { c.HeartbeatsUntilDead = 0 }, "--heartbeats-until-dead"},
-		"a drain before now":     {func(c *Config) { c.Drain = -1 }, "--drain"},
-		"a blur of nothing":      {func(c *Config) { c.BlurUsage = time.Microsecond }, "--blur-usage"},
-		"a rate without a burst": {func(c *Config) { c.RequestBurst = 0 }, "--request-burst"},
-		"no messages at all":     {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
-		"another database":       {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
-		"an origin with a path":  {func(c *Config) { c.CORSOrigins = []string{"*", "https://app.example/"} }, `--cors-origins "https://app.example/": an origin has no path`},
-		"a pattern that is none": {func(c *Config) { c.RejectClient = []string{"[", "x"} }, `"["`},
+		"as it comes":                         {func(*Config) {}, ""},
+		"no limit of the rate":                {func(c *Config) { c.RequestRate, c.RequestBurst = 0, 0 }, ""},
+		"prunes without a pause":              {func(c *Config) { c.PruneInterval = 0 }, "--prune-interval"},
+		"a ttl below a second":                {func(c *Config) { c.MailboxTTL = 999 * time.Millisecond }, "--mailbox-ttl"},
+		"no heartbeat":                        {func(c *Config) { c.HeartbeatsUntilDead = 0 }, "--heartbeats-until-dead"},
+		"a drain before now":                  {func(c *Config) { c.Drain = -1 }, "--drain"},
+		"a blur of nothing":                   {func(c *Config) { c.BlurUsage = time.Microsecond }, "--blur-usage"},
+		"a rate without a burst":              {func(c *Config) { c.RequestBurst = 0 }, "--request-burst"},
+		"no messages at all":                  {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
+		"another database":                    {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
+		"an origin with a path":               {func(c *Config) { c.CORSOrigins = []string{"*", "https://app.example/"} }, `--cors-origins "https://app.example/": an origin has no path`},
+		"a base path with a slash at its end": {func(c *Config) { c.BasePath = "/mail/" }, "--base-path"},
+		"an admin token without a side":       {func(c *Config) { c.AdminToken = "0123456789abcdef" }, "--admin-listen"},
+		"an admin token that is guessed":      {func(c *Config) { c.AdminListen, c.AdminToken = []string{":4001"}, "secret" }, "--admin-token"},
+		"an admin side on loopback":           {func(c *Config) { c.AdminListen = []string{"127.0.0.1:4001"} }, ""},
+		"an admin side on nothing":            {func(c *Config) { c.AdminListen = []string{"x"} }, "--admin-listen"},
+		"a pattern that is none":              {func(c *Config) { c.RejectClient = []string{"[", "x"} }, `"["`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -181,5 +186,54 @@ func TestHelp(t *testing.T) {
 	}
 	if out, _, _ := e2e.Run(t, nil, "--help"); !strings.Contains(out, "health") || !strings.Contains(out, "version") {
 		t.Errorf("--help does not name the commands:\n%s", out)
+	}
+}
+
+// An admin side that other machines can reach has a token. One on a loopback address serves the status without.
+func TestAdminSide(t *testing.T) {
+	t.Parallel()
+	c := settings(t)
+	c.AdminListen = []string{"0.0.0.0:0"}
+	if err := run(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--admin-token") {
+		t.Errorf("without a token it ended with %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	side, err := (&Config{Listening: Listening{SocketMode: "0660"}, Administration: Administration{AdminListen: []string{"127.0.0.1:0"}}}).openAdmin(ctx, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := side.Addrs()[0].String()
+	side.Close()
+	c = settings(t)
+	c.AdminListen = []string{address}
+	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
+	c.Ready = func(a []net.Addr) { ready <- a }
+	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
+	var public []net.Addr
+	select {
+	case public = <-ready:
+	case err := <-ended:
+		t.Fatalf("run ended at once: %v", err)
+	}
+	for at, want := range map[string]int{
+		address + "/status": http.StatusOK, address + "/metrics": http.StatusOK, address + "/v1/admin/usage": http.StatusOK,
+		public[0].String() + "/metrics": http.StatusNotFound, public[0].String() + "/v1/admin/usage": http.StatusNotFound,
+	} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Body.Close(); answer.StatusCode != want {
+			t.Errorf("%s is answered %d, want %d", at, answer.StatusCode, want)
+		}
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }

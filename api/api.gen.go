@@ -66,6 +66,7 @@ func (e ClosedFrameType) Valid() bool {
 
 // Defines values for Code.
 const (
+	CodeADMINREQUIRED             Code = "ADMIN_REQUIRED"
 	CodeCROWDED                   Code = "CROWDED"
 	CodeDRAINING                  Code = "DRAINING"
 	CodeINTERNAL                  Code = "INTERNAL"
@@ -106,6 +107,8 @@ const (
 // Valid indicates whether the value is a known member of the Code enum.
 func (e Code) Valid() bool {
 	switch e {
+	case CodeADMINREQUIRED:
+		return true
 	case CodeCROWDED:
 		return true
 	case CodeDRAINING:
@@ -184,6 +187,7 @@ func (e Code) Valid() bool {
 // Defines values for EndReason.
 const (
 	EndReasonDeleted  EndReason = "deleted"
+	EndReasonEnded    EndReason = "ended"
 	EndReasonExpired  EndReason = "expired"
 	EndReasonOverflow EndReason = "overflow"
 	EndReasonReplaced EndReason = "replaced"
@@ -193,6 +197,8 @@ const (
 func (e EndReason) Valid() bool {
 	switch e {
 	case EndReasonDeleted:
+		return true
+	case EndReasonEnded:
 		return true
 	case EndReasonExpired:
 		return true
@@ -214,6 +220,24 @@ const (
 func (e HealthStatus) Valid() bool {
 	switch e {
 	case HealthStatusOk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListedSessionState.
+const (
+	ListedSessionStateAttached ListedSessionState = "attached"
+	ListedSessionStateDetached ListedSessionState = "detached"
+)
+
+// Valid indicates whether the value is a known member of the ListedSessionState enum.
+func (e ListedSessionState) Valid() bool {
+	switch e {
+	case ListedSessionStateAttached:
+		return true
+	case ListedSessionStateDetached:
 		return true
 	default:
 		return false
@@ -445,6 +469,57 @@ func (e StatusStorage) Valid() bool {
 	}
 }
 
+// Defines values for UsageGroupKind.
+const (
+	UsageGroupKindMailbox   UsageGroupKind = "mailbox"
+	UsageGroupKindNameplate UsageGroupKind = "nameplate"
+)
+
+// Valid indicates whether the value is a known member of the UsageGroupKind enum.
+func (e UsageGroupKind) Valid() bool {
+	switch e {
+	case UsageGroupKindMailbox:
+		return true
+	case UsageGroupKindNameplate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UsageGroupResult.
+const (
+	UsageGroupResultCrowded UsageGroupResult = "crowded"
+	UsageGroupResultErrory  UsageGroupResult = "errory"
+	UsageGroupResultHappy   UsageGroupResult = "happy"
+	UsageGroupResultLonely  UsageGroupResult = "lonely"
+	UsageGroupResultPruney  UsageGroupResult = "pruney"
+	UsageGroupResultQuiet   UsageGroupResult = "quiet"
+	UsageGroupResultScary   UsageGroupResult = "scary"
+)
+
+// Valid indicates whether the value is a known member of the UsageGroupResult enum.
+func (e UsageGroupResult) Valid() bool {
+	switch e {
+	case UsageGroupResultCrowded:
+		return true
+	case UsageGroupResultErrory:
+		return true
+	case UsageGroupResultHappy:
+		return true
+	case UsageGroupResultLonely:
+		return true
+	case UsageGroupResultPruney:
+		return true
+	case UsageGroupResultQuiet:
+		return true
+	case UsageGroupResultScary:
+		return true
+	default:
+		return false
+	}
+}
+
 // Acknowledged defines model for Acknowledged.
 type Acknowledged struct {
 	// Ack The number of a command or of a frame, from 0.
@@ -537,8 +612,8 @@ type Draft struct {
 	Phase string `json:"phase" validate:"required,min=1,max=128,plain"`
 }
 
-// EndReason Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
-// unacknowledged.
+// EndReason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
+// unacknowledged, or the operator ended it; `detail` then has what the operator says.
 type EndReason string
 
 // Epoch How many handshakes of this session were accepted.
@@ -684,6 +759,30 @@ type Lifetime struct {
 	TTLMs *Millis `json:"ttlMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
+// ListedSession defines model for ListedSession.
+type ListedSession struct {
+	// Address From where it was begun, as an address id; absent if that is not known.
+	Address *string `json:"address,omitempty"`
+	AppID   string  `json:"appId"`
+
+	// BeganAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	BeganAt Timestamp `json:"beganAt"`
+
+	// Epoch How many handshakes of this session were accepted.
+	Epoch Epoch `json:"epoch"`
+
+	// Key The SHA-256 of the session id.
+	Key string `json:"key"`
+
+	// SeenAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	SeenAt               Timestamp          `json:"seenAt"`
+	State                ListedSessionState `json:"state"`
+	UnacknowledgedFrames Count              `json:"unacknowledgedFrames"`
+}
+
+// ListedSessionState defines model for ListedSession.State.
+type ListedSessionState string
+
 // Mailbox defines model for Mailbox.
 type Mailbox struct {
 	// LastPosition The position of the last message in the log; 0 if there is none.
@@ -828,8 +927,8 @@ type Problem struct {
 	// PermissionRequired The work that a client does before it is admitted.
 	PermissionRequired *PermissionRequired `json:"permissionRequired,omitempty"`
 
-	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
-	// unacknowledged.
+	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
+	// unacknowledged, or the operator ended it; `detail` then has what the operator says.
 	Reason *EndReason `json:"reason,omitempty"`
 
 	// Retriable Whether trying on, as `action` says, can help.
@@ -905,6 +1004,20 @@ type PruneFailureError string
 
 // PruneFailureKind `list`: finding out what is stale failed; `key` says of which kind.
 type PruneFailureKind string
+
+// Quantiles Durations that half, 90 % and 99 % of the records do not exceed.
+type Quantiles struct {
+	Count Count `json:"count"`
+
+	// P50Ms A duration in milliseconds.
+	P50Ms Millis `json:"p50Ms"`
+
+	// P90Ms A duration in milliseconds.
+	P90Ms Millis `json:"p90Ms"`
+
+	// P99Ms A duration in milliseconds.
+	P99Ms Millis `json:"p99Ms"`
+}
 
 // Received defines model for Received.
 type Received struct {
@@ -1009,6 +1122,11 @@ type SessionCounts struct {
 //
 // Examples: 5hQ2mVx8TzR1cKd7LwYb9A
 type SessionID = string
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Sessions []ListedSession `json:"sessions"`
+}
 
 // Side One participant. Pick a short random string.
 //
@@ -1145,6 +1263,51 @@ type StorageBytes struct {
 // Timestamp A moment, in milliseconds since 1970-01-01T00:00:00Z.
 type Timestamp = int64
 
+// UsageGroup defines model for UsageGroup.
+type UsageGroup struct {
+	AppID  string           `json:"appId"`
+	Count  Count            `json:"count"`
+	Day    string           `json:"day"`
+	Kind   UsageGroupKind   `json:"kind"`
+	Result UsageGroupResult `json:"result"`
+
+	// Total Durations that half, 90 % and 99 % of the records do not exceed.
+	Total Quantiles `json:"total"`
+
+	// Waiting Durations that half, 90 % and 99 % of the records do not exceed.
+	Waiting *Quantiles `json:"waiting,omitempty"`
+}
+
+// UsageGroupKind defines model for UsageGroup.Kind.
+type UsageGroupKind string
+
+// UsageGroupResult defines model for UsageGroup.Result.
+type UsageGroupResult string
+
+// UsageReport defines model for UsageReport.
+type UsageReport struct {
+	Groups []UsageGroup `json:"groups"`
+
+	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	ServerTime Timestamp `json:"serverTime"`
+
+	// Since A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	Since Timestamp `json:"since"`
+
+	// Versions The most frequent first.
+	Versions []VersionCount `json:"versions"`
+}
+
+// VersionCount defines model for VersionCount.
+type VersionCount struct {
+	AppID   string `json:"appId"`
+	Clients Count  `json:"clients"`
+
+	// Implementation Empty if the client did not say.
+	Implementation string `json:"implementation"`
+	Version        string `json:"version"`
+}
+
 // Violation defines model for Violation.
 type Violation struct {
 	// Message The same, for people.
@@ -1231,6 +1394,9 @@ type MethodNotAllowed = Problem
 // MisdirectedRequest A failure (RFC 9457), and what to do next.
 type MisdirectedRequest = Problem
 
+// NoAdmin A failure (RFC 9457), and what to do next.
+type NoAdmin = Problem
+
 // NoSession A failure (RFC 9457), and what to do next.
 type NoSession = Problem
 
@@ -1287,6 +1453,30 @@ type UpgradeRequired = Problem
 
 // OptionalLifetime defines model for OptionalLifetime.
 type OptionalLifetime = Lifetime
+
+// ListSessionsParams defines parameters for ListSessions.
+type ListSessionsParams struct {
+	// App Only the sessions of this app.
+	App *string `form:"app,omitempty" json:"app,omitempty" validate:"omitempty,max=128,plain"`
+
+	// Address Only the sessions from this address id, as log lines and answers have it.
+	Address *string `form:"address,omitempty" json:"address,omitempty" validate:"omitempty,max=64,plain"`
+
+	// Limit At most so many; 100 by default.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty" validate:"omitempty,min=1,max=1000"`
+}
+
+// RemoveSessionParams defines parameters for RemoveSession.
+type RemoveSessionParams struct {
+	// Text What the client is told.
+	Text *string `form:"text,omitempty" json:"text,omitempty" validate:"omitempty,max=200,plain"`
+}
+
+// GetUsageParams defines parameters for GetUsage.
+type GetUsageParams struct {
+	// Days The last so many days, today included; 7 by default.
+	Days *int64 `form:"days,omitempty" json:"days,omitempty" validate:"omitempty,min=1,max=366"`
+}
 
 // CloseMailboxParams defines parameters for CloseMailbox.
 type CloseMailboxParams struct {
@@ -1445,6 +1635,15 @@ type ServerInterface interface {
 	// GetReadiness Should this process get traffic
 	// (GET /readyz)
 	GetReadiness(w http.ResponseWriter, r *http.Request)
+	// ListSessions List live sessions
+	// (GET /v1/admin/sessions)
+	ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams)
+	// RemoveSession End a session
+	// (DELETE /v1/admin/sessions/{key})
+	RemoveSession(w http.ResponseWriter, r *http.Request, key string, params RemoveSessionParams)
+	// GetUsage How the server is used
+	// (GET /v1/admin/usage)
+	GetUsage(w http.ResponseWriter, r *http.Request, params GetUsageParams)
 	// CloseMailbox Close a mailbox
 	// (DELETE /v1/mailboxes/{mailbox})
 	CloseMailbox(w http.ResponseWriter, r *http.Request, mailbox MailboxPath, params CloseMailboxParams)
@@ -1505,6 +1704,24 @@ func (_ Unimplemented) GetLiveness(w http.ResponseWriter, r *http.Request) {
 // GetReadiness Should this process get traffic
 // (GET /readyz)
 func (_ Unimplemented) GetReadiness(w http.ResponseWriter, r *http.Request) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// ListSessions List live sessions
+// (GET /v1/admin/sessions)
+func (_ Unimplemented) ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// RemoveSession End a session
+// (DELETE /v1/admin/sessions/{key})
+func (_ Unimplemented) RemoveSession(w http.ResponseWriter, r *http.Request, key string, params RemoveSessionParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// GetUsage How the server is used
+// (GET /v1/admin/usage)
+func (_ Unimplemented) GetUsage(w http.ResponseWriter, r *http.Request, params GetUsageParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -1626,6 +1843,140 @@ func (siw *ServerInterfaceWrapper) GetReadiness(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetReadiness(w, r)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListSessions operation middleware
+func (siw *ServerInterfaceWrapper) ListSessions(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSessionsParams
+
+	// ------------- Optional query parameter "app" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "app", r.URL.Query(), &params.App, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "app"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "app", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "address" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "address", r.URL.Query(), &params.Address, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "address"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "address", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", r.URL.Query(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "limit"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "limit", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSessions(w, r, params)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveSession operation middleware
+func (siw *ServerInterfaceWrapper) RemoveSession(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "key" -------------
+	var key string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "key", chi.URLParam(r, "key"), &key, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: r.URL.RawPath == ""})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "key", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveSessionParams
+
+	// ------------- Optional query parameter "text" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "text", r.URL.Query(), &params.Text, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "text"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "text", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveSession(w, r, key, params)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetUsage operation middleware
+func (siw *ServerInterfaceWrapper) GetUsage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetUsageParams
+
+	// ------------- Optional query parameter "days" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "days", r.URL.Query(), &params.Days, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "days"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "days", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetUsage(w, r, params)
 	}))
 
 	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
@@ -2654,6 +3005,15 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 		r.Get(options.BaseURL+"/readyz", wrapper.GetReadiness)
 	})
 	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/sessions", wrapper.ListSessions)
+	})
+	r.Group(func(r chi.Router) {
+		r.Delete(options.BaseURL+"/v1/admin/sessions/{key}", wrapper.RemoveSession)
+	})
+	r.Group(func(r chi.Router) {
+		r.Get(options.BaseURL+"/v1/admin/usage", wrapper.GetUsage)
+	})
+	r.Group(func(r chi.Router) {
 		r.Delete(options.BaseURL+"/v1/mailboxes/{mailbox}", wrapper.CloseMailbox)
 	})
 	r.Group(func(r chi.Router) {
@@ -2739,6 +3099,75 @@ type GetReadinessResponseObject interface {
 type GetReadiness200JSONResponse Health
 
 func (response GetReadiness200JSONResponse) VisitGetReadinessResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(buf.Len())) // an answer that is complete passes more proxies
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+// ListSessionsRequestObject is what ListSessions is asked.
+type ListSessionsRequestObject struct {
+	Params ListSessionsParams
+}
+
+// ListSessionsResponseObject is what ListSessions answers.
+type ListSessionsResponseObject interface {
+	VisitListSessionsResponse(w http.ResponseWriter) error
+}
+
+// ListSessions200JSONResponse is ListSessions's answer 200.
+type ListSessions200JSONResponse SessionList
+
+func (response ListSessions200JSONResponse) VisitListSessionsResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(buf.Len())) // an answer that is complete passes more proxies
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+// RemoveSessionRequestObject is what RemoveSession is asked.
+type RemoveSessionRequestObject struct {
+	Key    string `json:"key" validate:"required,sessionkey"`
+	Params RemoveSessionParams
+}
+
+// RemoveSessionResponseObject is what RemoveSession answers.
+type RemoveSessionResponseObject interface {
+	VisitRemoveSessionResponse(w http.ResponseWriter) error
+}
+
+// RemoveSession204Response is RemoveSession's answer 204, which has no body.
+type RemoveSession204Response struct{}
+
+func (response RemoveSession204Response) VisitRemoveSessionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+// GetUsageRequestObject is what GetUsage is asked.
+type GetUsageRequestObject struct {
+	Params GetUsageParams
+}
+
+// GetUsageResponseObject is what GetUsage answers.
+type GetUsageResponseObject interface {
+	VisitGetUsageResponse(w http.ResponseWriter) error
+}
+
+// GetUsage200JSONResponse is GetUsage's answer 200.
+type GetUsage200JSONResponse UsageReport
+
+func (response GetUsage200JSONResponse) VisitGetUsageResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
 		return err
@@ -3138,6 +3567,15 @@ type StrictServerInterface interface {
 	// GetReadiness Should this process get traffic
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
+	// ListSessions List live sessions
+	// (GET /v1/admin/sessions)
+	ListSessions(ctx context.Context, request ListSessionsRequestObject) (ListSessionsResponseObject, error)
+	// RemoveSession End a session
+	// (DELETE /v1/admin/sessions/{key})
+	RemoveSession(ctx context.Context, request RemoveSessionRequestObject) (RemoveSessionResponseObject, error)
+	// GetUsage How the server is used
+	// (GET /v1/admin/usage)
+	GetUsage(ctx context.Context, request GetUsageRequestObject) (GetUsageResponseObject, error)
 	// CloseMailbox Close a mailbox
 	// (DELETE /v1/mailboxes/{mailbox})
 	CloseMailbox(ctx context.Context, request CloseMailboxRequestObject) (CloseMailboxResponseObject, error)
@@ -3265,6 +3703,85 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetReadinessResponseObject); ok {
 		if err := validResponse.VisitGetReadinessResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSessions operation middleware
+func (sh *strictHandler) ListSessions(w http.ResponseWriter, r *http.Request, params ListSessionsParams) {
+	var request ListSessionsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSessions(ctx, request.(ListSessionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSessions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSessionsResponseObject); ok {
+		if err := validResponse.VisitListSessionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveSession operation middleware
+func (sh *strictHandler) RemoveSession(w http.ResponseWriter, r *http.Request, key string, params RemoveSessionParams) {
+	var request RemoveSessionRequestObject
+
+	request.Key = key
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveSession(ctx, request.(RemoveSessionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveSession")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveSessionResponseObject); ok {
+		if err := validResponse.VisitRemoveSessionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetUsage operation middleware
+func (sh *strictHandler) GetUsage(w http.ResponseWriter, r *http.Request, params GetUsageParams) {
+	var request GetUsageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetUsage(ctx, request.(GetUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetUsage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetUsageResponseObject); ok {
+		if err := validResponse.VisitGetUsageResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

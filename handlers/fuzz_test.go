@@ -109,14 +109,16 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 type fuzzer struct {
 	w    *world
 	me   *client
+	op   *client        // of the admin side
 	seen map[string]int // by operation and status
 }
 
 func newFuzzer(t testing.TB) *fuzzer {
 	t.Helper()
-	return &fuzzer{w: start(t, setup{config: func(c *rendezvous.Config) {
+	w := start(t, setup{admin: true, config: func(c *rendezvous.Config) {
 		c.Limits.AddressSessions = 1 << 30
-	}}), seen: map[string]int{}}
+	}})
+	return &fuzzer{w: w, op: w.operator(t, adminToken), seen: map[string]int{}}
 }
 
 // session is one that lives, has a mailbox open and holds little.
@@ -148,6 +150,9 @@ func (f *fuzzer) try(t *rapid.T, path, method string) {
 	}
 	hostile := rapid.Bool().Draw(t, "hostile")
 	target, query, headers, params := path, url.Values{}, []string{}, map[string]string{}
+	if op.Tags[0] == "admin" {
+		caller, headers = f.op, []string{bearer(adminToken)}
+	}
 	for _, ref := range slices.Concat(item.Parameters, op.Parameters) {
 		p := ref.Value
 		if p.Name == "Upgrade" || !p.Required && p.Name != "wait" && rapid.Bool().Draw(t, p.Name+" is left out") {

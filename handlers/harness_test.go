@@ -88,6 +88,7 @@ type setup struct {
 	origins  []string
 	hosts    []string // that requests may be for
 	basePath string
+	admin    bool // there is an admin side: see operator
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
 }
@@ -135,7 +136,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.forward, Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.forward, Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Admin: s.admin, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

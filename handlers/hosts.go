@@ -31,13 +31,13 @@ func CheckHost(host string) error {
 	return nil
 }
 
-// allowsHost reports whether the server answers requests for a host, with or without a port.
-func (s *Server) allowsHost(host string) bool {
-	if len(s.Hosts) == 0 {
+// allowsHost reports whether patterns allow a host, with or without a port. No patterns allow every host.
+func allowsHost(patterns []string, host string) bool {
+	if len(patterns) == 0 {
 		return true
 	}
 	host = canonicalHost(host)
-	for _, pattern := range s.Hosts {
+	for _, pattern := range patterns {
 		below, wild := strings.CutPrefix(pattern, "*.")
 		if pattern == "*" || !wild && host == canonicalHost(pattern) || wild && strings.HasSuffix(host, "."+canonicalHost(below)) {
 			return true
@@ -63,7 +63,7 @@ func (s *Server) allowedHost(next http.Handler) http.Handler {
 		switch r.URL.Path {
 		case "/livez", "/readyz":
 		default:
-			if !s.allowsHost(r.Host) {
+			if !allowsHost(s.Hosts, r.Host) {
 				s.fail(w, r, &rendezvous.Failure{Code: misdirectedRequest, Detail: fmt.Sprintf("this server does not answer for %.100q; its operator can allow it with --allowed-hosts", r.Host)})
 				return
 			}

@@ -17,6 +17,8 @@ type metrics struct {
 	http.Handler
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	answered atomic.Int64 // requests
+	failed   atomic.Int64 // of these, those with 5xx
 }
 
 func newMetrics(s *Server) *metrics {
@@ -67,6 +69,10 @@ func newMetrics(s *Server) *metrics {
 }
 
 func (m *metrics) observe(verb, route string, status int, took time.Duration) {
+	m.answered.Add(1)
+	if status >= http.StatusInternalServerError {
+		m.failed.Add(1)
+	}
 	m.requests.WithLabelValues(method(verb), route, strconv.Itoa(status)).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }

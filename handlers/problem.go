@@ -16,6 +16,7 @@ import (
 
 // The codes that exist only over HTTP.
 const (
+	adminRequired        rendezvous.Code = "ADMIN_REQUIRED"
 	methodNotAllowed     rendezvous.Code = "METHOD_NOT_ALLOWED"
 	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
 	payloadTooLarge      rendezvous.Code = "PAYLOAD_TOO_LARGE"
@@ -39,6 +40,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.ProtocolVersionMismatch:  {400, api.ActionStop, "The protocol version is not spoken here"},
 	rendezvous.SessionRequired:          {401, api.ActionRestart, "A session is required"},
 	rendezvous.SessionUnknown:           {401, api.ActionRestart, "The session is not known"},
+	adminRequired:                       {401, api.ActionReauth, "The operator's token is required"},
 	rendezvous.RejectedByCustomHandler:  {403, api.ActionStop, "The client is not admitted"},
 	rendezvous.RejectedUnsupportedAgent: {403, api.ActionStop, "The client's version is not supported"},
 	rendezvous.PermissionRequired:       {403, api.ActionReauth, "Permission is required"},
@@ -110,7 +112,10 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("Retry-After", strconv.Itoa(int(waitOf(failure).Seconds())))
 	}
 	nameAddress(&p, addressOf(r.Context()))
-	if p.Status == http.StatusUnauthorized {
+	switch {
+	case failure.Code == adminRequired:
+		header.Set("WWW-Authenticate", `Basic realm="restante admin", charset="UTF-8"`) // which a browser asks for
+	case p.Status == http.StatusUnauthorized:
 		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
 	}
 	infoOf(r).err, infoOf(r).code = failure, failure.Code

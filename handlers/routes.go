@@ -21,27 +21,19 @@ func (s *Server) Handler() http.Handler {
 		Service: s.Service, Log: s.Log, Settings: s.currentSettings, Throttle: s.limiters.wait,
 		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
 	})
-	metrics := newMetrics(s)
+	s.metrics = newMetrics(s)
 	r := chi.NewRouter()
-	r.Use(s.observe(metrics)) // a log line, a metric, a problem for a panic
-	r.Use(securityHeaders)    // headers that every answer has
-	r.Use(s.belowPath)        // the server may be reached below a path
-	r.Use(s.allowedHost)      // only the hosts that are allowed
+	r.Use(s.observe(s.metrics)) // a log line, a metric, a problem for a panic
+	r.Use(securityHeaders)      // headers that every answer has
+	r.Use(s.belowPath)          // the server may be reached below a path
+	r.Use(s.allowedHost)        // only the hosts that are allowed
 	if s.origins != nil {
 		r.Use(s.origins.Handler) // preflight requests have no credential, and count against no limit
 	}
 	r.Use(s.clientAddress) // the client, also behind trusted proxies
 	r.Use(s.rateLimit)     // not too many requests of an address
 	r.NotFound(s.notFound)
-	r.MethodNotAllowed(func(w http.ResponseWriter, req *http.Request) {
-		allowed := allowedMethods(r, req.URL)
-		if allowed == "" { // chi also asks about methods that it does not know, on any path
-			s.notFound(w, req)
-			return
-		}
-		w.Header().Set("Allow", allowed)
-		s.fail(w, req, &rendezvous.Failure{Code: methodNotAllowed, Detail: "this path takes " + allowed})
-	})
+	r.MethodNotAllowed(s.refuseMethod(r))
 	get(r, "/", s.getHome)
 	get(r, "/docs", s.getReference)
 	get(r, "/assets/{name}", s.getAsset)
@@ -50,19 +42,19 @@ func (s *Server) Handler() http.Handler {
 	r.With(noStore).Get("/v1/session/socket", s.socket)
 	get(r, "/openapi.yaml", s.getContract)
 	get(r, "/openapi.json", s.getContractAsJSON)
-	get(r.With(noStore), "/metrics", metrics.ServeHTTP)
+	if !s.Admin {
+		get(r.With(noStore), "/metrics", s.metrics.ServeHTTP)
+	}
 
 	// What is generated from the contract, in two groups: without a session, and with one.
-	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{s.withReplyHeaders, s.validRequest}, api.StrictHTTPServerOptions{
-		RequestErrorHandlerFunc:  s.invalidBody,
-		ResponseErrorHandlerFunc: s.fail,
-	})
-	wrapped := api.ServerInterfaceWrapper{Handler: strict, ErrorHandlerFunc: s.invalidParameter}
+	wrapped := s.generated()
 	r.Group(func(r chi.Router) {
 		r.Use(noStore)
 		get(r, "/livez", wrapped.GetLiveness)
 		get(r, "/readyz", wrapped.GetReadiness)
-		get(r, "/v1/status", wrapped.GetStatus)
+		if !s.Admin {
+			get(r, "/v1/status", wrapped.GetStatus)
+		}
 		r.With(s.readBody).Post("/v1/sessions", wrapped.BeginSession)
 	})
 	r.Group(func(r chi.Router) {
@@ -89,6 +81,28 @@ func (s *Server) Handler() http.Handler {
 	})
 	s.routes = r
 	return r
+}
+
+// generated returns the operations that are generated from the contract.
+func (s *Server) generated() *api.ServerInterfaceWrapper {
+	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{s.withReplyHeaders, s.validRequest}, api.StrictHTTPServerOptions{
+		RequestErrorHandlerFunc:  s.invalidBody,
+		ResponseErrorHandlerFunc: s.fail,
+	})
+	return &api.ServerInterfaceWrapper{Handler: strict, ErrorHandlerFunc: s.invalidParameter}
+}
+
+// refuseMethod returns the handler for methods that a path does not take.
+func (s *Server) refuseMethod(routes chi.Routes) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		allowed := allowedMethods(routes, r.URL)
+		if allowed == "" { // chi also asks about methods that it does not know, on any path
+			s.notFound(w, r)
+			return
+		}
+		w.Header().Set("Allow", allowed)
+		s.fail(w, r, &rendezvous.Failure{Code: methodNotAllowed, Detail: "this path takes " + allowed})
+	}
 }
 
 // get routes GET, and HEAD with it: net/http sends no body in answer to HEAD. A GET that does more than look is routed

@@ -37,7 +37,9 @@ type Server struct {
 	Hosts []string
 	// BasePath is the path under which clients reach the server, as [CheckBasePath] takes it; "" stands for the root.
 	BasePath string
-	Limits   Limits
+	// Admin reports that there is an admin side: then metrics and status are not served to clients.
+	Admin  bool
+	Limits Limits
 
 	settings   atomic.Pointer[welcome.Settings]
 	refusals   refusals
@@ -47,6 +49,8 @@ type Server struct {
 	wormhole   *wormhole.Server
 	sockets    sockets
 	open       openTransports
+	metrics    *metrics
+	history    history
 	origins    *cors.Cors   // nil: only the server's own
 	routes     http.Handler // everything that is served, for the commands of a socket
 }

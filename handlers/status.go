@@ -22,7 +22,7 @@ func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObje
 
 // GetStatus is GET /v1/status.
 func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (api.GetStatusResponseObject, error) {
-	return api.GetStatus200JSONResponse(s.status(ctx, false)), nil
+	return api.GetStatus200JSONResponse(s.status(ctx, isAdmin(ctx))), nil
 }
 
 // status returns the state of the server. Only the full one names apps and has the texts of errors.

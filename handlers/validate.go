@@ -25,8 +25,9 @@ import (
 var validate = newValidator()
 
 var (
-	sidePattern    = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
-	mailboxPattern = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
+	sessionKeyPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	sidePattern       = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,64}$`)
+	mailboxPattern    = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 )
 
 // rules are the contract's own rules for texts, and what the client is told when one is broken.
@@ -34,12 +35,13 @@ var rules = map[string]struct {
 	holds func(text, param string) bool
 	says  string
 }{
-	"sessionid": {func(s, _ string) bool { _, err := session.ParseID(s); return err == nil }, "must be 22 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"},
-	"side":      {func(s, _ string) bool { return sidePattern.MatchString(s) }, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
-	"mailbox":   {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
-	"nameplate": {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
-	"plain":     {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
-	"maxbytes":  {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
+	"sessionid":  {func(s, _ string) bool { _, err := session.ParseID(s); return err == nil }, "must be 22 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"},
+	"sessionkey": {func(s, _ string) bool { return sessionKeyPattern.MatchString(s) }, "must be 64 hexadecimal digits"},
+	"side":       {func(s, _ string) bool { return sidePattern.MatchString(s) }, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"mailbox":    {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"nameplate":  {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
+	"plain":      {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
+	"maxbytes":   {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
 }
 
 // says is what the client is told of the other tags, for texts and for everything else; % stands for the tag's
@@ -180,7 +182,7 @@ func parameter(name string) string {
 	switch {
 	case isHeader(name):
 		return "#/header/" + name
-	case name == "nameplate", name == "mailbox":
+	case name == "nameplate", name == "mailbox", name == "key":
 		return "#/path/" + name
 	}
 	return "#/query/" + name

@@ -191,6 +191,7 @@ func rules(s *openapi3.Schema) (list []string) {
 	// Patterns that are a rule of their own. Lengths are part of them, except plain's.
 	named := map[string]string{
 		`^[A-Za-z0-9_-]{22,64}$`:   "sessionid",
+		`^[0-9a-f]{64}$`:           "sessionkey",
 		`^[A-Za-z0-9._~-]{1,64}$`:  "side",
 		`^[0-9]{1,40}$`:            "nameplate",
 		`^[A-Za-z0-9._~-]{1,128}$`: "mailbox",

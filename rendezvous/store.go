@@ -56,6 +56,8 @@ type Tx interface {
 	StorageSize() (StorageSize, error)
 	// Updated returns the time of the last committed modification.
 	Updated() (time.Time, error)
+
+	OperatorTx
 }
 
 // SessionTx is about sessions and the replies to their commands.
@@ -208,6 +210,18 @@ type NameplateTx interface {
 	// StaleNameplates returns at most limit nameplates whose StaleAt is at or before now, in the order
 	// of (StaleAt, app, id), starting after the cursor.
 	StaleNameplates(now time.Time, after NameplateCursor, limit int) ([]NameplateCursor, error)
+}
+
+// OperatorTx is about what operators look at. It may be slow.
+type OperatorTx interface {
+	// LiveSessions returns sessions that have not ended in storage, those that began last first.
+	LiveSessions(SessionFilter) ([]Session, error)
+	// UsageSince returns how the nameplates and mailboxes ended that began at a time or later, by day (the latest
+	// first for each kind), app and result.
+	UsageSince(time.Time) ([]UsageGroup, error)
+	// VersionsSince returns how many clients connected at a time or later, by app and version, the most frequent
+	// first and at most limit of them.
+	VersionsSince(since time.Time, limit int) ([]VersionCount, error)
 }
 
 // Session is a session, and the app and side it belongs to.

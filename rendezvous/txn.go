@@ -105,7 +105,11 @@ func sessionEnded(c session.Closed) *Failure {
 	if !c.Used {
 		return unknownSession() // it did nothing and leaves no tombstone, whether it is pruned yet or not
 	}
-	f := refuse(SessionEnded, "this session ended (%s); begin a new one. Commands below %d had been received", c.Reason, c.Ledger.Wanted)
+	why := string(c.Reason)
+	if c.Text != "" {
+		why += ": " + c.Text
+	}
+	f := refuse(SessionEnded, "this session ended (%s); begin a new one. Commands below %d had been received", why, c.Ledger.Wanted)
 	f.Ended = &c
 	return f
 }

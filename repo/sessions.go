@@ -27,12 +27,13 @@ type sessionRow struct {
 	Used    flag
 	Ended   *millis
 	Reason  *session.Reason
+	Text    *string `db:"ended_text"`
 }
 
 // selectSession selects sessions with their outbox's counters; callers add a WHERE clause.
 const selectSession = `
 	SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next,
-	       s.seen, s.grace, s.used, s.ended, s.reason
+	       s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text
 	FROM sessions AS s
 	JOIN outboxes AS o ON o.session = s.key`
 
@@ -46,16 +47,23 @@ func (r sessionRow) session() rendezvous.Session {
 	}
 	if r.Ended != nil && r.Reason != nil {
 		s.Ended = &session.Ending{At: r.Ended.time(), Reason: *r.Reason}
+		if r.Text != nil {
+			s.Ended.Reason, s.Ended.Text = session.Removed, *r.Text
+		}
 	}
 	return s
 }
 
-// endingColumns returns the columns of a session's end: both or neither are NULL.
-func endingColumns(e *session.Ending) (at *millis, why *session.Reason) {
+// endingColumns returns the columns of a session's end: at and why are both NULL or neither is, and text is NULL unless
+// the operator ended it.
+func endingColumns(e *session.Ending) (at *millis, why *session.Reason, text *string) {
 	if e == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return millisOrNil(&e.At), &e.Reason
+	if e.Reason == session.Removed {
+		return millisOrNil(&e.At), new(session.Deleted), &e.Text
+	}
+	return millisOrNil(&e.At), &e.Reason, nil
 }
 
 // Session loads a session, or returns ErrNotFound.
@@ -149,15 +157,15 @@ func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvo
 // CreateSession stores a new session with an empty outbox.
 func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "creating session %s", s.Key)
-	ended, reason := endingColumns(s.Ended)
+	ended, reason, text := endingColumns(s.Ended)
 	_, err = t.exec(`
-		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, sweep_at)
+		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
 			-- The new session owns the side.
 			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
-			?, ?, ?, ?, ?, ?, ?)`,
+			?, ?, ?, ?, ?, ?, ?, ?)`,
 		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
-		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, toMillis(sweepAt))
 	if err != nil {
 		return err
 	}
@@ -168,12 +176,12 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 // UpdateSession stores a session's record, except the frames' counters.
 func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "updating session %s", s.Key)
-	ended, reason := endingColumns(s.Ended)
+	ended, reason, text := endingColumns(s.Ended)
 	return requireRow(t.exec(`
 		UPDATE sessions
-		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, sweep_at = ?
+		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, sweep_at = ?
 		WHERE key = ?`,
-		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, toMillis(sweepAt), digest(s.Key)))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, toMillis(sweepAt), digest(s.Key)))
 }
 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.

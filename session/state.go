@@ -18,6 +18,7 @@ const (
 	Replaced Reason = "replaced" // a handshake named it in `replaces`
 	Deleted  Reason = "deleted"  // its client ended it
 	Overflow Reason = "overflow" // it left twice the window of frames unacknowledged
+	Removed  Reason = "ended"    // the operator ended it
 )
 
 // Record is what is stored of a session.
@@ -39,6 +40,14 @@ type Record struct {
 type Ending struct {
 	At     time.Time
 	Reason Reason
+	// Text is what the operator tells the client, if Reason is [Removed].
+	Text string
+}
+
+// Because returns the session as the operator ends it.
+func (c Closed) Because(text string) Closed {
+	c.Text = text
+	return c
 }
 
 // State is what a record says at a moment: [Attached], [Detached] or [Closed].
@@ -154,7 +163,7 @@ func (a Attached) Detach(at time.Time) Detached {
 
 // Close returns the session as it ends.
 func (a Attached) Close(now time.Time, why Reason) Closed {
-	return Closed{Ending{now, why}, a.Ledger, a.Epoch, a.Used}
+	return Closed{Ending{At: now, Reason: why}, a.Ledger, a.Epoch, a.Used}
 }
 
 // Record returns what to store.
@@ -170,7 +179,7 @@ func (d Detached) Resume(now time.Time) Attached {
 
 // Close returns the session as it ends.
 func (d Detached) Close(now time.Time, why Reason) Closed {
-	return Closed{Ending{now, why}, d.Ledger, d.Epoch, d.Used}
+	return Closed{Ending{At: now, Reason: why}, d.Ledger, d.Epoch, d.Used}
 }
 
 // Expire returns the session after its grace ran out.

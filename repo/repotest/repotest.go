@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"message", messages},
 		{"nameplate", nameplates},
 		{"limit", limits},
+		{"operator", operators},
 		{"status", status},
 	} {
 		t.Run(group.noun, func(t *testing.T) {

@@ -210,7 +210,10 @@ func drawRecord(t *rapid.T) session.Record {
 	if rapid.Bool().Draw(t, "ended") {
 		r.Ended = &session.Ending{
 			At:     drawTime(t, "ended at"),
-			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow}).Draw(t, "reason"),
+			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow, session.Removed}).Draw(t, "reason"),
+		}
+		if r.Ended.Reason == session.Removed {
+			r.Ended.Text = text.Draw(t, "text")
 		}
 	}
 	return r

@@ -346,7 +346,7 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description What the process counts and measures, in the Prometheus text format.
+         * @description What the process counts and measures, in the Prometheus text format. If there is an admin side, only there.
          */
         get: operations["getMetrics"];
         put?: never;
@@ -367,9 +367,89 @@ export interface paths {
         /**
          * How the server is doing
          * @description What is stored, when it last changed, and how pruning goes. It answers also while the database is away, with the
-         *     counts it knew last; `countsAt` says how old they are.
+         *     counts it knew last; `countsAt` says how old they are. If there is an admin side, only there.
          */
         get: operations["getStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List live sessions
+         * @description The live sessions, those that began last first. None of what is listed gives access to a session.
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/sessions/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a session
+         * @description Its client is told `SESSION_ENDED` with reason `ended` and the text. What its side holds lives on until its time is up.
+         */
+        delete: operations["removeSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How the server is used
+         * @description How nameplates and mailboxes ended, by the day (UTC) on which they began, app and result, and which client versions connected.
+         */
+        get: operations["getUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The status, as a page
+         * @description The status for people, with plots of the last hour. A browser is asked for the token as the password of any user.
+         */
+        get: operations["getStatusPage"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1087,6 +1167,58 @@ export interface components {
             lastAt: components["schemas"]["Timestamp"];
             nextTryAt: components["schemas"]["Timestamp"];
         };
+        SessionList: {
+            sessions: components["schemas"]["ListedSession"][];
+        };
+        ListedSession: {
+            /** @description The SHA-256 of the session id. */
+            key: string;
+            appId: string;
+            /** @description From where it was begun, as an address id; absent if that is not known. */
+            address?: string;
+            /** @enum {string} */
+            state: "attached" | "detached";
+            beganAt: components["schemas"]["Timestamp"];
+            /** @description The last sign of life that is stored. */
+            seenAt: components["schemas"]["Timestamp"];
+            epoch: components["schemas"]["Epoch"];
+            unacknowledgedFrames: components["schemas"]["Count"];
+        };
+        UsageReport: {
+            /** @description When the first of the days began. */
+            since: components["schemas"]["Timestamp"];
+            serverTime: components["schemas"]["Timestamp"];
+            groups: components["schemas"]["UsageGroup"][];
+            /** @description The most frequent first. */
+            versions: components["schemas"]["VersionCount"][];
+        };
+        UsageGroup: {
+            /** @enum {string} */
+            kind: "nameplate" | "mailbox";
+            day: string;
+            appId: string;
+            /** @enum {string} */
+            result: "happy" | "lonely" | "scary" | "errory" | "pruney" | "crowded" | "quiet";
+            count: components["schemas"]["Count"];
+            /** @description How long the first side waited for the second; absent if no second side came. */
+            waiting?: components["schemas"]["Quantiles"];
+            /** @description How long it lived. */
+            total: components["schemas"]["Quantiles"];
+        };
+        /** @description Durations that half, 90 % and 99 % of the records do not exceed. */
+        Quantiles: {
+            count: components["schemas"]["Count"];
+            p50Ms: components["schemas"]["Millis"];
+            p90Ms: components["schemas"]["Millis"];
+            p99Ms: components["schemas"]["Millis"];
+        };
+        VersionCount: {
+            appId: string;
+            /** @description Empty if the client did not say. */
+            implementation: string;
+            version: string;
+            clients: components["schemas"]["Count"];
+        };
         /** @description A failure (RFC 9457), and what to do next. */
         Problem: {
             /**
@@ -1125,18 +1257,18 @@ export interface components {
          * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
          */
         Action: "retry" | "rehandshake" | "restart" | "reauth" | "slow_down" | "stop";
         /**
-         * @description Why the session ended: its grace ran out, another one replaced it, the client ended it, or it left too many frames
-         *     unacknowledged.
+         * @description Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
+         *     unacknowledged, or the operator ended it; `detail` then has what the operator says.
          * @enum {string}
          */
-        EndReason: "expired" | "replaced" | "deleted" | "overflow";
+        EndReason: "expired" | "replaced" | "deleted" | "overflow" | "ended";
         Violation: {
             /**
              * @description Where in the request, as a JSON pointer below `#/body`, `#/query`, `#/header` or `#/path`.
@@ -1268,6 +1400,28 @@ export interface components {
                  *       "code": "SESSION_UNKNOWN",
                  *       "retriable": true,
                  *       "action": "restart"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `ADMIN_REQUIRED`: there is no token, or a wrong one. */
+        NoAdmin: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                "WWW-Authenticate": components["headers"]["WWW-Authenticate"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:admin-required",
+                 *       "title": "The operator's token is required",
+                 *       "status": 401,
+                 *       "detail": "Send the operator's token as a bearer token.",
+                 *       "code": "ADMIN_REQUIRED",
+                 *       "retriable": true,
+                 *       "action": "reauth"
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
@@ -2902,6 +3056,8 @@ export interface operations {
                     "text/plain": string;
                 };
             };
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
             500: components["responses"]["Internal"];
         };
     };
@@ -2983,6 +3139,186 @@ export interface operations {
                     "application/json": components["schemas"]["Status"];
                 };
             };
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: {
+                /** @description Only the sessions of this app. */
+                app?: string;
+                /**
+                 * @description Only the sessions from this address id, as log lines and answers have it.
+                 * @example addr-5f2c81d09b7a
+                 */
+                address?: string;
+                /** @description At most so many; 100 by default. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sessions. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "sessions": [
+                     *         {
+                     *           "key": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                     *           "appId": "example.org/chat",
+                     *           "address": "addr-5f2c81d09b7a",
+                     *           "state": "attached",
+                     *           "beganAt": 1795222800000,
+                     *           "seenAt": 1795222811400,
+                     *           "epoch": 2,
+                     *           "unacknowledgedFrames": 1
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    removeSession: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What the client is told.
+                 * @example This server moves to relay.example.org tonight.
+                 */
+                text?: string;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The `key` in the list of sessions.
+                 * @example 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+                 */
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: components["responses"]["Done"];
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["CommandUnavailable"];
+        };
+    };
+    getUsage: {
+        parameters: {
+            query?: {
+                /** @description The last so many days, today included; 7 by default. */
+                days?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The usage. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "since": 1794700800000,
+                     *       "serverTime": 1795222812000,
+                     *       "groups": [
+                     *         {
+                     *           "kind": "mailbox",
+                     *           "day": "2026-11-20",
+                     *           "appId": "example.org/chat",
+                     *           "result": "happy",
+                     *           "count": 12,
+                     *           "waiting": {
+                     *             "count": 12,
+                     *             "p50Ms": 4100,
+                     *             "p90Ms": 31000,
+                     *             "p99Ms": 64000
+                     *           },
+                     *           "total": {
+                     *             "count": 12,
+                     *             "p50Ms": 61000,
+                     *             "p90Ms": 240000,
+                     *             "p99Ms": 610000
+                     *           }
+                     *         }
+                     *       ],
+                     *       "versions": [
+                     *         {
+                     *           "appId": "example.org/chat",
+                     *           "implementation": "example-chat",
+                     *           "version": "1.4",
+                     *           "clients": 31
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getStatusPage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The page. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example <!doctype html>
+                     *     <title>Restante: status</title>
+                     *     …
+                     */
+                    "text/html": string;
+                };
+            };
+            401: components["responses"]["NoAdmin"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
         };

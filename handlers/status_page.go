@@ -1,0 +1,190 @@
+package handlers
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // for statusHTML
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+	"time"
+
+	"restante/api"
+)
+
+//go:embed status.css
+var statusStyle string
+
+//go:embed status.html
+var statusHTML string
+
+var statusPage = template.Must(template.New("status").Parse(statusHTML))
+
+// statusPolicy is what the status page may do: have its own style, load itself again, and nothing else.
+var statusPolicy = func() string {
+	sum := sha256.Sum256([]byte(statusStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
+// fact is a row of the status page.
+type fact struct {
+	Name, Value string
+	Bad         bool
+}
+
+// plot is a plot of the last hour.
+type plot struct {
+	Name, Now, Most string
+	Points          string // of an SVG polyline
+}
+
+// pruneRow is a row of what could not be pruned.
+type pruneRow struct{ Kind, Key, App, Error, Detail, Attempts, Last, Next string }
+
+// getStatusPage is GET /status on the admin side. It needs no script: the page loads itself again.
+func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
+	now := s.status(r.Context(), true)
+	var page bytes.Buffer
+	err := statusPage.Execute(&page, struct {
+		Style    template.CSS
+		Good     bool
+		Version  string
+		Facts    []fact
+		Plots    []plot
+		Failures []pruneRow
+	}{
+		template.CSS(statusStyle), //nolint:gosec // it is the server's own
+		now.Ready && len(now.Prune.Failures) == 0, now.Version, factsOf(now), plotsOf(s.history.last()), pruneRows(now),
+	})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", statusPolicy)
+	h.Set("Referrer-Policy", "no-referrer")
+	_, _ = w.Write(page.Bytes()) // a client that left does not read it
+}
+
+func factsOf(now api.Status) []fact {
+	ago := func(at *int64) string {
+		if at == nil || *at == 0 {
+			return "not yet"
+		}
+		return span(now.ServerTime-*at) + " ago"
+	}
+	facts := []fact{
+		{"Ready", yesNo(now.Ready), !now.Ready},
+		{"Storage", string(now.Storage), now.Storage != api.StatusStorageOk},
+		{"Up for", span(now.ServerTime - now.Started), false},
+		{"Last modification", ago(&now.Updated), false},
+		{"Sessions", fmt.Sprintf("%d attached, %d detached", now.Sessions.Attached, now.Sessions.Detached), false},
+		{"Clients", fmt.Sprintf("%d polls, %d streams, %d sockets, %d wormhole", now.Clients.Polls, now.Clients.Streams, now.Clients.Sockets, now.Clients.Wormhole), false},
+		{"Nameplates", fmt.Sprintf("%d, the last with %d digits", now.Counts.Nameplates, now.CodeDigits), false},
+		{"Mailboxes", fmt.Sprintf("%d with %d messages", now.Counts.Mailboxes, now.Counts.Messages), false},
+		{"Database", fmt.Sprintf("%s, log %s", size(now.StorageBytes.Database), size(now.StorageBytes.Log)), false},
+		{"Last good prune", ago(now.Prune.LastGoodAt), len(now.Prune.Failures) > 0},
+	}
+	if now.Prune.NextAt != nil {
+		facts = append(facts, fact{"Next prune", "in " + span(*now.Prune.NextAt-now.ServerTime), false})
+	}
+	return facts
+}
+
+func pruneRows(now api.Status) []pruneRow {
+	rows := make([]pruneRow, len(now.Prune.Failures))
+	for i, f := range now.Prune.Failures {
+		rows[i] = pruneRow{
+			Kind: string(f.Kind), Key: f.Key, Error: string(f.Error), Attempts: fmt.Sprint(f.Attempts),
+			Last: span(now.ServerTime-f.LastAt) + " ago", Next: "in " + span(f.NextTryAt-now.ServerTime),
+		}
+		if f.App != nil {
+			rows[i].App = *f.App
+		}
+		if f.Detail != nil {
+			rows[i].Detail = *f.Detail
+		}
+	}
+	return rows
+}
+
+// The size of a plot, in the units of its SVG.
+const plotWidth, plotHeight = 360.0, 60.0
+
+func plotsOf(samples []sample) []plot {
+	plots := []plot{}
+	for _, of := range []struct {
+		name  string
+		value func(sample) float64
+	}{
+		{"Sessions", func(s sample) float64 { return s.sessions }},
+		{"Clients held", func(s sample) float64 { return s.clients }},
+		{"Mailboxes", func(s sample) float64 { return s.mailboxes }},
+		{"Requests a second", func(s sample) float64 { return s.requests }},
+		{"Frames a second", func(s sample) float64 { return s.frames }},
+		{"Failures (5xx) a second", func(s sample) float64 { return s.failed }},
+		{"Age of the last modification, in seconds", func(s sample) float64 { return s.updated }},
+	} {
+		most, now := 0.0, 0.0
+		for _, one := range samples {
+			now = of.value(one)
+			most = max(most, now)
+		}
+		var points strings.Builder
+		for i, one := range samples {
+			x := plotWidth - float64(len(samples)-1-i)*plotWidth/(samplesKept-1)
+			y := plotHeight - 1
+			if most > 0 {
+				y -= of.value(one) / most * (plotHeight - 2)
+			}
+			fmt.Fprintf(&points, "%.1f,%.1f ", x, y)
+		}
+		plots = append(plots, plot{of.name, figure(now), figure(most), points.String()})
+	}
+	return plots
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// figure returns a number with three digits at most after the point, or none if it is large.
+func figure(v float64) string {
+	if v >= 100 || v == float64(int64(v)) {
+		return fmt.Sprintf("%.0f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+// span returns a number of milliseconds as a duration for people.
+func span(ms int64) string {
+	d := time.Duration(max(ms, 0)) * time.Millisecond
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d.Hours()))
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// size returns a number of bytes for people.
+func size(bytes int64) string {
+	for _, unit := range []struct {
+		name string
+		of   int64
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if bytes >= unit.of {
+			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(unit.of), unit.name)
+		}
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}

@@ -1,0 +1,80 @@
+package repotest
+
+import (
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+var operators = []testCase{
+	{"live sessions are listed by app and address, the latest first", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			for i, one := range []struct {
+				app     rendezvous.AppID
+				address string
+			}{{"a", "addr-1"}, {"a", "addr-2"}, {"b", "addr-1"}, {"b", "addr-1"}} {
+				s := h.session(tx, session.Key{byte(i + 1)})
+				h.must(tx.DeleteSession(s.Key))
+				s.App, s.Address, s.Side, s.Began = one.app, one.address, rendezvous.Side(rune('a'+i)), at(int64(i))
+				if i == 3 {
+					s.Ended = &session.Ending{At: at(9), Reason: session.Removed, Text: "goodbye"}
+				}
+				h.must(tx.CreateSession(s, at(9)))
+			}
+			for name, tt := range map[string]struct {
+				f    rendezvous.SessionFilter
+				want []byte // the first bytes of the keys
+			}{
+				"all":             {rendezvous.SessionFilter{Limit: 9}, []byte{3, 2, 1}},
+				"two":             {rendezvous.SessionFilter{Limit: 2}, []byte{3, 2}},
+				"of an app":       {rendezvous.SessionFilter{App: "a", Limit: 9}, []byte{2, 1}},
+				"from an address": {rendezvous.SessionFilter{Address: "addr-1", Limit: 9}, []byte{3, 1}},
+				"both":            {rendezvous.SessionFilter{App: "a", Address: "addr-1", Limit: 9}, []byte{1}},
+			} {
+				var got []byte
+				for _, s := range value(tx.LiveSessions(tt.f)) {
+					got = append(got, s.Key[0])
+				}
+				wantEqual(h, name, got, tt.want)
+			}
+		})
+	}},
+	{"usage is summed up by day, app and result", func(h *harness) {
+		day := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+		h.update(func(tx rendezvous.Tx) {
+			for i := range 100 {
+				u := rendezvous.Usage{App: "a", Started: day.Add(time.Duration(i) * time.Minute), Total: time.Duration(i+1) * time.Second, Result: rendezvous.ResultLonely}
+				if i >= 90 {
+					u.Result, u.Waiting = rendezvous.ResultHappy, new(time.Duration(i)*time.Millisecond)
+				}
+				h.must(tx.RetireMailbox(h.mailbox(tx), u))
+			}
+			h.must(tx.RetireMailbox(h.mailbox(tx), rendezvous.Usage{App: "a", Started: day.Add(-time.Second), Result: rendezvous.ResultQuiet}))
+		})
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "groups", value(tx.UsageSince(day)), []rendezvous.UsageGroup{
+				{
+					Kind: rendezvous.KindMailbox, Day: day, App: "a", Result: rendezvous.ResultHappy, Count: 10,
+					Waiting: rendezvous.Quantiles{Count: 10, Half: 94 * time.Millisecond, Most: 98 * time.Millisecond, NearlyAll: 99 * time.Millisecond},
+					Total:   rendezvous.Quantiles{Count: 10, Half: 95 * time.Second, Most: 99 * time.Second, NearlyAll: 100 * time.Second},
+				},
+				{
+					Kind: rendezvous.KindMailbox, Day: day, App: "a", Result: rendezvous.ResultLonely, Count: 90,
+					Total: rendezvous.Quantiles{Count: 90, Half: 45 * time.Second, Most: 81 * time.Second, NearlyAll: 90 * time.Second},
+				},
+			})
+		})
+	}},
+	{"client versions are counted, the most frequent first", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			for i, version := range []string{"1", "2", "2", "", "0"} {
+				h.must(tx.RecordClients([]rendezvous.ClientVersion{{App: "a", Connected: at(int64(i)), Implementation: "x", Version: version}}))
+			}
+			wantEqual(h, "versions", value(tx.VersionsSince(at(0), 2)), []rendezvous.VersionCount{
+				{App: "a", Implementation: "x", Version: "2", Clients: 2}, {App: "a", Implementation: "x", Version: "", Clients: 1},
+			})
+			wantEqual(h, "later ones", len(value(tx.VersionsSince(at(4), 9))), 1)
+		})
+	}},
+}
