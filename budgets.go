@@ -3,15 +3,19 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/netip"
 	"time"
 
 	"restante/handlers"
+	"restante/internal/listen"
 	"restante/rendezvous"
 )
 
 // Budgets are what an address may take of what all share.
 type Budgets struct {
 	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default})."`
+	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are as many as 90% of the file descriptors."`
 	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default})."`
 	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
 	NameplateRest           time.Duration `group:"How long things live" default:"1m" help:"How long a nameplate that was retired is not allocated again (${default})."`
@@ -29,7 +33,7 @@ func (b *Budgets) validateBudgets() error {
 		return errors.New("--claim-rate cannot be negative, and --claim-burst must be at least 1 while there is one")
 	case b.NameplateRest < 0 || b.UsageRetention < 0:
 		return errors.New("--nameplate-rest and --usage-retention cannot be negative")
-	case b.MaxNameplatesPerAddress < 1:
+	case min(b.MaxNameplatesPerAddress, b.MaxConnections) < 1:
 		return errors.New("limits must be at least 1")
 	}
 	return nil
@@ -39,4 +43,11 @@ func (b *Budgets) validateBudgets() error {
 func (b *Budgets) budget(p *rendezvous.Config) {
 	p.Limits.AddressNameplates, p.Limits.ClaimRate, p.Limits.ClaimBurst = b.MaxNameplatesPerAddress, b.ClaimRate, b.ClaimBurst
 	p.NameplateRest, p.UsageRetention = b.NameplateRest, b.UsageRetention
+}
+
+// connections returns the budget of connections.
+func (b *Budgets) connections(service *rendezvous.Service, proxies []netip.Prefix, log *slog.Logger) *listen.Budget {
+	return &listen.Budget{
+		PerAddress: b.MaxConnections, Total: listen.Descriptors() * 9 / 10, Exempt: proxies, Log: log, Name: service.AddressID,
+	}
 }

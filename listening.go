@@ -90,7 +90,8 @@ type reach struct {
 }
 
 // open listens.
-func (c *Config) open(ctx context.Context, log *slog.Logger) (*reach, error) {
+func (c *Config) open(ctx context.Context, budget *listen.Budget) (*reach, error) {
+	log := budget.Log
 	r := &reach{}
 	var secure *tls.Config
 	var err error
@@ -112,7 +113,7 @@ func (c *Config) open(ctx context.Context, log *slog.Logger) (*reach, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Listeners, err = listen.Open(ctx, listen.Config{Plain: c.Listen, Secure: c.secureAddresses(), TLS: secure, SocketMode: mode})
+	r.Listeners, err = listen.Open(ctx, listen.Config{Plain: c.Listen, Secure: c.secureAddresses(), TLS: secure, SocketMode: mode, Budget: budget})
 	if err != nil {
 		return nil, fmt.Errorf("--listen, --tls-listen: %w", err)
 	}

@@ -130,7 +130,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.SetSettings(settings)
-	reached, err := c.open(ctx, log)
+	reached, err := c.open(ctx, c.connections(service, c.TrustedProxies, log))
 	if err != nil {
 		return err
 	}

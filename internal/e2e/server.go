@@ -42,7 +42,7 @@ func NewServer(t *testing.T, flags ...string) *Server {
 	testgate.Enter(t)
 	s := &Server{
 		t: t, Address: FreeAddress(t), Database: filepath.Join(t.TempDir(), "restante.db"),
-		Flags: append([]string{"--request-rate=0", "--claim-rate=0", "--max-nameplates-per-address=1000000", "--nameplate-rest=0s", "--identify-within=10m", "--slow-reader=10m"}, flags...),
+		Flags: append([]string{"--request-rate=0", "--claim-rate=0", "--max-connections=1000000", "--max-nameplates-per-address=1000000", "--nameplate-rest=0s", "--identify-within=10m", "--slow-reader=10m"}, flags...),
 	}
 	t.Cleanup(s.inspect)
 	return s

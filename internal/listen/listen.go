@@ -17,6 +17,7 @@ type Config struct {
 	Secure     []string    // addresses with TLS
 	TLS        *tls.Config // for the secure addresses; must be set if there are any
 	SocketMode fs.FileMode // the permissions of Unix sockets that Open makes
+	Budget     *Budget     // of the connections on TCP; nil is no limit
 }
 
 // Listeners are open, and each must be closed, by serving it to an end or by [Listeners.Close].
@@ -56,6 +57,9 @@ func Open(ctx context.Context, c Config) (_ *Listeners, err error) {
 			return nil, err
 		}
 		for _, l := range found {
+			if c.Budget != nil {
+				l = limited{l, c.Budget}
+			}
 			if a.secure {
 				l = tls.NewListener(l, c.TLS)
 			}

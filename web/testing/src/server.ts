@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 
 /** Limits that a test runs into on a slow machine, and is not about. */
-const RAISED = ['--request-rate=0', '--claim-rate=0', '--max-nameplates-per-address=1000000', '--nameplate-rest=0s', '--identify-within=10m', '--slow-reader=10m'];
+const RAISED = ['--request-rate=0', '--claim-rate=0', '--max-connections=1000000', '--max-nameplates-per-address=1000000', '--nameplate-rest=0s', '--identify-within=10m', '--slow-reader=10m'];
 
 /** The real server, as a process that can be killed and started again. */
 export class Server {

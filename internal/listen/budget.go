@@ -1,0 +1,148 @@
+package listen
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// networkShare is how many times the limit of an IPv6 network of 64 bits applies to the network of 48 bits around it.
+const networkShare = 4
+
+// reportInterval is the time in which there is at most one line in the log for connections that were closed at once.
+const reportInterval = time.Second
+
+// Budget is how many connections there may be. Its fields are set before the first use.
+type Budget struct {
+	PerAddress int            // from an address; an IPv6 network of 64 bits counts as one
+	Total      int            // in all; 0 is no limit
+	Exempt     []netip.Prefix // addresses that only Total limits: proxies, whose connections are those of many clients
+	Log        *slog.Logger
+	// Name returns what stands for an address in the log.
+	Name func(netip.Addr) string
+
+	// Refused counts the connections that were closed at once, and Failed those that could not be accepted.
+	Refused, Failed atomic.Int64
+
+	mu     sync.Mutex
+	open   map[netip.Prefix]int
+	total  int
+	logged time.Time
+	since  int // refused since then
+}
+
+// enter counts a connection in, and returns what counts it out. It returns nil if it is one too many.
+func (b *Budget) enter(from netip.Addr) (leave func()) {
+	scopes := map[netip.Prefix]int{}
+	if !b.exempt(from) {
+		for bits, share := range map[int]int{64: 1, 48: networkShare} {
+			if from.Is4() {
+				bits, share = 32, 1
+			}
+			if p, err := from.Prefix(bits); err == nil {
+				scopes[p] = share * b.PerAddress
+			}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	full := b.Total > 0 && b.total >= b.Total
+	for p, limit := range scopes {
+		full = full || b.open[p] >= limit
+	}
+	if full {
+		b.refuse(from)
+		return nil
+	}
+	if b.open == nil {
+		b.open = map[netip.Prefix]int{}
+	}
+	b.total++
+	for p := range scopes {
+		b.open[p]++
+	}
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.total--
+		for p := range scopes {
+			if b.open[p]--; b.open[p] == 0 {
+				delete(b.open, p)
+			}
+		}
+	})
+}
+
+func (b *Budget) exempt(a netip.Addr) bool {
+	for _, p := range b.Exempt {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse counts and logs a connection that is closed at once. mu is held.
+func (b *Budget) refuse(from netip.Addr) {
+	b.Refused.Add(1)
+	b.since++
+	if now := time.Now(); now.Sub(b.logged) >= reportInterval {
+		b.Log.Warn("too many connections; closed one at once", "address", b.Name(from), "open", b.total, "standsFor", b.since)
+		b.logged, b.since = now, 0
+	}
+}
+
+// failed counts and logs a connection that could not be accepted.
+func (b *Budget) failed(err error) {
+	b.Failed.Add(1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now := time.Now(); now.Sub(b.logged) >= reportInterval {
+		b.Log.Warn("could not accept a connection", "error", err, "open", b.total)
+		b.logged = now
+	}
+}
+
+// limited is a listener that keeps a budget.
+type limited struct {
+	net.Listener
+	budget *Budget
+}
+
+// Accept implements [net.Listener]. It closes the connections that are too many.
+func (l limited) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			if temporary, is := err.(interface{ Temporary() bool }); is && temporary.Temporary() {
+				l.budget.failed(err)
+			}
+			return nil, err
+		}
+		tcp, is := conn.(*net.TCPConn)
+		if !is {
+			return conn, nil // from a Unix socket: behind it is a proxy
+		}
+		from, _ := netip.ParseAddrPort(tcp.RemoteAddr().String())
+		if leave := l.budget.enter(from.Addr().Unmap().WithZone("")); leave != nil {
+			return &countedConn{tcp, leave}, nil
+		}
+		_ = tcp.SetLinger(0) // a connection that is refused must not linger here
+		_ = tcp.Close()      // at worst, the client has closed it
+	}
+}
+
+// countedConn is a connection that is counted until it is closed.
+type countedConn struct {
+	*net.TCPConn
+	leave func()
+}
+
+// Close implements [net.Conn].
+func (c *countedConn) Close() error {
+	defer c.leave()
+	return c.TCPConn.Close()
+}
