@@ -14,8 +14,11 @@ import (
 )
 
 const (
-	pruneBatch   = 500       // stale things listed at a time
-	maxPruneWait = time.Hour // the longest until something that could not be pruned is tried again
+	pruneBatch = 500 // stale things listed at a time
+	// logPruneInterval is how often the logs of retired mailboxes are looked through. They hold what their
+	// clients believe to be gone, so they do not wait for a run of pruning.
+	logPruneInterval = 10 * time.Second
+	maxPruneWait     = time.Hour // the longest until something that could not be pruned is tried again
 )
 
 // Kind is what is pruned.
@@ -101,11 +104,19 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 func (s *Service) pruneLoop(ctx context.Context) {
 	tick := time.NewTicker(s.Config.PruneInterval)
 	defer tick.Stop()
+	logTick := time.NewTicker(logPruneInterval)
+	defer logTick.Stop()
 	for {
 		s.pruner.schedule(s.now().Add(s.Config.PruneInterval))
 		select {
 		case <-ctx.Done():
 			return
+		case <-logTick.C:
+			s.logErrors("prune the logs of retired mailboxes", func() error {
+				s.pruneLogs(ctx, &Pruned{Started: s.now(), Retired: map[Kind]int{}})
+				return nil
+			})
+			continue
 		case <-tick.C:
 		}
 		s.logErrors("prune", func() error {

@@ -215,7 +215,9 @@ func TestTheLogsOfRetiredMailboxesArePruned(t *testing.T) {
 			expect(t, len(got), min(100, 251-int(ack)))
 			expect(t, got[0].Seq, ack)
 		}
-		b.receive(251)
+		all := session.Seq(251)
+		_, err := w.Acknowledge(t.Context(), rendezvous.Query{Session: b.key, Ack: &all})
+		b.must(err)
 		time.Sleep(time.Second)
 		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindLog], 1)
 		expect(t, w.Prune(t.Context()).Retired[rendezvous.KindLog], 0)
@@ -223,6 +225,27 @@ func TestTheLogsOfRetiredMailboxesArePruned(t *testing.T) {
 		defer db.Close()
 		var left int
 		if err := db.QueryRowContext(t.Context(), `SELECT (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM retired_logs)`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, left, 0)
+	})
+}
+
+// The log of a retired mailbox does not wait for a run of pruning, nor for the end of the boot grace.
+func TestTheLogsOfRetiredMailboxesGoSoon(t *testing.T) {
+	bubble(t, func(c *rendezvous.Config) { c.BootGrace, c.PruneInterval = time.Hour, time.Hour }, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		a.add(mailbox, "x")
+		a.close(mailbox, rendezvous.Happy)
+		b.close(mailbox, rendezvous.Happy)
+		all := session.Seq(len(b.receive(0)))
+		_, err := w.Acknowledge(t.Context(), rendezvous.Query{Session: b.key, Ack: &all})
+		b.must(err)
+		time.Sleep(10*time.Second + time.Millisecond)
+		db := look(t, w.path)
+		defer db.Close()
+		var left int
+		if err := db.QueryRowContext(t.Context(), `SELECT COUNT(*) FROM messages`).Scan(&left); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, left, 0)
