@@ -40,7 +40,7 @@ type means struct {
 
 // contract loads it once.
 var contract = sync.OnceValue(func() *promise {
-	for _, media := range []string{"text/html", "text/event-stream", "text/javascript", "text/css", "image/svg+xml"} {
+	for _, media := range []string{"text/html", "text/event-stream", "text/javascript", "text/css", "image/svg+xml", "application/vnd.google.protobuf"} {
 		openapi3filter.RegisterBodyDecoder(media, openapi3filter.PlainBodyDecoder)
 	}
 	doc, err := openapi3.NewLoader().LoadFromData(openapi.YAML)

@@ -87,8 +87,8 @@ func (l *limiters) describe(address string, now time.Time, h http.Header) {
 	}
 	left := max(l.of(address, now).TokensAt(now), 0)
 	full := math.Ceil((float64(l.burst) - left) / float64(l.rate))
-	h.Set("RateLimit-Policy", l.policy)
-	h.Set("RateLimit", fmt.Sprintf(`"address";r=%d;t=%d`, int(left), int(full)))
+	h.Set("Ratelimit-Policy", l.policy)
+	h.Set("Ratelimit", fmt.Sprintf(`"address";r=%d;t=%d`, int(left), int(full)))
 }
 
 // wait waits for a token from the bucket of an address: a socket cannot be answered 429, so it is slowed down.

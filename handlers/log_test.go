@@ -56,12 +56,12 @@ func TestLog(t *testing.T) {
 			status int
 			want   line
 		}{
-			{a.put("/v1/nameplates/31337"), 200, line{Level: "INFO", Method: "PUT", Route: "/v1/nameplates/{nameplate}", Session: mine}},
-			{a.open("mailbox-of-mine").with("User-Agent: agent-of-mine"), 200, line{Level: "INFO", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: mine}},
-			{b.open("mailbox-of-mine"), 200, line{Level: "INFO", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: other}},
-			{b.add("mailbox-of-mine", "phase-of-mine", "body-of-mine"), 201, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: other}},
-			{a.look(0), 200, line{Level: "INFO", Method: "GET", Route: "/v1/session/events", Session: mine}},
-			{a.get("/v1/session/events?wait=3&ack=2"), 200, line{Level: "INFO", Method: "GET", Route: "/v1/session/events", Session: mine, Took: 3 * time.Second}},
+			{a.put("/v1/nameplates/31337"), 200, line{Level: "DEBUG", Method: "PUT", Route: "/v1/nameplates/{nameplate}", Session: mine}},
+			{a.open("mailbox-of-mine").with("User-Agent: agent-of-mine"), 200, line{Level: "DEBUG", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: mine}},
+			{b.open("mailbox-of-mine"), 200, line{Level: "DEBUG", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: other}},
+			{b.add("mailbox-of-mine", "phase-of-mine", "body-of-mine"), 201, line{Level: "DEBUG", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: other}},
+			{a.look(0), 200, line{Level: "DEBUG", Method: "GET", Route: "/v1/session/events", Session: mine}},
+			{a.get("/v1/session/events?wait=3&ack=2"), 200, line{Level: "DEBUG", Method: "GET", Route: "/v1/session/events", Session: mine, Took: 3 * time.Second}},
 			{a.add("mailbox-of-mine", "phase-of-mine", "body-of-mine\x00").seq(5), 409, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: mine, Code: "SEQ_GAP"}},
 			{a.post("/v1/mailboxes/mailbox-of-mine/messages", `{"body-of-mine": 1}`), 400, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: mine, Code: "INVALID_REQUEST"}},
 			{a.post("/v1/mailboxes/mailbox-of-mine/messages", `{"`+long+`": `), 400, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: mine, Code: "INVALID_REQUEST"}},
@@ -70,12 +70,12 @@ func TestLog(t *testing.T) {
 			{n.get("/v1/session?token=query-of-mine"), 401, line{Level: "INFO", Method: "GET", Route: "/v1/session", Code: "SESSION_REQUIRED"}},
 			{n.get("/path-of-mine?query-of-mine"), 404, line{Level: "INFO", Method: "GET", Route: "unmatched", Code: "NOT_FOUND"}},
 			{n.ask("METHODOFMINE", "/", ""), 405, line{Level: "INFO", Method: "other", Route: "unmatched", Code: "METHOD_NOT_ALLOWED"}},
-			{n.get("/"), 200, line{Level: "INFO", Method: "GET", Route: "/"}},
+			{n.get("/"), 200, line{Level: "DEBUG", Method: "GET", Route: "/"}},
 			{n.get("/livez"), 200, line{Level: "DEBUG", Method: "GET", Route: "/livez"}},
 			{n.get("/readyz"), 200, line{Level: "DEBUG", Method: "GET", Route: "/readyz"}},
 			{n.get("/metrics"), 200, line{Level: "DEBUG", Method: "GET", Route: "/metrics"}},
-			{a.delete("/v1/mailboxes/mailbox-of-mine?mood=scary"), 204, line{Level: "INFO", Method: "DELETE", Route: "/v1/mailboxes/{mailbox}", Session: mine}},
-			{a.delete("/v1/session"), 204, line{Level: "INFO", Method: "DELETE", Route: "/v1/session", Session: mine}},
+			{a.delete("/v1/mailboxes/mailbox-of-mine?mood=scary"), 204, line{Level: "DEBUG", Method: "DELETE", Route: "/v1/mailboxes/{mailbox}", Session: mine}},
+			{a.delete("/v1/session"), 204, line{Level: "DEBUG", Method: "DELETE", Route: "/v1/session", Session: mine}},
 			{a.get("/v1/session"), 410, line{Level: "INFO", Method: "GET", Route: "/v1/session", Session: mine, Code: "SESSION_ENDED"}},
 		}
 		before := len(w.requests(t))

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"net/http"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -10,13 +11,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"restante/api"
 )
+
+// protobuf is the media type of Prometheus's binary format.
+const protobuf = "application/vnd.google.protobuf"
 
 // metrics serves what is counted, in the text format of Prometheus.
 type metrics struct {
 	http.Handler
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	problems *prometheus.CounterVec
 	answered atomic.Int64 // requests
 	failed   atomic.Int64 // of these, those with 5xx
 }
@@ -28,11 +35,23 @@ func newMetrics(s *Server) *metrics {
 		}, []string{"method", "route", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "restante_http_request_duration_seconds", Help: "Time to answer, by route; a receive is held on purpose.",
+			NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets,
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5, 30},
 		}, []string{"route"}),
 	}
+	m.problems = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "restante_problems_total", Help: "Requests that were refused or failed, by the code of the problem: which limits are hit, for example.",
+	}, []string{"code"})
+	for code := range meanings {
+		m.problems.WithLabelValues(string(code)) // so that the first one of a code is an increase
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "restante_build_info", Help: "1, with the version of the program and of Go.",
+		ConstLabels: prometheus.Labels{"version": s.Version, "go": runtime.Version()},
+	})
+	build.Set(1)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
+	registry.MustRegister(m.requests, m.duration, m.problems, build, m.transactions(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
 	stats := s.Service.Stats()
 	for _, c := range []struct {
 		name, help string
@@ -62,55 +81,119 @@ func newMetrics(s *Server) *metrics {
 		func() float64 { return float64(stats.Streams.Load()) }))
 	served := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Header.Set("Accept", "text/plain") // the only format that the contract promises, whatever a scraper prefers
+		if !names(r.Header.Values("Accept"), protobuf) { // which is the only format that has native histograms
+			r.Header.Set("Accept", "text/plain") // the other format that the contract promises, whatever a scraper prefers
+		}
 		served.ServeHTTP(w, r)
 	})
 	return m
 }
 
-func (m *metrics) observe(verb, route string, status int, took time.Duration) {
+func (m *metrics) observe(verb, route string, info *requestInfo, took time.Duration) {
+	status := strconv.Itoa(info.status)
+	if info.status == 0 {
+		status = "abandoned" // the client left before there was an answer
+	}
+	if info.code != "" {
+		m.problems.WithLabelValues(string(info.code)).Inc()
+	}
 	m.answered.Add(1)
-	if status >= http.StatusInternalServerError {
+	if info.status >= http.StatusInternalServerError {
 		m.failed.Add(1)
 	}
-	m.requests.WithLabelValues(method(verb), route, strconv.Itoa(status)).Inc()
+	m.requests.WithLabelValues(method(verb), route, status).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// The resolution of native histograms: a bucket is at most 10 % wider than the one before, and there are at most 160.
+const (
+	nativeFactor  = 1.1
+	nativeBuckets = 160
+)
+
+// transactions returns the histogram of the time of transactions, and has the service observe it.
+func (m *metrics) transactions(s *Server) prometheus.Collector {
+	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "restante_transaction_duration_seconds", Help: "Time of transactions, waiting for the writer included, by whether they only read.",
+		Buckets:                     []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5},
+		NativeHistogramBucketFactor: nativeFactor, NativeHistogramMaxBucketNumber: nativeBuckets,
+	}, []string{"kind"})
+	reads, writes := took.WithLabelValues("read"), took.WithLabelValues("write")
+	s.Service.ObserveTransactions(func(d time.Duration, wrote bool) {
+		if wrote {
+			writes.Observe(d.Seconds())
+		} else {
+			reads.Observe(d.Seconds())
+		}
+	})
+	return took
 }
 
 // statusCollector collects the numbers of the status. Monitoring continues when the storage is unavailable.
 type statusCollector struct{ s *Server }
 
-var statusMetrics = struct{ things, attached, updated, ready, failing *prometheus.Desc }{
-	prometheus.NewDesc("restante_things", "What is stored, at the last count.", []string{"kind"}, nil),
-	prometheus.NewDesc("restante_sessions_attached", "Sessions whose clients this process sees.", nil, nil),
-	prometheus.NewDesc("restante_updated_timestamp_seconds", "When the last modification was committed.", nil, nil),
-	prometheus.NewDesc("restante_ready", "1 if requests can be served.", nil, nil),
-	prometheus.NewDesc("restante_prune_failing", "Things that could not be pruned and are tried again later.", nil, nil),
+// statusGauge is a number of the status.
+type statusGauge struct {
+	desc  *prometheus.Desc
+	value func(api.Status) float64
 }
+
+// newStatusGauge makes a gauge with one label at most.
+func newStatusGauge(name, help string, value func(api.Status) float64, label ...string) statusGauge {
+	var labels prometheus.Labels
+	if len(label) == 2 {
+		labels = prometheus.Labels{label[0]: label[1]}
+	}
+	return statusGauge{prometheus.NewDesc(name, help, nil, labels), value}
+}
+
+var statusGauges = []statusGauge{
+	newStatusGauge("restante_things", thingsHelp, func(s api.Status) float64 { return float64(s.Counts.Nameplates) }, "kind", "nameplate"),
+	newStatusGauge("restante_things", thingsHelp, func(s api.Status) float64 { return float64(s.Counts.Mailboxes) }, "kind", "mailbox"),
+	newStatusGauge("restante_things", thingsHelp, func(s api.Status) float64 { return float64(s.Counts.Messages) }, "kind", "message"),
+	newStatusGauge("restante_things", thingsHelp, func(s api.Status) float64 { return float64(s.Counts.Sessions) }, "kind", "session"),
+	newStatusGauge("restante_sessions_attached", "Sessions whose clients this process sees.", func(s api.Status) float64 { return float64(s.Sessions.Attached) }),
+	newStatusGauge("restante_sessions_detached", "Live sessions whose clients this process does not see.", func(s api.Status) float64 { return float64(s.Sessions.Detached) }),
+	newStatusGauge("restante_clients", clientsHelp, func(s api.Status) float64 { return float64(s.Clients.Polls) }, "transport", "poll"),
+	newStatusGauge("restante_clients", clientsHelp, func(s api.Status) float64 { return float64(s.Clients.Streams) }, "transport", "stream"),
+	newStatusGauge("restante_clients", clientsHelp, func(s api.Status) float64 { return float64(s.Clients.Sockets) }, "transport", "socket"),
+	newStatusGauge("restante_clients", clientsHelp, func(s api.Status) float64 { return float64(s.Clients.Wormhole) }, "transport", "wormhole"),
+	newStatusGauge("restante_code_digits", "Digits of the nameplate that was allocated last; 0 before the first.", func(s api.Status) float64 { return float64(s.CodeDigits) }),
+	newStatusGauge("restante_storage_bytes", storageHelp, func(s api.Status) float64 { return float64(s.StorageBytes.Database) }, "part", "database"),
+	newStatusGauge("restante_storage_bytes", storageHelp, func(s api.Status) float64 { return float64(s.StorageBytes.Log) }, "part", "log"),
+	newStatusGauge("restante_updated_timestamp_seconds", "When the last modification was committed.", func(s api.Status) float64 { return float64(s.Updated) / 1000 }),
+	newStatusGauge("restante_prune_failing", "Things that could not be pruned and are tried again later.", func(s api.Status) float64 { return float64(len(s.Prune.Failures)) }),
+	newStatusGauge("restante_prune_last_good_timestamp_seconds", "When a run of pruning last finished in which nothing failed; the start of the process before the first.", func(s api.Status) float64 {
+		if s.Prune.LastGoodAt == nil {
+			return float64(s.Started) / 1000
+		}
+		return float64(*s.Prune.LastGoodAt) / 1000
+	}),
+	newStatusGauge("restante_ready", "1 if requests can be served.", func(s api.Status) float64 {
+		if s.Ready {
+			return 1
+		}
+		return 0
+	}),
+}
+
+const (
+	thingsHelp  = "What is stored, at the last count."
+	clientsHelp = "Clients that this process holds now, by transport."
+	storageHelp = "The size of the database, and of SQLite's write-ahead log."
+)
 
 // Describe implements [prometheus.Collector].
 func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{statusMetrics.things, statusMetrics.attached, statusMetrics.updated, statusMetrics.ready, statusMetrics.failing} {
-		ch <- d
+	for _, g := range statusGauges {
+		ch <- g.desc
 	}
 }
 
 // Collect implements [prometheus.Collector].
 func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
-	now := c.s.Service.Status(context.Background()) // it has a time limit of its own
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	now := c.s.status(context.Background(), true) // it has a time limit of its own
+	for _, g := range statusGauges {
+		ch <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.value(now))
 	}
-	gauge(statusMetrics.things, float64(now.Counts.Nameplates), "nameplate")
-	gauge(statusMetrics.things, float64(now.Counts.Mailboxes), "mailbox")
-	gauge(statusMetrics.things, float64(now.Counts.Messages), "message")
-	gauge(statusMetrics.things, float64(now.Counts.Sessions), "session")
-	gauge(statusMetrics.attached, float64(now.Attached))
-	gauge(statusMetrics.updated, float64(unixMillis(now.Updated))/1000)
-	gauge(statusMetrics.failing, float64(len(now.Failures)))
-	ready := 0.0
-	if now.Ready {
-		ready = 1
-	}
-	gauge(statusMetrics.ready, ready)
 }

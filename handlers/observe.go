@@ -28,6 +28,9 @@ type requestInfo struct {
 	bodyRead bool         // the body was read, or could not be
 	wrote    bool         // the answer has begun
 	status   int
+	sent     int64 // bytes of the answer's body
+	id       string
+	trace    string // that the client's traceparent names
 	code     rendezvous.Code
 	err      error
 }
@@ -83,6 +86,7 @@ func (o *observer) Write(b []byte) (written int, err error) {
 		var n int
 		n, err = o.ResponseWriter.Write(b[written:min(written+chunk, len(b))])
 		written += n
+		o.info.sent += int64(n)
 	}
 	return written, err
 }
@@ -112,6 +116,8 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info := newRequestInfo(r)
 			o := &observer{w, info, s.Limits.WriteTime}
+			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
+			w.Header().Set("X-Request-ID", info.id)
 			r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
 			// The routing context is made here, so that the pattern is known afterwards.
 			routes := chi.NewRouteContext()
@@ -132,10 +138,10 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 				}
 				pattern := routes.RoutePattern()
 				if pattern == "" {
-					pattern = "unmatched"
+					pattern = s.patternOf(r)
 				}
 				took := time.Since(info.began)
-				m.observe(r.Method, pattern, info.status, took)
+				m.observe(r.Method, pattern, info, took)
 				s.log(r, info, pattern, took)
 			}()
 			next.ServeHTTP(o, r)
@@ -145,12 +151,13 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 
 // log writes the request's line.
 func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took time.Duration) {
-	level := slog.LevelInfo
+	level := slog.LevelDebug // a line for each request is too much, unless one is looked for
 	switch {
 	case info.status >= http.StatusInternalServerError && info.code != rendezvous.Draining:
 		level = slog.LevelError
 	case pattern == "/livez", pattern == "/readyz", pattern == "/metrics":
-		level = slog.LevelDebug
+	case info.status >= http.StatusBadRequest, info.status == 0 && info.err != nil && r.Context().Err() == nil:
+		level = slog.LevelInfo
 	}
 	if !s.Log.Enabled(r.Context(), level) {
 		return
@@ -158,6 +165,10 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	attrs := []slog.Attr{
 		slog.String("method", method(r.Method)), slog.String("route", pattern),
 		slog.Int("status", info.status), slog.Duration("took", took.Round(time.Microsecond)),
+		slog.Int64("bytes", info.sent), slog.String("request", info.id),
+	}
+	if info.trace != "" {
+		attrs = append(attrs, slog.String("trace", info.trace))
 	}
 	if info.address != "" {
 		attrs = append(attrs, slog.String("address", info.address))

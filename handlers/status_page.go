@@ -177,14 +177,14 @@ func span(ms int64) string {
 }
 
 // size returns a number of bytes for people.
-func size(bytes int64) string {
+func size(n int64) string {
 	for _, unit := range []struct {
 		name string
 		of   int64
 	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if bytes >= unit.of {
-			return fmt.Sprintf("%.1f %s", float64(bytes)/float64(unit.of), unit.name)
+		if n >= unit.of {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.of), unit.name)
 		}
 	}
-	return fmt.Sprintf("%d bytes", bytes)
+	return fmt.Sprintf("%d bytes", n)
 }

@@ -269,11 +269,11 @@ func TestWormholeConformanceLog(t *testing.T) {
 	for name, tt := range map[string]struct {
 		level slog.Level
 		lines int
-	}{"test_log_http": {slog.LevelInfo, 1}, "test_no_log_http": {slog.LevelWarn, 0}} {
+	}{"test_log_http": {slog.LevelDebug, 2}, "test_no_log_http": {slog.LevelInfo, 0}} {
 		t.Run(name, func(t *testing.T) {
 			r := serve(t, setup{level: tt.level})
 			r.anonymous(t).get("/").want(http.StatusOK)
-			r.anonymous(t).get("/livez").want(http.StatusOK) // which is not worth a line
+			r.anonymous(t).get("/livez").want(http.StatusOK)
 			if got := lines(r); got != tt.lines {
 				t.Errorf("the log has %d lines, want %d", got, tt.lines)
 			}

@@ -132,6 +132,7 @@ type Service struct {
 	addressKeys    addressKeys
 	stats          Stats
 
+	observed   func(took time.Duration, wrote bool)
 	draining   atomic.Bool
 	clock      storeClock
 	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
@@ -159,6 +160,17 @@ type Stats struct {
 	Retried      atomic.Int64 // transactions that the storage ran again after a conflict
 	Announced    atomic.Int64 // topics that other processes were told of
 	Heard        atomic.Int64 // topics of which other processes had news
+}
+
+// ObserveTransactions has f called after each transaction, with the time that it took for its caller. It is called
+// before the service is used.
+func (s *Service) ObserveTransactions(f func(took time.Duration, wrote bool)) { s.observed = f }
+
+// observe calls what observes transactions.
+func (s *Service) observe(began time.Time, wrote bool) {
+	if s.observed != nil {
+		s.observed(time.Since(began), wrote)
+	}
 }
 
 // Stats returns this process's counters.
@@ -224,6 +236,7 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
+	defer s.observe(time.Now(), false)
 	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx, began)) })
 	return s.clientError(err)
 }
@@ -235,6 +248,7 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
+	defer s.observe(time.Now(), true)
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.newTxn(tx, began)
 		if err := f(t); err != nil {

@@ -346,7 +346,8 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description What the process counts and measures, in the Prometheus text format. If there is an admin side, only there.
+         * @description What the process counts and measures, in the Prometheus text format, or in its binary format if `Accept` names that: only the
+         *     binary format has native histograms. If there is an admin side, only there.
          */
         get: operations["getMetrics"];
         put?: never;
@@ -3054,6 +3055,8 @@ export interface operations {
                      *     go_goroutines 14
                      */
                     "text/plain": string;
+                    /** @example  */
+                    "application/vnd.google.protobuf": string;
                 };
             };
             401: components["responses"]["NoAdmin"];
