@@ -15,7 +15,7 @@ import (
 // Budgets are what an address may take of what all share.
 type Budgets struct {
 	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default})."`
-	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are as many as 90% of the file descriptors."`
+	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are about as many as 90% of the file descriptors."`
 	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default})."`
 	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
 	NameplateRest           time.Duration `group:"How long things live" default:"1m" help:"How long a nameplate that was retired is not allocated again (${default})."`
@@ -45,9 +45,20 @@ func (b *Budgets) budget(p *rendezvous.Config) {
 	p.NameplateRest, p.UsageRetention = b.NameplateRest, b.UsageRetention
 }
 
+// reservedDescriptors is how many descriptors are kept for the database, listeners and whatever else is not a client.
+const reservedDescriptors = 32
+
 // connections returns the budget of connections.
 func (b *Budgets) connections(service *rendezvous.Service, proxies []netip.Prefix, log *slog.Logger) *listen.Budget {
 	return &listen.Budget{
-		PerAddress: b.MaxConnections, Total: listen.Descriptors() * 9 / 10, Exempt: proxies, Log: log, Name: service.AddressID,
+		PerAddress: b.MaxConnections, Total: mostConnections(listen.Descriptors()), Exempt: proxies, Log: log, Name: service.AddressID,
 	}
+}
+
+// mostConnections returns how many connections there may be with so many descriptors, or 0 for any number.
+func mostConnections(descriptors int) int {
+	if descriptors == 0 {
+		return 0
+	}
+	return max(descriptors*9/10-reservedDescriptors, descriptors/2)
 }

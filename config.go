@@ -23,7 +23,6 @@ import (
 // flag's name.
 type Config struct {
 	Listening
-	Administration
 
 	Database            string `group:"Where" default:"./restante.db" placeholder:"FILE|URL" help:"Where everything is stored: a SQLite file, which is created if it does not exist; or postgres://user:password@host/database, for any number of servers at once (${default})."`
 	DatabaseConnections int    `group:"Where" default:"16" help:"The most connections to PostgreSQL, besides two for notifications (${default})."`
@@ -38,7 +37,7 @@ type Config struct {
 
 	HeartbeatInterval   time.Duration `group:"Sessions" default:"25s" help:"The longest that a receive is held without a frame; keep it below the timeouts of proxies (${default})."`
 	HeartbeatsUntilDead int           `group:"Sessions" default:"2" help:"Heartbeat intervals of silence after which a client counts as gone (${default})."`
-	RejectClient        []string      `group:"Sessions" placeholder:"PATTERN" help:"Refuse clients by their clientVersion, as implementation/version; * and ? match, for example 'acme/1.*'."`
+	RejectClient        []string      `group:"Sessions" placeholder:"PATTERN" help:"Refuse clients of both protocols by their client version, as implementation/version; * and ? match, for example 'acme/1.*'."`
 
 	RequestRate    float64        `group:"Limits" default:"200" help:"Requests of an address in a second; 0 for no limit (${default})."`
 	RequestBurst   int            `group:"Limits" default:"400" help:"Requests that an address may make at once (${default})."`
@@ -65,6 +64,8 @@ type Config struct {
 	DisallowList     bool   `group:"What clients are told" help:"List no nameplates."`
 	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of this many bits; 0 asks for none. Most wormhole clients cannot make one."`
 	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
+
+	Administration
 
 	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Let clients wait without a goroutine and buffers of their own, where the system allows it. Use --no-parking to find out whether that causes a problem."`
 	Drain     time.Duration `group:"Operation" default:"2s" help:"The time over which the release of waiting clients is spread at a stop (${default})."`

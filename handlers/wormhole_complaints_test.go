@@ -1,12 +1,14 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
 	"github.com/gorilla/websocket"
 
 	"restante/handlers/welcome"
+	"restante/rendezvous"
 )
 
 // Every complaint of the reference server, to the letter, and in its order: of
@@ -105,6 +107,19 @@ func TestWormholeComplaints(t *testing.T) {
 		c.refused("crowded", "open", "mailbox", mailbox)
 		a.ask("released", "release")
 		r.bind(t, "full", "a").refused("reclaimed", "claim", "nameplate", "4")
+	})
+	t.Run("a client that is rejected", func(t *testing.T) {
+		r := serve(t, setup{admit: func(_ context.Context, c rendezvous.ClientInfo) error {
+			if c.Client != [2]string{"acme", "1.0"} || c.App != "x" || c.Address == "" {
+				return nil
+			}
+			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "update it"}
+		}})
+		c := r.call(t)
+		c.refused("update it", "bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.0"})
+		c.refused("must bind first", "list")
+		c.say("bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.1"})
+		c.list()
 	})
 	t.Run("permission", func(t *testing.T) {
 		r := serve(t, setup{settings: welcome.Settings{HashcashBits: 8}})

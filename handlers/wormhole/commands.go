@@ -83,7 +83,7 @@ func (c *conn) answer(ctx context.Context, o jsonobject.Object, raw []byte) ([]b
 	case "submit-permissions", "submit-permission": // the word of the specification, and that of the deployed client
 		return nil, c.submit(o)
 	case "bind":
-		return nil, c.bind(o)
+		return nil, c.bind(ctx, o)
 	}
 	if !c.bound {
 		return nil, mustBindFirst
@@ -107,7 +107,7 @@ func (c *conn) answer(ctx context.Context, o jsonobject.Object, raw []byte) ([]b
 	return nil, unknownType
 }
 
-func (c *conn) bind(o jsonobject.Object) error {
+func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 	if c.bound {
 		return alreadyBound
 	}
@@ -131,6 +131,11 @@ func (c *conn) bind(o jsonobject.Object) error {
 	}
 	if !c.permitted {
 		return mustSubmitFirst
+	}
+	if admit := c.server.Service.Admit; admit != nil {
+		if err := admit(ctx, rendezvous.ClientInfo{App: rendezvous.AppID(app), Client: version, Address: c.client.Address}); err != nil {
+			return c.clientError(err)
+		}
 	}
 	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side), Address: c.client.Address}
 	c.server.Service.RecordClient(c.side.App, version)
