@@ -671,7 +671,7 @@ type Handshake struct {
 	// Examples: 5hQ2mVx8TzR1cKd7LwYb9A
 	SessionID *SessionID `json:"sessionId,omitempty" validate:"omitempty,sessionid"`
 
-	// Side One participant. Pick a short random string.
+	// Side One participant. Pick a short random string. It does not begin with `k.`, as the sides of clients with a secret do.
 	//
 	// Examples: 3f9c21
 	Side *Side `json:"side,omitempty" validate:"omitempty,side"`
@@ -1128,7 +1128,7 @@ type SessionList struct {
 	Sessions []ListedSession `json:"sessions"`
 }
 
-// Side One participant. Pick a short random string.
+// Side One participant. Pick a short random string. It does not begin with `k.`, as the sides of clients with a secret do.
 //
 // Examples: 3f9c21
 type Side = string
@@ -1358,6 +1358,9 @@ type NameplatePath = NameplateID
 // Seq The number of a command or of a frame, from 0.
 type Seq = Sequence
 
+// TTLMs A duration in milliseconds.
+type TTLMs = Millis
+
 // ClaimConflict A failure (RFC 9457), and what to do next.
 type ClaimConflict = Problem
 
@@ -1429,6 +1432,12 @@ type QuotaExceeded = Problem
 
 // RateLimited A failure (RFC 9457), and what to do next.
 type RateLimited = Problem
+
+// ReadConflict A failure (RFC 9457), and what to do next.
+type ReadConflict = Problem
+
+// ReadLimited A failure (RFC 9457), and what to do next.
+type ReadLimited = Problem
 
 // ReceiveConflict A failure (RFC 9457), and what to do next.
 type ReceiveConflict = Problem
@@ -1516,12 +1525,31 @@ type ListMessagesParams struct {
 	// Limit At most this many messages. An answer may hold fewer, if they are large.
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty" validate:"omitempty,min=1,max=100"`
 
+	// Open Enter and open the mailbox first, but subscribe to nothing.
+	Open *bool `form:"open,omitempty" json:"open,omitempty" validate:"omitempty"`
+
+	// TTLMs With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`.
+	TTLMs *TTLMs `form:"ttlMs,omitempty" json:"ttlMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Wait Wait so many seconds for a message, if there is none. The server answers without one earlier, after `heartbeatIntervalMs` at the
+	// latest: then ask again.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty" validate:"omitempty,min=0,max=86400"`
+
+	// Own Whether messages count that this side added. By default they do, unless `open` or `wait` is given.
+	Own *bool `form:"own,omitempty" json:"own,omitempty" validate:"omitempty"`
+
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
 // AddMessageParams defines parameters for AddMessage.
 type AddMessageParams struct {
+	// Open Enter and open the mailbox first, in the same step, as `PUT` does.
+	Open *bool `form:"open,omitempty" json:"open,omitempty" validate:"omitempty"`
+
+	// TTLMs With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`.
+	TTLMs *TTLMs `form:"ttlMs,omitempty" json:"ttlMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
@@ -2244,6 +2272,58 @@ func (siw *ServerInterfaceWrapper) ListMessages(w http.ResponseWriter, r *http.R
 		return
 	}
 
+	// ------------- Optional query parameter "open" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "open", r.URL.Query(), &params.Open, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "open"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "open", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "ttlMs" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ttlMs", r.URL.Query(), &params.TTLMs, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ttlMs"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ttlMs", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "wait" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "wait", r.URL.Query(), &params.Wait, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "wait"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "wait", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "own" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "own", r.URL.Query(), &params.Own, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "own"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "own", Err: err})
+		}
+		return
+	}
+
 	headers := r.Header
 
 	// ------------- Optional header parameter "Ack" -------------
@@ -2293,6 +2373,32 @@ func (siw *ServerInterfaceWrapper) AddMessage(w http.ResponseWriter, r *http.Req
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params AddMessageParams
+
+	// ------------- Optional query parameter "open" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "open", r.URL.Query(), &params.Open, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "open"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "open", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "ttlMs" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "ttlMs", r.URL.Query(), &params.TTLMs, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "ttlMs"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "ttlMs", Err: err})
+		}
+		return
+	}
 
 	headers := r.Header
 

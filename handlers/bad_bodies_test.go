@@ -113,7 +113,7 @@ var badBodies = []bad{
 	// Content-Type.
 	{"no Content-Type", addOurs, []string{"-Content-Type"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
 	{"an empty Content-Type", addOurs, []string{"-Content-Type", "Content-Type: "}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
-	{"text/plain", addOurs, []string{"-Content-Type", "Content-Type: text/plain"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
+	{"text/html", addOurs, []string{"-Content-Type", "Content-Type: text/html"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
 	{"a form's Content-Type, as curl -d has", addOurs, []string{"-Content-Type", "Content-Type: application/x-www-form-urlencoded"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
 	{"JSON's cousin", addOurs, []string{"-Content-Type", "Content-Type: application/merge-patch+json"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},
 	{"two Content-Types", addOurs, []string{"Content-Type: application/json"}, `{"phase": "p", "body": "b"}`, 415, "UNSUPPORTED_MEDIA_TYPE", ""},

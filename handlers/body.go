@@ -8,8 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 	"time"
+	"unicode/utf8"
 
+	"restante/api"
 	"restante/rendezvous"
 )
 
@@ -26,18 +29,55 @@ type content struct {
 func (s *Server) readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := s.bodyOf(w, r)
+		if err == nil && len(body) > 0 && !isMedia(r, "application/json") {
+			err = &rendezvous.Failure{Code: unsupportedMediaType, Detail: "send the body with 'Content-Type: application/json' (curl: --json)"}
+		}
 		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
-		if len(body) > 0 && !isJSON(r.Header.Values("Content-Type")) {
-			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "send the body with 'Content-Type: application/json' (curl: --json)"})
-			return
-		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{body, fingerprint(r, body)})))
+		next.ServeHTTP(w, withBody(r, body, body))
 	})
 }
+
+// withBody returns the request with a body that was read, and with the JSON that the operation is to read instead.
+func withBody(r *http.Request, body, asJSON []byte) *http.Request {
+	r = r.WithContext(context.WithValue(r.Context(), contentKey{}, content{asJSON, fingerprint(r, body)}))
+	r.Body = io.NopCloser(bytes.NewReader(asJSON))
+	return r
+}
+
+// readMessage is readBody for a message, which may also be sent as a text.
+func (s *Server) readMessage(next http.Handler) http.Handler {
+	asJSON := s.readBody(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case isMedia(r, "text/plain"):
+		case isMedia(r, "application/x-www-form-urlencoded"): // what curl -d says if it is not told
+			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "for a text, add -H 'Content-Type: text/plain' to curl -d; for JSON, use --json"})
+			return
+		default:
+			asJSON.ServeHTTP(w, r)
+			return
+		}
+		body, err := s.bodyOf(w, r)
+		if err == nil && !utf8.Valid(body) {
+			err = &invalid{rendezvous.InvalidRequest, violations("#/body", "utf8", "must be text in UTF-8")}
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		text := string(body)
+		draft := encode(api.Draft{Phase: textPhase, Body: &text})
+		r = withBody(r, body, draft)
+		r.Header.Set("Content-Type", "application/json")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// textPhase is the phase of a message that was sent as a text.
+const textPhase = "text"
 
 // rejectBody is middleware for operations without a body. A body is refused: a mood in the wrong place, for example,
 // must not be ignored in silence.
@@ -79,13 +119,15 @@ func bodyCode(r *http.Request) rendezvous.Code {
 	return rendezvous.MalformedHandshake
 }
 
-func isJSON(contentTypes []string) bool {
+// isMedia reports whether the body of a request is of a media type, in UTF-8.
+func isMedia(r *http.Request, media string) bool {
+	contentTypes := r.Header.Values("Content-Type")
 	if len(contentTypes) != 1 {
 		return false
 	}
-	media, params, err := mime.ParseMediaType(contentTypes[0])
+	is, params, err := mime.ParseMediaType(contentTypes[0])
 	charset, given := params["charset"]
-	return err == nil && media == "application/json" && (!given || charset == "utf-8" || charset == "UTF-8")
+	return err == nil && is == media && (!given || strings.EqualFold(charset, "utf-8"))
 }
 
 // fingerprint identifies a request by its method, its path and query, and a hash of its body.

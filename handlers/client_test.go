@@ -23,6 +23,7 @@ type client struct {
 	w         *world
 	app, side string
 	id        string // the session's; empty: it has none
+	basic     string // what stands for an app and a secret
 }
 
 // anonymous returns a client without a session.
@@ -97,6 +98,9 @@ type request struct {
 
 func (c *client) ask(method, target, body string) *request {
 	r := &request{c: c, method: method, target: target, header: http.Header{}, body: body}
+	if c.basic != "" {
+		r.header.Set("Authorization", c.basic)
+	}
 	if c.id != "" {
 		r.header.Set("Authorization", "Bearer "+c.id)
 	}

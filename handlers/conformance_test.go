@@ -161,7 +161,7 @@ func (p *promise) check(r *request, a *answer) error {
 		if ref := route.Operation.Responses.Status(a.status); ref != nil {
 			response = ref.Value
 		}
-		if route.Operation.Security == nil && a.header.Get("Cache-Control") != "no-store" {
+		if takesSession(route.Operation) && a.header.Get("Cache-Control") != "no-store" {
 			fail("Cache-Control is %q", a.header.Values("Cache-Control"))
 		}
 	case a.status == http.StatusNotFound && methods != nil, a.status == http.StatusMethodNotAllowed && methods == nil:
@@ -266,4 +266,12 @@ func (p *promise) checkProblem(r *request, a *answer, response *openapi3.Respons
 		fail("it is %d bytes", len(a.body))
 	}
 	return errs
+}
+
+// takesSession reports whether an operation asks for a session, or also takes another credential.
+func takesSession(op *openapi3.Operation) bool {
+	return op.Security == nil || slices.ContainsFunc(*op.Security, func(r openapi3.SecurityRequirement) bool {
+		_, session := r["session"]
+		return session
+	})
 }

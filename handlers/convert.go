@@ -12,12 +12,12 @@ import (
 // command returns what a use case needs to know of a request that changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
 	came, _ := ctx.Value(contentKey{}).(content)
-	return rendezvous.Command{Session: caller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint, Address: addressOf(ctx)}
+	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint, Address: addressOf(ctx)}
 }
 
 // query returns what a use case needs to know of a request that only looks.
 func query(ctx context.Context, ack *api.Ack) rendezvous.Query {
-	return rendezvous.Query{Session: caller(ctx), Ack: number(ack)}
+	return rendezvous.Query{Session: caller(ctx), Keyed: keyedCaller(ctx), Ack: number(ack)}
 }
 
 func number(n *int64) *session.Seq {
@@ -33,6 +33,14 @@ func after(p *api.After) rendezvous.Position {
 		return 0
 	}
 	return rendezvous.Position(*p)
+}
+
+// openingOf returns the opening that a request asks for, or nil.
+func openingOf(open *bool, ttl *int64) *rendezvous.MailboxOpening {
+	if open == nil || !*open {
+		return nil
+	}
+	return &rendezvous.MailboxOpening{TTL: milliseconds(ttl)}
 }
 
 // lifetime returns the longer life that the client asks for, or 0.

@@ -123,7 +123,7 @@ func (s *Server) rateLimit(next http.Handler) http.Handler {
 		case "/livez", "/readyz", "/metrics":
 		default:
 			address, now := addressOf(r.Context()), time.Now()
-			admitted := infoOf(r).poll != nil || s.limiters.allow(address, now)
+			admitted := infoOf(r).poll != nil || infoOf(r).read != nil || s.limiters.allow(address, now)
 			s.limiters.describe(address, now, w.Header())
 			if !admitted {
 				s.fail(w, r, errRateLimited)

@@ -2,15 +2,21 @@ package handlers
 
 import (
 	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
 
 	"restante/api"
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 )
 
 // AddMessage is POST /v1/mailboxes/{mailbox}/messages.
 func (s *Server) AddMessage(ctx context.Context, r api.AddMessageRequestObject) (api.AddMessageResponseObject, error) {
 	draft := rendezvous.Draft{Phase: r.Body.Phase, Body: *r.Body.Body, ID: r.Body.ID}
-	a, err := s.Service.Add(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), draft)
+	opening := openingOf(r.Params.Open, r.Params.TTLMs)
+	a, err := s.Service.OpenAndAdd(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), draft, opening)
 	added, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
@@ -23,20 +29,148 @@ const allMessages = 100
 
 // ListMessages is GET /v1/mailboxes/{mailbox}/messages.
 func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
+	how, _ := ctx.Value(readingKey{}).(reading)
 	limit := allMessages
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
 	}
-	a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), limit)
-	page, err := resultOf(ctx, a, err)
-	if err != nil {
-		return nil, err
+	side := keyedCaller(ctx)
+	if side.App == "" && r.Params.Open == nil && r.Params.Wait == nil && r.Params.Own == nil {
+		a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), limit)
+		page, err := resultOf(ctx, a, err)
+		return how.answer(page), err
 	}
+	if side.App == "" {
+		a, err := s.Service.SideOf(ctx, query(ctx, r.Params.Ack))
+		if side, err = resultOf(ctx, a, err); err != nil {
+			return nil, err
+		}
+		side.Address = addressOf(ctx)
+	}
+	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit}
+	if opening := openingOf(r.Params.Open, r.Params.TTLMs); opening != nil {
+		ask.Open, ask.TTL = true, opening.TTL
+	}
+	if r.Params.Wait != nil {
+		ask.Wait = time.Duration(*r.Params.Wait) * time.Second
+	}
+	ask.Own = !ask.Open && r.Params.Wait == nil
+	if r.Params.Own != nil {
+		ask.Own = *r.Params.Own
+	}
+	page, answered, err := s.readLog(ctx, side, ask, how)
+	switch {
+	case err != nil:
+		return nil, err
+	case !answered:
+		return noMessages{}, nil
+	}
+	return how.answer(page), nil
+}
+
+// waitingRead is a read that is held, on a goroutine or without one. It is an [idleconn.Waiter].
+type waitingRead struct {
+	*rendezvous.LogPoll
+	began time.Time
+}
+
+// readLog reads a log for a side. As in [Server.poll], a read that waits for long leaves its
+// goroutine, if it can: then there is no answer, and none may be given.
+func (s *Server) readLog(ctx context.Context, side rendezvous.SideRef, ask rendezvous.ReadRequest, how reading) (_ rendezvous.Page, answered bool, err error) {
+	info := infoOf(how.r)
+	held := info.read
+	if held == nil {
+		started, err := s.Service.StartRead(ctx, side, ask)
+		if err != nil {
+			return rendezvous.Page{}, false, err
+		}
+		held = &waitingRead{started, info.began}
+	}
+	waits := false
+	defer func() {
+		if !waits {
+			held.Close()
+		}
+	}()
+	page, answered, err := held.Wait(ctx, s.Limits.Linger)
+	if err != nil || answered {
+		return page, answered, err
+	}
+	if waits = idleconn.Wait(how.w, how.r, held); waits {
+		return rendezvous.Page{}, false, nil
+	}
+	return held.Wait(ctx, forever)
+}
+
+// noMessages is the answer of a read that waits without a goroutine.
+type noMessages struct{}
+
+// VisitListMessagesResponse implements [api.ListMessagesResponseObject].
+func (noMessages) VisitListMessagesResponse(http.ResponseWriter) error { return nil }
+
+type readingKey struct{}
+
+// reading is how a request reads a log.
+type reading struct {
+	asText bool
+	w      http.ResponseWriter
+	r      *http.Request
+}
+
+// negotiateMessages is middleware for reading a log. The answer is JSON, or text if Accept prefers that.
+func (s *Server) negotiateMessages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("Vary", "Accept")
+		accept := r.Header.Values("Accept")
+		how := reading{w: w, r: r}
+		text, asJSON := weight(accept, "text/plain"), weight(accept, "application/json")
+		switch {
+		case names(accept, "text/plain") && text >= asJSON:
+			how.asText = true
+		case asJSON > 0:
+		case text > 0:
+			how.asText = true
+		default:
+			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "messages come as application/json and as text/plain"})
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readingKey{}, how)))
+	})
+}
+
+// answer returns the answer with a page.
+func (how reading) answer(page rendezvous.Page) api.ListMessagesResponseObject {
+	return listed{page, how.asText}
+}
+
+// listed is an answer with messages.
+type listed struct {
+	page   rendezvous.Page
+	asText bool
+}
+
+// VisitListMessagesResponse implements [api.ListMessagesResponseObject].
+func (l listed) VisitListMessagesResponse(w http.ResponseWriter) error {
+	w.Header().Set("After", strconv.FormatInt(int64(l.page.Next), 10))
+	if !l.asText {
+		return messages(l.page).VisitListMessagesResponse(w)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusOK)
+	for _, m := range l.page.Messages {
+		if _, err := io.WriteString(w, m.Body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func messages(page rendezvous.Page) api.ListMessages200JSONResponse {
 	list := api.ListMessages200JSONResponse{LastPosition: int64(page.Last), Messages: make([]api.Message, len(page.Messages))}
 	for i, m := range page.Messages {
 		list.Messages[i] = api.Message{
 			Position: int64(m.Position), Side: string(m.Side), Phase: m.Phase, Body: m.Body, ID: m.ID, ServerRx: m.Received.UnixMilli(),
 		}
 	}
-	return list, nil
+	return list
 }

@@ -23,7 +23,9 @@ type requestInfo struct {
 	poll     *waitingPoll // what the request resumes, if it has waited without a goroutine
 	client   netip.Addr   // the client's address; never logged
 	address  string       // what stands for it
+	read     *waitingRead // the same for a read of a log
 	bound    bool         // the operation requires a session
+	keyed    bool         // the request has an app and a secret instead
 	session  *session.Key // that the credential names
 	bodyRead bool         // the body was read, or could not be
 	wrote    bool         // the answer has begun
@@ -38,8 +40,11 @@ type requestInfo struct {
 type requestInfoKey struct{}
 
 func newRequestInfo(r *http.Request) *requestInfo {
-	if poll, is := idleconn.Resume(r).(*waitingPoll); is {
-		return &requestInfo{began: poll.began, poll: poll}
+	switch waited := idleconn.Resume(r).(type) {
+	case *waitingPoll:
+		return &requestInfo{began: waited.began, poll: waited}
+	case *waitingRead:
+		return &requestInfo{began: waited.began, read: waited}
 	}
 	return &requestInfo{began: time.Now()}
 }
@@ -135,6 +140,9 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 				}
 				if info.poll != nil {
 					info.poll.Close() // in case it was refused before it came to the poll
+				}
+				if info.read != nil {
+					info.read.Close()
 				}
 				pattern := routes.RoutePattern()
 				if pattern == "" {

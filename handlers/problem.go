@@ -105,9 +105,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	failure, p := problemOf(failure, violations)
 	header := w.Header()
-	if failure.Wanted != nil {
-		writeReplyHeaders(header, *failure.Wanted, failure.Replayed)
-	}
+	writeReplyHeaders(header, failure.Wanted, failure.Replayed)
 	if asksToWait(p) {
 		header.Set("Retry-After", strconv.Itoa(int(waitOf(failure).Seconds())))
 	}
@@ -227,7 +225,7 @@ func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 // up: a session that is unknown or has ended comes first. If the session is live, the request was a sign of life, and
 // the answer says which command is wanted.
 func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
-	if !needsSession(r) {
+	if !needsSession(r) || infoOf(r).keyed {
 		return failure
 	}
 	key, err := credential(r)

@@ -12,7 +12,7 @@ import (
 
 // replyHeaders are what the headers of a reply say to a session.
 type replyHeaders struct {
-	wanted   *session.Seq // nil: no headers
+	wanted   *session.Seq // nil: it is not said
 	replayed bool
 }
 
@@ -23,16 +23,16 @@ func (s *Server) withReplyHeaders(next api.StrictHandlerFunc, _ string) api.Stri
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
 		var h replyHeaders
 		response, err := next(context.WithValue(ctx, replyHeadersKey{}, &h), w, r, request)
-		if h.wanted != nil {
-			writeReplyHeaders(w.Header(), *h.wanted, h.replayed)
-		}
+		writeReplyHeaders(w.Header(), h.wanted, h.replayed)
 		return response, err
 	}
 }
 
 // writeReplyHeaders says which command is wanted next, and whether this is a recorded reply.
-func writeReplyHeaders(h http.Header, wanted session.Seq, replayed bool) {
-	h.Set("Ack", strconv.FormatInt(int64(wanted), 10))
+func writeReplyHeaders(h http.Header, wanted *session.Seq, replayed bool) {
+	if wanted != nil {
+		h.Set("Ack", strconv.FormatInt(int64(*wanted), 10))
+	}
 	if replayed {
 		h.Set("Replayed", "true")
 	}
@@ -41,7 +41,10 @@ func writeReplyHeaders(h http.Header, wanted session.Seq, replayed bool) {
 // resultOf returns the result of a use case, and records the headers of its reply.
 func resultOf[R any](ctx context.Context, a rendezvous.Answer[R], err error) (R, error) {
 	if h, ok := ctx.Value(replyHeadersKey{}).(*replyHeaders); ok && err == nil {
-		h.wanted, h.replayed = &a.Wanted, a.Replayed
+		h.replayed = a.Replayed
+		if keyedCaller(ctx).App == "" {
+			h.wanted = &a.Wanted
+		}
 	}
 	return a.Result, err
 }

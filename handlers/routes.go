@@ -46,7 +46,7 @@ func (s *Server) Handler() http.Handler {
 		get(r.With(noStore), "/metrics", s.metrics.ServeHTTP)
 	}
 
-	// What is generated from the contract, in two groups: without a session, and with one.
+	// What is generated from the contract, in three groups: for everyone, with a session, and with a session or a secret.
 	wrapped := s.generated()
 	r.Group(func(r chi.Router) {
 		r.Use(noStore)
@@ -59,24 +59,30 @@ func (s *Server) Handler() http.Handler {
 	})
 	r.Group(func(r chi.Router) {
 		r.Use(noStore, s.requireSession, s.validQuery)
-		r.Group(func(r chi.Router) {
-			r.Use(s.readBody)
-			r.Post("/v1/session/ack", wrapped.Acknowledge)
-			r.Post("/v1/nameplates", wrapped.AllocateNameplate)
-			r.Put("/v1/nameplates/{nameplate}", wrapped.ClaimNameplate)
-			r.Put("/v1/mailboxes/{mailbox}", wrapped.OpenMailbox)
-			r.Post("/v1/mailboxes/{mailbox}/messages", wrapped.AddMessage)
-		})
+		r.With(s.readBody).Post("/v1/session/ack", wrapped.Acknowledge)
 		r.Group(func(r chi.Router) {
 			r.Use(s.rejectBody)
 			get(r, "/v1/session", wrapped.GetSession)
 			r.Delete("/v1/session", wrapped.EndSession)
 			r.With(s.negotiateReceive).Get("/v1/session/events", wrapped.Receive)
+		})
+	})
+	r.Group(func(r chi.Router) {
+		r.Use(noStore, s.requireCaller, s.validQuery)
+		r.Group(func(r chi.Router) {
+			r.Use(s.readBody)
+			r.Post("/v1/nameplates", wrapped.AllocateNameplate)
+			r.Put("/v1/nameplates/{nameplate}", wrapped.ClaimNameplate)
+			r.Put("/v1/mailboxes/{mailbox}", wrapped.OpenMailbox)
+		})
+		r.With(s.readMessage).Post("/v1/mailboxes/{mailbox}/messages", wrapped.AddMessage)
+		r.Group(func(r chi.Router) {
+			r.Use(s.rejectBody)
 			get(r, "/v1/nameplates", wrapped.ListNameplates)
 			r.Delete("/v1/nameplates/{nameplate}", wrapped.ReleaseNameplate)
 			get(r, "/v1/mailboxes/{mailbox}", wrapped.GetMailbox)
 			r.Delete("/v1/mailboxes/{mailbox}", wrapped.CloseMailbox)
-			get(r, "/v1/mailboxes/{mailbox}/messages", wrapped.ListMessages)
+			get(r.With(s.negotiateMessages), "/v1/mailboxes/{mailbox}/messages", wrapped.ListMessages)
 		})
 	})
 	s.routes = r
@@ -114,7 +120,15 @@ func get(r chi.Router, path string, handler http.HandlerFunc) {
 
 // notFound answers for every path that the contract does not describe.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
-	s.fail(w, r, &rendezvous.Failure{Code: rendezvous.NotFound, Detail: "there is nothing at this path; GET /openapi.yaml describes what there is"})
+	detail := "there is nothing at this path; GET /openapi.yaml describes what there is"
+	if topic := strings.TrimPrefix(r.URL.Path, "/"); mailboxPattern.MatchString(topic) {
+		line, then := "-H 'Accept: text/plain'", "&wait=20"
+		if r.Method == http.MethodPost || r.Method == http.MethodPut {
+			line, then = "-H 'Content-Type: text/plain' -d TEXT", ""
+		}
+		detail += "; for a mailbox, make up a secret of 22 characters or more: curl -u APP:SECRET " + line + " '…/v1/mailboxes/" + topic + "/messages?open=true" + then + "'"
+	}
+	s.fail(w, r, &rendezvous.Failure{Code: rendezvous.NotFound, Detail: detail})
 }
 
 // allowedMethods returns the methods that a path takes, as a list.

@@ -37,11 +37,13 @@ var rules = map[string]struct {
 }{
 	"sessionid":  {func(s, _ string) bool { _, err := session.ParseID(s); return err == nil }, "must be 22 to 64 characters of A-Z, a-z, 0-9, '_' and '-'"},
 	"sessionkey": {func(s, _ string) bool { return sessionKeyPattern.MatchString(s) }, "must be 64 hexadecimal digits"},
-	"side":       {func(s, _ string) bool { return sidePattern.MatchString(s) }, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
-	"mailbox":    {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
-	"nameplate":  {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
-	"plain":      {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
-	"maxbytes":   {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
+	"side": {func(s, _ string) bool {
+		return sidePattern.MatchString(s) && !rendezvous.ReservedSide(rendezvous.Side(s))
+	}, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-', and not begin with 'k.'"},
+	"mailbox":   {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"nameplate": {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
+	"plain":     {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
+	"maxbytes":  {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
 }
 
 // says is what the client is told of the other tags, for texts and for everything else; % stands for the tag's
@@ -121,7 +123,7 @@ func pointer(namespace string) string {
 // isHeader reports whether a parameter is a header, and not one of the query.
 func isHeader(name string) bool {
 	switch name {
-	case "Seq", "Ack", "Prefer", "Last-Event-ID":
+	case "Seq", "Ack", "Prefer", "Last-Event-ID", "Idempotency-Key":
 		return true
 	default:
 		return false
@@ -156,6 +158,8 @@ func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err er
 	switch {
 	case errors.As(err, &format) && len(r.URL.Query()[format.ParamName]) > 1:
 		bad.violations = violations(parameter(format.ParamName), "once", "must be given once")
+	case errors.As(err, &format) && (format.ParamName == "open" || format.ParamName == "own"):
+		bad.violations = violations(parameter(format.ParamName), "type", "must be true or false")
 	case errors.As(err, &format):
 		bad.violations = violations(parameter(format.ParamName), "type", "must be an integer from 0 to 9007199254740991")
 	case errors.As(err, &many):

@@ -190,9 +190,9 @@ func restates(t *testing.T, where, tag string, required bool, s *openapi3.Schema
 func rules(s *openapi3.Schema) (list []string) {
 	// Patterns that are a rule of their own. Lengths are part of them, except plain's.
 	named := map[string]string{
-		`^[A-Za-z0-9_-]{22,64}$`:   "sessionid",
-		`^[0-9a-f]{64}$`:           "sessionkey",
-		`^[A-Za-z0-9._~-]{1,64}$`:  "side",
+		`^[A-Za-z0-9_-]{22,64}$`: "sessionid",
+		`^[0-9a-f]{64}$`:         "sessionkey",
+		`^(k|k[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}|[A-Za-jl-z0-9._~-][A-Za-z0-9._~-]{0,63})$`: "side",
 		`^[0-9]{1,40}$`:            "nameplate",
 		`^[A-Za-z0-9._~-]{1,128}$`: "mailbox",
 		`^[^\x00-\x1F\x7F-\x9F]*$`: "plain",

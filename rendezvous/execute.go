@@ -9,9 +9,11 @@ import (
 	"restante/session"
 )
 
-// Command is a request of a session that changes something.
+// Command is a request that changes something, of a session or of a side without one.
 type Command struct {
 	Session session.Key
+	// Keyed is the side that acts without a session, with a secret; its App is empty if a session acts.
+	Keyed SideRef
 	// Seq numbers the command, so that it is executed once however often it arrives. nil: the command
 	// is executed each time.
 	Seq *session.Seq
@@ -33,9 +35,10 @@ type Answer[R any] struct {
 	Replayed bool
 }
 
-// Query is a request of a session that changes nothing.
+// Query is a request that changes nothing, of a session or of a side without one.
 type Query struct {
 	Session session.Key
+	Keyed   SideRef      // acts if there is no session; its App is empty if a session acts
 	Ack     *session.Seq // every frame below it is processed; nil acknowledges nothing
 }
 
@@ -51,6 +54,9 @@ type outcome[R any] struct {
 // A final refusal is an answer. What was written before it is kept, and it is recorded. Any other
 // failure undoes everything and consumes no number.
 func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (Answer[R], error) {
+	if c.Keyed.App != "" {
+		return executeKeyed(ctx, s, c, work)
+	}
 	if !s.presence.StartCommand(c.Session) {
 		return Answer[R]{}, refuse(WindowFull, "%d commands of this session are unanswered; wait for their replies", session.Window)
 	}
@@ -161,6 +167,9 @@ func executeAs[R any](ctx context.Context, s *Service, work func(*txn) (R, error
 
 // query answers a query from one snapshot.
 func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, error)) (Answer[R], error) {
+	if q.Keyed.App != "" {
+		return queryKeyed(ctx, s, q, look)
+	}
 	var (
 		answer Answer[R]
 		actor  *Session

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"restante/session"
 )
 
 // MailboxView is a mailbox as one of its sides sees it.
@@ -94,7 +96,7 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 		return m, err
 	}
 	if after > m.Last {
-		return m, refuse(InvalidRequest, "after is %d, and the last message is at %d", after, m.Last)
+		return m, afterTheLast(after, m.Last)
 	}
 	had, inside := m.HasOpen(side), m.Has(side)
 	m, admitted := m.Open(side, t.now)
@@ -126,6 +128,9 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 // subscribe subscribes the acting session to a mailbox and sends it the log after a position. A
 // session that is subscribed already is sent nothing again.
 func (t *txn) subscribe(m Mailbox, after Position) error {
+	if t.actor.Key == (session.Key{}) {
+		return nil // a side without a session reads the log
+	}
 	fresh, err := t.Subscribe(t.actor.Key, m.Key)
 	if err == nil && fresh && after < m.Last {
 		t.outgoing = append(t.outgoing, outgoing{to: t.actor.Key, of: m.ID, run: run{key: m.Key, first: after + 1, count: int64(m.Last - after)}})
@@ -189,6 +194,12 @@ func (t *txn) checkMailboxQuota(app AppID, side Side) error {
 		return refuse(QuotaExceeded, "a side may be in %d mailboxes; close one first", t.s.Config.Limits.Mailboxes)
 	}
 	return err
+}
+
+// afterTheLast refuses a position that the log has not reached. A client that remembers one from a mailbox
+// that was retired learns so that it begins anew.
+func afterTheLast(after, last Position) *Failure {
+	return refuse(InvalidRequest, "after is %d, and the last message is at %d; if the mailbox was retired and made anew, read from after=0 on", after, last)
 }
 
 // checkTTL refuses a life that is longer than the server allows.

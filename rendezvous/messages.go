@@ -16,21 +16,61 @@ type Added struct {
 type Page struct {
 	Messages []Message
 	Last     Position // the position of the newest message there is
+	Next     Position // reading goes on after it
+}
+
+// MailboxOpening asks for a mailbox to be opened before something is done in it.
+type MailboxOpening struct {
+	TTL time.Duration // the longer life asked for, or 0
 }
 
 // Add appends a message to a mailbox that the side has opened, and sends it to every session
 // subscribed to that mailbox except this one. It refuses with NOT_OPEN or QUOTA_EXCEEDED.
 func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (Answer[Added], error) {
+	return s.OpenAndAdd(ctx, c, id, d, nil)
+}
+
+// OpenAndAdd is [Service.Add]. If opening is not nil, the mailbox is opened first, in the same
+// transaction: then it also refuses as [Service.Open] does, and a session is subscribed to what comes
+// after the message.
+func (s *Service) OpenAndAdd(ctx context.Context, c Command, id MailboxID, d Draft, opening *MailboxOpening) (Answer[Added], error) {
 	return execute(ctx, s, c, func(t *txn) (Added, error) {
-		positions, err := t.add(t.actor.App, t.actor.Side, id, d)
-		if err == nil && positions[0] == 0 {
-			err = t.s.mailboxFull()
-		}
+		added, err := t.addAll(id, opening, d)
 		if err != nil {
 			return Added{}, err
 		}
-		return Added{positions[0], t.now}, nil
+		return added[0], nil
 	})
+}
+
+// AddAll is [Service.OpenAndAdd] of several messages, one after the other: all or none of them.
+func (s *Service) AddAll(ctx context.Context, c Command, id MailboxID, drafts []Draft, opening *MailboxOpening) (Answer[[]Added], error) {
+	return execute(ctx, s, c, func(t *txn) ([]Added, error) { return t.addAll(id, opening, drafts...) })
+}
+
+// addAll opens the mailbox for the acting side, if that is asked for, and adds all of the messages.
+func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) ([]Added, error) {
+	if opening != nil {
+		m, err := t.open(t.actor.App, t.actor.Side, id, 0, opening.TTL)
+		if err == nil {
+			err = t.subscribe(m, m.Last)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	positions, err := t.add(t.actor.App, t.actor.Side, id, drafts...)
+	if err != nil {
+		return nil, err
+	}
+	added := make([]Added, len(positions))
+	for i, position := range positions {
+		if position == 0 {
+			return nil, t.s.mailboxFull()
+		}
+		added[i] = Added{position, t.now}
+	}
+	return added, nil
 }
 
 // AddFor is [Service.Add] for a side without a session, of several messages in one transaction.
@@ -59,7 +99,11 @@ func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Positio
 			return Page{}, err
 		}
 		messages, err := t.Messages(m.Key, after, min(limit, s.Config.Limits.AnswerFrames), s.Config.Limits.AnswerBytes)
-		return Page{messages, m.Last}, err
+		page := Page{Messages: messages, Last: m.Last, Next: min(after, m.Last)}
+		if len(messages) > 0 {
+			page.Next = messages[len(messages)-1].Position
+		}
+		return page, err
 	})
 }
 

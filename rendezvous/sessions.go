@@ -15,6 +15,11 @@ func (s *Service) Authenticate(ctx context.Context, k session.Key) (session.Seq,
 	return a.Wanted, err
 }
 
+// SideOf returns the side of a session.
+func (s *Service) SideOf(ctx context.Context, q Query) (Answer[SideRef], error) {
+	return query(ctx, s, q, func(t *txn) (SideRef, error) { return SideRef{App: t.actor.App, Side: t.actor.Side}, nil })
+}
+
 // Acknowledge records that every frame below q.Ack is processed. It returns the oldest frame that is
 // still kept.
 func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {

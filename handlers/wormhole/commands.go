@@ -122,6 +122,9 @@ func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 	if app == "" || side == "" {
 		return protocolError("'appid' and 'side' must not be empty")
 	}
+	if rendezvous.ReservedSide(rendezvous.Side(side)) {
+		return protocolError("no 'side' begins with 'k.': those belong to clients with a secret")
+	}
 	version, err := clientVersion(o)
 	if err != nil {
 		return err

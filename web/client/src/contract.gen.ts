@@ -281,6 +281,11 @@ export interface paths {
          * @description The messages after position `after`, in order, this side's own included. There are more as long as the last one's
          *     `position` is below `lastPosition`. Reading subscribes to nothing. Only for a side that is in the
          *     mailbox; anyone else is told `NOT_FOUND`.
+         *
+         *     A request may also open the mailbox (`open=true`), without subscribing, and wait for a message (`wait`). It is then about what
+         *     other sides added; `own=true` is about all. Each such request is a sign of life of its side. Then an `after` above `lastPosition` is
+         *     `INVALID_REQUEST`: the mailbox was retired since, and its log begins at 1 again.
+         *     With `Accept: text/plain`, the answer is the bodies as they were sent, one after the other, with nothing between them.
          */
         get: operations["listMessages"];
         put?: never;
@@ -288,7 +293,8 @@ export interface paths {
          * Add a message
          * @description Adds a message to the log, and tells it to every other session that has the mailbox open. Once this is answered, the message is
          *     on disk. The reply says at which position it is; the sender itself gets no frame for it.
-         *     This side must have opened the mailbox (`NOT_OPEN`).
+         *     This side must have opened the mailbox (`NOT_OPEN`), or opens it now with `open=true`: a session is then subscribed to what comes
+         *     after this message. A body that is sent as `text/plain` becomes a message of the phase `text`.
          */
         post: operations["addMessage"];
         delete?: never;
@@ -602,7 +608,7 @@ export interface components {
          */
         AppID: string;
         /**
-         * @description One participant. Pick a short random string.
+         * @description One participant. Pick a short random string. It does not begin with `k.`, as the sides of clients with a secret do.
          * @example 3f9c21
          */
         Side: string;
@@ -1633,6 +1639,31 @@ export interface components {
             };
         };
         /**
+         * @description `CROWDED`: two other sides are in the mailbox that is to be opened.
+         *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent.
+         */
+        ReadConflict: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                Ack: components["headers"]["Ack"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:crowded",
+                 *       "title": "The mailbox is crowded",
+                 *       "status": 409,
+                 *       "detail": "Two other sides are in this mailbox.",
+                 *       "code": "CROWDED",
+                 *       "retriable": false,
+                 *       "action": "stop"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
          * @description `SUPERSEDED`: a later handshake took the session over (`stop`), or a later request of the same handshake is
          *     receiving (`slow_down`, with `Retry-After`).
          *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent, or names an epoch that was never given.
@@ -1788,7 +1819,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `UNSUPPORTED_MEDIA_TYPE`: the request body is not `application/json`. */
+        /** @description `UNSUPPORTED_MEDIA_TYPE`: the operation does not take a request body of this media type. */
         UnsupportedMediaType: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -1862,6 +1893,29 @@ export interface components {
                  *       "status": 429,
                  *       "detail": "This address may send 200 requests a second.",
                  *       "code": "RATE_LIMITED",
+                 *       "retriable": true,
+                 *       "action": "slow_down"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `QUOTA_EXCEEDED`: this side is in too many mailboxes to open another. `RATE_LIMITED`: too many requests from this address. */
+        ReadLimited: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                Ack: components["headers"]["Ack"];
+                "Retry-After": components["headers"]["Retry-After"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:quota-exceeded",
+                 *       "title": "Too much is held",
+                 *       "status": 429,
+                 *       "detail": "This side is in 64 mailboxes. Close one first.",
+                 *       "code": "QUOTA_EXCEEDED",
                  *       "retriable": true,
                  *       "action": "slow_down"
                  *     }
@@ -2112,6 +2166,8 @@ export interface components {
          * @example 2
          */
         After: number;
+        /** @description With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`. */
+        TTLQuery: components["schemas"]["Millis"];
         /** @description How this side felt. */
         MoodQuery: components["schemas"]["Mood"];
     };
@@ -2129,6 +2185,11 @@ export interface components {
         };
     };
     headers: {
+        /**
+         * @description The position up to which this answer is about the log. Pass it as `after` to go on.
+         * @example 2
+         */
+        After: number;
         /**
          * @description The next command the server wants.
          * @example 5
@@ -2856,6 +2917,17 @@ export interface operations {
                 after?: components["parameters"]["After"];
                 /** @description At most this many messages. An answer may hold fewer, if they are large. */
                 limit?: number;
+                /** @description Enter and open the mailbox first, but subscribe to nothing. */
+                open?: boolean;
+                /** @description With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`. */
+                ttlMs?: components["parameters"]["TTLQuery"];
+                /**
+                 * @description Wait so many seconds for a message, if there is none. The server answers without one earlier, after `heartbeatIntervalMs` at the
+                 *     latest: then ask again.
+                 */
+                wait?: number;
+                /** @description Whether messages count that this side added. By default they do, unless `open` or `wait` is given. */
+                own?: boolean;
             };
             header?: {
                 /**
@@ -2877,9 +2949,12 @@ export interface operations {
                 headers: {
                     "Cache-Control": components["headers"]["Cache-Control"];
                     Ack: components["headers"]["Ack"];
+                    After: components["headers"]["After"];
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example Tea at four? */
+                    "text/plain": string;
                     /**
                      * @example {
                      *       "messages": [
@@ -2908,16 +2983,22 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["StateMismatch"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["ReadConflict"];
             410: components["responses"]["SessionEnded"];
-            429: components["responses"]["RateLimited"];
+            429: components["responses"]["ReadLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
     };
     addMessage: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Enter and open the mailbox first, in the same step, as `PUT` does. */
+                open?: boolean;
+                /** @description With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`. */
+                ttlMs?: components["parameters"]["TTLQuery"];
+            };
             header?: {
                 /**
                  * @description The number of this command. The server does each number once, and repeats its reply when asked again.
@@ -2945,6 +3026,8 @@ export interface operations {
                  *     }
                  */
                 "application/json": components["schemas"]["Draft"];
+                /** @example Tea at four? */
+                "text/plain": string;
             };
         };
         responses: {
@@ -2969,7 +3052,7 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
             403: components["responses"]["NotOpen"];
-            409: components["responses"]["CommandConflict"];
+            409: components["responses"]["OpenConflict"];
             410: components["responses"]["SessionEnded"];
             413: components["responses"]["PayloadTooLarge"];
             415: components["responses"]["UnsupportedMediaType"];

@@ -1,0 +1,154 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"restante/internal/hub"
+)
+
+// ReadRequest is what a side asks of a mailbox's log.
+type ReadRequest struct {
+	Mailbox MailboxID
+	After   Position // only messages after it
+	Limit   int
+	Own     bool          // also messages that the side itself added
+	Open    bool          // enter and open the mailbox first
+	TTL     time.Duration // the longer life that Open asks for, or 0
+	Wait    time.Duration // how long to wait for a message
+}
+
+// LogPoll is a held read of a mailbox's log: it waits for a message, and is a standing sign of life of its
+// side. It needs a goroutine while it reads and none while it waits. It belongs to one goroutine at a time.
+type LogPoll struct {
+	s       *Service
+	side    SideRef
+	request ReadRequest
+	key     MailboxKey
+	page    Page
+	over    bool // the hold was over at the last read
+	until   time.Time
+	timer   *time.Timer
+	watch   *hub.Watch[Topic]
+	release func()
+	ready   hub.Event // set when another read may find more
+}
+
+// StartRead begins to read a mailbox's log for a side. The caller must close it. It
+// refuses with NOT_FOUND if the side is not in the mailbox and does not ask to open it; to open it refuses
+// as [Service.Open] does.
+func (s *Service) StartRead(ctx context.Context, side SideRef, r ReadRequest) (_ *LogPoll, err error) {
+	if s.draining.Load() && r.Wait > 0 {
+		return nil, serverStopping()
+	}
+	p := &LogPoll{s: s, side: side, request: r}
+	if p.key, err = s.visit(ctx, side, r); err != nil {
+		return nil, err
+	}
+	p.release = s.KeepAlive(p.key)
+	hold := min(r.Wait, s.Config.HeartbeatInterval)
+	p.until = time.Now().Add(hold)
+	if err := p.read(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	if p.empty() && !p.over {
+		p.timer = time.AfterFunc(hold, p.ready.Set)
+		s.stats.Parked.Add(1)
+		alive := p.release
+		p.release = func() {
+			alive()
+			s.stats.Parked.Add(-1)
+		}
+	}
+	return p, nil
+}
+
+// Close ends the read, whether it was answered or not. Closing again does nothing.
+func (p *LogPoll) Close() {
+	if p.watch != nil {
+		p.watch.Stop()
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	if p.release != nil {
+		p.release()
+		p.release = nil
+	}
+}
+
+// Wait waits for the answer, at most for the given time. If answered is false and err is nil, the read is
+// still held, and goes on with another Wait or with OnReady.
+func (p *LogPoll) Wait(ctx context.Context, atMost time.Duration) (_ Page, answered bool, err error) {
+	late := time.NewTimer(atMost)
+	defer late.Stop()
+	for p.empty() && !p.over {
+		p.watch.OnWake(p.ready.Set)
+		ready := p.ready.Chan()
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return Page{}, false, ctx.Err()
+		case <-late.C:
+			select {
+			case <-ready: // just in time
+			default:
+				return Page{}, false, nil
+			}
+		}
+		if err := p.read(ctx); err != nil {
+			return Page{}, false, err
+		}
+	}
+	return p.page, true, nil
+}
+
+// OnReady calls f once, as soon as there may be an answer; if that is now, before OnReady returns. f must
+// not block.
+func (p *LogPoll) OnReady(f func()) {
+	p.watch.OnWake(p.ready.Set)
+	p.ready.OnSet(f)
+}
+
+func (p *LogPoll) empty() bool { return len(p.page.Messages) == 0 }
+
+// read reads once. Watch, read, wait: a commit after the watch began wakes the read.
+func (p *LogPoll) read(ctx context.Context) error {
+	p.ready.Clear()
+	p.over = !time.Now().Before(p.until) || p.s.draining.Load()
+	if p.watch != nil {
+		p.watch.Stop()
+	}
+	p.watch = p.s.hub.Watch(Topic{Mailbox: p.key})
+	return p.s.read(ctx, func(t *txn) error {
+		m, err := t.MailboxByKey(p.key)
+		if errors.Is(err, ErrNotFound) || err == nil && !m.Has(p.side.Side) {
+			return refuse(NotFound, "the mailbox was closed or retired meanwhile; with open=true, read it from after=0 on")
+		}
+		if err != nil {
+			return err
+		}
+		p.page, err = t.pageOf(m, p.side.Side, p.request)
+		return err
+	})
+}
+
+// pageOf reads a page of a log. If all that fits in one page is not asked for, it goes on with the next.
+func (t *txn) pageOf(m Mailbox, side Side, r ReadRequest) (Page, error) {
+	page := Page{Last: m.Last, Next: min(r.After, m.Last)}
+	for len(page.Messages) == 0 && page.Next < m.Last {
+		messages, err := t.Messages(m.Key, page.Next, min(r.Limit, t.s.Config.Limits.AnswerFrames), t.s.Config.Limits.AnswerBytes)
+		if err != nil || len(messages) == 0 {
+			return page, err
+		}
+		for _, message := range messages {
+			page.Next = message.Position
+			if r.Own || message.Side != side {
+				page.Messages = append(page.Messages, message)
+			}
+		}
+	}
+	return page, nil
+}
