@@ -262,9 +262,6 @@ func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeRe
 // the same key that did nothing, and one with the same side.
 func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	limits := t.s.Config.Limits
-	if t.s.countCache.sessions() >= limits.Sessions {
-		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
-	}
 	if !t.s.sessionQuota.use(fresh.Address) {
 		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
 		if err != nil {
@@ -298,6 +295,9 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 			return HandshakeReply{}, err
 		}
 		t.wakeSession(expired.Key)
+	}
+	if !t.s.countCache.beginSession(limits.Sessions) {
+		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return HandshakeReply{}, err

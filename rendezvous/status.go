@@ -45,13 +45,19 @@ type countCache struct {
 	storage  StorageSize
 	updated  time.Time
 	counting bool
+	begun    int64 // sessions that began here and are in no count
 }
 
-// sessions returns how many sessions there were at the last count.
-func (c *countCache) sessions() int64 {
+// beginSession counts a session in. It returns false if there are as many as there may be: those of the last count, and
+// those that began here since.
+func (c *countCache) beginSession(most int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.counts.Sessions
+	if c.counts.Sessions+c.begun >= most {
+		return false
+	}
+	c.begun++
+	return true
 }
 
 // due reports whether the caller is to count now. Only one caller at a time is.
@@ -130,6 +136,9 @@ func (s *Service) count(ctx context.Context) (err error) {
 	if s.health.confirmedDown() {
 		return storageUnavailable()
 	}
+	s.countCache.mu.Lock()
+	begun := s.countCache.begun
+	s.countCache.mu.Unlock()
 	var counts Counts
 	var storage StorageSize
 	var updated, at time.Time
@@ -150,6 +159,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	}
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
+	s.countCache.begun -= begun // the others began while this counted
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	return nil
 }

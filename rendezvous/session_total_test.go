@@ -1,0 +1,24 @@
+package rendezvous_test
+
+import (
+	"testing"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// The limit of all sessions holds between two counts, too.
+func TestSessionsInAll(t *testing.T) {
+	bubble(t, func(c *rendezvous.Config) { c.Limits.Sessions = 5 }, func(t *testing.T, w *world) {
+		begun := 0
+		for range 20 {
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app})
+			if c := code(t, err); c == "" {
+				begun++
+			} else {
+				expect(t, c, rendezvous.Overloaded)
+			}
+		}
+		expect(t, begun, 5)
+	})
+}
