@@ -1,0 +1,79 @@
+package e2e_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"restante/internal/e2e"
+)
+
+// recipe returns the sh block behind a mark in a Markdown file, for a server at an address.
+func recipe(t *testing.T, file, mark, address string) string {
+	t.Helper()
+	text, err := os.ReadFile(e2e.Path(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "<!-- "+mark+" -->\n```sh\n")
+	script, _, ended := strings.Cut(after, "```")
+	if !found || !ended || !strings.Contains(script, "localhost:4000") {
+		t.Fatalf("%s has no recipe %q for localhost:4000", file, mark)
+	}
+	return strings.ReplaceAll(script, "localhost:4000", address)
+}
+
+// run runs a recipe in a directory, and returns what it prints.
+func run(ctx context.Context, t *testing.T, dir, script string) string {
+	t.Helper()
+	bash := e2e.Command(ctx, "bash", "-e", "-o", "pipefail", "-c", script)
+	bash.Dir = dir
+	out, err := bash.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s\n%s", err, script, out)
+	}
+	return string(out)
+}
+
+// TestTwoLines pastes the two lines of the README, in both orders.
+func TestTwoLines(t *testing.T) {
+	t.Parallel()
+	ctx, dir := e2e.Context(t), t.TempDir()
+	for _, waits := range []bool{false, true} {
+		s := e2e.Serve(t)
+		leave, fetch := recipe(t, "README.md", "leave", s.Address), recipe(t, "README.md", "fetch", s.Address)
+		script := leave + fetch
+		if waits {
+			script = strings.TrimSpace(fetch) + " &\n" + leave + "wait $!\n"
+		}
+		if out := run(ctx, t, dir, script); !strings.Contains(out, "Tea at four?") {
+			t.Errorf("if the reader is first (%v), it gets %s", waits, out)
+		}
+	}
+}
+
+// TestRecipes runs the recipes of docs/http.md.
+func TestRecipes(t *testing.T) {
+	t.Parallel()
+	ctx, dir := e2e.Context(t), t.TempDir()
+	s := e2e.Serve(t)
+	at := func(mark string) string { return recipe(t, "docs/http.md", "recipe: "+mark, s.Address) }
+	for hours := 1; hours <= 3; hours++ {
+		run(ctx, t, dir, at("report"))
+		run(ctx, t, dir, at("collect"))
+		run(ctx, t, dir, at("collect")) // again: nothing is new
+		reports, err := os.ReadFile(filepath.Join(dir, "reports"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(string(reports), "\n"); lines != hours {
+			t.Fatalf("after %d reports, %d are collected:\n%s", hours, lines, reports)
+		}
+	}
+	waits := "(" + at("wait") + ") &\n" + "(" + at("approve") + ") >/dev/null\nwait $!\n"
+	if out := run(ctx, t, dir, waits); !strings.Contains(out, "the answer is approved") {
+		t.Errorf("the job gets %s", out)
+	}
+}
