@@ -1,6 +1,7 @@
 package rendezvous_test
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -24,7 +25,7 @@ func TestAllocationsOfAnAddress(t *testing.T) {
 		}
 		_, err := w.AllocateFor(t.Context(), from(60, one))
 		expect(t, code(t, err), rendezvous.RateLimited)
-		if f, is := err.(*rendezvous.Failure); !is || f.RetryAfter < 2*time.Second || f.RetryAfter > 4*time.Second {
+		if f, is := errors.AsType[*rendezvous.Failure](err); !is || f.RetryAfter < 2*time.Second || f.RetryAfter > 4*time.Second {
 			t.Errorf("it is to wait as %v says", err)
 		}
 		_, err = w.AllocateFor(t.Context(), from(0, one)) // what it holds is its, however often it comes back
@@ -50,7 +51,7 @@ func TestRefusalsCost(t *testing.T) {
 		}
 		for i := range 10 {
 			_, err := w.AllocateFor(t.Context(), from(10+i, "addr-one"))
-			f, is := err.(*rendezvous.Failure)
+			f, is := errors.AsType[*rendezvous.Failure](err)
 			if !is || f.RetryAfter <= wait {
 				t.Fatalf("after a wait of %v: %v", wait, err)
 			}
