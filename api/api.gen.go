@@ -1211,8 +1211,11 @@ type SocketReply struct {
 // Status defines model for Status.
 type Status struct {
 	// Clients Clients that this process holds now, by transport.
-	Clients    ClientCounts `json:"clients"`
-	CodeDigits Count        `json:"codeDigits"`
+	Clients ClientCounts `json:"clients"`
+
+	// ClockSkewMs By how much the storage's clock is ahead of this machine's.
+	ClockSkewMs int64 `json:"clockSkewMs"`
+	CodeDigits  Count `json:"codeDigits"`
 
 	// Counts What is stored.
 	Counts Counts `json:"counts"`

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"restante/api"
+	"restante/rendezvous"
 )
 
 // protobuf is the media type of Prometheus's binary format.
@@ -24,6 +25,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	problems *prometheus.CounterVec
+	commands *prometheus.CounterVec
 	answered atomic.Int64 // requests
 	failed   atomic.Int64 // of these, those with 5xx
 }
@@ -45,13 +47,17 @@ func newMetrics(s *Server) *metrics {
 	for code := range meanings {
 		m.problems.WithLabelValues(string(code)) // so that the first one of a code is an increase
 	}
+	m.commands = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "restante_wormhole_commands_total", Help: "Commands of wormhole clients, by type and by what became of them: ok, the error that they were told, refused for another one, or failed.",
+	}, []string{"command", "outcome"})
+	m.commands.WithLabelValues("bind", "ok") // so that the metric is there from the start
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "restante_build_info", Help: "1, with the version of the program and of Go.",
 		ConstLabels: prometheus.Labels{"version": s.Version, "go": runtime.Version()},
 	})
 	build.Set(1)
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.requests, m.duration, m.problems, build, m.transactions(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
+	registry.MustRegister(m.requests, m.duration, m.problems, m.commands, build, m.transactions(s), retired(s), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
 	stats := s.Service.Stats()
 	for _, c := range []struct {
 		name, help string
@@ -103,6 +109,27 @@ func (m *metrics) observe(verb, route string, info *requestInfo, took time.Durat
 	}
 	m.requests.WithLabelValues(method(verb), route, status).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// command counts a command of a wormhole client.
+func (m *metrics) command(command, outcome string) {
+	m.commands.WithLabelValues(command, outcome).Inc()
+}
+
+// retired returns the counter of what was retired, and has the service count it.
+func retired(s *Server) prometheus.Collector {
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "restante_retired_total", Help: "Nameplates and mailboxes that were retired, by the result in their usage records: happy, lonely, scary, errory, pruney, crowded or quiet.",
+	}, []string{"kind", "result"})
+	for _, kind := range []rendezvous.Kind{rendezvous.KindNameplate, rendezvous.KindMailbox} {
+		for _, result := range rendezvous.Results {
+			count.WithLabelValues(string(kind), string(result))
+		}
+	}
+	s.Service.ObserveRetired(func(kind rendezvous.Kind, result rendezvous.Result) {
+		count.WithLabelValues(string(kind), string(result)).Inc()
+	})
+	return count
 }
 
 // The resolution of native histograms: a bucket is at most 10 % wider than the one before, and there are at most 160.
@@ -161,6 +188,7 @@ var statusGauges = []statusGauge{
 	newStatusGauge("restante_code_digits", "Digits of the nameplate that was allocated last; 0 before the first.", func(s api.Status) float64 { return float64(s.CodeDigits) }),
 	newStatusGauge("restante_storage_bytes", storageHelp, func(s api.Status) float64 { return float64(s.StorageBytes.Database) }, "part", "database"),
 	newStatusGauge("restante_storage_bytes", storageHelp, func(s api.Status) float64 { return float64(s.StorageBytes.Log) }, "part", "log"),
+	newStatusGauge("restante_clock_skew_seconds", "By how much the storage's clock is ahead of this machine's.", func(s api.Status) float64 { return float64(s.ClockSkewMs) / 1000 }),
 	newStatusGauge("restante_updated_timestamp_seconds", "When the last modification was committed.", func(s api.Status) float64 { return float64(s.Updated) / 1000 }),
 	newStatusGauge("restante_prune_failing", "Things that could not be pruned and are tried again later.", func(s api.Status) float64 { return float64(len(s.Prune.Failures)) }),
 	newStatusGauge("restante_prune_last_good_timestamp_seconds", "When a run of pruning last finished in which nothing failed; the start of the process before the first.", func(s api.Status) float64 {

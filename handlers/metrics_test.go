@@ -110,3 +110,29 @@ func TestRequestsAreFoundInTheLog(t *testing.T) {
 	}
 	w.secret("secret-words-that-are-no-trace")
 }
+
+// What wormhole clients ask for is counted by its type and by what became of it; what they make up is "other".
+func TestMetricsOfWormholeCommands(t *testing.T) {
+	r := serve(t, setup{})
+	c := r.bind(t, "app", "a")
+	c.ask("claimed", "claim", "nameplate", "4")
+	c.ask("error", "claim", "nameplate", "4")
+	c.ask("error", "made-up-by-a-client")
+	r.metric(t, `restante_wormhole_commands_total{command="bind",outcome="ok"} 1`)
+	r.metric(t, `restante_wormhole_commands_total{command="claim",outcome="ok"} 1`)
+	r.metric(t, `restante_wormhole_commands_total{command="claim",outcome="only one claim per connection"} 1`)
+	r.metric(t, `restante_wormhole_commands_total{command="other",outcome="unknown type"} 1`)
+}
+
+// What is retired is counted by its result, once.
+func TestMetricsOfResults(t *testing.T) {
+	w := start(t, setup{})
+	a, b := talk(t, w)
+	w.metric(t, `restante_retired_total{kind="mailbox",result="happy"} 0`)
+	a.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
+	b.delete("/v1/mailboxes/m?mood=scary").want(http.StatusNoContent)
+	a.put("/v1/nameplates/7").want(http.StatusOK)
+	a.delete("/v1/nameplates/7").want(http.StatusNoContent)
+	w.metric(t, `restante_retired_total{kind="mailbox",result="scary"} 1`)
+	w.metric(t, `restante_retired_total{kind="nameplate",result="lonely"} 1`)
+}

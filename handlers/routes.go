@@ -17,11 +17,12 @@ import (
 // path, fail writes the failures.
 func (s *Server) Handler() http.Handler {
 	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), welcome.NewChallenges(), newCORS(s.Origins)
+	s.metrics = newMetrics(s)
 	s.wormhole = wormhole.NewServer(wormhole.Options{
+		Observe: s.metrics.command,
 		Service: s.Service, Log: s.Log, Settings: s.currentSettings, Throttle: s.limiters.wait,
 		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
 	})
-	s.metrics = newMetrics(s)
 	r := chi.NewRouter()
 	r.Use(s.observe(s.metrics)) // a log line, a metric, a problem for a panic
 	r.Use(securityHeaders)      // headers that every answer has

@@ -39,7 +39,7 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 		Clients: api.ClientCounts{
 			Polls: stats.Parked.Load(), Streams: s.open.streams.Load(), Sockets: s.open.sockets.Load(), Wormhole: s.open.wormhole.Load(),
 		},
-		CodeDigits: stats.CodeDigits.Load(),
+		CodeDigits: stats.CodeDigits.Load(), ClockSkewMs: now.ClockSkew.Milliseconds(),
 		Prune: api.Prune{
 			IntervalMs: s.Service.Config.PruneInterval.Milliseconds(),
 			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(), GoodRunsTotal: stats.PruneGood.Load(),

@@ -185,7 +185,9 @@ func (t *txn) retire(m Mailbox, why RetiredReason) error {
 			return err
 		}
 	}
-	return t.RetireMailbox(m, SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur))
+	usage := SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur)
+	t.observeRetired(KindMailbox, usage.Result)
+	return t.RetireMailbox(m, usage)
 }
 
 func (t *txn) checkMailboxQuota(app AppID, side Side) error {

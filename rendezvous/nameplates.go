@@ -251,7 +251,9 @@ func (t *txn) retireNameplate(n Nameplate, pruned bool) error {
 	} else {
 		t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
 	}
-	return t.RetireNameplate(n, SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur))
+	usage := SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur)
+	t.observeRetired(KindNameplate, usage.Result)
+	return t.RetireNameplate(n, usage)
 }
 
 func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {

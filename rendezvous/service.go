@@ -133,6 +133,7 @@ type Service struct {
 	stats          Stats
 
 	observed   func(took time.Duration, wrote bool)
+	retired    func(Kind, Result)
 	draining   atomic.Bool
 	clock      storeClock
 	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
@@ -165,6 +166,17 @@ type Stats struct {
 // ObserveTransactions has f called after each transaction, with the time that it took for its caller. It is called
 // before the service is used.
 func (s *Service) ObserveTransactions(f func(took time.Duration, wrote bool)) { s.observed = f }
+
+// ObserveRetired has f called for each nameplate and mailbox that is retired, once that is committed. It is called
+// before the service is used.
+func (s *Service) ObserveRetired(f func(Kind, Result)) { s.retired = f }
+
+// observeRetired calls what observes what is retired, once the transaction has committed.
+func (t *txn) observeRetired(kind Kind, result Result) {
+	if t.s.retired != nil {
+		t.AfterCommit(func() { t.s.retired(kind, result) })
+	}
+}
 
 // observe calls what observes transactions.
 func (s *Service) observe(began time.Time, wrote bool) {

@@ -20,6 +20,9 @@ const (
 	ResultQuiet   Result = "quiet"   // no side ever came
 )
 
+// Results are all of them.
+var Results = []Result{ResultHappy, ResultLonely, ResultScary, ResultErrory, ResultPruney, ResultCrowded, ResultQuiet}
+
 // Usage is what remains of a nameplate or a mailbox when it is retired.
 type Usage struct {
 	App     AppID

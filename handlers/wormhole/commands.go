@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"restante/internal/jsonobject"
@@ -45,6 +46,8 @@ func (c *conn) command(ctx context.Context, raw []byte) error {
 		return c.sendError("a command must be a JSON object with each member once", []byte("{}"))
 	}
 	reply, err := c.answer(ctx, o, raw)
+	kind, _ := o.String("type")
+	c.server.Observe(commandName(kind), outcome(err))
 	var refused protocolError
 	switch {
 	case errors.As(err, &refused):
@@ -60,6 +63,33 @@ func (c *conn) command(ctx context.Context, raw []byte) error {
 		return nil // the ack goes with the echo
 	}
 	return c.Send()
+}
+
+// commandNames is what a command may have as its type.
+var commandNames = []string{"ping", "submit-permissions", "submit-permission", "bind", "list", "allocate", "claim", "release", "open", "add", "close"}
+
+// commandName returns the type of a command, or "other" for what a client makes up: that must not fill metrics.
+func commandName(kind string) string {
+	if slices.Contains(commandNames, kind) {
+		return kind
+	}
+	return "other"
+}
+
+// outcome returns what became of a command: "ok", the error of the reference server that its client was told, "refused"
+// for any other error, or "failed" if the connection ends over it.
+func outcome(err error) string {
+	var refused protocolError
+	switch {
+	case err == nil:
+		return "ok"
+	case !errors.As(err, &refused):
+		return "failed"
+	case slices.Contains(referenceErrors, refused):
+		return string(refused)
+	default:
+		return "refused"
+	}
 }
 
 // answer does what a command asks for, and returns the reply, if there is one. The order of the checks is that of the

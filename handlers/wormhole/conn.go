@@ -35,6 +35,8 @@ type Options struct {
 	Settings func() welcome.Settings
 	// Throttle waits until a client of an address may ask for more.
 	Throttle func(ctx context.Context, address string) error
+	// Observe is called for each command, with its type and what became of it: see outcome.
+	Observe func(command, outcome string)
 	// BindTimeout is the time in which a client must bind.
 	BindTimeout time.Duration
 	// Linger is how long a connection waits on its goroutine before it waits without one.

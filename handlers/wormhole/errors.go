@@ -46,6 +46,13 @@ const (
 	submitFailed        protocolError = "submit-permission failed"
 )
 
+// referenceErrors are these errors.
+var referenceErrors = []protocolError{
+	missingType, unknownType, mustBindFirst, alreadyBound, bindNeedsApp, bindNeedsSide, pingNeedsPing, allocatedBefore, claimNeedsNameplate,
+	onlyOneClaim, sameNameplate, releaseNeedsClaim, onlyOneRelease, onlyOneOpen, openNeedsMailbox, mustOpenFirst, missingPhase, missingBody,
+	sameMailbox, closeNeedsOpen, onlyOneClose, crowded, reclaimed, mustSubmitFirst, submitFailed,
+}
+
 // maxOrig is the length of the longest command that an error repeats whole, in bytes. Go clients read at most 32 KiB.
 const maxOrig = 16 << 10
 

@@ -1092,6 +1092,11 @@ export interface components {
             countsAt: components["schemas"]["Timestamp"];
             sessions: components["schemas"]["SessionCounts"];
             clients: components["schemas"]["ClientCounts"];
+            /**
+             * Format: int64
+             * @description By how much the storage's clock is ahead of this machine's.
+             */
+            clockSkewMs: number;
             /** @description Digits of the nameplate that was allocated last, in any app; 0 before the first. It grows when numbers run short. */
             codeDigits: components["schemas"]["Count"];
             prune: components["schemas"]["Prune"];
@@ -3195,6 +3200,7 @@ export interface operations {
                      *         "wormhole": 4
                      *       },
                      *       "codeDigits": 1,
+                     *       "clockSkewMs": -3,
                      *       "prune": {
                      *         "intervalMs": 60000,
                      *         "startedAt": 1795222800000,
