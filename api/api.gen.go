@@ -69,6 +69,7 @@ const (
 	CodeADMINREQUIRED             Code = "ADMIN_REQUIRED"
 	CodeCROWDED                   Code = "CROWDED"
 	CodeDRAINING                  Code = "DRAINING"
+	CodeIDEMPOTENCYKEYREUSED      Code = "IDEMPOTENCY_KEY_REUSED"
 	CodeINTERNAL                  Code = "INTERNAL"
 	CodeINVALIDREQUEST            Code = "INVALID_REQUEST"
 	CodeMALFORMEDHANDSHAKE        Code = "MALFORMED_HANDSHAKE"
@@ -112,6 +113,8 @@ func (e Code) Valid() bool {
 	case CodeCROWDED:
 		return true
 	case CodeDRAINING:
+		return true
+	case CodeIDEMPOTENCYKEYREUSED:
 		return true
 	case CodeINTERNAL:
 		return true
@@ -1349,6 +1352,9 @@ type Ack = Sequence
 // After defines model for After.
 type After = int64
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
 // MailboxPath Examples: q7jzk3v5nhx2m4wfb6ty
 type MailboxPath = MailboxID
 
@@ -1498,6 +1504,10 @@ type CloseMailboxParams struct {
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
@@ -1515,6 +1525,10 @@ type OpenMailboxParams struct {
 
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -1556,6 +1570,10 @@ type AddMessageParams struct {
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
@@ -1571,6 +1589,10 @@ type AllocateNameplateParams struct {
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
@@ -1580,6 +1602,10 @@ type ReleaseNameplateParams struct {
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
@@ -1588,6 +1614,10 @@ type ReleaseNameplateParams struct {
 type ClaimNameplateParams struct {
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -1600,6 +1630,10 @@ type EndSessionParams struct {
 
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+	// for each command, of at most 255 characters. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2069,6 +2103,25 @@ func (siw *ServerInterfaceWrapper) CloseMailbox(w http.ResponseWriter, r *http.R
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "Ack" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
 		var Ack Ack
@@ -2198,6 +2251,25 @@ func (siw *ServerInterfaceWrapper) OpenMailbox(w http.ResponseWriter, r *http.Re
 		}
 
 		params.Seq = &Seq
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2424,6 +2496,25 @@ func (siw *ServerInterfaceWrapper) AddMessage(w http.ResponseWriter, r *http.Req
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "Ack" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
 		var Ack Ack
@@ -2525,6 +2616,25 @@ func (siw *ServerInterfaceWrapper) AllocateNameplate(w http.ResponseWriter, r *h
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "Ack" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
 		var Ack Ack
@@ -2594,6 +2704,25 @@ func (siw *ServerInterfaceWrapper) ReleaseNameplate(w http.ResponseWriter, r *ht
 
 	}
 
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+
+	}
+
 	// ------------- Optional header parameter "Ack" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
 		var Ack Ack
@@ -2660,6 +2789,25 @@ func (siw *ServerInterfaceWrapper) ClaimNameplate(w http.ResponseWriter, r *http
 		}
 
 		params.Seq = &Seq
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 
@@ -2733,6 +2881,25 @@ func (siw *ServerInterfaceWrapper) EndSession(w http.ResponseWriter, r *http.Req
 		}
 
 		params.Seq = &Seq
+
+	}
+
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
 
 	}
 

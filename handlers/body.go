@@ -20,8 +20,9 @@ type contentKey struct{}
 
 // content is the body of a request, and what identifies the request.
 type content struct {
-	body        []byte
-	fingerprint [32]byte
+	body           []byte
+	fingerprint    [32]byte
+	idempotencyKey string
 }
 
 // readBody is middleware that reads the body: whole, in time, not too large, and JSON if there is one. It computes the
@@ -42,7 +43,7 @@ func (s *Server) readBody(next http.Handler) http.Handler {
 
 // withBody returns the request with a body that was read, and with the JSON that the operation is to read instead.
 func withBody(r *http.Request, body, asJSON []byte) *http.Request {
-	r = r.WithContext(context.WithValue(r.Context(), contentKey{}, content{asJSON, fingerprint(r, body)}))
+	r = r.WithContext(context.WithValue(r.Context(), contentKey{}, content{asJSON, fingerprint(r, body), r.Header.Get("Idempotency-Key")}))
 	r.Body = io.NopCloser(bytes.NewReader(asJSON))
 	return r
 }
@@ -87,7 +88,7 @@ func (s *Server) rejectBody(next http.Handler) http.Handler {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{fingerprint: fingerprint(r, nil)})))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{nil, fingerprint(r, nil), r.Header.Get("Idempotency-Key")})))
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 // command returns what a use case needs to know of a request that changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
 	came, _ := ctx.Value(contentKey{}).(content)
-	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint, Address: addressOf(ctx)}
+	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint, IdempotencyKey: came.idempotencyKey, Address: addressOf(ctx)}
 }
 
 // query returns what a use case needs to know of a request that only looks.

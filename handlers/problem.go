@@ -53,6 +53,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.SideTaken:                {409, api.ActionStop, "The side is taken"},
 	rendezvous.SeqGap:                   {409, api.ActionRetry, "An earlier command is missing"},
 	rendezvous.SeqReused:                {409, api.ActionStop, "The number was another command's"},
+	rendezvous.KeyReused:                {409, api.ActionStop, "The key was another command's"},
 	rendezvous.ReplyForgotten:           {409, api.ActionStop, "The reply is no longer known"},
 	rendezvous.Superseded:               {409, api.ActionStop, "Another receiver took over"},
 	rendezvous.Crowded:                  {409, api.ActionStop, "Crowded"},

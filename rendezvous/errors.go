@@ -26,6 +26,7 @@ const (
 	SideTaken                Code = "SIDE_TAKEN"
 	SeqGap                   Code = "SEQ_GAP"
 	SeqReused                Code = "SEQ_REUSED"
+	KeyReused                Code = "IDEMPOTENCY_KEY_REUSED"
 	ReplyForgotten           Code = "REPLY_FORGOTTEN"
 	Crowded                  Code = "CROWDED"
 	Reclaimed                Code = "RECLAIMED"

@@ -2,7 +2,6 @@ package rendezvous
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -19,6 +18,9 @@ type Command struct {
 	Seq *session.Seq
 	// Ack says that every frame below it is processed; nil acknowledges nothing.
 	Ack *session.Seq
+	// IdempotencyKey identifies a command without a number, so that it is executed once within 24 hours. "":
+	// the command is executed each time.
+	IdempotencyKey string
 	// Fingerprint distinguishes commands that have the same number: it is a hash of method, path and
 	// body.
 	Fingerprint [32]byte
@@ -84,7 +86,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	if answer.Replayed {
 		s.stats.Replayed.Add(1)
 	}
-	return answer, annotate(err, actor, answer.Wanted, c.Seq)
+	return answer, annotate(err, actor, answer.Wanted, c.repeatable())
 }
 
 // executeOnce runs a command, or finds the recorded reply if the command was executed before.
@@ -95,7 +97,7 @@ func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer A
 		return answer, nil, err
 	}
 	if c.Seq == nil {
-		answer.Result, refusal, err = splitRefusal(work(t))
+		answer.Result, refusal, answer.Replayed, err = executeUnnumbered(t, c, work)
 		if err == nil && !t.actor.Used {
 			err = t.MarkUsed(t.actor.Key)
 		}
@@ -184,7 +186,7 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 		return err
 	})
 	s.recordRequest(q.Session, actor, q.Ack, err)
-	return answer, annotate(err, actor, answer.Wanted, nil)
+	return answer, annotate(err, actor, answer.Wanted, false)
 }
 
 // isCanceled reports that the caller went away before the transaction was over.
@@ -202,13 +204,9 @@ func splitRefusal[R any](result R, err error) (R, *Failure, error) {
 }
 
 func recordReply[R any](t *txn, c Command, result R, refusal *Failure) error {
-	o := outcome[R]{Result: result}
-	if refusal != nil {
-		o.Refusal, o.Detail = refusal.Code, refusal.Detail
-	}
-	recorded, err := json.Marshal(o)
+	recorded, err := encodeOutcome(result, refusal)
 	if err != nil {
-		return fmt.Errorf("record the reply: %w", err)
+		return err
 	}
 	return t.Complete(c.Session, *c.Seq, Reply{c.Fingerprint, recorded})
 }
@@ -225,26 +223,23 @@ func recordedReply[R any](t *txn, c Command) (R, *Failure, error) {
 	case reply.Fingerprint != c.Fingerprint:
 		return o.Result, nil, refuse(SeqReused, "command %d was another request; two clients seem to use one session", *c.Seq)
 	}
-	if err := json.Unmarshal(reply.Outcome, &o); err != nil {
-		return o.Result, nil, fmt.Errorf("recorded reply %d: %w", *c.Seq, err)
-	}
-	if o.Refusal != "" {
-		return o.Result, &Failure{Code: o.Refusal, Detail: o.Detail, Replayed: true}, nil
-	}
-	return o.Result, nil, nil
+	return decodeOutcome[R](reply)
 }
 
-// annotate adds the command that is wanted next to the failure of a command. A numbered command whose
-// commit is in doubt may be sent again, because it is executed once.
-func annotate(err error, actor *Session, wanted session.Seq, seq *session.Seq) error {
+// annotate adds the command that is wanted next to the failure of a command. A repeatable command whose
+// commit is in doubt may be sent again, because it is executed once. actor is nil for a side without a
+// session.
+func annotate(err error, actor *Session, wanted session.Seq, repeatable bool) error {
 	var failure *Failure
-	if !errors.As(err, &failure) || actor == nil {
+	if !errors.As(err, &failure) {
 		return err
 	}
 	f := *failure
-	f.Wanted = &wanted
-	if f.Code == OutcomeUnknown && seq != nil {
-		f.Code, f.Detail = StorageUnavailable, "the storage failed while committing; send the same command with the same number again"
+	if actor != nil {
+		f.Wanted = &wanted
+	}
+	if f.Code == OutcomeUnknown && repeatable {
+		f.Code, f.Detail = StorageUnavailable, "the storage failed while committing; send the same command with the same number or key again"
 	}
 	return &f
 }

@@ -41,12 +41,23 @@ func (r SideRef) acting() *Session {
 }
 
 // executeKeyed runs a command of a side without a session.
-func executeKeyed[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (Answer[R], error) {
-	result, err := executeAs(ctx, s, func(t *txn) (R, error) {
+func executeKeyed[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (answer Answer[R], err error) {
+	var refusal *Failure
+	err = s.transact(ctx, func(t *txn) (err error) {
 		t.actor = c.Keyed.acting()
-		return work(t)
+		answer.Result, refusal, answer.Replayed, err = executeUnnumbered(t, c, work)
+		return err
 	})
-	return Answer[R]{Result: result}, err
+	if isCanceled(err) {
+		return Answer[R]{}, err // the transaction may still run, and write its results
+	}
+	if err == nil && refusal != nil {
+		err = refusal
+	}
+	if answer.Replayed {
+		s.stats.Replayed.Add(1)
+	}
+	return answer, annotate(err, nil, 0, c.repeatable())
 }
 
 // queryKeyed answers a query of a side without a session.

@@ -33,6 +33,7 @@ const (
 	KindLog       Kind = "log" // of a retired mailbox
 	KindList      Kind = "list"
 	KindRested    Kind = "rested number"
+	KindReply     Kind = "recorded reply"
 	KindStatistic Kind = "statistic"
 )
 

@@ -2,8 +2,9 @@ package rendezvous
 
 import "context"
 
-// pruneRested forgets which numbers rested.
+// pruneRested forgets which numbers rested, and replies that were recorded long ago.
 func (s *Service) pruneRested(ctx context.Context, run *Pruned) {
+	s.pruneRecords(ctx, run, KindReply, func(t *txn) (int, error) { return t.DeleteReplies(t.now, pruneBatch) })
 	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.now, pruneBatch) })
 }
 

@@ -38,6 +38,7 @@ type Tx interface {
 	AfterCommit(f func())
 
 	SessionTx
+	ReplyTx
 	OutboxTx
 	MailboxTx
 	NameplateTx
@@ -110,6 +111,18 @@ type SessionTx interface {
 	Complete(k session.Key, n session.Seq, r Reply) error
 	// MarkUsed records that the session did something.
 	MarkUsed(session.Key) error
+}
+
+// ReplyTx is about the replies to commands with an idempotency key.
+type ReplyTx interface {
+	// ReserveReply reserves a place for a reply, until it is forgotten. It returns false if there is one that is
+	// not forgotten yet. Until this transaction ends, every other one that reserves the same id waits.
+	ReserveReply(id, fingerprint [32]byte, until time.Time) (bool, error)
+	// RecordReply stores the outcome of a reply whose place is reserved.
+	RecordReply(id [32]byte, outcome []byte) error
+	KeyedReply(id [32]byte) (Reply, error)
+	// DeleteReplies forgets at most limit replies whose time is over. It returns how many.
+	DeleteReplies(now time.Time, limit int) (int, error)
 }
 
 // OutboxTx is about frames. The outboxes of sessions are locked last in a transaction, and in the

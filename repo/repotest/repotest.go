@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"session", sessions},
 		{"tombstone", tombstones},
 		{"command", commands},
+		{"keyed reply", keyedReplies},
 		{"outbox", outboxes},
 		{"run", runs},
 		{"mailbox", mailboxes},

@@ -1269,7 +1269,7 @@ export interface components {
          * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "IDEMPOTENCY_KEY_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
@@ -1701,7 +1701,7 @@ export interface components {
         };
         /**
          * @description `SEQ_GAP`: an earlier command is missing; send from `expectedSeq` on. `SEQ_REUSED`: this number was another command's.
-         *     `REPLY_FORGOTTEN`: the command was done, too long ago to repeat its reply.
+         *     `IDEMPOTENCY_KEY_REUSED`: the same for an `Idempotency-Key`. `REPLY_FORGOTTEN`: the command was done, too long ago to repeat its reply.
          *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent.
          */
         CommandConflict: {
@@ -1728,7 +1728,7 @@ export interface components {
         };
         /**
          * @description `CROWDED`: two other sides are in the mailbox. `RECLAIMED`: this side has claimed and released this nameplate before.
-         *     `SEQ_GAP`, `SEQ_REUSED`, `REPLY_FORGOTTEN`, `SESSION_STATE_MISMATCH`: as for any command.
+         *     `IDEMPOTENCY_KEY_REUSED`, `SEQ_GAP`, `SEQ_REUSED`, `REPLY_FORGOTTEN`, `SESSION_STATE_MISMATCH`: as for any command.
          */
         ClaimConflict: {
             headers: {
@@ -1754,7 +1754,7 @@ export interface components {
         };
         /**
          * @description `CROWDED`: two other sides are in the mailbox.
-         *     `SEQ_GAP`, `SEQ_REUSED`, `REPLY_FORGOTTEN`, `SESSION_STATE_MISMATCH`: as for any command.
+         *     `IDEMPOTENCY_KEY_REUSED`, `SEQ_GAP`, `SEQ_REUSED`, `REPLY_FORGOTTEN`, `SESSION_STATE_MISMATCH`: as for any command.
          */
         OpenConflict: {
             headers: {
@@ -2162,6 +2162,11 @@ export interface components {
          * @example 12
          */
         Ack: components["schemas"]["Sequence"];
+        /**
+         * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+         *     for each command, of at most 255 characters. With `Seq` it means nothing.
+         */
+        IdempotencyKey: string;
         /** @description The number on the nameplate. */
         NameplatePath: components["schemas"]["NameplateID"];
         /** @description The id of the mailbox. */
@@ -2393,6 +2398,11 @@ export interface operations {
                  * @example 2
                  */
                 Seq?: components["parameters"]["Seq"];
+                /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
@@ -2632,6 +2642,11 @@ export interface operations {
                  */
                 Seq?: components["parameters"]["Seq"];
                 /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
                  */
@@ -2680,6 +2695,11 @@ export interface operations {
                  * @example 2
                  */
                 Seq?: components["parameters"]["Seq"];
+                /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
@@ -2732,6 +2752,11 @@ export interface operations {
                  * @example 2
                  */
                 Seq?: components["parameters"]["Seq"];
+                /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
@@ -2826,6 +2851,11 @@ export interface operations {
                  */
                 Seq?: components["parameters"]["Seq"];
                 /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+                /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
                  */
@@ -2888,6 +2918,11 @@ export interface operations {
                  * @example 2
                  */
                 Seq?: components["parameters"]["Seq"];
+                /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12
@@ -3010,6 +3045,11 @@ export interface operations {
                  * @example 2
                  */
                 Seq?: components["parameters"]["Seq"];
+                /**
+                 * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
+                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /**
                  * @description The next frame wanted. Every frame below it is processed.
                  * @example 12

@@ -1,0 +1,46 @@
+package handlers_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+)
+
+func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
+	w := start(t, setup{})
+	for name, c := range map[string]*client{"a session": w.begin(t, "app", "a"), "a secret": w.keyed(t, "app", secretA)} {
+		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
+			first := c.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated)
+			again := c.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated).says("Replayed", "true")
+			if string(first.body) != string(again.body) {
+				t.Errorf("it is repeated as %s, and was %s", again.body, first.body)
+			}
+			if other := c.post("/v1/nameplates", "").with("Idempotency-Key: two").want(http.StatusCreated); string(other.body) == string(first.body) {
+				t.Errorf("another key has the reply %s", other.body)
+			}
+			const to = "/v1/mailboxes/m/messages?open=true"
+			c.post(to, `{"phase":"p","body":"x"}`).with("Idempotency-Key: three").want(http.StatusCreated)
+			c.post(to, `{"phase":"p","body":"y"}`).with("Idempotency-Key: three").refused(http.StatusConflict, "IDEMPOTENCY_KEY_REUSED")
+			c.add("elsewhere", "p", "x").with("Idempotency-Key: four").refused(http.StatusForbidden, "NOT_OPEN")
+			c.open("elsewhere").want(http.StatusOK)
+			c.add("elsewhere", "p", "x").with("Idempotency-Key: four").refused(http.StatusForbidden, "NOT_OPEN").says("Replayed", "true")
+			c.delete("/v1/mailboxes/elsewhere").with("Idempotency-Key: five").want(http.StatusNoContent)
+			c.delete("/v1/mailboxes/elsewhere").with("Idempotency-Key: five").want(http.StatusNoContent).says("Replayed", "true")
+		})
+	}
+	if got := w.keyed(t, "app", secretA).get("/v1/mailboxes/m/messages").want(http.StatusOK); got.count("messages") != 2 {
+		t.Errorf("each added one message, and there are %s", got.body)
+	}
+}
+
+func TestAnIdempotencyKeyIsForgottenAfterADay(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	w := start(t, setup{now: func() time.Time { return now }})
+	a := w.keyed(t, "app", secretA)
+	a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated)
+	now = now.Add(24*time.Hour + time.Second)
+	if again := a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated); again.header.Get("Replayed") != "" {
+		t.Error("it is replayed after a day")
+	}
+}

@@ -1,0 +1,45 @@
+package repo
+
+import (
+	"time"
+
+	"restante/rendezvous"
+)
+
+// ReserveReply stores a reply whose outcome is not known yet, unless there is one.
+func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (_ bool, err error) {
+	defer annotate(&err, "reserving a reply")
+	n, err := t.exec(`
+		INSERT INTO keyed_replies (id, fingerprint, outcome, until) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, outcome = excluded.outcome, until = excluded.until
+		WHERE keyed_replies.until <= ?`,
+		digest(id), digest(fingerprint), []byte{}, toMillis(until), toMillis(t.Now()))
+	return n > 0, err
+}
+
+// RecordReply stores the outcome of a reply that was reserved.
+func (t *tx) RecordReply(id [32]byte, outcome []byte) (err error) {
+	defer annotate(&err, "recording a reply")
+	_, err = t.exec(`UPDATE keyed_replies SET outcome = ? WHERE id = ?`, nonNil(outcome), digest(id))
+	return err
+}
+
+// KeyedReply loads a reply that was recorded under an idempotency key.
+func (t *tx) KeyedReply(id [32]byte) (_ rendezvous.Reply, err error) {
+	defer annotate(&err, "loading a recorded reply")
+	type row struct {
+		Fingerprint digest
+		Outcome     []byte
+	}
+	r, err := queryOne[row](t, `SELECT fingerprint, outcome FROM keyed_replies WHERE id = ?`, digest(id))
+	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
+}
+
+// DeleteReplies forgets replies whose time is over.
+func (t *tx) DeleteReplies(now time.Time, limit int) (_ int, err error) {
+	defer annotate(&err, "forgetting recorded replies")
+	n, err := t.exec(`
+		DELETE FROM keyed_replies
+		WHERE id IN (SELECT id FROM keyed_replies WHERE until <= ? ORDER BY until LIMIT ?)`, toMillis(now), limit)
+	return int(n), err
+}
