@@ -56,7 +56,6 @@ var badBodies = []bad{
 	{"half a surrogate pair", addOurs, nil, `{"phase": "p", "body": "\ud83d"}`, 400, "INVALID_REQUEST", "#/body/body"},
 	{"invalid UTF-8 in a name", addOurs, nil, "{\"phase\": \"p\", \"\xff\": \"b\"}", 400, "INVALID_REQUEST", "#/body"},
 	{"UTF-16", addOurs, nil, "\xff\xfe{\x00}\x00", 400, "INVALID_REQUEST", "#/body"},
-	{"a byte order mark", addOurs, nil, "\ufeff" + `{"phase": "p", "body": "b"}`, 400, "INVALID_REQUEST", "#/body"},
 	{"a raw control character", addOurs, nil, "{\"phase\": \"p\", \"body\": \"a\x01\"}", 400, "INVALID_REQUEST", "#/body/body"},
 	{"cut off in a value", addOurs, nil, `{"phase": "p", "body": "b`, 400, "INVALID_REQUEST", "#/body/body"},
 	{"cut off after a value", addOurs, nil, `{"phase": "p", "body": "b"`, 400, "INVALID_REQUEST", "#/body"},

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"restante/rendezvous"
 )
 
 func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
@@ -36,11 +38,25 @@ func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
 
 func TestAnIdempotencyKeyIsForgottenAfterADay(t *testing.T) {
 	now := time.Now().Truncate(time.Second)
-	w := start(t, setup{now: func() time.Time { return now }})
+	w := start(t, setup{now: func() time.Time { return now }, config: func(c *rendezvous.Config) { c.BootGrace = 0 }})
 	a := w.keyed(t, "app", secretA)
 	a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated)
 	now = now.Add(24*time.Hour + time.Second)
 	if again := a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated); again.header.Get("Replayed") != "" {
 		t.Error("it is replayed after a day")
 	}
+	now = now.Add(24*time.Hour + time.Second)
+	if pruned := w.service.Prune(t.Context()).Retired[rendezvous.KindReply]; pruned != 1 {
+		t.Errorf("%d recorded replies are pruned", pruned)
+	}
+}
+
+// Some clients send an empty object with every DELETE, and some begin a text with a byte order mark.
+func TestHabitsOfClientsAreTaken(t *testing.T) {
+	w := start(t, setup{})
+	a := w.begin(t, "app", "a")
+	a.open("m").want(http.StatusOK)
+	a.post("/v1/mailboxes/m/messages", "\ufeff"+`{"phase": "p", "body": "b"}`).want(http.StatusCreated)
+	a.ask(http.MethodDelete, "/v1/mailboxes/m", `{"mood": "happy"}`).refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.ask(http.MethodDelete, "/v1/mailboxes/m", "{}\n").want(http.StatusNoContent)
 }

@@ -72,6 +72,13 @@ func TestRecipes(t *testing.T) {
 			t.Fatalf("after %d reports, %d are collected:\n%s", hours, lines, reports)
 		}
 	}
+	device := at("device")
+	send := strings.Replace(device, "until curl", "curl", 1) // the first reply is lost, so the device sends the same again
+	send, _, _ = strings.Cut(send, "\ndo sleep")
+	_, until, _ := strings.Cut(device, "until ")
+	if out := run(ctx, t, dir, send+"\nuntil "+until); strings.Count(out, `"position":1,`) != 2 {
+		t.Errorf("the device's reading is added more than once: %s", out)
+	}
 	waits := "(" + at("wait") + ") &\n" + "(" + at("approve") + ") >/dev/null\nwait $!\n"
 	if out := run(ctx, t, dir, waits); !strings.Contains(out, "the answer is approved") {
 		t.Errorf("the job gets %s", out)
