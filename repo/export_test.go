@@ -223,3 +223,29 @@ func SQLiteOpenError(err error) *OpenError {
 	problem, _ := errors.AsType[*OpenError](sqliteOpenError("path", err))
 	return problem
 }
+
+// MigrateTo brings an empty database to an older version of the schema, and returns a connection to it.
+func MigrateTo(tb testing.TB, url string, version int64) *sql.DB {
+	tb.Helper()
+	driver, source, d := "sqlite", sqliteDSN(url, []string{"application_id(1382380404)", "journal_mode(WAL)", "foreign_keys(1)"}), newSQLiteDialect()
+	if strings.HasPrefix(url, "postgres") {
+		driver, source, d = "postgres", url, newPostgresDialect(false)
+	} else if err := createFile(url); err != nil {
+		tb.Fatal(err)
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	tb.Cleanup(func() { _ = db.Close() })
+	d.migrationLocker = nil // nothing else migrates it
+	p, err := newMigrations(db, d)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := p.UpTo(tb.Context(), version); err != nil {
+		tb.Fatal(err)
+	}
+	return db
+}

@@ -16,26 +16,35 @@ import (
 //go:embed schema/*.sql
 var schemas embed.FS
 
-// migrate brings the schema up to date. It only goes forward, and one server migrates at a time.
-//
-// A newer schema is left as it is if it says that servers of this version can work with it:
-// both versions run while a new one is rolled out.
-func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
+// newMigrations returns the schema's migrations for a database.
+func newMigrations(db *sql.DB, d *dialect) (*goose.Provider, error) {
 	files, err := fs.Sub(schemas, "schema")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if d.migrationLocker != nil {
 		locker, err := d.migrationLocker()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		options = append(options, locker)
 	}
 	p, err := goose.NewProvider(d.gooseDialect, db, templateFS{files, d.schemaWords}, options...)
 	if err != nil {
-		return fmt.Errorf("reading the schema: %w", err)
+		return nil, fmt.Errorf("reading the schema: %w", err)
+	}
+	return p, nil
+}
+
+// migrate brings the schema up to date. It only goes forward, and one server migrates at a time.
+//
+// A newer schema is left as it is if it says that servers of this version can work with it:
+// both versions run while a new one is rolled out.
+func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
+	p, err := newMigrations(db, d)
+	if err != nil {
+		return err
 	}
 	has, knows, err := p.GetVersions(ctx)
 	if err != nil {

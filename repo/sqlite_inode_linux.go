@@ -63,7 +63,9 @@ func lockInode(path string) (unlock func() error, err error) {
 		lockedInodes.Lock()
 		defer lockedInodes.Unlock()
 		delete(lockedInodes.set, id)
-		return f.Close()
+		// A child that is being started has a copy of the descriptor, so closing ours is not enough.
+		lock.Type = syscall.F_UNLCK
+		return errors.Join(syscall.FcntlFlock(f.Fd(), setOFDLock, &lock), f.Close())
 	}, nil
 }
 

@@ -30,7 +30,10 @@ func lockFile(path string) (release func() error, err error) {
 	if err := f.Truncate(0); err == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())), 0) // for the error of another server
 	}
-	return f.Close, nil
+	return func() error {
+		// A child that is being started has a copy of the descriptor, so closing ours is not enough.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }
 
 // osError returns the operating system's error without the path.
