@@ -44,12 +44,6 @@ type Ending struct {
 	Text string
 }
 
-// Because returns the session as the operator ends it.
-func (c Closed) Because(text string) Closed {
-	c.Text = text
-	return c
-}
-
 // State is what a record says at a moment: [Attached], [Detached] or [Closed].
 //
 //sumtype:decl
@@ -188,4 +182,10 @@ func (d Detached) Expire() Closed { return d.Close(d.Until, Expired) }
 // Record returns what to store of a session that ended.
 func (c Closed) Record() Record {
 	return Record{Ledger: c.Ledger, Epoch: c.Epoch, Seen: c.At, Used: c.Used, Ended: &c.Ending}
+}
+
+// Because returns the session with what the operator tells its client.
+func (c Closed) Because(text string) Closed {
+	c.Text = text
+	return c
 }

@@ -130,7 +130,7 @@ func TestLogs(t *testing.T) {
 // ofRequests reads the lines of requests, which say these things and no others.
 func ofRequests(t *testing.T, log string) {
 	t.Helper()
-	known := []string{"time", "level", "msg", "method", "route", "status", "took", "session", "code", "error"}
+	known := []string{"time", "level", "msg", "method", "route", "status", "took", "bytes", "request", "trace", "address", "session", "code", "standsFor", "error"}
 	patterns := []string{
 		"/v1/sessions", "/v1/session", "/v1/session/events", "/v1/nameplates", "/v1/nameplates/{nameplate}", "/v1/mailboxes/{mailbox}",
 		"/v1/mailboxes/{mailbox}/messages", "/readyz", "unmatched",
