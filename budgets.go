@@ -16,7 +16,7 @@ import (
 type Budgets struct {
 	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default})."`
 	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are about as many as 90% of the file descriptors."`
-	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default})."`
+	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default}). There is none either with --request-rate=0."`
 	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
 	NameplateRest           time.Duration `group:"How long things live" default:"1m" help:"How long a nameplate that was retired is not allocated again (${default})."`
 	ForwardedHeader         string        `group:"Limits" default:"X-Forwarded-For" placeholder:"NAME" help:"The header in which --trusted-proxies name the client: X-Forwarded-For, X-Real-IP, Forwarded, or another one with addresses (${default})."`
@@ -39,8 +39,12 @@ func (b *Budgets) validateBudgets() error {
 	return nil
 }
 
-// budget sets the budgets of the service.
-func (b *Budgets) budget(p *rendezvous.Config) {
+// budget sets the budgets of the service. Without a limit of requests there is none of claims: an operator who lifts the one,
+// because all clients have one address, needs the other lifted, too.
+func (b *Budgets) budget(p *rendezvous.Config, requestRate float64) {
+	if requestRate == 0 {
+		b.ClaimRate = 0
+	}
 	p.Limits.AddressNameplates, p.Limits.ClaimRate, p.Limits.ClaimBurst = b.MaxNameplatesPerAddress, b.ClaimRate, b.ClaimBurst
 	p.NameplateRest, p.UsageRetention = b.NameplateRest, b.UsageRetention
 }

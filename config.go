@@ -159,7 +159,7 @@ func (c *Config) policy() rendezvous.Config {
 	p.DrainSpan, p.Blur = c.Drain, c.BlurUsage
 	p.ClientTimeout = 2*c.HeartbeatInterval + 2*c.HeartbeatInterval/5
 	p.Limits.Sessions, p.Limits.AddressSessions = c.MaxSessions, c.MaxPerAddress
-	c.budget(&p)
+	c.budget(&p, c.RequestRate)
 	p.Limits.Nameplates, p.Limits.Mailboxes = c.MaxNameplates, c.MaxMailboxes
 	p.Limits.MailboxMessages, p.Limits.MailboxBytes = c.MaxMessages, c.MaxBytes
 	p.Limits.WindowFrames, p.Limits.WindowBytes = c.MaxWindow, c.MaxWindowBytes

@@ -29,7 +29,7 @@ type Listening struct {
 	ACMECache     string   `group:"Where" name:"acme-cache" placeholder:"DIR" help:"Where keys and certificates are kept; by default, beside the SQLite file, with -acme at the end of its name."`
 	ACMEEmail     string   `group:"Where" name:"acme-email" placeholder:"ADDRESS" help:"Where the authority may write to about problems."`
 	H2C           bool     `group:"Where" name:"h2c" env:"RESTANTE_H2C" help:"Take HTTP/2 without TLS, which a proxy may speak."`
-	AllowedHosts  []string `group:"Where" placeholder:"HOST" help:"Hosts that requests may be for, without ports: relay.example.org, *.example.org, or * for all. By default, localhost, 127.0.0.1 and [::1] if only loopback addresses are listened on and there are no --trusted-proxies, and otherwise all."`
+	AllowedHosts  []string `group:"Where" placeholder:"HOST" help:"Hosts that requests may be for, without ports: relay.example.org, *.example.org, or * for all. By default all; but if only loopback addresses are listened on and there are no --trusted-proxies, IP addresses and names without a dot."`
 }
 
 // validateListening refuses what cannot be listened on.
@@ -132,7 +132,7 @@ func (c *Config) protocols() *http.Protocols {
 // hosts returns the hosts that requests may be for; none stands for all.
 func (c *Config) hosts(r *reach) []string {
 	if len(c.AllowedHosts) == 0 && r.Loopback() && len(c.TrustedProxies) == 0 {
-		return handlers.LoopbackHosts()
+		return []string{handlers.NoDomain}
 	}
 	return c.AllowedHosts
 }

@@ -31,6 +31,16 @@ func CheckHost(host string) error {
 	return nil
 }
 
+// NoDomain allows every IP address and every name that is no domain of the internet: localhost, names below it, and
+// names without a dot. A page cannot have such a name resolve to another machine, so rebinding needs a domain.
+const NoDomain = "no domain"
+
+// isNoDomain reports whether [NoDomain] allows a host.
+func isNoDomain(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || !strings.Contains(host, ".") || strings.HasSuffix(host, ".localhost")
+}
+
 // allowsHost reports whether patterns allow a host, with or without a port. No patterns allow every host.
 func allowsHost(patterns []string, host string) bool {
 	if len(patterns) == 0 {
@@ -39,7 +49,7 @@ func allowsHost(patterns []string, host string) bool {
 	host = canonicalHost(host)
 	for _, pattern := range patterns {
 		below, wild := strings.CutPrefix(pattern, "*.")
-		if pattern == "*" || !wild && host == canonicalHost(pattern) || wild && strings.HasSuffix(host, "."+canonicalHost(below)) {
+		if pattern == "*" || pattern == NoDomain && isNoDomain(host) || !wild && host == canonicalHost(pattern) || wild && strings.HasSuffix(host, "."+canonicalHost(below)) {
 			return true
 		}
 	}

@@ -20,6 +20,11 @@ func TestHosts(t *testing.T) {
 			[]string{"localhost", "localhost:4000", "LOCALHOST.", "127.0.0.1", "127.0.0.1:4000", "[::1]", "[::1]:4000"},
 			[]string{"rebound.example", "rebound.example:4000", "127.0.0.1.rebound.example", "localhost.rebound.example", "127.0.0.2", "0.0.0.0:4000", "[::]:4000", "::1:1"},
 		},
+		"no domain": {
+			[]string{handlers.NoDomain},
+			[]string{"localhost:4000", "a.localhost", "127.0.0.2", "[::1]:4000", "192.0.2.1", "relay:4000", "x", "x."},
+			[]string{"rebound.example", "rebound.example:4000", "127.0.0.1.rebound.example", "localhost.rebound.example", "alocalhost.example."},
+		},
 		"names": {
 			[]string{"Relay.example.org", "*.example.net", "[2001:db8::1]"},
 			[]string{"relay.example.org:443", "a.example.net", "a.b.example.net:8443", "[2001:db8::1]:443"},

@@ -22,10 +22,11 @@ async function run(files: Record<string, string>, limitS = 200, during: (folder:
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (text: Buffer) => (output += String(text)));
   const status = new Promise<number | null>((resolve) => child.once('close', resolve));
   await during(folder, child.pid!);
+  // A process that has ended stays in the table, as a zombie, until the one that inherited it looks.
   const alive = (name: string) => {
+    const pid = readFileSync(join(folder, name), 'utf8').trim();
     try {
-      process.kill(Number(readFileSync(join(folder, name), 'utf8')), 0);
-      return true;
+      return !/^\d+ \(.*\) Z /s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
     } catch {
       return false;
     }
