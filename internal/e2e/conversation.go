@@ -258,22 +258,22 @@ func converse(ctx context.Context, couples []Pair, stop <-chan struct{}) error {
 	})
 }
 
-// conversation is one that goes on beside a test.
-type conversation struct {
+// Conversation is the talk of several pairs, which goes on while a test does something else.
+type Conversation struct {
 	Pairs []Pair
 	stop  chan struct{}
 	ended chan error
 }
 
 // StartConversation has all pairs talk until [Conversation.End].
-func StartConversation(ctx context.Context, couples []Pair) *conversation {
-	c := &conversation{Pairs: couples, stop: make(chan struct{}), ended: make(chan error, 1)}
+func StartConversation(ctx context.Context, couples []Pair) *Conversation {
+	c := &Conversation{Pairs: couples, stop: make(chan struct{}), ended: make(chan error, 1)}
 	go func() { c.ended <- converse(ctx, couples, c.stop) }()
 	return c
 }
 
 // MustGoOn fails the test if they have stopped by themselves.
-func (c *conversation) MustGoOn(t *testing.T) {
+func (c *Conversation) MustGoOn(t *testing.T) {
 	t.Helper()
 	select {
 	case err := <-c.ended:
@@ -283,7 +283,7 @@ func (c *conversation) MustGoOn(t *testing.T) {
 }
 
 // Said is how many messages there are so far.
-func (c *conversation) Said() (n int) {
+func (c *Conversation) Said() (n int) {
 	for _, p := range c.Pairs {
 		for _, m := range p {
 			m.mu.Lock()
@@ -295,7 +295,7 @@ func (c *conversation) Said() (n int) {
 }
 
 // End has them stop, once everybody has heard everything, and compares their logs.
-func (c *conversation) End(ctx context.Context, t *testing.T) *testclient.Tally {
+func (c *Conversation) End(ctx context.Context, t *testing.T) *testclient.Tally {
 	t.Helper()
 	close(c.stop)
 	if err := <-c.ended; err != nil {

@@ -10,16 +10,16 @@ import (
 // keyedReplies are the tests of what is recorded under an idempotency key.
 var keyedReplies = []testCase{
 	{"a reply under an idempotency key", func(h *harness) {
-		id, print := [32]byte{1, 31: 2}, [32]byte{3}
+		id, fingerprint := [32]byte{1, 31: 2}, [32]byte{3}
 		h.update(func(tx rendezvous.Tx) {
 			now := tx.Now()
-			wantEqual(h, "reserved", value(tx.ReserveReply(id, print, now.Add(time.Hour))), true)
+			wantEqual(h, "reserved", value(tx.ReserveReply(id, fingerprint, now.Add(time.Hour))), true)
 			h.must(tx.RecordReply(id, []byte("{}")))
 		})
 		h.update(func(tx rendezvous.Tx) {
 			now := tx.Now()
 			wantEqual(h, "reserved again", value(tx.ReserveReply(id, [32]byte{4}, now.Add(time.Hour))), false)
-			wantEqual(h, "reply", value(tx.KeyedReply(id)), rendezvous.Reply{Fingerprint: print, Outcome: []byte("{}")})
+			wantEqual(h, "reply", value(tx.KeyedReply(id)), rendezvous.Reply{Fingerprint: fingerprint, Outcome: []byte("{}")})
 			wantEqual(h, "forgotten", value(tx.DeleteReplies(now, 9)), 0)
 			wantEqual(h, "forgotten later", value(tx.DeleteReplies(now.Add(2*time.Hour), 9)), 1)
 			_, err := tx.KeyedReply(id)
