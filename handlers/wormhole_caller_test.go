@@ -184,6 +184,15 @@ func (c *caller) error(what string) {
 	}
 }
 
+// gone hears that the mailbox that it has open is gone.
+func (c *caller) gone(mailbox string) {
+	c.Helper()
+	s := c.hear("error")
+	if s.text("error") != "mailbox is gone" || !same(s.members["orig"], []byte(`{"type":"open","mailbox":"`+mailbox+`"}`)) {
+		c.Errorf("it hears %.500s, and not that %s is gone", s.raw, mailbox)
+	}
+}
+
 // origOf is the orig of an error: the whole command, or what a large one is known by.
 func origOf(command string) []byte {
 	if len(command) <= 16<<10 {

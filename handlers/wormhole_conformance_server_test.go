@@ -84,7 +84,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 			query := `SELECT side, opened - ` + strconv.FormatInt(start.UnixMilli(), 10) + `, mood FROM mailbox_sides`
 			a := r.bind(t, "app", "side1").say("open", "mailbox", "mb")
 			elapse(time.Second)
-			r.bind(t, "app", "side1").say("open", "mailbox", "mb")
+			again := r.bind(t, "app", "side1").say("open", "mailbox", "mb")
 			expect(t, r.rows(t, query), "side1 0 -")
 			elapse(2 * time.Second)
 			b := r.bind(t, "app", "side2").say("open", "mailbox", "mb")
@@ -98,6 +98,7 @@ func TestWormholeConformanceServer(t *testing.T) {
 			expect(t, r.rows(t, query), "side1 0 happy", "side2 3000 -")
 			elapse(3 * time.Second)
 			b.ask("closed", "close", "mood", "happy")
+			again.gone("mb") // deviation (5.27): there, it waits for ever
 			expect(t, r.rows(t, query))
 			expect(t, r.usage(t, "mailboxes", start), "0 3 7 crowded")
 			expect(t, r.rows(t, `SELECT count(*) FROM mailboxes`), "0")

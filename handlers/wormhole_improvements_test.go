@@ -153,11 +153,14 @@ func TestWormholeImprovements(t *testing.T) {
 		a.opens("m")
 		b.ask("closed", "close")
 		a.add("p", "still there")
-		r.bind(t, "app", "b").say("open", "mailbox", "m").hears("still there")
+		again := r.bind(t, "app", "b").say("open", "mailbox", "m")
+		again.hears("still there")
 		r.bind(t, "app", "a").ask("closed", "close", "mailbox", "m")
 		r.bind(t, "app", "b").ask("closed", "close", "mailbox", "m")
 		r.nothing(t)
-		a.refused("must open mailbox before adding", "add", "phase", "p", "body", "b") // it is closed by its own side, elsewhere
+		again.gone("m")
+		a.gone("m")                                                                    // it is closed by its own side, elsewhere
+		a.refused("must open mailbox before adding", "add", "phase", "p", "body", "b") // and stays so
 		r.nothing(t)
 	})
 	t.Run("5.9 downtime kills no code", func(t *testing.T) {

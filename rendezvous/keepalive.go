@@ -2,15 +2,61 @@ package rendezvous
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // openMailboxes counts the sockets that have a mailbox open. Each is a standing sign of life of its
 // side.
 type openMailboxes struct {
-	mu    sync.Mutex
-	count map[MailboxKey]int
+	mu       sync.Mutex
+	count    map[MailboxKey]int
+	released map[MailboxKey]bool // closed since, and not recorded yet
+	departed []departure         // sessions that ended, likewise
+	notify   chan<- struct{}     // told when released or departed gets an entry
+}
+
+// departure is a session that ended without closing its mailboxes.
+type departure struct {
+	app  AppID
+	side Side
+	seen time.Time
+}
+
+// changed tells the record loop; mu is held.
+func (h *openMailboxes) changed() {
+	select {
+	case h.notify <- struct{}{}:
+	default:
+	}
+}
+
+// depart records that a session ended and when its client was seen last.
+func (h *openMailboxes) depart(d departure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.departed = append(h.departed, d)
+	h.changed()
+}
+
+// takeDeparted returns the sessions that ended since the last call.
+func (h *openMailboxes) takeDeparted() []departure {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	departed := h.departed
+	h.departed = nil
+	return departed
+}
+
+// takeReleased returns the mailboxes that were closed since the last call, sorted.
+func (h *openMailboxes) takeReleased() []MailboxKey {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	keys := slices.Sorted(maps.Keys(h.released))
+	h.released = nil
+	return keys
 }
 
 // KeepAlive keeps a mailbox alive, and its log in memory, until release is called. Calling release
@@ -28,9 +74,15 @@ func (s *Service) KeepAlive(k MailboxKey) (release func()) {
 		forgetLog()
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		if h.count[k]--; h.count[k] == 0 {
-			delete(h.count, k)
+		if h.count[k]--; h.count[k] > 0 {
+			return
 		}
+		delete(h.count, k)
+		if h.released == nil {
+			h.released = map[MailboxKey]bool{}
+		}
+		h.released[k] = true
+		h.changed()
 	})
 }
 
@@ -54,7 +106,40 @@ func (h *openMailboxes) keys() []MailboxKey {
 
 // recordOpenMailboxes stores that sockets of this process have their mailboxes open.
 func (s *Service) recordOpenMailboxes(ctx context.Context) error {
-	keys := s.openMailboxes.keys()
+	return s.recordSocketsSeen(ctx, s.openMailboxes.keys())
+}
+
+// recordLeft stores the last signs of life of sockets and sessions that are gone: what they had open
+// is kept for its whole ttl from then on.
+func (s *Service) recordLeft(ctx context.Context) error {
+	for _, d := range s.openMailboxes.takeDeparted() {
+		if err := s.transact(ctx, func(t *txn) error { return t.keepMailboxes(d.app, d.side, d.seen) }); err != nil {
+			return err
+		}
+	}
+	return s.recordSocketsSeen(ctx, s.openMailboxes.takeReleased())
+}
+
+// keepMailboxes lets the mailboxes that a side is in live for their ttl from the last sign of life of
+// its session, which ends.
+func (t *txn) keepMailboxes(app AppID, side Side, seen time.Time) error {
+	mailboxes, err := t.MailboxesOf(app, side)
+	if err != nil {
+		return err
+	}
+	for _, m := range mailboxes {
+		if !seen.After(m.Updated) {
+			continue
+		}
+		m.Updated, m.StaleAt = seen, latest(m.StaleAt, m.Stale(seen))
+		if err := t.UpdateMailbox(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Service) recordSocketsSeen(ctx context.Context, keys []MailboxKey) error {
 	for len(keys) > 0 {
 		batch := keys[:min(recordBatch, len(keys))]
 		keys = keys[len(batch):]

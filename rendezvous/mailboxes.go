@@ -51,7 +51,13 @@ func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Posit
 // OpenFor enters and opens a mailbox for a side without a session. It returns the mailbox's key, to be
 // followed with [Service.Follow].
 func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (MailboxKey, error) {
-	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) { return t.open(ref.App, ref.Side, id, 0, 0) })
+	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) {
+		m, err := t.open(ref.App, ref.Side, id, 0, 0)
+		if err != nil {
+			return m, err
+		}
+		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.now) // opening again changes nothing else
+	})
 	return m.Key, err
 }
 
@@ -173,6 +179,7 @@ func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 // retire removes a mailbox with the nameplates that point to it, and records their usage. The retired
 // frame is the last that its subscribers get of it.
 func (t *txn) retire(m Mailbox, why RetiredReason) error {
+	t.AfterCommit(func() { t.s.logs.Invalidate(m.Key) }) // so that its followers find that it is gone
 	if err := t.publish(m, RetiredFrame{why, m.Last}); err != nil {
 		return err
 	}

@@ -291,14 +291,8 @@ func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	case !m.SocketSeen.IsZero():
 		seen = m.SocketSeen.Add(presence.MaxLag)
 	}
-	for _, h := range holders {
-		switch state := t.s.state(h, t.now).(type) {
-		case session.Attached:
-			seen = latest(seen, state.Seen)
-		case session.Detached:
-			seen = latest(seen, state.Seen)
-		case session.Closed:
-		}
+	for _, h := range holders { // also of a session that expired and is not pruned yet
+		seen = latest(seen, t.s.lastSeen(h, t.now))
 	}
 	if stale := m.Stale(seen); stale.After(t.now) {
 		m.StaleAt = stale
@@ -366,6 +360,9 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 		return true, t.removeTombstone(c.Key)
 	}
 	if closed, ok := t.s.state(stored, t.now).(session.Closed); ok {
+		if err := t.keepMailboxes(stored.App, stored.Side, t.s.lastSeen(stored, t.now)); err != nil {
+			return false, err
+		}
 		t.wakeSession(c.Key)
 		return true, t.writeTombstone(stored, closed)
 	}

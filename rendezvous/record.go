@@ -21,6 +21,9 @@ func (s *Service) recordLoop(ctx context.Context) {
 	s.clientVersions.mu.Lock()
 	s.clientVersions.notify = notify
 	s.clientVersions.mu.Unlock()
+	s.openMailboxes.mu.Lock()
+	s.openMailboxes.notify = notify
+	s.openMailboxes.mu.Unlock()
 	notify <- struct{}{} // for what came before the loop started
 	tick := time.NewTicker(presence.WriteInterval)
 	defer tick.Stop()
@@ -35,6 +38,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 			s.logErrors("record acknowledgements", func() error { return s.recordAcks(last) })
 			s.logErrors("record signs of life", func() error { return s.recordSightings(last, s.takeSightings(0)) })
 			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(last) })
+			s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(last) })
 			s.logErrors("record client versions", func() error { return s.recordClientVersions(last) })
 			return
 		case <-notify:
@@ -42,6 +46,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 			s.logErrors("record acknowledgements", func() error { return s.recordAcks(writing) })
 			s.logErrors("record returned clients", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
 			s.logErrors("record client versions", func() error { return s.recordClientVersions(writing) })
+			s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(writing) })
 		case <-holdTick.C:
 			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:

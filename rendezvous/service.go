@@ -261,14 +261,33 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 	}
 	began := s.local()
 	defer s.observe(time.Now(), true)
+	var last *txn
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.newTxn(tx, began)
+		last = t
 		if err := f(t); err != nil {
 			return err
 		}
 		return t.deliver()
 	})
+	if errors.Is(err, ErrOutcomeUnknown) && last != nil {
+		s.doubt(last)
+	}
 	return s.clientError(err)
+}
+
+// doubt forgets all that is remembered of what a transaction was about, and wakes its readers: it may
+// have committed.
+func (s *Service) doubt(t *txn) {
+	topics := t.topics
+	if t.actor != nil {
+		topics = append(topics, Topic{Session: t.actor.Key})
+	}
+	for _, topic := range topics {
+		s.logs.Invalidate(topic.Mailbox)
+		s.outboxes.Invalidate(topic.Session)
+	}
+	s.announce(topics)
 }
 
 // clientError turns an error into what the client is told.

@@ -66,10 +66,12 @@ func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error
 // succeeds.
 func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
 	answer, err := execute(ctx, s, c, func(t *txn) (struct{}, error) {
+		leave := func() error { return t.keepMailboxes(t.actor.App, t.actor.Side, t.now) }
 		if mood != nil {
-			if err := t.leaveAll(*mood); err != nil {
-				return struct{}{}, err
-			}
+			leave = func() error { return t.leaveAll(*mood) }
+		}
+		if err := leave(); err != nil {
+			return struct{}{}, err
 		}
 		t.end(t.actor.Key, session.Deleted)
 		return struct{}{}, nil

@@ -71,6 +71,13 @@ func (c *countCache) due(local time.Time) bool {
 	return true
 }
 
+// rested reports whether the last count is long enough ago.
+func (c *countCache) rested(local time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !local.Before(c.next)
+}
+
 // counted records that a count took so long. Counting takes at most a twentieth of the time; after a
 // failure, which has taken as long as a statement may, ever less.
 func (c *countCache) counted(local time.Time, took time.Duration, err error) {
@@ -107,7 +114,9 @@ func (s *Service) countLoop(ctx context.Context) {
 	tick := time.NewTicker(countInterval)
 	defer tick.Stop()
 	for {
-		s.countIfDue(ctx)
+		if s.countCache.rested(s.local()) { // it counts for itself: Status does not wait for it
+			s.logErrors("count", func() error { return s.count(ctx) })
+		}
 		select {
 		case <-ctx.Done():
 			return

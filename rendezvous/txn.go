@@ -192,7 +192,11 @@ func (t *txn) deliver() error {
 			return err
 		}
 		if closed.Reason == session.Overflow {
-			t.AfterCommit(func() { t.s.stats.Overflowed.Add(1) })
+			left := departure{stored.App, stored.Side, latest(t.s.lastSeen(stored, t.now), t.now)}
+			t.AfterCommit(func() {
+				t.s.stats.Overflowed.Add(1)
+				t.s.openMailboxes.depart(left) // later, because its mailboxes are locked before outboxes
+			})
 		}
 		t.wakeSession(e.of)
 	}

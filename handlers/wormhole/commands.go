@@ -352,7 +352,7 @@ func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 		mood = rendezvous.Happy // an unknown mood says nothing
 	}
 	if c.subscription != nil {
-		if err := c.deliver(ctx, c.subscription); err != nil {
+		if err := c.deliver(ctx, c.subscription); err != nil && !errors.Is(err, rendezvous.ErrRetired) {
 			return nil, err
 		}
 		c.unsubscribe()

@@ -53,6 +53,10 @@ var referenceErrors = []protocolError{
 	sameMailbox, closeNeedsOpen, onlyOneClose, crowded, reclaimed, mustSubmitFirst, submitFailed,
 }
 
+// mailboxGone tells a client that the mailbox it has open was pruned, or was closed by both sides while this
+// connection had it open. The reference server says nothing then, and the client waits for ever.
+const mailboxGone protocolError = "mailbox is gone"
+
 // maxOrig is the length of the longest command that an error repeats whole, in bytes. Go clients read at most 32 KiB.
 const maxOrig = 16 << 10
 

@@ -123,7 +123,7 @@ func (c *conn) addBatch(ctx context.Context, to rendezvous.MailboxID, sub *subsc
 	refused, err := c.server.Service.AddFor(ctx, c.side, to, drafts)
 	if err != nil {
 		refused = slices.Repeat([]error{c.clientError(err)}, len(batch))
-	} else if err := c.deliver(ctx, sub); err != nil {
+	} else if err := c.deliver(ctx, sub); err != nil && !errors.Is(err, rendezvous.ErrRetired) {
 		return c.clientError(err)
 	}
 	for i, why := range refused {

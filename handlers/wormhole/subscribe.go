@@ -30,7 +30,11 @@ type subscription struct {
 func (c *conn) subscribe(ctx context.Context, key rendezvous.MailboxKey) {
 	sub := &subscription{key: key, release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
 	c.subscription = sub
+	opened, _ := json.Marshal(map[string]string{"type": "open", "mailbox": string(*c.mailbox)}) // strings can be encoded
 	sub.stop = c.server.Service.Follow(key, func() error { return c.look(ctx, sub) }, func(err error) {
+		if errors.Is(err, rendezvous.ErrRetired) {
+			_ = c.sendError(mailboxGone, opened) // if it fails, the connection ends by itself
+		}
 		if _, is := errors.AsType[*rendezvous.Failure](err); is {
 			c.SendClose(&ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "try again later"})
 		}
@@ -80,16 +84,13 @@ func (c *conn) tellCrowded(ctx context.Context, sub *subscription) error {
 	return c.sendError(crowded, open)
 }
 
-// deliver sends the messages that have not been sent yet. It sends nothing about a mailbox that is gone: clients
-// do not expect to be told.
+// deliver sends the messages that have not been sent yet. It returns [rendezvous.ErrRetired] if the mailbox is gone;
+// the follower tells the client.
 func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	for {
 		messages, err := c.server.Service.Tail(ctx, sub.key, sub.after)
-		if errors.Is(err, rendezvous.ErrRetired) {
-			return nil
-		}
 		if err != nil || len(messages) == 0 {
 			return err
 		}

@@ -1,0 +1,257 @@
+package rendezvous_test
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/session"
+)
+
+// replicas are two worlds on one store. What one announces is lost while lossy is set.
+type replicas struct {
+	a, b  *world
+	lossy atomic.Bool
+}
+
+// replicated runs a test of two replicas, on each engine.
+func replicated(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, r *replicas)) {
+	t.Helper()
+	onEngines(t, func(t *testing.T, path string) {
+		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r replicas
+		var services [2]*rendezvous.Service
+		for i := range services {
+			services[i] = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent}
+			services[i].Config.BootGrace = 0
+			services[i].Config.PruneInterval = 24 * time.Hour // tests prune
+			if config != nil {
+				config(&services[i].Config)
+			}
+			services[i].Announce = func(topics []rendezvous.Topic) {
+				if !r.lossy.Load() {
+					services[1-i].Wake(topics)
+				}
+			}
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan struct{}, 2)
+		for _, s := range services {
+			go func() {
+				s.Run(ctx)
+				done <- struct{}{}
+			}()
+		}
+		defer func() {
+			cancel()
+			<-done
+			<-done
+			if err := store.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		r.a = &world{Service: services[0], t: t, path: path, store: store}
+		r.b = &world{Service: services[1], t: t, path: path, store: store}
+		test(t, &r)
+	})
+}
+
+var socketSide = rendezvous.SideRef{App: app, Side: "w"}
+
+func (w *world) openFor(id rendezvous.MailboxID) rendezvous.MailboxKey {
+	w.t.Helper()
+	k, err := w.OpenFor(context.Background(), socketSide, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return k
+}
+
+// gone reports whether a mailbox is retired.
+func (w *world) gone(k rendezvous.MailboxKey) bool {
+	w.t.Helper()
+	_, err := w.Tail(context.Background(), k, 0)
+	if err != nil && !errors.Is(err, rendezvous.ErrRetired) {
+		w.t.Fatal(err)
+	}
+	return err != nil
+}
+
+func TestAMailboxIsNotPrunedUnderASocketOfAnotherReplica(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		k := r.b.openFor("m")
+		r.b.KeepAlive(k)()
+		time.Sleep(11 * time.Minute) // just alive
+		expect(t, r.b.openFor("m"), k)
+		defer r.b.KeepAlive(k)()
+		time.Sleep(5 * time.Second)
+		r.a.Prune(t.Context())
+		expect(t, r.b.gone(k), false)
+		for range 30 {
+			time.Sleep(time.Minute)
+			r.a.Prune(t.Context())
+		}
+		expect(t, r.b.gone(k), false)
+	})
+}
+
+// TestAShortHoldLeavesItsTrace covers a socket that was there between two moments at which open
+// mailboxes are recorded.
+func TestAShortHoldLeavesItsTrace(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		k := r.b.openFor("m")
+		release := r.b.KeepAlive(k)
+		time.Sleep(30 * time.Second) // before the first of those moments
+		release()
+		time.Sleep(11*time.Minute + 20*time.Second)
+		r.a.Prune(t.Context())
+		expect(t, r.a.gone(k), false) // it is padded by a minute, and the end counts
+		time.Sleep(2 * time.Minute)
+		r.a.Prune(t.Context())
+		expect(t, r.a.gone(k), true)
+	})
+}
+
+func TestShortLivesHoldOnSeveralReplicas(t *testing.T) {
+	short := func(c *rendezvous.Config) {
+		c.MailboxTTL, c.SessionGrace = 5*time.Second, time.Second
+	}
+	replicated(t, short, func(t *testing.T, r *replicas) {
+		c := r.a.begin("a")
+		c.open("m")
+		k := r.a.keyOf("m")
+		socket := r.b.openFor("socket")
+		defer r.b.KeepAlive(socket)()
+		for i := range 300 {
+			time.Sleep(time.Second)
+			at := r.b // the client moves to the other replica, and stays there for a while
+			if i/45%2 == 1 {
+				at = r.a
+			}
+			_, err := at.Session(t.Context(), rendezvous.Query{Session: c.key})
+			c.must(err)
+			r.a.Prune(t.Context())
+			r.b.Prune(t.Context())
+		}
+		expect(t, r.a.gone(k), false)
+		expect(t, r.a.gone(socket), false)
+	})
+}
+
+func TestWhatASessionLeavesBehindLivesFromItsEnd(t *testing.T) {
+	ends := map[string]func(t *testing.T, w *world, c *client){
+		"ended without a mood": func(_ *testing.T, w *world, c *client) {
+			_, err := w.End(context.Background(), c.command(), nil)
+			c.must(err)
+		},
+		"expired": func(_ *testing.T, w *world, _ *client) {
+			time.Sleep(2 * time.Minute)
+			w.Prune(context.Background())
+		},
+	}
+	for name, end := range ends {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(c *rendezvous.Config) {
+				c.MailboxTTL, c.SessionGrace, c.PruneInterval = 11*time.Minute, time.Second, 24*time.Hour
+			}, func(t *testing.T, w *world) {
+				c := w.begin("a")
+				c.open("m")
+				k := w.keyOf("m")
+				for range 80 { // in use for half an hour, without a change
+					_, err := c.poll(t.Context(), 0)
+					c.must(err)
+				}
+				seen := time.Now()
+				end(t, w, c)
+				time.Sleep(time.Until(seen.Add(11*time.Minute - time.Second)))
+				w.Prune(t.Context())
+				expect(t, w.gone(k), false)
+				time.Sleep(time.Minute + 2*time.Second)
+				w.Prune(t.Context())
+				expect(t, w.gone(k), true)
+			})
+		})
+	}
+}
+
+// follow follows a mailbox, and returns what ended it and when.
+func (w *world) follow(k rendezvous.MailboxKey) <-chan error {
+	ended := make(chan error, 1)
+	after := rendezvous.Position(0)
+	w.Follow(k, func() error {
+		messages, err := w.Tail(context.Background(), k, after)
+		after += rendezvous.Position(len(messages))
+		return err
+	}, func(err error) { ended <- err })
+	return ended
+}
+
+func TestAFollowerLearnsOfARetirement(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		k := r.a.openFor("m")
+		defer r.a.KeepAlive(k)()
+		defer r.b.KeepAlive(k)()
+		here, there := r.a.follow(k), r.b.follow(k)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		r.lossy.Store(true)
+		closed := time.Now()
+		if err := r.a.CloseFor(t.Context(), socketSide, "m", rendezvous.Happy); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, errors.Is(<-here, rendezvous.ErrRetired), true)
+		expect(t, time.Since(closed), 0) // at once
+		expect(t, errors.Is(<-there, rendezvous.ErrRetired), true)
+		if late := time.Since(closed); late > r.b.Config.HeartbeatInterval {
+			t.Errorf("found out after %v, although it looks at each heartbeat", late)
+		}
+	})
+}
+
+// TestTheEndOfAHoldAsksTheStorage covers news that were lost: they are found at the heartbeat.
+func TestTheEndOfAHoldAsksTheStorage(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		sender, reader := r.b.begin("s"), r.a.begin("r")
+		sender.open("m")
+		reader.open("m")
+		ack := session.Seq(0)
+		short := time.Millisecond
+		for range 3 { // what is remembered of its outbox is full
+			got, err := r.a.Receive(t.Context(), rendezvous.ReceiveRequest{Session: reader.key, Ack: &ack, Wait: &short})
+			reader.must(err)
+			ack += session.Seq(len(got.Frames))
+		}
+		r.lossy.Store(true)
+		held := reader.park(t.Context(), ack)
+		synctest.Wait()
+		sender.add("m", "unheard")
+		got := <-held
+		reader.must(got.err)
+		if len(got.got.Frames) != 1 {
+			t.Fatalf("%d frames at the end of the hold", len(got.got.Frames))
+		}
+
+		ack++
+		stream, first, err := r.a.Stream(t.Context(), rendezvous.ReceiveRequest{Session: reader.key, Ack: &ack})
+		reader.must(err)
+		defer stream.Close()
+		for range 2 {
+			sender.add("m", "unheard, too")
+			began, found := time.Now(), 0
+			for found == 0 && time.Since(began) <= first.NextWait {
+				got, _, err := stream.Next()
+				reader.must(err)
+				found += len(got.Frames)
+			}
+			expect(t, found, 1)
+		}
+	})
+}
