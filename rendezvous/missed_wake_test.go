@@ -1,0 +1,71 @@
+package rendezvous_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// interrupted is a store in which something happens just after a snapshot was read.
+type interrupted struct {
+	rendezvous.Store
+	after *atomic.Pointer[func()] // called once
+}
+
+func (s interrupted) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	err := s.Store.View(ctx, f)
+	if after := s.after.Swap(nil); after != nil {
+		(*after)()
+	}
+	return err
+}
+
+// TestNothingIsMissedBetweenAReadAndAWait covers a message that is added after a receiver has read and before it waits:
+// it wakes the receiver at once, which would otherwise find it at its heartbeat.
+func TestNothingIsMissedBetweenAReadAndAWait(t *testing.T) {
+	var after atomic.Pointer[func()]
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return interrupted{s, &after} }, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		time.Sleep(300 * time.Millisecond) // the loops read at other moments
+		add := func() { a.add(mailbox, "x") }
+		ack := session.Seq(0)
+		one := func(got rendezvous.Delivery, err error, began time.Time) {
+			t.Helper()
+			b.must(err)
+			expect(t, len(got.Frames), 1)
+			expect(t, time.Since(began), 0)
+			ack++
+		}
+
+		after.Store(&add) // in the first read of a poll
+		began := time.Now()
+		got, err := b.poll(t.Context(), ack)
+		one(got, err, began)
+
+		held := b.park(t.Context(), ack) // in a later one
+		synctest.Wait()
+		time.Sleep(time.Second)
+		began = time.Now()
+		after.Store(&add)
+		w.Wake([]rendezvous.Topic{{Session: b.key}})
+		answer := <-held
+		one(answer.got, answer.err, began)
+
+		stream, _, err := w.Stream(t.Context(), rendezvous.ReceiveRequest{Session: b.key, Ack: &ack})
+		b.must(err)
+		defer stream.Close()
+		for range 2 {
+			w.Wake([]rendezvous.Topic{{Session: b.key}}) // forget the outbox, so that the storage is read
+			after.Store(&add)
+			began = time.Now()
+			got, _, err := stream.Next()
+			one(got, err, began)
+			time.Sleep(time.Second)
+		}
+	})
+}
