@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,15 +38,16 @@ func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
 }
 
 func TestAnIdempotencyKeyIsForgottenAfterADay(t *testing.T) {
-	now := time.Now().Truncate(time.Second)
-	w := start(t, setup{now: func() time.Time { return now }, config: func(c *rendezvous.Config) { c.BootGrace = 0 }})
+	began := time.Now().Truncate(time.Second)
+	var passed atomic.Int64 // nanoseconds
+	w := start(t, setup{now: func() time.Time { return began.Add(time.Duration(passed.Load())) }, config: func(c *rendezvous.Config) { c.BootGrace = 0 }})
 	a := w.keyed(t, "app", secretA)
 	a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated)
-	now = now.Add(24*time.Hour + time.Second)
+	passed.Add(int64(24*time.Hour + time.Second))
 	if again := a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated); again.header.Get("Replayed") != "" {
 		t.Error("it is replayed after a day")
 	}
-	now = now.Add(24*time.Hour + time.Second)
+	passed.Add(int64(24*time.Hour + time.Second))
 	if pruned := w.service.Prune(t.Context()).Retired[rendezvous.KindReply]; pruned != 1 {
 		t.Errorf("%d recorded replies are pruned", pruned)
 	}

@@ -16,12 +16,15 @@ type readiness struct {
 	until time.Time
 }
 
-// ask returns why the server is not ready.
-func (r *readiness) ask(ctx context.Context, ready func(context.Context) error) error {
+// ask returns why the server is not ready. What the service knows to be wrong counts at once.
+func (r *readiness) ask(ctx context.Context, ready func(context.Context) error, known func() error) error {
+	if err := known(); err != nil {
+		return err
+	}
 	r.mu.Lock()
-	known := time.Now().Before(r.until)
+	fresh := time.Now().Before(r.until)
 	r.mu.Unlock()
-	if known {
+	if fresh {
 		return nil
 	}
 	err := ready(ctx)

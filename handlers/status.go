@@ -14,7 +14,7 @@ func (s *Server) GetLiveness(context.Context, api.GetLivenessRequestObject) (api
 
 // GetReadiness is GET /readyz.
 func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObject) (api.GetReadinessResponseObject, error) {
-	if err := s.readiness.ask(ctx, s.Service.Ready); err != nil {
+	if err := s.readiness.ask(ctx, s.Service.Ready, s.Service.KnownReady); err != nil {
 		return nil, err
 	}
 	return api.GetReadiness200JSONResponse{Status: api.HealthStatusOk}, nil

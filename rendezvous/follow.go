@@ -3,7 +3,6 @@ package rendezvous
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -102,12 +101,20 @@ func (f *follower) check() (ended bool, err error) {
 	return err != nil, err
 }
 
-// IsCrowded reports whether a third side was refused at a nameplate of a mailbox.
-func (s *Service) IsCrowded(ctx context.Context, k MailboxKey) (crowded bool, err error) {
+// CrowdedBy returns the sides that claimed a nameplate of a mailbox at which a third side was refused; none if
+// none was.
+func (s *Service) CrowdedBy(ctx context.Context, k MailboxKey) (sides []Side, err error) {
 	err = s.read(ctx, func(t *txn) error {
 		nameplates, err := t.NameplatesTo(k)
-		crowded = slices.ContainsFunc(nameplates, func(n Nameplate) bool { return n.Crowded })
+		sides = nil
+		for _, n := range nameplates {
+			for _, c := range n.Claims {
+				if n.Crowded {
+					sides = append(sides, c.Side)
+				}
+			}
+		}
 		return err
 	})
-	return crowded, err
+	return sides, err
 }

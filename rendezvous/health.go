@@ -88,11 +88,8 @@ func (h *health) down() bool {
 // Ready returns nil if requests can be served now, and otherwise a [Failure] with DRAINING or
 // STORAGE_UNAVAILABLE.
 func (s *Service) Ready(ctx context.Context) error {
-	if s.draining.Load() {
-		return serverStopping()
-	}
-	if s.health.down() {
-		return storageUnavailable()
+	if err := s.KnownReady(); err != nil {
+		return err
 	}
 	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
@@ -106,6 +103,17 @@ func (s *Service) Ready(ctx context.Context) error {
 		return &Failure{Code: StorageUnavailable, Detail: "the storage does not answer", Err: err}
 	}
 	return err
+}
+
+// KnownReady is Ready without asking the storage: it returns what this process knows already.
+func (s *Service) KnownReady() error {
+	switch {
+	case s.draining.Load():
+		return serverStopping()
+	case s.health.down():
+		return storageUnavailable()
+	}
+	return nil
 }
 
 // storageUnavailable is the refusal while the storage is known to be unavailable. It comes at once:

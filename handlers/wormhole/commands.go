@@ -171,6 +171,7 @@ func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 		}
 	}
 	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side), Address: c.client.Address}
+	c.leaveSide = c.server.sides.enter(c.side.App, c.side.Side)
 	c.server.Service.RecordClient(c.side.App, version)
 	return nil
 }

@@ -47,6 +47,7 @@ type Options struct {
 type Server struct {
 	Options
 	pinger ws.Pinger
+	sides  sides
 }
 
 // NewServer makes a Server.
@@ -80,6 +81,8 @@ type conn struct {
 	bindTimer  *time.Timer // nil once the client has bound
 	stopPinger func()
 	state
+
+	leaveSide func() // the server counts the side as connected until then; nil before bind
 }
 
 // serve greets the client and then reads its commands.
@@ -128,6 +131,9 @@ func (c *conn) run(ctx context.Context, linger time.Duration) {
 // end closes the connection and releases all that it holds.
 func (c *conn) end(ctx context.Context, why error) {
 	defer c.leave()
+	if c.leaveSide != nil {
+		defer c.leaveSide()
+	}
 	defer c.Close() //nolint:errcheck // the peer has received what it will
 	defer c.unsubscribe()
 	defer c.cancel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/gorilla/websocket"
@@ -60,21 +61,23 @@ func (c *conn) look(ctx context.Context, sub *subscription) error {
 	return c.tellCrowded(ctx, sub)
 }
 
-// tellCrowded tells the client once that a third side was refused meanwhile, unless the two sides have met: one of
-// them has then mistyped its nameplate, and this client waits for a message that never comes.
+// tellCrowded tells the client once that a third side was refused meanwhile, unless the two sides have met, or may
+// meet because the other one is connected: otherwise a client has mistyped its nameplate and left, and this one waits
+// for a message that never comes.
 func (c *conn) tellCrowded(ctx context.Context, sub *subscription) error {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	if sub.met || sub.crowded != nil && *sub.crowded {
 		return nil
 	}
-	is, err := c.server.Service.IsCrowded(ctx, sub.key)
+	sides, err := c.server.Service.CrowdedBy(ctx, sub.key)
 	if err != nil {
 		return err
 	}
+	is := len(sides) > 0
 	was := sub.crowded
 	sub.crowded = &is
-	if was == nil || !is {
+	if was == nil || !is || slices.ContainsFunc(sides, func(s rendezvous.Side) bool { return s != c.side.Side && c.server.sides.connected(c.side.App, s) }) {
 		return nil
 	}
 	open, err := json.Marshal(map[string]any{"type": "open", "mailbox": *c.mailbox})

@@ -40,6 +40,7 @@ func TestHealth(t *testing.T) {
 	if err := os.Rename(s.Database, s.Database+".away"); err != nil {
 		t.Fatal(err)
 	}
+	e2e.Eventually(t, "it is noticed that the database is away", func() bool { return s.Get("/readyz").Status != http.StatusOK })
 	if out, complaints, code := e2e.Run(t, nil, "health", "--url", s.URL()); code != 1 || out != "" || !strings.Contains(complaints, "STORAGE_UNAVAILABLE") {
 		t.Errorf("of a server without its database: %d %q %q", code, out, complaints)
 	} else {

@@ -26,7 +26,11 @@ func CheckNothingLeft(t *testing.T, s *Server, usage map[string]int) {
 		return n
 	}
 	for _, table := range []string{"nameplates", "claims", "mailboxes", "mailbox_sides", "messages", "subscriptions"} {
-		if n := count("SELECT COUNT(*) FROM " + table); n != 0 {
+		query := "SELECT COUNT(*) FROM " + table
+		if table == "messages" { // the log of a retired mailbox is deleted some seconds later
+			query += " WHERE mailbox NOT IN (SELECT mailbox FROM retired_logs)"
+		}
+		if n := count(query); n != 0 {
 			t.Errorf("%d rows are left in %s", n, table)
 		}
 	}

@@ -39,7 +39,7 @@ type named struct {
 // nothing on the one that it is told, on the plain one.
 func newNamed(t *testing.T, overTLS bool, flags ...string) *named {
 	t.Helper()
-	s := &named{Server: e2e.NewServer(t), address: e2e.FreeAddress(t)}
+	s := &named{Server: e2e.NewServer(t, "--log-level=debug"), address: e2e.FreeAddress(t)}
 	asked := s.address
 	if !overTLS {
 		asked = e2e.FreeAddress(t)
