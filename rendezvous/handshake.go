@@ -133,6 +133,11 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	if err != nil {
 		return HandshakeReply{}, err
 	}
+	if owner != nil { // it may have been deleted before it was locked
+		if facts.Owner, err = t.owner(h.App, h.Side); err != nil {
+			return HandshakeReply{}, err
+		}
+	}
 	var stored, old Session
 	for _, s := range sessions {
 		switch {
