@@ -19,22 +19,31 @@ import (
 // interleaving is one operation on one replica, before whose statements other operations run on another
 // replica. So it covers every interleaving of the operations at the first one's statement boundaries.
 type interleaving struct {
-	tb        testing.TB
-	here      *rendezvous.Service // runs the operation
-	hereDB    *repo.DB
-	elsewhere *rendezvous.Service // runs the others
-	observer  *sqlx.DB
+	tb          testing.TB
+	here        *rendezvous.Service // runs the operation
+	hereDB      *repo.DB
+	elsewhere   *rendezvous.Service // runs the others
+	elsewhereDB *repo.DB
+	observer    *sqlx.DB
+	apps        int // that were used
 }
 
 func newInterleaving(tb testing.TB) *interleaving {
 	url := newDatabase(tb)
-	service := func(db *repo.DB) *rendezvous.Service {
-		return &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
+	here, elsewhere := open(tb, repo.Options{URL: url}), open(tb, repo.Options{URL: url})
+	i := &interleaving{
+		tb: tb, here: newService(here), hereDB: here, elsewhere: newService(elsewhere), elsewhereDB: elsewhere,
+		observer: sqlx.MustOpen("postgres", url),
 	}
-	db := open(tb, repo.Options{URL: url})
-	i := &interleaving{tb: tb, here: service(db), hereDB: db, elsewhere: service(open(tb, repo.Options{URL: url})), observer: sqlx.MustOpen("postgres", url)}
 	tb.Cleanup(func() { _ = i.observer.Close() })
 	return i
+}
+
+// newService returns a service on a store. It remembers nothing yet.
+func newService(db *repo.DB) *rendezvous.Service {
+	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
+	s.Config.BootGrace = 0
+	return s
 }
 
 // run runs operation. Before its statement at[n], it starts others[n] and waits until that has ended or
