@@ -261,18 +261,14 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 	}
 	began := s.local()
 	defer s.observe(time.Now(), true)
-	var last *txn
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.newTxn(tx, began)
-		last = t
+		t.AfterUnknown(func() { s.doubt(t) }) // also if the caller has left
 		if err := f(t); err != nil {
 			return err
 		}
 		return t.deliver()
 	})
-	if errors.Is(err, ErrOutcomeUnknown) && last != nil {
-		s.doubt(last)
-	}
 	return s.clientError(err)
 }
 

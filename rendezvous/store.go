@@ -36,6 +36,9 @@ type Tx interface {
 	// AfterCommit runs f once this transaction has committed, even if its caller has left. If the
 	// transaction does not commit, f never runs.
 	AfterCommit(f func())
+	// AfterUnknown runs f instead if it cannot be known whether this transaction committed
+	// ([ErrOutcomeUnknown]), even if its caller has left.
+	AfterUnknown(f func())
 
 	SessionTx
 	ReplyTx

@@ -214,6 +214,6 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if err := t.run(func(t *tx) error { return f(t) }); err != nil {
 		return err
 	}
-	t.runAfterCommit(db.log)
+	t.ended(nil, db.log)
 	return nil
 }

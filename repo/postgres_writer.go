@@ -91,11 +91,12 @@ func (w *postgresWriter) transact(c **conn, f func(*tx) error) error {
 			}
 		}()
 	}
-	if err := (*c).commit(); err != nil {
-		return w.dialect.commitError(err)
+	err := (*c).commit()
+	if err != nil {
+		err = w.dialect.commitError(err)
 	}
-	t.runAfterCommit(w.log)
-	return nil
+	t.ended(err, w.log)
+	return err
 }
 
 // stamp stores the time of the modification as the last statement of its transaction, because other

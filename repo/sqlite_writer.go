@@ -316,10 +316,10 @@ func (w *sqliteWriter) runMember(c *conn, j *job, kept bool) error {
 	return c.releaseSavepoint()
 }
 
-// finish runs a job's AfterCommit functions and returns its result to its caller.
+// finish runs what a job has left to run after its transaction, and returns its result to its caller.
 func (w *sqliteWriter) finish(j *job) {
-	if j.err == nil {
-		j.tx.runAfterCommit(w.log)
+	if j.tx != nil {
+		j.tx.ended(j.err, w.log)
 	}
 	close(j.done)
 }

@@ -20,8 +20,9 @@ type tx struct {
 	readOnly bool
 	deadline time.Time // no statement runs afterwards; zero if there is none
 
-	afterCommit []func()
-	changed     bool
+	afterCommit  []func()
+	afterUnknown []func()
+	changed      bool
 
 	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see rememberStored
 
@@ -38,6 +39,9 @@ func (t *tx) Now() time.Time { return t.now }
 // AfterCommit runs f once the transaction has committed.
 func (t *tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
 
+// AfterUnknown runs f if it cannot be known whether the transaction committed.
+func (t *tx) AfterUnknown(f func()) { t.afterUnknown = append(t.afterUnknown, f) }
+
 // run calls f and returns nil if the transaction may commit.
 func (t *tx) run(f func(*tx) error) error {
 	err := recoverPanic(func() error { return f(t) })
@@ -48,10 +52,17 @@ func (t *tx) run(f func(*tx) error) error {
 	return err
 }
 
-// runAfterCommit runs the AfterCommit functions. A panic of one does not stop the others, because
-// they wake waiting requests.
-func (t *tx) runAfterCommit(log *slog.Logger) {
-	for _, f := range t.afterCommit {
+// ended runs the AfterCommit functions of a transaction that committed, or the AfterUnknown functions
+// if that cannot be known. A panic of one does not stop the others, because they wake waiting requests.
+func (t *tx) ended(err error, log *slog.Logger) {
+	var functions []func()
+	switch {
+	case err == nil:
+		functions = t.afterCommit
+	case errors.Is(err, rendezvous.ErrOutcomeUnknown):
+		functions = t.afterUnknown
+	}
+	for _, f := range functions {
 		err := recoverPanic(func() error { f(); return nil })
 		if p, ok := errors.AsType[*PanicError](err); ok {
 			log.Error("panic after a commit", "panic", p.Value, "stack", string(p.Stack))

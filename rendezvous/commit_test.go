@@ -1,0 +1,305 @@
+package rendezvous_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// commitFault is how the commit of a transaction ends.
+type commitFault struct {
+	kept bool  // it commits
+	err  error // what its caller is told; nil if it commits as it should
+	late bool  // its caller has left before
+}
+
+// commitFaults are the ways in which a commit fails, or may have failed.
+var commitFaults = map[string]commitFault{
+	"it fails":                              {err: rendezvous.ErrUnavailable},
+	"it is unknown, and was lost":           {err: rendezvous.ErrOutcomeUnknown},
+	"it is unknown, and was kept":           {kept: true, err: rendezvous.ErrOutcomeUnknown},
+	"the caller left, and it is unknown":    {kept: true, err: rendezvous.ErrOutcomeUnknown, late: true},
+	"the caller left, and it was not kept":  {err: rendezvous.ErrOutcomeUnknown, late: true},
+	"the caller left, and it failed, truly": {err: rendezvous.ErrUnavailable, late: true},
+}
+
+// faultyCommits is a store whose next update commits in another way.
+type faultyCommits struct {
+	rendezvous.Store
+	next *commitFault
+}
+
+// faultyTx is a transaction of which the store does not tell what became of it.
+type faultyTx struct {
+	rendezvous.Tx
+	unknown *[]func()
+}
+
+func (t faultyTx) AfterCommit(func())    {}
+func (t faultyTx) AfterUnknown(f func()) { *t.unknown = append(*t.unknown, f) }
+
+func (s *faultyCommits) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if s.next == nil {
+		return s.Store.Update(ctx, f)
+	}
+	fault := *s.next
+	s.next = nil
+	var unknown []func()
+	err := s.Store.Update(ctx, func(tx rendezvous.Tx) error {
+		unknown = nil
+		if err := f(faultyTx{tx, &unknown}); err != nil || fault.kept {
+			return err
+		}
+		return fault.err
+	})
+	if fault.kept && err != nil {
+		return err
+	}
+	if fault.err == rendezvous.ErrOutcomeUnknown { //nolint:errorlint // it is this very error
+		for _, f := range unknown {
+			f()
+		}
+	}
+	if fault.late {
+		return context.Canceled
+	}
+	return fault.err
+}
+
+// onCommits runs a test of a world with a store whose commits fail when told to, on each engine.
+func onCommits(t *testing.T, test func(t *testing.T, w *world, store *faultyCommits)) {
+	t.Helper()
+	var store *faultyCommits
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store {
+		store = &faultyCommits{Store: s}
+		return store
+	}, func(t *testing.T, w *world) { test(t, w, store) })
+}
+
+// TestACommitThatFailsIsAnnouncedNowhere covers commands with numbers: the client is never told that a command is done
+// unless it is, and may send it again.
+func TestACommitThatFailsIsAnnouncedNowhere(t *testing.T) {
+	for name, fault := range commitFaults {
+		t.Run(name, func(t *testing.T) {
+			onCommits(t, func(t *testing.T, w *world, store *faultyCommits) {
+				c := w.begin("a")
+				first := c.command()
+				first.Seq = new(session.Seq(0))
+				poll := func() session.Seq { // fills what is remembered of the session, and reads it
+					t.Helper()
+					short := time.Millisecond
+					got, err := w.Receive(t.Context(), rendezvous.ReceiveRequest{Session: c.key, Wait: &short})
+					c.must(err)
+					return got.Wanted
+				}
+				expect(t, poll(), 0)
+				store.next = &fault
+				answer, err := w.Allocate(t.Context(), first, 0)
+				if !fault.late {
+					expect(t, code(t, err), rendezvous.StorageUnavailable) // a numbered command may be sent again
+					expect(t, answer.Wanted, 0)
+					expect(t, *failure(t, err).Wanted, 0)
+				}
+				stored := session.Seq(0)
+				if fault.kept {
+					stored = 1
+				}
+				expect(t, poll(), stored)
+				answer, err = w.Allocate(t.Context(), first, 0)
+				c.must(err)
+				expect(t, answer.Replayed, fault.kept)
+				expect(t, answer.Wanted, 1)
+				expect(t, poll(), 1)
+			})
+		})
+	}
+}
+
+// TestReadersFindWhatAnUnknownCommitKept covers a message whose commit is in doubt: its readers look at once, whether
+// its sender still waits or not.
+func TestReadersFindWhatAnUnknownCommitKept(t *testing.T) {
+	for name, fault := range commitFaults {
+		if !fault.kept {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			onCommits(t, func(t *testing.T, w *world, store *faultyCommits) {
+				a, b, mailbox := pair(w)
+				socket := w.openFor("of a socket")
+				defer w.KeepAlive(socket)()
+				followed := make(chan rendezvous.Position, 10)
+				stop := w.Follow(socket, func() error {
+					messages, err := w.Tail(context.Background(), socket, 0)
+					for _, m := range messages {
+						followed <- m.Position
+					}
+					return err
+				}, func(error) {})
+				defer stop()
+				for range 2 { // what is remembered of its outbox is full
+					short := time.Millisecond
+					_, err := w.Receive(t.Context(), rendezvous.ReceiveRequest{Session: b.key, Wait: &short})
+					b.must(err)
+				}
+				held := b.park(t.Context(), 0)
+				time.Sleep(time.Second)
+				sent := time.Now()
+				store.next = &fault
+				if _, err := w.Add(t.Context(), a.command(), mailbox, rendezvous.Draft{Phase: "p", Body: "kept"}); err == nil {
+					t.Error("the commit did not fail")
+				}
+				got := <-held
+				b.must(got.err)
+				expect(t, got.at.Sub(sent), 0)
+				expect(t, frames(t, got.got)[0].Body, "kept")
+
+				store.next = &fault
+				sent = time.Now()
+				if _, err := w.AddFor(t.Context(), socketSide, "of a socket", []rendezvous.Draft{{Phase: "p"}}); err == nil {
+					t.Error("the commit did not fail")
+				}
+				expect(t, <-followed, 1)
+				expect(t, time.Since(sent), 0)
+			})
+		})
+	}
+}
+
+// TestAHeartbeatRepairsWhatIsRemembered changes what is stored of a session behind the back of its server.
+func TestAHeartbeatRepairsWhatIsRemembered(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		a.add(mailbox, "one")
+		expect(t, len(b.receive(0)), 1)
+		held := b.park(t.Context(), 1)
+		b.must(w.store.Update(t.Context(), func(tx rendezvous.Tx) error {
+			return tx.Complete(b.key, 0, rendezvous.Reply{Outcome: []byte("{}")})
+		}))
+		heartbeat := <-held
+		b.must(heartbeat.err)
+		expect(t, len(heartbeat.got.Frames), 0)
+		expect(t, heartbeat.got.Wanted, 1) // it asked the storage
+		held = b.park(t.Context(), 1)
+		a.add(mailbox, "two")
+		got := <-held
+		b.must(got.err)
+		expect(t, len(got.got.Frames), 1)
+		expect(t, got.got.Wanted, 1)
+	})
+}
+
+// lateNews is a store that lets its test run what an update has left to do after its commit.
+type lateNews struct {
+	rendezvous.Store
+	hold bool // keep what comes
+	held []func()
+}
+
+type lateNewsTx struct {
+	rendezvous.Tx
+	s *lateNews
+}
+
+func (t lateNewsTx) AfterCommit(f func()) {
+	t.Tx.AfterCommit(func() { t.s.held = append(t.s.held, f) })
+}
+
+func (s *lateNews) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if !s.hold {
+		return s.Store.Update(ctx, f)
+	}
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(lateNewsTx{tx, s}) })
+}
+
+// TestTheServersAcknowledgementNeverGoesBack covers two commands of which the first's news come after the second's.
+func TestTheServersAcknowledgementNeverGoesBack(t *testing.T) {
+	var store *lateNews
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store {
+		store = &lateNews{Store: s}
+		return store
+	}, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		a.add(mailbox, "one")
+		expect(t, len(b.receive(0)), 1) // what is remembered of its outbox is full
+		held := b.park(t.Context(), 1)
+		for n := range session.Seq(2) {
+			store.hold = n == 0
+			c := b.command()
+			c.Seq = &n
+			answer, err := w.Allocate(t.Context(), c, 0)
+			b.must(err)
+			expect(t, answer.Wanted, n+1)
+		}
+		for _, f := range store.held {
+			f()
+		}
+		a.add(mailbox, "two")
+		got := <-held
+		b.must(got.err)
+		expect(t, got.got.Wanted, 2)
+	})
+}
+
+// TestReceivesTellWhatOtherReplicasDid has a session send its commands to one replica and receive from the other, which
+// hears nothing of them.
+func TestReceivesTellWhatOtherReplicasDid(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		sender, reader := r.a.begin("s"), r.a.begin("r")
+		sender.open("m")
+		reader.open("m")
+		sender.add("m", "one")
+		expect(t, len(reader.receive(0)), 1)
+		r.lossy.Store(true)
+		short := time.Millisecond
+		for n := range session.Seq(3) {
+			c := reader.command()
+			c.Seq = &n
+			_, err := r.b.Allocate(t.Context(), c, 0)
+			reader.must(err)
+			got, err := r.a.Receive(t.Context(), rendezvous.ReceiveRequest{Session: reader.key, Wait: &short})
+			reader.must(err)
+			expect(t, got.Wanted, n+1)
+		}
+	})
+}
+
+// TestAnAcknowledgementWithoutEpochIsOfTheStoredOne covers a handshake with another replica, whose news were lost.
+func TestAnAcknowledgementWithoutEpochIsOfTheStoredOne(t *testing.T) {
+	replicated(t, nil, func(t *testing.T, r *replicas) {
+		sender, reader := r.a.begin("s"), r.a.begin("r")
+		sender.open("m")
+		reader.open("m")
+		for range 3 {
+			sender.add("m", "x")
+		}
+		expect(t, len(reader.receive(0)), 3)
+		r.lossy.Store(true)
+		there := *reader
+		there.w = r.b
+		there.must(there.shake(0, 0))
+		kept := func() session.Seq {
+			t.Helper()
+			time.Sleep(time.Second) // it is written lazily
+			overview, err := r.b.Session(t.Context(), rendezvous.Query{Session: reader.key})
+			reader.must(err)
+			return overview.Result.Session.Kept
+		}
+		short, ack := time.Millisecond, session.Seq(1)
+		_, err := r.a.Receive(t.Context(), rendezvous.ReceiveRequest{Session: reader.key, Ack: &ack, Wait: &short})
+		reader.must(err)
+		expect(t, kept(), 1)
+		ack = 2
+		_, err = r.a.Acknowledge(t.Context(), rendezvous.Query{Session: reader.key, Ack: &ack})
+		reader.must(err)
+		expect(t, kept(), 2)
+		ack = 3
+		c := reader.command()
+		c.Ack = &ack
+		_, err = r.a.Allocate(t.Context(), c, 0)
+		reader.must(err)
+		expect(t, kept(), 3)
+	})
+}
