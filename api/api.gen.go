@@ -541,7 +541,10 @@ type Acknowledgement struct {
 // Action What to do next.
 type Action string
 
-// Added defines model for Added.
+// AddReply Where the messages are. It has a position for a message, and positions for a list.
+type AddReply = Added
+
+// Added The reply to one message.
 type Added struct {
 	// Position The place of a message in its mailbox, from 1.
 	Position Position `json:"position"`
@@ -552,6 +555,15 @@ type Added struct {
 
 // AddressID What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator.
 type AddressID = string
+
+// AllAdded The reply to a list of messages.
+type AllAdded struct {
+	// Positions In the order of the list, without gaps.
+	Positions []Position `json:"positions"`
+
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	ServerRx Timestamp `json:"serverRx"`
+}
 
 // AppID The namespace everything else is in.
 //
@@ -614,6 +626,9 @@ type Draft struct {
 	// Phase What the message is about; the two sides agree on it.
 	Phase string `json:"phase" validate:"required,min=1,max=128,plain"`
 }
+
+// Drafts A message, or a list of messages that are added together.
+type Drafts = json.RawMessage
 
 // EndReason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
 // unacknowledged, or the operator ended it; `detail` then has what the operator says.
@@ -1678,7 +1693,7 @@ type ReceiveParams struct {
 type OpenMailboxJSONRequestBody = Lifetime
 
 // AddMessageJSONRequestBody defines body for AddMessage for application/json ContentType.
-type AddMessageJSONRequestBody = Draft
+type AddMessageJSONRequestBody = Drafts
 
 // AllocateNameplateJSONRequestBody defines body for AllocateNameplate for application/json ContentType.
 type AllocateNameplateJSONRequestBody = Lifetime
@@ -1721,7 +1736,7 @@ type ServerInterface interface {
 	// ListMessages Read the log
 	// (GET /v1/mailboxes/{mailbox}/messages)
 	ListMessages(w http.ResponseWriter, r *http.Request, mailbox MailboxPath, params ListMessagesParams)
-	// AddMessage Add a message
+	// AddMessage Add a message, or several
 	// (POST /v1/mailboxes/{mailbox}/messages)
 	AddMessage(w http.ResponseWriter, r *http.Request, mailbox MailboxPath, params AddMessageParams)
 	// ListNameplates List the nameplates that wait for a partner
@@ -1814,7 +1829,7 @@ func (_ Unimplemented) ListMessages(w http.ResponseWriter, r *http.Request, mail
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
-// AddMessage Add a message
+// AddMessage Add a message, or several
 // (POST /v1/mailboxes/{mailbox}/messages)
 func (_ Unimplemented) AddMessage(w http.ResponseWriter, r *http.Request, mailbox MailboxPath, params AddMessageParams) {
 	w.WriteHeader(http.StatusNotImplemented)
@@ -3566,7 +3581,7 @@ type AddMessageResponseObject interface {
 }
 
 // AddMessage201JSONResponse is AddMessage's answer 201.
-type AddMessage201JSONResponse Added
+type AddMessage201JSONResponse AddReply
 
 func (response AddMessage201JSONResponse) VisitAddMessageResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
@@ -3864,7 +3879,7 @@ type StrictServerInterface interface {
 	// ListMessages Read the log
 	// (GET /v1/mailboxes/{mailbox}/messages)
 	ListMessages(ctx context.Context, request ListMessagesRequestObject) (ListMessagesResponseObject, error)
-	// AddMessage Add a message
+	// AddMessage Add a message, or several
 	// (POST /v1/mailboxes/{mailbox}/messages)
 	AddMessage(ctx context.Context, request AddMessageRequestObject) (AddMessageResponseObject, error)
 	// ListNameplates List the nameplates that wait for a partner

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,11 @@ func (rec *recorder) ClaimNameplate(_ context.Context, r api.ClaimNameplateReque
 }
 
 func (rec *recorder) AddMessage(_ context.Context, r api.AddMessageRequestObject) (api.AddMessageResponseObject, error) {
-	rec.called, rec.draft = true, r.Body
+	var draft api.Draft // a message or a list of messages: the handler decodes it
+	if err := api.DecodeJSON(bytes.NewReader(*r.Body), &draft); err != nil {
+		return nil, err
+	}
+	rec.called, rec.draft = true, &draft
 	return api.AddMessage201JSONResponse{Position: 1}, nil
 }
 

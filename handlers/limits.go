@@ -79,6 +79,15 @@ func (l *limiters) allow(address string, now time.Time) bool {
 	return false
 }
 
+// charge takes tokens from the bucket of an address for a request that was admitted and costs more than one. The bucket
+// may owe them: what comes next waits.
+func (l *limiters) charge(address string, tokens int) {
+	if l != nil && tokens > 0 {
+		now := time.Now()
+		l.of(address, now).ReserveN(now, min(tokens, l.burst))
+	}
+}
+
 // describe writes the headers that say how many tokens an address has, of how many, and in how many seconds it has all
 // of them (draft-ietf-httpapi-ratelimit-headers-10).
 func (l *limiters) describe(address string, now time.Time, h http.Header) {

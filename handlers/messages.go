@@ -14,14 +14,39 @@ import (
 
 // AddMessage is POST /v1/mailboxes/{mailbox}/messages.
 func (s *Server) AddMessage(ctx context.Context, r api.AddMessageRequestObject) (api.AddMessageResponseObject, error) {
-	draft := rendezvous.Draft{Phase: r.Body.Phase, Body: *r.Body.Body, ID: r.Body.ID}
-	opening := openingOf(r.Params.Open, r.Params.TTLMs)
-	a, err := s.Service.OpenAndAdd(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), draft, opening)
+	id, opening := rendezvous.MailboxID(r.Mailbox), openingOf(r.Params.Open, r.Params.TTLMs)
+	if isList(*r.Body) {
+		return s.addAll(ctx, r, id, opening)
+	}
+	draft, err := draftOf(*r.Body)
+	if err != nil {
+		return nil, err
+	}
+	a, err := s.Service.OpenAndAdd(ctx, command(ctx, r.Params.Seq, r.Params.Ack), id, draft, opening)
 	added, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
 	}
 	return api.AddMessage201JSONResponse{Position: int64(added.Position), ServerRx: added.Received.UnixMilli()}, nil
+}
+
+// addAll adds a list of messages.
+func (s *Server) addAll(ctx context.Context, r api.AddMessageRequestObject, id rendezvous.MailboxID, opening *rendezvous.MailboxOpening) (api.AddMessageResponseObject, error) {
+	drafts, err := draftsOf(*r.Body)
+	if err != nil {
+		return nil, err
+	}
+	s.limiters.charge(addressOf(ctx), (len(drafts)-1)/messagesPerToken)
+	a, err := s.Service.AddAll(ctx, command(ctx, r.Params.Seq, r.Params.Ack), id, drafts, opening)
+	added, err := resultOf(ctx, a, err)
+	if err != nil {
+		return nil, err
+	}
+	reply := allAdded{Positions: make([]api.Position, added.Count), ServerRx: added.Received.UnixMilli()}
+	for i := range reply.Positions {
+		reply.Positions[i] = int64(added.First) + int64(i)
+	}
+	return reply, nil
 }
 
 // allMessages is the limit of a page for which none was asked.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-playground/validator/v10"
+
 	"restante/api"
 	"restante/rendezvous"
 	"restante/session"
@@ -80,6 +82,13 @@ const retryAfter = time.Second
 type invalid struct {
 	code       rendezvous.Code
 	violations []api.Violation
+}
+
+// add adds what a validator found in the object to which a pointer leads, with a slash at its end.
+func (e *invalid) add(pointer string, broken validator.ValidationErrors) {
+	for _, b := range broken {
+		e.violations = append(e.violations, api.Violation{Pointer: pointer + b.Field(), Rule: b.Tag(), Message: explain(b)})
+	}
 }
 
 func (e *invalid) Error() string {

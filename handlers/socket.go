@@ -244,19 +244,25 @@ func isClientError(err error) bool {
 
 // decodeMessage decodes a message strictly, and checks it against its rules.
 func decodeMessage(raw []byte, into any) error {
-	if err := api.DecodeJSON(bytes.NewReader(raw), into); err != nil {
-		where, rule, said := decodingViolation(err)
-		return &invalid{rendezvous.InvalidRequest, violations("#/body"+fragment(where), rule, said)}
+	if err := decodeJSON(raw, into); err != nil {
+		return err
 	}
 	err := validate.Struct(into)
 	if broken, is := errors.AsType[validator.ValidationErrors](err); is {
 		bad := &invalid{code: rendezvous.InvalidRequest}
-		for _, b := range broken {
-			bad.violations = append(bad.violations, api.Violation{Pointer: "#/body/" + b.Field(), Rule: b.Tag(), Message: explain(b)})
-		}
+		bad.add("#/body/", broken)
 		return bad
 	}
 	return err
+}
+
+// decodeJSON decodes a body strictly.
+func decodeJSON(raw []byte, into any) error {
+	if err := api.DecodeJSON(bytes.NewReader(raw), into); err != nil {
+		where, rule, said := decodingViolation(err)
+		return &invalid{rendezvous.InvalidRequest, violations("#/body"+fragment(where), rule, said)}
+	}
+	return nil
 }
 
 // encodeMessage encodes a message to the client: an object with one member, whose name says what it is.

@@ -1,6 +1,7 @@
 package openapi_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"os"
@@ -134,6 +135,15 @@ func TestValidatorTagsRestateTheSchemas(t *testing.T) {
 			return
 		}
 		seen[s] = true
+		for _, variant := range s.OneOf { // an object, or a list of objects, which the handler decodes
+			if variant = cmp.Or(variant.Value.Items, variant); len(variant.Value.OneOf) > 0 {
+				t.Errorf("%s: a choice within a choice", where)
+			}
+			object(t, where, variant.Value)
+		}
+		if len(s.OneOf) > 0 {
+			return
+		}
 		if s.AdditionalProperties.Has == nil || *s.AdditionalProperties.Has {
 			t.Errorf("%s: additionalProperties is not false", where)
 		}

@@ -3,12 +3,20 @@ package rendezvous
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 )
 
 // Added is where and when a message was added.
 type Added struct {
 	Position Position  `json:"position"`
+	Received time.Time `json:"received"`
+}
+
+// AllAdded is where and when several messages were added: their positions have no gaps.
+type AllAdded struct {
+	First    Position  `json:"first"`
+	Count    int       `json:"count"`
 	Received time.Time `json:"received"`
 }
 
@@ -36,41 +44,34 @@ func (s *Service) Add(ctx context.Context, c Command, id MailboxID, d Draft) (An
 func (s *Service) OpenAndAdd(ctx context.Context, c Command, id MailboxID, d Draft, opening *MailboxOpening) (Answer[Added], error) {
 	return execute(ctx, s, c, func(t *txn) (Added, error) {
 		added, err := t.addAll(id, opening, d)
-		if err != nil {
-			return Added{}, err
-		}
-		return added[0], nil
+		return Added{added.First, added.Received}, err
 	})
 }
 
-// AddAll is [Service.OpenAndAdd] of several messages, one after the other: all or none of them.
-func (s *Service) AddAll(ctx context.Context, c Command, id MailboxID, drafts []Draft, opening *MailboxOpening) (Answer[[]Added], error) {
-	return execute(ctx, s, c, func(t *txn) ([]Added, error) { return t.addAll(id, opening, drafts...) })
+// AddAll is [Service.OpenAndAdd] of several messages, at least one, one after the other: all of them or none.
+func (s *Service) AddAll(ctx context.Context, c Command, id MailboxID, drafts []Draft, opening *MailboxOpening) (Answer[AllAdded], error) {
+	return execute(ctx, s, c, func(t *txn) (AllAdded, error) { return t.addAll(id, opening, drafts...) })
 }
 
 // addAll opens the mailbox for the acting side, if that is asked for, and adds all of the messages.
-func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) ([]Added, error) {
+func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) (AllAdded, error) {
 	if opening != nil {
 		m, err := t.open(t.actor.App, t.actor.Side, id, 0, opening.TTL)
 		if err == nil {
 			err = t.subscribe(m, m.Last)
 		}
 		if err != nil {
-			return nil, err
+			return AllAdded{}, err
 		}
 	}
 	positions, err := t.add(t.actor.App, t.actor.Side, id, drafts...)
 	if err != nil {
-		return nil, err
+		return AllAdded{}, err
 	}
-	added := make([]Added, len(positions))
-	for i, position := range positions {
-		if position == 0 {
-			return nil, t.s.mailboxFull()
-		}
-		added[i] = Added{position, t.now}
+	if slices.Contains(positions, 0) {
+		return AllAdded{}, t.s.mailboxFull()
 	}
-	return added, nil
+	return AllAdded{positions[0], len(positions), t.now}, nil
 }
 
 // AddFor is [Service.Add] for a side without a session, of several messages in one transaction.

@@ -290,9 +290,13 @@ export interface paths {
         get: operations["listMessages"];
         put?: never;
         /**
-         * Add a message
+         * Add a message, or several
          * @description Adds a message to the log, and tells it to every other session that has the mailbox open. Once this is answered, the message is
          *     on disk. The reply says at which position it is; the sender itself gets no frame for it.
+         *
+         *     A list of up to 100 messages is one command: all of them are added, one after the other and with nothing between them, or none
+         *     is. It counts as one request for each ten of them.
+         *
          *     This side must have opened the mailbox (`NOT_OPEN`), or opens it now with `open=true`: a session is then subscribed to what comes
          *     after this message. A body that is sent as `text/plain` becomes a message of the phase `text`.
          */
@@ -1048,11 +1052,23 @@ export interface components {
             /** @description The sender's own name for the message. It is passed on, and nothing else is done with it. */
             id?: string;
         };
+        /** @description A message, or a list of messages that are added together. */
+        Drafts: components["schemas"]["Draft"] | components["schemas"]["Draft"][];
+        /** @description The reply to one message. */
         Added: {
             position: components["schemas"]["Position"];
             /** @description When the server received it. */
             serverRx: components["schemas"]["Timestamp"];
         };
+        /** @description The reply to a list of messages. */
+        AllAdded: {
+            /** @description In the order of the list, without gaps. */
+            positions: components["schemas"]["Position"][];
+            /** @description When the server received them. */
+            serverRx: components["schemas"]["Timestamp"];
+        };
+        /** @description Where the messages are. It has a position for a message, and positions for a list. */
+        AddReply: components["schemas"]["Added"] | components["schemas"]["AllAdded"];
         Messages: {
             messages: components["schemas"]["Message"][];
             lastPosition: components["schemas"]["LastPosition"];
@@ -3064,19 +3080,13 @@ export interface operations {
         };
         requestBody: {
             content: {
-                /**
-                 * @example {
-                 *       "phase": "pake",
-                 *       "body": "7b22b1e4"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Draft"];
+                "application/json": components["schemas"]["Drafts"];
                 /** @example Tea at four? */
                 "text/plain": string;
             };
         };
         responses: {
-            /** @description The message is in the log. */
+            /** @description The message is in the log, or all of them are. */
             201: {
                 headers: {
                     "Cache-Control": components["headers"]["Cache-Control"];
@@ -3085,13 +3095,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /**
-                     * @example {
-                     *       "position": 1,
-                     *       "serverRx": 1795222809031
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Added"];
+                    "application/json": components["schemas"]["AddReply"];
                 };
             };
             400: components["responses"]["InvalidRequest"];

@@ -12,6 +12,6 @@ export { Subject, type Observable } from './observable.js';
 export type { Options } from './options.js';
 export type { Platform } from './platform.js';
 export { RestanteError } from './problem.js';
-export type { Added, Code, Message, Mood, Occupant, Problem, SessionView, Welcome } from './schemas.js';
+export type { Added, Code, Draft, Message, Mood, Occupant, Problem, SessionView, Welcome } from './schemas.js';
 export type { BackingOff, Closed, Connected, Connecting, Handshaking, NoConnection, State } from './state.js';
 export type { Transport } from './transport.js';

@@ -11,6 +11,7 @@ export type Occupant = Schemas['Occupant'];
 export type Welcome = Schemas['Welcome'];
 export type Message = Schemas['Message'];
 export type Added = Schemas['Added'];
+export type AllAdded = Schemas['AllAdded'];
 
 export type Handshake = Schemas['Handshake'];
 export type HandshakeReply = Schemas['HandshakeReply'];

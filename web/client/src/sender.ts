@@ -4,7 +4,7 @@ import type { Context } from './context.js';
 import type { Reply } from './http.js';
 import type { Mailboxes } from './mailboxes.js';
 import { ConnectionLost, TRANSIENT, type RestanteError } from './problem.js';
-import type { Added, Claim, Messages, Opened } from './schemas.js';
+import type { Added, AllAdded, Claim, Draft, Messages, Opened } from './schemas.js';
 import type { Command } from './store.js';
 
 /** Sends the commands of a session, one after the other, each until it is answered, and takes in their results. */
@@ -81,7 +81,7 @@ export class Sender {
 
   /**
    * Looks whether a message was added by a session that is over. If so, it is the first of this side after the last that
-   * was answered, as commands are sent one at a time.
+   * was answered, as commands are sent one at a time. Messages that were added together follow it.
    */
   async #find(entry: Pending, signal: AbortSignal): Promise<Reply | undefined> {
     const { command } = entry;
@@ -90,7 +90,7 @@ export class Sender {
       if (reply.error) return reply;
       const { messages, lastPosition } = reply.body as Messages;
       const found = messages.find(({ side }) => side === this.#context.record.side);
-      if (found) return { ...reply, body: { position: found.position, serverRx: found.serverRx } };
+      if (found) return { ...reply, body: addReply(command, found) };
       after = messages.at(-1)?.position ?? lastPosition;
       if (after < lastPosition) continue;
       this.#commands.setDoubtful(entry, false);
@@ -161,7 +161,7 @@ export class Sender {
         break;
       }
       case 'add':
-        if (stored) stored.added = (result as Added).position;
+        if (stored) stored.added = (result as Added).position ?? (result as AllAdded).positions.at(-1);
         break;
       case 'release':
         delete stored?.nameplate;
@@ -173,4 +173,10 @@ export class Sender {
         this.#onEnd();
     }
   }
+}
+
+/** The reply to a command that added messages, of which this is the first. */
+function addReply({ body }: Command, { position, serverRx }: Added): Added | AllAdded {
+  const drafts = JSON.parse(body!) as Draft | Draft[];
+  return Array.isArray(drafts) ? { positions: drafts.map((_, i) => position + i), serverRx } : { position, serverRx };
 }

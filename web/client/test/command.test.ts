@@ -34,6 +34,10 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`a 
     ['a phase cut inside an emoji', (box) => box.add(HALF, 'x'), 'INVALID_REQUEST'],
     ['an id cut inside an emoji', (box) => box.add('talk', 'x', { id: HALF }), 'INVALID_REQUEST'],
     ['a body of 65,537 bytes', (box) => box.add('talk', 'é'.repeat(32_768) + 'x'), 'INVALID_REQUEST'],
+    ['a list of no messages', (box) => box.addAll([]), 'INVALID_REQUEST'],
+    ['a list of 101 messages', (box) => box.addAll(Array(101).fill({ phase: 'talk', body: 'x' })), 'INVALID_REQUEST'],
+    ['a list with a body cut inside an emoji', (box) => box.addAll([{ phase: 'talk', body: 'x' }, { phase: 'talk', body: HALF }]), 'INVALID_REQUEST'],
+    ['a list of more than 256 KiB', (box) => box.addAll(Array(5).fill({ phase: 'talk', body: 'x'.repeat(60_000) })), 'PAYLOAD_TOO_LARGE'],
     ['a request of more than 256 KiB', (box) => box.add('talk', '\u0001'.repeat(60_000)), 'PAYLOAD_TOO_LARGE'],
   ] as [string, (box: Mailbox) => Promise<unknown>, string][]) {
     test(`before it is sent: ${what}`, async () => {

@@ -64,9 +64,12 @@ class Person {
 
   say(): void {
     if (!this.mailbox) return;
-    const text = `${this.name} ${this.said.length}`;
-    this.said.push(text);
-    this.mailbox.add('talk', text).catch((error: unknown) => (this.failed ??= error));
+    const n = this.said.length;
+    const texts = Array.from({ length: (n % 3) + 1 }, (_, i) => `${this.name} ${n + i}`); // one, or several together
+    this.said.push(...texts);
+    const [text] = texts;
+    const added = texts.length === 1 ? this.mailbox.add('talk', text!) : this.mailbox.addAll(texts.map((body) => ({ phase: 'talk', body })));
+    added.catch((error: unknown) => (this.failed ??= error));
   }
 }
 

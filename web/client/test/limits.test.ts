@@ -22,6 +22,7 @@ for (const transport of ['poll', 'sse', 'socket'] as const) {
       const error = await refused(mailbox.add('talk', 'x'.repeat(3000)));
       assert.equal(error.code, 'PAYLOAD_TOO_LARGE');
       assert.equal((await mailbox.add('talk', 'good')).position, 1);
+      assert.deepEqual(await mailbox.addAll([{ phase: 'talk', body: 'two' }, { phase: 'talk', body: 'three', id: 'x' }]), [2, 3]);
       assert.equal(session.state.value.name, 'connected');
       assert.equal(transports, 1, 'the transport is the same');
     } finally {

@@ -311,12 +311,17 @@ export class Model {
     const mailbox = id ?? '';
     if (more === 'messages') {
       if (!session.open.has(mailbox)) return problem('NOT_OPEN');
-      const { phase, body } = JSON.parse(call.body ?? '{}') as { phase: string; body: string };
+      type Draft = { phase: string; body: string };
+      const drafts = JSON.parse(call.body ?? '{}') as Draft | Draft[];
       const log = this.mailboxes.get(mailbox)!;
-      const message = { position: log.messages.length + 1, side: session.side, phase, body, serverRx: this.#clock.now };
-      log.messages.push(message);
-      this.#tell(session, { type: 'message', mailbox, ...message });
-      return ok(201, { position: message.position, serverRx: message.serverRx });
+      const serverRx = this.#clock.now;
+      const positions = [drafts].flat().map(({ phase, body }) => {
+        const message = { position: log.messages.length + 1, side: session.side, phase, body, serverRx };
+        log.messages.push(message);
+        this.#tell(session, { type: 'message', mailbox, ...message });
+        return message.position;
+      });
+      return ok(201, Array.isArray(drafts) ? { positions, serverRx } : { position: positions[0], serverRx });
     }
     if (call.method === 'DELETE') {
       this.#close(session, mailbox, url.searchParams.get('mood') ?? 'happy');
