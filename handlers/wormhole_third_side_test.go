@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -60,28 +61,30 @@ func TestWormholeThirdSide(t *testing.T) {
 	})
 	t.Run("5.10 the sides that have not met are told", func(t *testing.T) {
 		// There: the first side waits for ever (#19).
-		r := serve(t, setup{})
-		a := r.bind(t, "app", "a")
-		a.opens(a.ask("claimed", "claim", "nameplate", "4").text("mailbox")).add("pake", "00")
-		stranger := r.bind(t, "app", "stranger") // mistyped the number, and left
-		stranger.ask("claimed", "claim", "nameplate", "4")
-		stranger.leave()
-		r.bind(t, "app", "b").refused("crowded", "claim", "nameplate", "4")
-		if got := a.next(); got.kind != "error" || got.text("error") != "crowded" || got.at("orig/type") != "open" {
-			t.Errorf("it is told %s", got.raw)
-		}
-		r.bind(t, "app", "c").refused("crowded", "claim", "nameplate", "4")
-		a.quiet() // once
-		met, other := r.bind(t, "app", "d"), r.bind(t, "app", "e")
-		mailbox := met.ask("claimed", "claim", "nameplate", "5").text("mailbox")
-		met.opens(mailbox)
-		other.opens(mailbox).add("p", "hello")
-		met.hears("hello")
-		met.add("p", "yes")
-		other.hears("yes")
-		r.bind(t, "app", "f").refused("crowded", "claim", "nameplate", "5")
-		met.quiet()
-		other.quiet()
+		bubble(t, setup{}, func(t *testing.T, r *relay) {
+			a := r.bind(t, "app", "a")
+			a.opens(a.ask("claimed", "claim", "nameplate", "4").text("mailbox")).add("pake", "00")
+			stranger := r.bind(t, "app", "stranger") // mistyped the number, and left
+			stranger.ask("claimed", "claim", "nameplate", "4")
+			stranger.leave()
+			synctest.Wait() // the server has noticed
+			r.bind(t, "app", "b").refused("crowded", "claim", "nameplate", "4")
+			if got := a.next(); got.kind != "error" || got.text("error") != "crowded" || got.at("orig/type") != "open" {
+				t.Errorf("it is told %s", got.raw)
+			}
+			r.bind(t, "app", "c").refused("crowded", "claim", "nameplate", "4")
+			a.quiet() // once
+			met, other := r.bind(t, "app", "d"), r.bind(t, "app", "e")
+			mailbox := met.ask("claimed", "claim", "nameplate", "5").text("mailbox")
+			met.opens(mailbox)
+			other.opens(mailbox).add("p", "hello")
+			met.hears("hello")
+			met.add("p", "yes")
+			other.hears("yes")
+			r.bind(t, "app", "f").refused("crowded", "claim", "nameplate", "5")
+			met.quiet()
+			other.quiet()
+		})
 	})
 	t.Run("5.10 who is refused keeps nothing alive", func(t *testing.T) {
 		// There: each crowded claim renews the nameplate (#80).

@@ -54,6 +54,7 @@ func TestOneFailureNowAndThenDoesNotStopPruning(t *testing.T) {
 	flaky(t, withBootGrace, func(t *testing.T, w *world, f *failing) {
 		c := w.begin("a")
 		c.allocate()
+		time.Sleep(300 * time.Millisecond) // the loops ask the storage at other moments
 		for range 6 {
 			time.Sleep(10 * time.Minute)
 			f.views.Store(1)
