@@ -67,6 +67,7 @@ func (e ClosedFrameType) Valid() bool {
 // Defines values for Code.
 const (
 	CodeADMINREQUIRED             Code = "ADMIN_REQUIRED"
+	CodeBODYINCOMPLETE            Code = "BODY_INCOMPLETE"
 	CodeCROWDED                   Code = "CROWDED"
 	CodeDRAINING                  Code = "DRAINING"
 	CodeIDEMPOTENCYKEYREUSED      Code = "IDEMPOTENCY_KEY_REUSED"
@@ -109,6 +110,8 @@ const (
 func (e Code) Valid() bool {
 	switch e {
 	case CodeADMINREQUIRED:
+		return true
+	case CodeBODYINCOMPLETE:
 		return true
 	case CodeCROWDED:
 		return true
@@ -1411,6 +1414,9 @@ type Internal = Problem
 
 // InvalidRequest A failure (RFC 9457), and what to do next.
 type InvalidRequest = Problem
+
+// InvalidRequestOrBody A failure (RFC 9457), and what to do next.
+type InvalidRequestOrBody = Problem
 
 // MalformedHandshake A failure (RFC 9457), and what to do next.
 type MalformedHandshake = Problem

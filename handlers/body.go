@@ -8,6 +8,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -110,11 +111,19 @@ func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, err
 	}
+	if isCutOff(err) {
+		return nil, &rendezvous.Failure{Code: bodyIncomplete, Detail: "the body did not arrive whole, so nothing was done; send the request again", Err: err}
+	}
 	if err != nil {
-		return nil, &invalid{bodyCode(r), violations("#/body", "complete", "did not arrive whole")}
+		return nil, &invalid{bodyCode(r), violations("#/body", "readable", "cannot be read")}
 	}
 	_ = deadlines.SetReadDeadline(time.Time{})
 	return body, nil
+}
+
+// isCutOff reports whether a body ended too early, or did not come in time. The request itself may be in order.
+func isCutOff(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // bodyCode returns the code for a body that cannot be read. Only the handshake has a body and no session.

@@ -19,6 +19,7 @@ import (
 // The codes that exist only over HTTP.
 const (
 	adminRequired        rendezvous.Code = "ADMIN_REQUIRED"
+	bodyIncomplete       rendezvous.Code = "BODY_INCOMPLETE"
 	methodNotAllowed     rendezvous.Code = "METHOD_NOT_ALLOWED"
 	notAcceptable        rendezvous.Code = "NOT_ACCEPTABLE"
 	payloadTooLarge      rendezvous.Code = "PAYLOAD_TOO_LARGE"
@@ -40,6 +41,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.MalformedHandshake:       {400, api.ActionStop, "The handshake is malformed"},
 	rendezvous.MalformedHandshakeMeta:   {400, api.ActionStop, "The handshake's metadata is malformed"},
 	rendezvous.ProtocolVersionMismatch:  {400, api.ActionStop, "The protocol version is not spoken here"},
+	bodyIncomplete:                      {400, api.ActionRetry, "The body did not arrive whole"},
 	rendezvous.SessionRequired:          {401, api.ActionRestart, "A session is required"},
 	rendezvous.SessionUnknown:           {401, api.ActionRestart, "The session is not known"},
 	adminRequired:                       {401, api.ActionReauth, "The operator's token is required"},

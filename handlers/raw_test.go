@@ -87,8 +87,8 @@ func TestOddRequests(t *testing.T) {
 		"a chunk that is none, in a handshake": {
 			"POST", "/v1/sessions", head("POST", "/v1/sessions", "Transfer-Encoding: chunked") + "zz\r\n{}\r\n", 400, "MALFORMED_HANDSHAKE",
 		},
-		"a body that does not come":                 {"POST", "/v1/nameplates", head("POST", "/v1/nameplates", "Content-Length: 9") + "{", 400, "INVALID_REQUEST"},
-		"a body that does not come, in a handshake": {"POST", "/v1/sessions", head("POST", "/v1/sessions", "Content-Length: 9") + "{", 400, "MALFORMED_HANDSHAKE"},
+		"a body that does not come":                 {"POST", "/v1/nameplates", head("POST", "/v1/nameplates", "Content-Length: 9") + "{", 400, "BODY_INCOMPLETE"},
+		"a body that does not come, in a handshake": {"POST", "/v1/sessions", head("POST", "/v1/sessions", "Content-Length: 9") + "{", 400, "BODY_INCOMPLETE"},
 		"a body that does not come, to release": {
 			"DELETE", "/v1/nameplates/4", head("DELETE", "/v1/nameplates/4", "Content-Length: 9") + "{", 400, "INVALID_REQUEST",
 		},

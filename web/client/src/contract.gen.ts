@@ -1285,7 +1285,7 @@ export interface components {
          * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "IDEMPOTENCY_KEY_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "BODY_INCOMPLETE" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "IDEMPOTENCY_KEY_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
@@ -1378,8 +1378,41 @@ export interface components {
             };
         };
         /**
+         * @description `INVALID_REQUEST`: the request breaks a rule of this document; `errors` says which.
+         *     `BODY_INCOMPLETE`: the body did not arrive whole. Nothing was done, and the same request may be sent again.
+         */
+        InvalidRequestOrBody: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                Ack: components["headers"]["Ack"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:invalid-request",
+                 *       "title": "The request is not valid",
+                 *       "status": 400,
+                 *       "detail": "body.phase is required.",
+                 *       "code": "INVALID_REQUEST",
+                 *       "retriable": false,
+                 *       "action": "stop",
+                 *       "errors": [
+                 *         {
+                 *           "pointer": "#/body/phase",
+                 *           "rule": "required",
+                 *           "message": "is required"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
          * @description `MALFORMED_HANDSHAKE`, `MALFORMED_HANDSHAKE_META`: the handshake, or its `metadata`, breaks a rule of this document.
          *     `PROTOCOL_VERSION_MISMATCH`: the server does not speak this `protocolVersion`.
+         *     `BODY_INCOMPLETE`: the body did not arrive whole. Nothing was done, and the same handshake may be sent again.
          */
         MalformedHandshake: {
             headers: {
@@ -2590,7 +2623,7 @@ export interface operations {
                     "application/json": components["schemas"]["Acknowledged"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             409: components["responses"]["StateMismatch"];
             410: components["responses"]["SessionEnded"];
@@ -2691,7 +2724,7 @@ export interface operations {
                     "application/json": components["schemas"]["Claim"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             409: components["responses"]["CommandConflict"];
             410: components["responses"]["SessionEnded"];
@@ -2748,7 +2781,7 @@ export interface operations {
                     "application/json": components["schemas"]["Claim"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             409: components["responses"]["ClaimConflict"];
             410: components["responses"]["SessionEnded"];
@@ -2911,7 +2944,7 @@ export interface operations {
                     "application/json": components["schemas"]["Mailbox"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             409: components["responses"]["OpenConflict"];
             410: components["responses"]["SessionEnded"];
@@ -3098,7 +3131,7 @@ export interface operations {
                     "application/json": components["schemas"]["AddReply"];
                 };
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             403: components["responses"]["NotOpen"];
             409: components["responses"]["OpenConflict"];
