@@ -17,6 +17,8 @@ import (
 type Administration struct {
 	AdminListen []string `group:"Operation" placeholder:"ADDR" help:"Address of the admin side, in the forms of --listen: sessions, usage and a status page for the operator. /metrics and /v1/status are then served there and no longer to clients. Off by default."`
 	AdminToken  string   `group:"Operation" placeholder:"TOKEN" help:"What the operator sends to the admin side as a bearer token or as a password. It is required if that is not on a loopback address. Best set as RESTANTE_ADMIN_TOKEN: other users see a program's flags."`
+
+	MetricsByApp int `group:"Operation" default:"0" placeholder:"COUNT" help:"Count clients, messages and what is retired also by app, for so many apps, which are then named in /metrics; the others are counted as other. 0 counts nothing by app (${default})."`
 }
 
 // minToken is the length of the shortest token, in bytes.
@@ -29,6 +31,9 @@ func (a *Administration) validateAdmin() error {
 	}
 	if a.AdminToken != "" && len(a.AdminListen) == 0 {
 		return errors.New("--admin-token is for the admin side: set --admin-listen")
+	}
+	if a.MetricsByApp < 0 {
+		return errors.New("--metrics-by-app cannot be negative")
 	}
 	if len(a.AdminListen) == 0 {
 		return nil

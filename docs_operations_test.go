@@ -71,6 +71,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	c := settings(t)
+	c.MetricsByApp = 1
 	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
 	c.Ready = func(a []net.Addr) { ready <- a }
 	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()

@@ -98,7 +98,8 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
 	store, err := repo.Open(ctx, repo.Options{
 		URL: c.Database, Connections: c.DatabaseConnections, Pooled: c.Notify == "poll",
-		Retried: &service.Stats().Retried, Log: log,
+		Retried: &service.Stats().Retried, Lost: &service.Stats().Lost, Missed: &service.Stats().Missed,
+		Batched: service.ObserveBatch, Log: log,
 	})
 	if err != nil {
 		return err
@@ -130,7 +131,9 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.SetSettings(settings)
-	reached, err := c.open(ctx, c.connections(service, c.TrustedProxies, log))
+	budget := c.connections(service, c.TrustedProxies, log)
+	api.MetricsByApp, api.RefusedConnections = c.MetricsByApp, budget.Refused.Load
+	reached, err := c.open(ctx, budget)
 	if err != nil {
 		return err
 	}

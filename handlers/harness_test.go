@@ -89,6 +89,7 @@ type setup struct {
 	hosts    []string // that requests may be for
 	basePath string
 	admin    bool // there is an admin side: see operator
+	byApp    int  // apps that metrics count apart
 	// piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	piped bool
 }
@@ -112,7 +113,8 @@ func start(t testing.TB, s setup) *world {
 		s.level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: s.level}))
-	store, err := repo.Open(t.Context(), repo.Options{URL: w.path, Now: s.now, Log: log})
+	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Log: log, Now: s.now, Admit: s.admit}
+	store, err := repo.Open(t.Context(), repo.Options{URL: w.path, Now: s.now, Batched: w.service.ObserveBatch, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +123,7 @@ func start(t testing.TB, s setup) *world {
 			t.Errorf("closing the database: %v", err)
 		}
 	}
-	w.service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log, Now: s.now, Admit: s.admit}
+	w.service.Store = store
 	if s.wrap != nil {
 		w.service.Store = s.wrap(store)
 	}
@@ -136,7 +138,7 @@ func start(t testing.TB, s setup) *world {
 	if s.limits != nil {
 		s.limits(&limits)
 	}
-	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.forward, Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Admin: s.admin, Limits: limits}
+	door := &handlers.Server{Service: w.service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.forward, Pages: packed(t, s.pages), Origins: s.origins, Hosts: s.hosts, BasePath: s.basePath, Admin: s.admin, MetricsByApp: s.byApp, Limits: limits}
 	for _, p := range s.proxies {
 		door.TrustedProxies = append(door.TrustedProxies, netip.MustParsePrefix(p))
 	}

@@ -122,7 +122,7 @@ func (l *limiters) forget(now time.Time) {
 }
 
 // errRateLimited refuses a request of an address that asks too often.
-var errRateLimited = &rendezvous.Failure{Code: rendezvous.RateLimited, Detail: "too many requests from this address; wait a moment, and ask less often"}
+var errRateLimited = &rendezvous.Failure{Code: rendezvous.RateLimited, Limit: limitRequests, Detail: "too many requests from this address; wait a moment, and ask less often"}
 
 // rateLimit is middleware that refuses requests of an address that asks too often. Probes of the operator's monitoring
 // are not counted, nor is a poll again that has waited without a goroutine.

@@ -3,10 +3,12 @@ package handlers
 import (
 	"bufio"
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -63,6 +65,7 @@ type observer struct {
 	http.ResponseWriter
 	info  *requestInfo
 	limit time.Duration
+	slow  func() // called when the client did not read in time
 }
 
 // chunk is how many bytes the client must read within the time limit.
@@ -93,6 +96,9 @@ func (o *observer) Write(b []byte) (written int, err error) {
 		written += n
 		o.info.sent += int64(n)
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		o.slow()
+	}
 	return written, err
 }
 
@@ -120,7 +126,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info := newRequestInfo(r)
-			o := &observer{w, info, s.Limits.WriteTime}
+			o := &observer{w, info, s.Limits.WriteTime, func() { m.limits.hit(limitSlowReader) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
 			r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))

@@ -129,6 +129,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", `Bearer realm="restante"`)
 	}
 	infoOf(r).err, infoOf(r).code = failure, failure.Code
+	s.metrics.limits.refused(failure)
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("Cache-Control", "no-store")
 	w.WriteHeader(int(p.Status))
@@ -138,8 +139,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // finalProblem returns the problem document that ends a stream or a socket.
-func finalProblem(err error, address string) api.Problem {
+func (s *Server) finalProblem(err error, address string) api.Problem {
 	failure, p := problemOf(failureOf(err))
+	s.metrics.limits.refused(failure)
 	if asksToWait(p) {
 		p.RetryAfterMs = new(waitOf(failure).Milliseconds())
 	}
@@ -228,7 +230,7 @@ func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 		}
 		return &rendezvous.Failure{Code: bad.code, Detail: detail}, bad.violations
 	case errors.As(err, &tooLarge):
-		return &rendezvous.Failure{Code: payloadTooLarge, Detail: "a request body is at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"}, nil
+		return &rendezvous.Failure{Code: payloadTooLarge, Limit: limitBody, Detail: "a request body is at most " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes"}, nil
 	}
 	return &rendezvous.Failure{Code: rendezvous.Internal, Detail: "something failed here; nothing was changed", Err: err}, nil
 }

@@ -38,8 +38,12 @@ type Server struct {
 	// BasePath is the path under which clients reach the server, as [CheckBasePath] takes it; "" stands for the root.
 	BasePath string
 	// Admin reports that there is an admin side: then metrics and status are not served to clients.
-	Admin  bool
-	Limits Limits
+	Admin bool
+	// MetricsByApp is how many apps are counted apart; 0 counts nothing by app.
+	MetricsByApp int
+	// RefusedConnections returns how many connections were refused; nil if none are.
+	RefusedConnections func() int64
+	Limits             Limits
 
 	settings   atomic.Pointer[welcome.Settings]
 	refusals   refusals

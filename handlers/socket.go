@@ -67,6 +67,7 @@ type sessionSocket struct {
 func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.Close() //nolint:errcheck // the client has received what it will
 	late := time.AfterFunc(c.server.Limits.Identify, func() {
+		c.server.metrics.limits.hit(limitIdentify)
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not identify in time"})
 	})
 	defer late.Stop()
@@ -224,7 +225,7 @@ func (c *sessionSocket) endLocked(ctx context.Context, why error) {
 		return
 	}
 	c.ended = true
-	p := finalProblem(why, c.address)
+	p := c.server.finalProblem(why, c.address)
 	code := 4000 + int(p.Status)
 	if special, is := closeCodes[rendezvous.Code(p.Code)]; is {
 		code = special

@@ -76,7 +76,7 @@ func (c *sessionSocket) refuse(raw []byte, why error) ([]byte, error) {
 	if !c.server.limiters.allow(c.address, time.Now()) {
 		why = errRateLimited
 	}
-	p := finalProblem(why, c.address)
+	p := c.server.finalProblem(why, c.address)
 	return encode(api.SocketReply{ID: &id, Reply: api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}}), nil
 }
 

@@ -28,7 +28,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 		return nil, nil
 	}
 	conn, err := ws.Upgrade(w, r, header, ws.Options{
-		Log: s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
+		Slow: func() { s.metrics.limits.hit(limitSlowReader) },
+		Log:  s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
 	})
 	if errors.Is(err, ws.ErrHandshake) {
 		w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
@@ -43,7 +44,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 
 // tooManySockets refuses a stream or a socket.
 func tooManySockets() *rendezvous.Failure {
-	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Detail: "too many streams and sockets from this address; end one first"}
+	return &rendezvous.Failure{Code: rendezvous.QuotaExceeded, Limit: limitSockets, Detail: "too many streams and sockets from this address; end one first"}
 }
 
 // openTransports are how many clients are held now, by transport. [rendezvous.Stats] counts the polls.

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -28,11 +30,12 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 		return nil, err
 	}
 	replyWanted(ctx, first.Wanted)
-	return &eventStream{stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
+	return &eventStream{server: s, stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
 }
 
 // eventStream answers a receive with server-sent events (HTML, §9.2).
 type eventStream struct {
+	server *Server
 	stream *rendezvous.Stream
 	first  rendezvous.Delivery
 	leave  func()
@@ -72,7 +75,7 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 
 // end sends the reason why the stream ends.
 func (e *eventStream) end(w http.ResponseWriter, why error) error {
-	p := finalProblem(why, e.address)
+	p := e.server.finalProblem(why, e.address)
 	if p.RetryAfterMs != nil {
 		p := event("error", p)
 		return e.send(w, append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), p...))
@@ -90,6 +93,9 @@ func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 		return err
 	}
 	if err := connection.Flush(); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			e.server.metrics.limits.hit(limitSlowReader)
+		}
 		return err
 	}
 	_ = connection.SetWriteDeadline(time.Time{})

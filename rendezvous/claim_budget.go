@@ -107,7 +107,7 @@ func (t *txn) pay(c *charge, cost float64) error {
 	}
 	if wait := t.s.claimBudget.spend(c.address, cost, t.s.Config.Limits, t.s.now()); wait > 0 {
 		return &Failure{
-			Code: RateLimited, RetryAfter: wait,
+			Code: RateLimited, RetryAfter: wait, Limit: LimitClaims,
 			Detail: "too many nameplates were allocated and claimed from this address; wait a moment, and ask less often",
 		}
 	}

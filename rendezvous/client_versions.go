@@ -19,6 +19,7 @@ const maxClientVersions = 10_000
 // RecordClient records a client for the usage statistics. version is its implementation and version,
 // empty if the client did not say.
 func (s *Service) RecordClient(app AppID, version [2]string) {
+	s.observing().Client(app, version)
 	at := Usage{Started: s.now()}.Blurred(s.Config.Blur).Started
 	a := &s.clientVersions
 	a.mu.Lock()

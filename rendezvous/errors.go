@@ -51,6 +51,7 @@ type Failure struct {
 	Code   Code
 	Detail string // for the client: what happened and what to do
 	Err    error  // for the log only
+	Limit  Limit  // that it is for, if it is for one of the limits that operators set
 
 	Expected *session.Seq    // SEQ_GAP: the command that is wanted
 	Wanted   *session.Seq    // the next command wanted, where the session is known
@@ -87,6 +88,13 @@ func (f *Failure) final() bool {
 	default:
 		return false
 	}
+}
+
+// refuseFor is refuse for a limit.
+func refuseFor(limit Limit, code Code, format string, args ...any) *Failure {
+	f := refuse(code, format, args...)
+	f.Limit = limit
+	return f
 }
 
 func refuse(code Code, format string, args ...any) *Failure {

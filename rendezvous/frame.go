@@ -1,7 +1,10 @@
 package rendezvous
 
 import (
+	"bytes"
 	"encoding/json"
+	"strconv"
+	"time"
 
 	"restante/session"
 )
@@ -81,4 +84,20 @@ func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
 		panic("unreachable: a document of strings and numbers always encodes: " + err.Error())
 	}
 	return payload
+}
+
+// received begins the last member of a message's frame.
+var received = []byte(`"serverRx":`)
+
+// receivedAt returns when the message of a frame was received. It returns false if the frame has no message. It reads
+// only the end of the frame.
+func receivedAt(frame []byte) (time.Time, bool) {
+	const longest = 32
+	end := bytes.TrimSuffix(frame[max(0, len(frame)-longest):], []byte("}"))
+	i := bytes.LastIndex(end, received) // in a string, a backslash precedes its quotes
+	if i < 0 {
+		return time.Time{}, false
+	}
+	at, err := strconv.ParseInt(string(end[i+len(received):]), 10, 64)
+	return time.UnixMilli(at), err == nil
 }

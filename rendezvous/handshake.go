@@ -85,7 +85,11 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 		return HandshakeReply{}, err
 	}
 	s.presence.Handshake(h.ID.Key(), w.Epoch, w.Kept, s.now(), w.Grace)
-	if !w.Resumed && h.Client != ([2]string{}) {
+	switch {
+	case w.Resumed:
+	case h.Client == [2]string{}:
+		s.observing().Client(w.App, h.Client) // it did not say, so there is nothing to record
+	default:
 		s.RecordClient(w.App, h.Client)
 	}
 	return w, nil
@@ -281,7 +285,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 			full = around >= networkShare*limits.AddressSessions
 		}
 		if full {
-			return HandshakeReply{}, refuse(QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
+			return HandshakeReply{}, refuseFor(LimitAddressSessions, QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 		}
 		t.s.sessionQuota.grant(fresh.Address, limits.AddressSessions-count-1)
 	}
@@ -302,7 +306,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		t.wakeSession(expired.Key)
 	}
 	if !t.s.countCache.beginSession(limits.Sessions) {
-		return HandshakeReply{}, refuse(Overloaded, "this server holds as many sessions as it may; try again later")
+		return HandshakeReply{}, refuseFor(LimitSessions, Overloaded, "this server holds as many sessions as it may; try again later")
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return HandshakeReply{}, err

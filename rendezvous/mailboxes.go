@@ -193,14 +193,14 @@ func (t *txn) retire(m Mailbox, why RetiredReason) error {
 		}
 	}
 	usage := SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur)
-	t.observeRetired(KindMailbox, usage.Result)
+	t.observeRetired(m.App, KindMailbox, usage.Result)
 	return t.RetireMailbox(m, usage)
 }
 
 func (t *txn) checkMailboxQuota(app AppID, side Side) error {
 	in, err := t.CountMailboxesOf(app, side)
 	if err == nil && in >= t.s.Config.Limits.Mailboxes {
-		return refuse(QuotaExceeded, "a side may be in %d mailboxes; close one first", t.s.Config.Limits.Mailboxes)
+		return refuseFor(LimitMailboxes, QuotaExceeded, "a side may be in %d mailboxes; close one first", t.s.Config.Limits.Mailboxes)
 	}
 	return err
 }

@@ -85,7 +85,7 @@ func (s *Service) AddFor(ctx context.Context, ref SideRef, id MailboxID, drafts 
 	refused = make([]error, len(drafts))
 	for i, position := range positions {
 		if position == 0 {
-			refused[i] = s.mailboxFull()
+			refused[i] = s.observeLimit(s.mailboxFull())
 		}
 	}
 	return refused, nil
@@ -166,11 +166,14 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Positi
 	if err := t.Append(m, added...); err != nil {
 		return nil, err
 	}
-	t.AfterCommit(func() { t.s.logs.Append(m.Key, added...) })
+	t.AfterCommit(func() {
+		t.s.logs.Append(m.Key, added...)
+		t.s.observing().Added(app, len(added))
+	})
 	return positions, t.publishMessages(m, added)
 }
 
-func (s *Service) mailboxFull() error {
+func (s *Service) mailboxFull() *Failure {
 	limits := s.Config.Limits
-	return refuse(QuotaExceeded, "a mailbox holds %d messages of %d bytes together; close this one and use another", limits.MailboxMessages, limits.MailboxBytes)
+	return refuseFor(LimitMessages, QuotaExceeded, "a mailbox holds %d messages of %d bytes together; close this one and use another", limits.MailboxMessages, limits.MailboxBytes)
 }

@@ -252,7 +252,7 @@ func (t *txn) retireNameplate(n Nameplate, pruned bool) error {
 		t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
 	}
 	usage := SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur)
-	t.observeRetired(KindNameplate, usage.Result)
+	t.observeRetired(n.App, KindNameplate, usage.Result)
 	return t.RetireNameplate(n, usage)
 }
 
@@ -263,11 +263,11 @@ func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
 		return err
 	}
 	if held >= limits.Nameplates {
-		return refuse(QuotaExceeded, "a side may hold %d nameplates; release one first", limits.Nameplates)
+		return refuseFor(LimitNameplates, QuotaExceeded, "a side may hold %d nameplates; release one first", limits.Nameplates)
 	}
 	full, err := overAddressLimit(address, limits.AddressNameplates, t.CountClaimsFrom)
 	if err == nil && full {
-		return refuse(QuotaExceeded, "%d nameplates may be held from an address; release one first", limits.AddressNameplates)
+		return refuseFor(LimitAddressNameplates, QuotaExceeded, "%d nameplates may be held from an address; release one first", limits.AddressNameplates)
 	}
 	return err
 }

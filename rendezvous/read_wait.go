@@ -27,7 +27,9 @@ type LogPoll struct {
 	request ReadRequest
 	key     MailboxKey
 	page    Page
-	over    bool // the hold was over at the last read
+	over    bool       // the hold was over at the last read
+	since   time.Time  // when the read began
+	ending  PollEnding // "" unless it waits
 	until   time.Time
 	timer   *time.Timer
 	watch   *hub.Watch[Topic]
@@ -42,7 +44,7 @@ func (s *Service) StartRead(ctx context.Context, side SideRef, r ReadRequest) (_
 	if s.draining.Load() && r.Wait > 0 {
 		return nil, serverStopping()
 	}
-	p := &LogPoll{s: s, side: side, request: r}
+	p := &LogPoll{s: s, side: side, request: r, since: s.now()}
 	if p.key, err = s.visit(ctx, side, r); err != nil {
 		return nil, err
 	}
@@ -55,6 +57,7 @@ func (s *Service) StartRead(ctx context.Context, side SideRef, r ReadRequest) (_
 	}
 	if p.empty() && !p.over {
 		p.timer = time.AfterFunc(hold, p.ready.Set)
+		p.ending = PollAbandoned // unless it ends otherwise
 		s.stats.Parked.Add(1)
 		alive := p.release
 		p.release = func() {
@@ -76,6 +79,10 @@ func (p *LogPoll) Close() {
 	if p.release != nil {
 		p.release()
 		p.release = nil
+	}
+	if p.ending != "" {
+		p.s.observing().Poll(p.ending)
+		p.ending = ""
 	}
 }
 
@@ -99,7 +106,14 @@ func (p *LogPoll) Wait(ctx context.Context, atMost time.Duration) (_ Page, answe
 			}
 		}
 		if err := p.read(ctx); err != nil {
+			p.ending = endingOf(err)
 			return Page{}, false, err
+		}
+	}
+	if p.ending != "" {
+		p.ending = p.s.endingOfAnswer(len(p.page.Messages))
+		for _, m := range p.page.Messages {
+			p.s.observeDelivered(ByPoll, p.since, m.Received)
 		}
 	}
 	return p.page, true, nil

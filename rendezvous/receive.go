@@ -86,5 +86,5 @@ func serverStopping() *Failure {
 }
 
 func (s *Service) windowFull() *Failure {
-	return refuse(WindowFull, "more than %d frames, or their size, wait to be acknowledged; receiving goes on, and the session ends at twice that", s.Config.Limits.WindowFrames)
+	return s.observeLimit(refuseFor(LimitWindow, WindowFull, "more than %d frames, or their size, wait to be acknowledged; receiving goes on, and the session ends at twice that", s.Config.Limits.WindowFrames))
 }

@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -18,6 +19,8 @@ type Poll struct {
 	got      reading // at the last read
 	over     bool    // the hold was over at the last read
 	hold     time.Duration
+	since    time.Time // when the poll began
+	ending   PollEnding
 	until    time.Time
 	timer    *time.Timer
 	watch    *hub.Watch[Topic]
@@ -34,7 +37,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	if s.draining.Load() {
 		return nil, serverStopping()
 	}
-	p := &Poll{s: s, request: r}
+	p := &Poll{s: s, request: r, since: s.now()}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -55,6 +58,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	}
 	p.until = time.Now().Add(p.hold)
 	p.timer = time.AfterFunc(p.hold, p.ready.Set)
+	p.ending = PollAbandoned // unless it ends otherwise
 	s.stats.Parked.Add(1)
 	p.releases = append(p.releases, func() { s.stats.Parked.Add(-1) })
 	return p, nil
@@ -70,6 +74,10 @@ func (p *Poll) Close() {
 		release()
 	}
 	p.releases = nil
+	if p.ending != "" {
+		p.s.observing().Poll(p.ending)
+		p.ending = ""
+	}
 }
 
 // Wait waits for the answer, at most for the given time. If answered is false and err is nil, the
@@ -95,12 +103,15 @@ func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 			}
 		}
 		if err := p.read(ctx); err != nil {
+			p.ending = endingOf(err)
 			return Delivery{}, false, err
 		}
 	}
+	p.ending = p.s.endingOfAnswer(len(p.got.Frames))
 	if len(p.got.Frames) == 0 {
 		p.s.stats.Heartbeats.Add(1)
 	} else {
+		p.s.observeFrames(ByPoll, p.since, p.got.Frames)
 		p.s.presence.Delivered(p.request.Session, time.Now())
 	}
 	p.s.stats.Frames.Add(int64(len(p.got.Frames)))
@@ -160,4 +171,29 @@ func (p *Poll) linger(ctx context.Context) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+}
+
+// endingOf returns the ending of a poll that failed.
+func endingOf(err error) PollEnding {
+	failure, refused := errors.AsType[*Failure](err)
+	switch {
+	case !refused:
+		return PollAbandoned
+	case failure.Code == Superseded:
+		return PollSuperseded
+	case failure.Code == Draining:
+		return PollStopping
+	}
+	return PollRefused
+}
+
+// endingOfAnswer returns the ending of a poll that is answered with so many frames or messages.
+func (s *Service) endingOfAnswer(count int) PollEnding {
+	switch {
+	case count > 0:
+		return PollAnswered
+	case s.draining.Load():
+		return PollStopping
+	}
+	return PollHeartbeat
 }

@@ -22,6 +22,7 @@ type Stream struct {
 	interval time.Duration // between two heartbeats
 	beat     time.Time     // when the next heartbeat is due
 	grace    time.Duration
+	since    time.Time // when the stream began
 }
 
 // minBeat is the shortest time between two heartbeats that a client may ask for.
@@ -53,7 +54,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 	}
 	got.NextWait, got.Frames = interval, nil
 	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.first // a later handshake ends the stream, also if it named no epoch
-	st := &Stream{s: s, ctx: ctx, request: r, interval: interval, beat: time.Now().Add(interval), grace: got.grace}
+	st := &Stream{s: s, ctx: ctx, request: r, interval: interval, beat: time.Now().Add(interval), grace: got.grace, since: s.now()}
 	st.held, st.releases[0] = s.receivers.Acquire(ctx, r.Session)
 	st.releases[1] = release
 	s.stats.Streams.Add(1)
@@ -117,6 +118,7 @@ func (st *Stream) read() (Delivery, bool, error) {
 		st.s.stats.Heartbeats.Add(1)
 	}
 	st.s.stats.Frames.Add(int64(len(got.Frames)))
+	st.s.observeFrames(ByStream, st.since, got.Frames)
 	st.request.From = new(got.first + session.Seq(len(got.Frames)))
 	return got.Delivery, beat, nil
 }

@@ -132,8 +132,7 @@ type Service struct {
 	addressKeys    addressKeys
 	stats          Stats
 
-	observed   func(took time.Duration, wrote bool)
-	retired    func(Kind, Result)
+	observer   atomic.Pointer[Observer] // nil: nothing is told
 	draining   atomic.Bool
 	clock      storeClock
 	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
@@ -161,28 +160,8 @@ type Stats struct {
 	Retried      atomic.Int64 // transactions that the storage ran again after a conflict
 	Announced    atomic.Int64 // topics that other processes were told of
 	Heard        atomic.Int64 // topics of which other processes had news
-}
-
-// ObserveTransactions has f called after each transaction, with the time that it took for its caller. It is called
-// before the service is used.
-func (s *Service) ObserveTransactions(f func(took time.Duration, wrote bool)) { s.observed = f }
-
-// ObserveRetired has f called for each nameplate and mailbox that is retired, once that is committed. It is called
-// before the service is used.
-func (s *Service) ObserveRetired(f func(Kind, Result)) { s.retired = f }
-
-// observeRetired calls what observes what is retired, once the transaction has committed.
-func (t *txn) observeRetired(kind Kind, result Result) {
-	if t.s.retired != nil {
-		t.AfterCommit(func() { t.s.retired(kind, result) })
-	}
-}
-
-// observe calls what observes transactions.
-func (s *Service) observe(began time.Time, wrote bool) {
-	if s.observed != nil {
-		s.observed(time.Since(began), wrote)
-	}
+	Lost         atomic.Int64 // topics that other processes could not be told of
+	Missed       atomic.Int64 // times that news of other processes may have been missed
 }
 
 // Stats returns this process's counters.
@@ -248,7 +227,7 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
-	defer s.observe(time.Now(), false)
+	defer s.observeTransaction(time.Now(), false)
 	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx, began)) })
 	return s.clientError(err)
 }
@@ -260,7 +239,7 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
-	defer s.observe(time.Now(), true)
+	defer s.observeTransaction(time.Now(), true)
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.newTxn(tx, began)
 		t.AfterUnknown(func() { s.doubt(t) }) // also if the caller has left
@@ -294,6 +273,7 @@ func (s *Service) clientError(err error) error {
 		s.health.served()
 		return nil
 	case errors.As(err, &failure):
+		s.observeLimit(failure)
 		return err
 	case isCanceled(err):
 		return err // the caller has left, so no reply is sent

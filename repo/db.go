@@ -29,6 +29,12 @@ type Options struct {
 	Now func() time.Time
 	// Retried counts the transactions that lost against others and ran again; nil counts nothing.
 	Retried *atomic.Int64
+	// Batched is called after each commit that several updates may share, with how many did; nil is not called. Only
+	// updates of SQLite share commits.
+	Batched func(updates int)
+	// Lost counts the topics of which other processes could not be notified, and Missed how often notifications of
+	// others may have been missed; nil counts nothing.
+	Lost, Missed *atomic.Int64
 	// Log gets the failures that no caller gets as an error; nil is slog.Default.
 	Log *slog.Logger
 }
@@ -36,6 +42,7 @@ type Options struct {
 // DB is a [rendezvous.Store] in a SQLite file or a PostgreSQL database. All methods are safe for concurrent use.
 type DB struct {
 	engine  *engine
+	options Options
 	hook    statementHook
 	now     func(*conn) time.Time // the time of the connection's open transaction
 	log     *slog.Logger
@@ -83,12 +90,7 @@ type engine struct {
 // Open opens a database, brings its schema up to date and checks that it can be written to.
 // If it fails it returns an [*OpenError], unless ctx ended.
 func Open(ctx context.Context, o Options) (*DB, error) {
-	if o.Log == nil {
-		o.Log = slog.Default()
-	}
-	if o.Retried == nil {
-		o.Retried = new(atomic.Int64)
-	}
+	o = complete(o)
 	e, err := openEngine(ctx, o)
 	if err != nil {
 		return nil, err
@@ -98,6 +100,22 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		return nil, errors.Join(e.openError(err), db.Close())
 	}
 	return db, nil
+}
+
+// complete replaces the options that are not given.
+func complete(o Options) Options {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Batched == nil {
+		o.Batched = func(int) {}
+	}
+	for _, count := range []**atomic.Int64{&o.Retried, &o.Lost, &o.Missed} {
+		if *count == nil {
+			*count = new(atomic.Int64)
+		}
+	}
+	return o
 }
 
 // connectionString matches what PostgreSQL's programs accept instead of a URL. It is no path of a file: it may
@@ -126,7 +144,7 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 
 // newDB returns a DB on an engine and starts its writer.
 func newDB(e *engine, o Options) *DB {
-	db := &DB{engine: e, log: o.Log, closing: make(chan struct{}), viewLimit: viewLimit}
+	db := &DB{engine: e, options: o, log: o.Log, closing: make(chan struct{}), viewLimit: viewLimit}
 	clock := o.Now
 	if clock == nil && e.dialect.clockQuery == "" {
 		clock = time.Now
@@ -157,7 +175,7 @@ func (db *DB) Notifier() (*Notifier, error) {
 	if err != nil {
 		return nil, db.engine.openError(err)
 	}
-	return newNotifier(w, db.log), nil
+	return newNotifier(w, db.options), nil
 }
 
 // Close waits for the running transactions, refuses the queued ones, and closes the

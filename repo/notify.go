@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"restante/rendezvous"
@@ -26,12 +27,27 @@ type Waker interface {
 	WakeIf(func(rendezvous.Topic) bool)
 }
 
+// wakes wakes the waiting requests of this process, and counts how often notifications may have been missed.
+type wakes struct {
+	Waker
+
+	missed *atomic.Int64
+}
+
+// wakeAll wakes every topic, because notifications may have been missed.
+func (w wakes) wakeAll() {
+	w.missed.Add(1)
+	w.WakeIf(func(rendezvous.Topic) bool { return true })
+}
+
 // Notifier tells the other processes on the same PostgreSQL database about changes that this
 // process committed, and receives their notifications. It carries hints, never data: a lost
 // notification delays a waiting request until its next heartbeat.
 type Notifier struct {
 	transport notifyTransport
 	log       *slog.Logger
+	lost      *atomic.Int64 // topics that could not be announced
+	missed    *atomic.Int64 // times that notifications of others may have been missed
 
 	mu      sync.Mutex // guards the following; never held while anything waits
 	pending map[rendezvous.Topic]struct{}
@@ -44,12 +60,12 @@ type notifyTransport interface {
 	// send wakes the topics in the other processes, or every topic if everything is true.
 	send(ctx context.Context, topics []rendezvous.Topic, everything bool) error
 	// receive wakes the topics that other processes announce, until ctx ends.
-	receive(ctx context.Context, waker Waker)
+	receive(ctx context.Context, waker wakes)
 	close() error
 }
 
-func newNotifier(w notifyTransport, log *slog.Logger) *Notifier {
-	return &Notifier{transport: w, log: log, pending: make(map[rendezvous.Topic]struct{}), wakeup: make(chan struct{}, 1)}
+func newNotifier(w notifyTransport, o Options) *Notifier {
+	return &Notifier{transport: w, log: o.Log, lost: o.Lost, missed: o.Missed, pending: make(map[rendezvous.Topic]struct{}), wakeup: make(chan struct{}, 1)}
 }
 
 // Announce tells the other processes about the topics soon. It does not block.
@@ -74,7 +90,7 @@ func (n *Notifier) Run(ctx context.Context, waker Waker) {
 	received := make(chan struct{})
 	go func() {
 		defer close(received)
-		n.transport.receive(ctx, waker)
+		n.transport.receive(ctx, wakes{waker, n.missed})
 	}()
 	n.sendLoop(ctx)
 	<-received
@@ -119,6 +135,7 @@ func (n *Notifier) sendPending(ctx context.Context) error {
 	defer cancel()
 	err := n.transport.send(ctx, topics, everything)
 	if err != nil {
+		n.lost.Add(int64(len(topics)))
 		n.mu.Lock()
 		n.wakeAll = true
 		n.mu.Unlock()
@@ -148,9 +165,6 @@ func sleep(ctx context.Context, d time.Duration) {
 	case <-timer.C:
 	}
 }
-
-// anyTopic matches every topic.
-func anyTopic(rendezvous.Topic) bool { return true }
 
 // joinUpTo joins notes with spaces into texts of at most size bytes.
 func joinUpTo(notes []string, size int) []string {

@@ -37,7 +37,7 @@ func (w *slowTransport) send(_ context.Context, topics []rendezvous.Topic, every
 	return w.fail(len(w.sent))
 }
 
-func (*slowTransport) receive(ctx context.Context, _ Waker) { <-ctx.Done() }
+func (*slowTransport) receive(ctx context.Context, _ wakes) { <-ctx.Done() }
 func (*slowTransport) close() error                         { return nil }
 
 func TestNotifierBatchesTopics(t *testing.T) {
@@ -78,7 +78,7 @@ func TestNotifierBatchesTopics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &slowTransport{began: time.Now(), fail: test.fail}
-				n := newNotifier(w, slog.New(slog.DiscardHandler))
+				n := newNotifier(w, complete(Options{Log: slog.New(slog.DiscardHandler)}))
 				ctx, stop := context.WithTimeout(t.Context(), time.Second)
 				defer stop()
 				go func() {
@@ -88,6 +88,15 @@ func TestNotifierBatchesTopics(t *testing.T) {
 					}
 				}()
 				n.Run(ctx, nil)
+				lost := int64(0)
+				for i, batch := range w.sent {
+					if test.fail != nil && test.fail(i+1) != nil {
+						lost += int64(batch.Mailboxes)
+					}
+				}
+				if n.lost.Load() != lost {
+					t.Errorf("%d topics count as lost, want %d", n.lost.Load(), lost)
+				}
 				if diff := cmp.Diff(test.want, w.sent); diff != "" {
 					t.Errorf("told (-want +got):\n%s", diff)
 				}
@@ -99,7 +108,7 @@ func TestNotifierBatchesTopics(t *testing.T) {
 func TestAnnounceDoesNotBlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &slowTransport{began: time.Now(), delay: time.Second}
-		n := newNotifier(w, slog.New(slog.DiscardHandler))
+		n := newNotifier(w, complete(Options{Log: slog.New(slog.DiscardHandler)}))
 		ctx, stop := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer stop()
 		go n.Run(ctx, nil)

@@ -73,7 +73,7 @@ func (l *listenTransport) send(ctx context.Context, topics []rendezvous.Topic, a
 	return err
 }
 
-func (l *listenTransport) receive(ctx context.Context, waker Waker) {
+func (l *listenTransport) receive(ctx context.Context, waker wakes) {
 	listener := pq.NewDialListener(timeoutDialer{3 * listenPingInterval}, l.url, listenMinBackoff, listenMaxBackoff, l.onConnectionEvent)
 	stopped := make(chan struct{})
 	go func() {
@@ -82,7 +82,7 @@ func (l *listenTransport) receive(ctx context.Context, waker Waker) {
 		if err != nil && ctx.Err() == nil {
 			l.log.Error("cannot listen for notifications of other replicas", "error", err)
 		}
-		waker.WakeIf(anyTopic) // requests may have missed a notification before LISTEN
+		waker.wakeAll() // requests may have missed a notification before LISTEN
 	}()
 	ping := time.NewTicker(listenPingInterval)
 	defer ping.Stop()
@@ -112,9 +112,9 @@ func (l *listenTransport) onConnectionEvent(event pq.ListenerEventType, err erro
 
 // onNotification wakes the topics of a notification. nil means that the connection is new
 // and that notifications may have been missed.
-func (l *listenTransport) onNotification(n *pq.Notification, waker Waker) {
+func (l *listenTransport) onNotification(n *pq.Notification, waker wakes) {
 	if n == nil {
-		waker.WakeIf(anyTopic)
+		waker.wakeAll()
 		return
 	}
 	from, notes, _ := strings.Cut(n.Extra, " ")
@@ -125,7 +125,7 @@ func (l *listenTransport) onNotification(n *pq.Notification, waker Waker) {
 	for text := range strings.FieldsSeq(notes) {
 		topic, err := decodeTopic(text)
 		if err != nil { // allTopics, or a text of a newer version
-			waker.WakeIf(anyTopic)
+			waker.wakeAll()
 			return
 		}
 		topics = append(topics, topic)

@@ -63,7 +63,7 @@ func (p *pollTransport) send(ctx context.Context, topics []rendezvous.Topic, all
 	})
 }
 
-func (p *pollTransport) receive(ctx context.Context, waker Waker) {
+func (p *pollTransport) receive(ctx context.Context, waker wakes) {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	known, failing := map[int64]int64{}, true // changes before the first poll may have been missed
@@ -82,7 +82,7 @@ func (p *pollTransport) receive(ctx context.Context, waker Waker) {
 			continue
 		}
 		if changed := changedBuckets(known, counts); failing {
-			waker.WakeIf(anyTopic)
+			waker.wakeAll()
 		} else if len(changed) > 0 {
 			waker.WakeIf(func(topic rendezvous.Topic) bool { return changed[bucket(topic)] })
 		}

@@ -28,6 +28,7 @@ type sqliteWriter struct {
 	openConn   func(context.Context) (*conn, error) // opens a connection that can write
 	checkFiles func() error                         // fails while the database's files are not at their paths
 	now        func(*conn) time.Time
+	batched    func(updates int) // called after each commit
 	log        *slog.Logger
 
 	lockPatience time.Duration // normally the constant; tests shorten it
@@ -49,6 +50,7 @@ func newSQLiteWriter(db *DB, logPath string, open func(context.Context, *stateme
 		openConn:   func(ctx context.Context) (*conn, error) { return open(ctx, &db.hook) },
 		checkFiles: db.engine.checkFiles,
 		now:        db.now,
+		batched:    db.options.Batched,
 		log:        db.log,
 
 		lockPatience: lockPatience,
@@ -239,6 +241,7 @@ func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], members *[]*job) error {
 	if err := w.checkFiles(); err != nil {
 		return outcomeUnknownError(err) // the changes may be in a file that is lost
 	}
+	w.batched(len(*members))
 	return nil
 }
 

@@ -27,6 +27,12 @@ const (
 	forever time.Duration = math.MaxInt64
 )
 
+// The limits of connections, by the flags that set them.
+const (
+	LimitBind    rendezvous.Limit = "identify-within"
+	LimitMessage rendezvous.Limit = "max-body"
+)
+
 // Options are what a [Server] needs.
 type Options struct {
 	Service *rendezvous.Service
@@ -37,6 +43,8 @@ type Options struct {
 	Throttle func(ctx context.Context, address string) error
 	// Observe is called for each command, with its type and what became of it: see outcome.
 	Observe func(command, outcome string)
+	// LimitHit is called with the limit for which a connection is closed.
+	LimitHit func(rendezvous.Limit)
 	// BindTimeout is the time in which a client must bind.
 	BindTimeout time.Duration
 	// Linger is how long a connection waits on its goroutine before it waits without one.
@@ -90,6 +98,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.stopPinger = c.server.pinger.Add(c.Conn)
 	c.OnControl(func() {})
 	c.bindTimer = time.AfterFunc(c.server.BindTimeout, func() {
+		c.server.LimitHit(LimitBind)
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not bind in time"})
 	})
 	if err := c.sendWelcome(); err != nil {
@@ -150,6 +159,7 @@ func (c *conn) end(ctx context.Context, why error) {
 func (c *conn) handleNext(ctx context.Context) error {
 	raw, err := c.Read()
 	if errors.Is(err, ws.ErrTooLarge) {
+		c.server.LimitHit(LimitMessage)
 		if err := c.Send(encodeMessage("error", fields{"error": "message too large", "orig": json.RawMessage("{}")})); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -16,6 +17,7 @@ import (
 // subscription sends the messages of the mailbox that is open.
 type subscription struct {
 	key     rendezvous.MailboxKey
+	since   time.Time // when it began
 	stop    func()
 	release func() // the mailbox may be pruned again
 	ended   chan struct{}
@@ -29,7 +31,7 @@ type subscription struct {
 
 // subscribe sends the messages that a mailbox holds, and then those that are added.
 func (c *conn) subscribe(ctx context.Context, key rendezvous.MailboxKey) {
-	sub := &subscription{key: key, release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
+	sub := &subscription{key: key, since: time.Now(), release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
 	c.subscription = sub
 	opened, _ := json.Marshal(map[string]string{"type": "open", "mailbox": string(*c.mailbox)}) // strings can be encoded
 	sub.stop = c.server.Service.Follow(key, func() error { return c.look(ctx, sub) }, func(err error) {
@@ -105,5 +107,10 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 			return err
 		}
 		sub.after = messages[len(messages)-1].Position
+		for _, m := range messages {
+			if m.Side != c.side.Side {
+				c.server.Service.ObserveDelivered(rendezvous.ByWormhole, sub.since, m)
+			}
+		}
 	}
 }

@@ -41,6 +41,8 @@ type Options struct {
 	IdleTimeout time.Duration
 	// Cancel is called when the peer is cut off.
 	Cancel context.CancelFunc
+	// Slow is called before that if it is cut off because it does not read; nil is not called.
+	Slow func()
 }
 
 // CloseError ends a connection with a close frame.
@@ -234,6 +236,9 @@ func (c *Conn) write(one func(deadline time.Time) error) error {
 		// The peer cannot be told why: a close frame would have to go behind what it does not read.
 		c.options.Log.Info("cut a socket", "error", ErrSlow, "after", c.options.WriteTimeout)
 		c.gone = true
+		if c.options.Slow != nil {
+			c.options.Slow()
+		}
 		c.options.Cancel()
 		c.EndReading(0)
 		return ErrSlow
