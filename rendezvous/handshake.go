@@ -65,6 +65,9 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	if err := s.admit(ctx, h); err != nil {
 		return HandshakeReply{}, err
 	}
+	if ReservedSide(h.Side) {
+		return HandshakeReply{}, refuse(MalformedHandshake, "no session has a side that begins with %q: those belong to clients with a secret", keyedPrefix)
+	}
 	if h.Grace > s.Config.MaxTTL {
 		return HandshakeReply{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
 	}

@@ -1,10 +1,13 @@
 package e2e_test
 
 import (
+	"context"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -130,10 +133,35 @@ func TestWakeAcrossReplicas(t *testing.T) {
 				added := time.Now()
 				took = append(took, max(0, (<-woken).Sub(added)))
 			}
+			for k := range 2 { // a side without a session reads the log on one replica, and another adds on the other
+				read := make(chan testclient.Answer, 1)
+				go func() {
+					log := fmt.Sprintf("%s/v1/mailboxes/tea/messages?open=true&wait=3600&after=%d", servers[0].URL(), k)
+					a, err := keyed(ctx, http.MethodGet, log, "the-secret-of-the-reader", "")
+					if err != nil {
+						t.Error(err)
+					}
+					read <- a
+				}()
+				servers[0].WaitPolls(1)
+				a, err := keyed(ctx, http.MethodPost, servers[1].URL()+"/v1/mailboxes/tea/messages?open=true", "the-secret-of-the-sender", `{"phase":"p","body":"at last"}`)
+				if err != nil || a.Status != http.StatusCreated {
+					t.Fatalf("%d %s (%v)", a.Status, a.Body, err)
+				}
+				if a := <-read; a.Status != http.StatusOK || !strings.Contains(string(a.Body), `"at last"`) || a.Header.Get("After") != fmt.Sprint(k+1) {
+					t.Fatalf("the read is answered %d %s", a.Status, a.Body)
+				}
+			}
 			slices.Sort(took)
 			t.Logf("the receive was answered %v (median), %v (worst) after the add", took[x.rounds/2], took[x.rounds-1])
 		})
 	}
+}
+
+// keyed asks a server once, without a session.
+func keyed(ctx context.Context, method, url, secret, body string) (testclient.Answer, error) {
+	credentials := "Basic " + base64.StdEncoding.EncodeToString([]byte("example.org/e2e:"+secret))
+	return testclient.Exchange(ctx, testclient.OneShot, method, url, http.Header{"Authorization": {credentials}}, body)
 }
 
 // TestSupersededAcrossReplicas is a client that begins anew on another replica: its
