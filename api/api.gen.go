@@ -987,6 +987,9 @@ type Prune struct {
 	// NextAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	NextAt *Timestamp `json:"nextAt,omitempty"`
 
+	// OverdueMs A duration in milliseconds.
+	OverdueMs Millis `json:"overdueMs"`
+
 	// Retired What was removed.
 	Retired   Retired `json:"retired"`
 	RunsTotal Count   `json:"runsTotal"`

@@ -41,6 +41,7 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 		},
 		CodeDigits: stats.CodeDigits.Load(), ClockSkewMs: now.ClockSkew.Milliseconds(),
 		Prune: api.Prune{
+			OverdueMs:  now.Overdue.Milliseconds(),
 			IntervalMs: s.Service.Config.PruneInterval.Milliseconds(),
 			RunsTotal:  stats.PruneRuns.Load(), FailuresTotal: stats.PruneFailed.Load(), GoodRunsTotal: stats.PruneGood.Load(),
 			Failures: make([]api.PruneFailure, len(now.Failures)),

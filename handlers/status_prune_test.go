@@ -78,10 +78,13 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 				if got.number("prune/goodRunsTotal") > before.number("prune/goodRunsTotal")+3 {
 					t.Errorf("runs that failed count as good: before %s, after %s", before.body, got.body)
 				}
+				if late := time.Duration(got.number("prune/overdueMs")) * time.Millisecond; name == "mailbox" && (late < 30*time.Minute || late > time.Hour) {
+					t.Errorf("pruning is %v late", late)
+				}
 				good := got.number("prune/lastGoodAt")
 				what(s).Store(false)
 				pass(2 * time.Hour)
-				if got = status(); got.count("prune/failures") != 0 || got.number("prune/lastGoodAt") <= good {
+				if got = status(); got.count("prune/failures") != 0 || got.number("prune/lastGoodAt") <= good || got.number("prune/overdueMs") > got.number("prune/intervalMs") {
 					t.Errorf("after it works again, the status is %s", got.body)
 				}
 			})

@@ -32,6 +32,7 @@ type Status struct {
 	NextPrune time.Time    // when the next run is due; zero if none is
 	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
+	Overdue   time.Duration // for how long the oldest thing that is stale has been stale; 0 if nothing is
 	ClockSkew time.Duration // by how much the storage's clock is ahead of this machine's
 }
 
@@ -44,6 +45,7 @@ type countCache struct {
 	counts   Counts
 	storage  StorageSize
 	updated  time.Time
+	oldest   time.Time // since when the oldest stale thing is stale; zero if nothing is
 	counting bool
 	begun    int64 // sessions that began here and are in no count
 }
@@ -99,11 +101,15 @@ func (s *Service) Status(ctx context.Context) Status {
 	s.pruner.mu.Unlock()
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
+	var overdue time.Duration
+	if !s.countCache.oldest.IsZero() {
+		overdue = max(s.now().Sub(s.countCache.oldest), 0)
+	}
 	return Status{
 		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, Storage: s.countCache.storage, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
-		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(),
+		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
 		ClockSkew: s.clock.skew(s.local()),
 	}
 }
@@ -166,8 +172,12 @@ func (s *Service) count(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	oldest, known := s.oldestStale(ctx)
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
+	if known {
+		s.countCache.oldest = oldest
+	}
 	s.countCache.begun -= begun // the others began while this counted
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	return nil

@@ -1159,6 +1159,8 @@ export interface components {
             lastGoodAt?: components["schemas"]["Timestamp"];
             /** @description When the next run is due. */
             nextAt?: components["schemas"]["Timestamp"];
+            /** @description For how long the oldest thing that is stale has been stale and not removed; 0 if nothing is stale. It is below intervalMs while pruning works, but after a start nothing is removed for a while. */
+            overdueMs: components["schemas"]["Millis"];
             retired: components["schemas"]["Retired"];
             /** @description What could not be removed, and is skipped until it is tried again. */
             failures: components["schemas"]["PruneFailure"][];
@@ -3284,6 +3286,7 @@ export interface operations {
                      *         "finishedAt": 1795222800012,
                      *         "lastGoodAt": 1795222740011,
                      *         "nextAt": 1795222860000,
+                     *         "overdueMs": 41007,
                      *         "retired": {
                      *           "nameplates": 118,
                      *           "mailboxes": 204,
