@@ -65,8 +65,9 @@ var layers = map[string]layer{
 			"github.com/jmoiron":    noSQL,
 		},
 		tests: map[string]string{
-			"restante/repo": "they ask a server that has a real store",
-			"database/sql":  "they look at what a request has changed",
+			"restante/repo":                  "they ask a server that has a real store",
+			"restante/handlers/handlerstest": "it starts the server that they ask",
+			"restante/internal/testclient":   "its wormhole client meets their sessions",
 		},
 	},
 	"restante/handlers/welcome": {
@@ -83,6 +84,17 @@ var layers = map[string]layer{
 			"restante/api": "the contract does not describe this protocol",
 			"database/sql": noSQL,
 		},
+		tests: map[string]string{
+			"restante/handlers":            "it opens the WebSocket and starts the server that they ask",
+			"restante/internal/testclient": "it is their client",
+		},
+	},
+	"restante/handlers/handlerstest": {
+		uses: []string{
+			"restante/handlers", "restante/handlers/welcome", "restante/internal/idleconn", "restante/internal/testclient",
+			"restante/rendezvous", "restante/repo",
+		},
+		testOnly: "it runs the server in tests, and looks at what it has stored",
 	},
 	"restante/internal/ws": {
 		uses: []string{"restante/internal/idleconn"},

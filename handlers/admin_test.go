@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"restante/handlers/handlerstest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,15 +17,15 @@ import (
 const adminToken = "an operator's secret"
 
 // operator returns a client of the admin side of a server that was started with admin.
-func (w *world) operator(t testing.TB, token string) *client {
+func (w *testServer) operator(t testing.TB, token string) *client {
 	t.Helper()
-	server := httptest.NewServer(w.door.AdminHandler(token))
+	server := httptest.NewServer(w.Handlers.AdminHandler(token))
 	t.Cleanup(server.Close)
 	address := strings.TrimPrefix(server.URL, "http://")
 	dial := func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", address) }
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	side := &world{TB: t, service: w.service, door: w.door, logs: w.logs, http: &http.Client{Transport: transport}, dial: dial}
+	side := &testServer{&handlerstest.Server{TB: t, Service: w.Service, Handlers: w.Handlers, Logs: w.Logs, HTTP: &http.Client{Transport: transport}, Dial: dial}}
 	return side.anonymous(t)
 }
 
@@ -32,7 +33,7 @@ func bearer(token string) string { return "Authorization: Bearer " + token }
 
 // With an admin side, metrics and status are there, in full, and not with the clients.
 func TestAdminSideHasWhatClientsDoNotSee(t *testing.T) {
-	w := start(t, setup{admin: true})
+	w := start(t, options{Admin: true})
 	o := w.operator(t, adminToken)
 	for _, path := range []string{"/metrics", "/v1/status"} {
 		if got, err := w.anonymous(t).get(path).exchange(t.Context()); err != nil || got.status != http.StatusNotFound {
@@ -52,7 +53,7 @@ func TestAdminSideHasWhatClientsDoNotSee(t *testing.T) {
 }
 
 func TestAdminToken(t *testing.T) {
-	w := start(t, setup{admin: true})
+	w := start(t, options{Admin: true})
 	basic := func(password string) string {
 		return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("anyone:"+password))
 	}
@@ -67,7 +68,7 @@ func TestAdminToken(t *testing.T) {
 	}
 	o.get("/status").with(basic(adminToken)).want(http.StatusOK)
 	o.get("/v1/status").with(bearer(adminToken), "Sec-Fetch-Site: cross-site").want(http.StatusNotFound)
-	w.secret(adminToken)
+	w.Secret(adminToken)
 
 	// Without a token, a page of another site must not reach it under a name of its own.
 	free := w.operator(t, "")
@@ -77,7 +78,7 @@ func TestAdminToken(t *testing.T) {
 
 // The operator sees sessions and can end one. Its client learns why at once, and none of it is a secret.
 func TestAdminEndsASession(t *testing.T) {
-	w := start(t, setup{admin: true})
+	w := start(t, options{Admin: true})
 	a, b := talk(t, w)
 	other := w.begin(t, "other", "c")
 	o := w.operator(t, adminToken)
@@ -126,17 +127,17 @@ func TestAdminEndsASession(t *testing.T) {
 }
 
 // waitsFor waits until so many receives are held.
-func (w *world) waitsFor(t *testing.T, n int64) {
+func (w *testServer) waitsFor(t *testing.T, n int64) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); w.service.Stats().Parked.Load() != n; {
+	for deadline := time.Now().Add(time.Minute); w.Service.Stats().Parked.Load() != n; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d receives are held, want %d", w.service.Stats().Parked.Load(), n)
+			t.Fatalf("%d receives are held, want %d", w.Service.Stats().Parked.Load(), n)
 		}
 	}
 }
 
 func TestAdminUsage(t *testing.T) {
-	w := start(t, setup{admin: true})
+	w := start(t, options{Admin: true})
 	a, b := talk(t, w)
 	a.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
 	b.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
@@ -170,18 +171,18 @@ func TestAdminUsage(t *testing.T) {
 // The status page shows plots of the last hour, and forgets what is older.
 func TestStatusPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{admin: true, piped: true})
+		w := start(t, options{Admin: true, Piped: true})
 		w.begin(t, "app", "a").open("m").want(http.StatusOK)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
-		go func() { defer close(done); w.door.RunHistory(ctx) }()
+		go func() { defer close(done); w.Handlers.RunHistory(ctx) }()
 		pass(2 * time.Hour)
 		cancel()
 		<-done
 		answer := httptest.NewRecorder()
 		request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/status", nil)
 		request.Host = "localhost"
-		w.door.AdminHandler("").ServeHTTP(answer, request)
+		w.Handlers.AdminHandler("").ServeHTTP(answer, request)
 		page := answer.Body.String()
 		if answer.Code != http.StatusOK || !strings.Contains(page, "all is well") || strings.Count(page, "<polyline") < 5 {
 			t.Errorf("the page is %d %s", answer.Code, page)

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"encoding/json"
 	"net/http"
+	"restante/handlers/handlerstest"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,16 +23,16 @@ type bad struct {
 
 // besieged is where bad requests are sent to: everything they could damage is there.
 type besieged struct {
-	*world
+	*testServer
 	me       *client // opened "ours" with peer
 	done     int     // how many numbered commands it has done
 	names    *strings.Replacer
-	lookInto func(testing.TB) dump
+	lookInto func(testing.TB) handlerstest.Dump
 }
 
 func besiege(t testing.TB) *besieged {
 	t.Helper()
-	w := start(t, setup{})
+	w := start(t, options{})
 	const app = "app.example"
 	me, peer, third := w.begin(t, app, "me"), w.begin(t, app, "peer"), w.begin(t, app, "third")
 	for _, c := range []*client{me, peer} {
@@ -51,8 +52,8 @@ func besiege(t testing.TB) *besieged {
 	replaced, heir := w.begin(t, app, "heir"), mint()
 	replaced.open("heirloom").want(http.StatusOK)
 	w.anonymous(t).post("/v1/sessions", hello("sessionId", quote(heir), "side", `"heir"`, "replaces", quote(replaced.id))).want(http.StatusCreated)
-	w.secret(heir)
-	h := &besieged{world: w, me: me, lookInto: w.dumper(), names: strings.NewReplacer(
+	w.Secret(heir)
+	h := &besieged{testServer: w, me: me, lookInto: w.Dumper(), names: strings.NewReplacer(
 		"{me}", me.id, "{peer}", peer.id, "{third}", third.id, "{stranger}", stranger.id, "{ended}", ended.id, "{replaced}", replaced.id,
 		"{unknown}", mint(),
 	)}
@@ -80,7 +81,7 @@ func (h *besieged) refuses(t *testing.T, tt bad) {
 	}
 	before := h.lookInto(t)
 	got := r.refused(tt.status, tt.code)
-	h.lookInto(t).same(t, before)
+	h.lookInto(t).WantSame(t, before)
 	var said problem
 	if err := json.Unmarshal(got.body, &said); err != nil {
 		t.Fatal(err)
@@ -131,7 +132,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 
 // What is said of a mistake is about that mistake.
 func TestViolationsSayWhatIsWrong(t *testing.T) {
-	a := start(t, setup{}).begin(t, "app", "a")
+	a := start(t, options{}).begin(t, "app", "a")
 	for want, r := range map[string]*request{
 		"required: is required":                               a.post("/v1/mailboxes/m/messages", `{"body": "b"}`),
 		"type: must be a string":                              a.post("/v1/mailboxes/m/messages", `{"phase": 1, "body": "b"}`),
@@ -189,5 +190,5 @@ func TestWithoutCredentialNothingElseIsLookedAt(t *testing.T) {
 		}
 	}
 	h.anonymous(t).post("/v1/mailboxes/ours/messages", tenMegabytes).refused(http.StatusUnauthorized, "SESSION_REQUIRED")
-	h.lookInto(t).same(t, before)
+	h.lookInto(t).WantSame(t, before)
 }

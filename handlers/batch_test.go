@@ -36,7 +36,7 @@ func (c *client) expectLog(mailbox string, n int) {
 
 // A list is added whole, once, with one reply, however its sender makes sure of it.
 func TestAListOfMessagesIsAddedOnce(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	for name, tt := range map[string]struct {
 		client *client
 		header string
@@ -59,7 +59,7 @@ func TestAListOfMessagesIsAddedOnce(t *testing.T) {
 }
 
 func TestAListWithoutASeqIsAddedEachTime(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").want(http.StatusOK)
 	b.open("m").want(http.StatusOK)
@@ -84,7 +84,7 @@ func TestAListWithoutASeqIsAddedEachTime(t *testing.T) {
 
 // All of a list is added, or none.
 func TestAListThatIsRefusedAddsNothing(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.MailboxMessages = 5 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.MailboxMessages = 5 }})
 	a := w.begin(t, "app", "a")
 	const to = "/v1/mailboxes/m/messages"
 	a.post(to, listOf(2)).refused(http.StatusForbidden, "NOT_OPEN")
@@ -113,7 +113,7 @@ func TestAListThatIsRefusedAddsNothing(t *testing.T) {
 }
 
 func TestAListOfMessagesOverASocket(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	b.open("m").want(http.StatusOK)
 	l := a.connects("")
@@ -130,7 +130,7 @@ func TestAListOfMessagesOverASocket(t *testing.T) {
 
 // A list costs more of the allowance than a message.
 func TestAListCountsAsSeveralRequests(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 12 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 12 }})
 	a := w.keyed(t, "app", secretA)
 	a.post("/v1/mailboxes/m/messages?open=true", listOf(100)).want(http.StatusCreated) // which is ten
 	a.get("/v1/mailboxes/m").want(http.StatusOK)

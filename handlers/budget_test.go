@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
 	"restante/rendezvous"
 )
 
@@ -17,7 +18,7 @@ func claimLimited(c *rendezvous.Config) { c.Limits.ClaimRate, c.Limits.ClaimBurs
 
 // TestClaimsOfAnAddress is of one allowance for every transport.
 func TestClaimsOfAnAddress(t *testing.T) {
-	bubble(t, setup{config: claimLimited}, func(t *testing.T, r *relay) {
+	bubble(t, options{Config: claimLimited}, func(t *testing.T, r *testServer) {
 		a := r.begin(t, "app", "a")
 		l := a.connects("")
 		l.hear("heartbeat")
@@ -27,10 +28,10 @@ func TestClaimsOfAnAddress(t *testing.T) {
 			if got := l.hear("reply"); !holdsAll(got, `"status":201`) {
 				t.Errorf("the socket is answered %s", got)
 			}
-			r.bind(t, "app", strconv.Itoa(i)).ask("allocated", "allocate")
+			r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
 		}
 		refused := a.post("/v1/nameplates", "").seq(0).refused(http.StatusTooManyRequests, "RATE_LIMITED").says("Retry-After", "3")
-		if id := refused.text("addressId"); id != r.service.AddressID(netip.Addr{}) {
+		if id := refused.text("addressId"); id != r.Service.AddressID(netip.Addr{}) {
 			t.Errorf("it is refused for %q", id)
 		}
 		l.say(`{"id": "x", "method": "PUT", "path": "/v1/nameplates/77"}`)
@@ -44,57 +45,57 @@ func TestClaimsOfAnAddress(t *testing.T) {
 
 // A wormhole client is slowed down, and refused only when that is not enough.
 func TestWormholeClaimsAreSlowedDown(t *testing.T) {
-	bubble(t, setup{config: claimLimited}, func(t *testing.T, r *relay) {
+	bubble(t, options{Config: claimLimited}, func(t *testing.T, r *testServer) {
 		for i := range 6 {
-			r.bind(t, "app", strconv.Itoa(i)).ask("allocated", "allocate")
+			r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
 		}
 		start := time.Now()
-		r.bind(t, "app", "slow").ask("allocated", "allocate")
+		r.Bind(t, "app", "slow").Request("allocated", "allocate")
 		if took := time.Since(start); took < 2*time.Second || took > 10*time.Second {
 			t.Errorf("it was slowed down by %v", took)
 		}
-		r.bind(t, "app", "guess").ask("claimed", "claim", "nameplate", "4711") // ten, and there was less than one
+		r.Bind(t, "app", "guess").Request("claimed", "claim", "nameplate", "4711") // ten, and there was less than one
 		start = time.Now()
-		c := r.bind(t, "app", "refused").say("claim", "nameplate", "4712")
-		c.error("too many nameplates were allocated and claimed from this address; wait a moment, and ask less often")
+		c := r.Bind(t, "app", "refused").Send("claim", "nameplate", "4712")
+		c.WantError("too many nameplates were allocated and claimed from this address; wait a moment, and ask less often")
 		if took := time.Since(start); took < 10*time.Second {
 			t.Errorf("it was refused after %v", took)
 		}
-		c.say("claim", "nameplate", "4712").error("only one claim per connection")
+		c.Send("claim", "nameplate", "4712").WantError("only one claim per connection")
 	})
 }
 
 func TestNameplatesHeldFromOneAddress(t *testing.T) {
-	r := serve(t, setup{config: func(c *rendezvous.Config) { c.Limits.AddressNameplates = 2 }, proxies: []string{"127.0.0.1/32"}})
+	r := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.AddressNameplates = 2 }, Proxies: []string{"127.0.0.1/32"}})
 	a := r.begin(t, "app", "a")
 	a.post("/v1/nameplates", "").want(http.StatusCreated)
-	r.bind(t, "app", "b").ask("allocated", "allocate")
+	r.Bind(t, "app", "b").Request("allocated", "allocate")
 	const full = "2 nameplates may be held from an address; release one first"
 	if got := a.post("/v1/nameplates", "").refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").text("detail"); got != full {
 		t.Errorf("it is told %q", got)
 	}
-	r.bind(t, "app", "c").refused(full, "allocate")
+	r.Bind(t, "app", "c").Refused(full, "allocate")
 	a.post("/v1/nameplates", "").with("X-Forwarded-For: 192.0.2.7").want(http.StatusCreated)
 }
 
 // Nothing that is kept or logged has an address in it, and what stands for one is told to its client.
 func TestAddressesAreHashed(t *testing.T) {
-	r := serve(t, setup{proxies: []string{"127.0.0.1/32"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 2 }})
+	r := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 2 }})
 	const address = "X-Forwarded-For: 192.0.2.77"
-	r.secret("192.0.2.77")
+	r.Secret("192.0.2.77")
 	begun := r.anonymous(t).post("/v1/sessions", hello()).with(address).want(http.StatusCreated)
 	id := begun.text("welcome/addressId")
-	expect(t, r.rows(t, "SELECT address FROM sessions"), id)
-	c := r.call(t, address)
-	if got := c.welcome.at("welcome/address-id"); got != id {
+	handlerstest.EqualRows(t, r.Rows(t, "SELECT address FROM sessions"), id)
+	c := r.Connect(t, address)
+	if got := c.Welcome.At("welcome/address-id"); got != id {
 		t.Errorf("a wormhole client is called %v, and the other one %s", got, id)
 	}
 	if got := r.anonymous(t).get("/nothing").with(address).refused(http.StatusTooManyRequests, "RATE_LIMITED").text("addressId"); got != id {
 		t.Errorf("it is refused for %s, not %s", got, id)
 	}
-	c.leave()
-	if !eventually(t, func() bool {
-		return holdsAll(r.logs.String(), `"address":"`+id+`" … "status":429`) || holdsAll(r.logs.String(), `"status":429 … "address":"`+id)
+	c.Drop()
+	if !handlerstest.Eventually(t, func() bool {
+		return holdsAll(r.Logs.String(), `"address":"`+id+`" … "status":429`) || holdsAll(r.Logs.String(), `"status":429 … "address":"`+id)
 	}) {
 		t.Error("the log does not have it")
 	}

@@ -2,7 +2,6 @@ package handlers_test
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
@@ -15,22 +14,24 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"restante/internal/testclient"
 )
 
 // client is one party, with or without a session.
 type client struct {
 	testing.TB
-	w         *world
+	w         *testServer
 	app, side string
 	id        string // the session's; empty: it has none
 	basic     string // what stands for an app and a secret
 }
 
 // anonymous returns a client without a session.
-func (w *world) anonymous(t testing.TB) *client { return &client{TB: t, w: w} }
+func (w *testServer) anonymous(t testing.TB) *client { return &client{TB: t, w: w} }
 
 // begin is a client with a new session.
-func (w *world) begin(t testing.TB, app, side string) *client {
+func (w *testServer) begin(t testing.TB, app, side string) *client {
 	t.Helper()
 	c := &client{TB: t, w: w, app: app, side: side, id: mint()}
 	c.shake(0, 0).want(http.StatusCreated)
@@ -147,7 +148,7 @@ func (r *request) seq(n int) *request { return r.with("Seq: " + strconv.Itoa(n))
 func (r *request) exchange(ctx context.Context) (*answer, error) {
 	w := r.c.w
 	if r.c.id != "" {
-		w.secret(r.c.id)
+		w.Secret(r.c.id)
 	}
 	body := r.stream
 	if body == nil {
@@ -159,7 +160,7 @@ func (r *request) exchange(ctx context.Context) (*answer, error) {
 	}
 	asked.URL = &url.URL{Scheme: "http", Host: "restante.test", Opaque: r.target} // as it is, whatever it is
 	asked.Header, asked.Host = r.header, cmp.Or(r.header.Get("Host"), asked.Host)
-	got, err := w.http.Do(asked)
+	got, err := w.HTTP.Do(asked)
 	if err != nil {
 		return nil, err
 	}
@@ -245,25 +246,9 @@ func readAnswer(from io.Reader, asked *http.Request) (*answer, error) {
 // at is what stands at a path of names and indices in the body, such as sides/0/mood; nil if nothing does.
 func (a *answer) at(path string) any {
 	a.Helper()
-	var at any
-	d := json.NewDecoder(bytes.NewReader(a.body))
-	d.UseNumber()
-	if err := d.Decode(&at); err != nil {
+	at, err := testclient.At(a.body, path)
+	if err != nil {
 		a.Fatalf("%v: %s", err, a.body)
-	}
-	for step := range strings.SplitSeq(path, "/") {
-		switch in := at.(type) {
-		case map[string]any:
-			at = in[step]
-		case []any:
-			i, err := strconv.Atoi(step)
-			if err != nil || i >= len(in) {
-				return nil
-			}
-			at = in[i]
-		default:
-			return nil
-		}
 	}
 	return at
 }

@@ -32,7 +32,7 @@ func first(r *request, status, wanted int) *answer {
 }
 
 func TestEveryCommandIsRepeatable(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	commands := []struct {
 		r      *request
@@ -68,7 +68,7 @@ func TestEveryCommandIsRepeatable(t *testing.T) {
 }
 
 func TestSeqReused(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").seq(0).want(http.StatusOK)
 	a.add("m", "p", "b").seq(1).want(http.StatusCreated)
@@ -89,7 +89,7 @@ func TestSeqReused(t *testing.T) {
 }
 
 func TestSeqGap(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	if got := a.open("m").seq(1).refused(http.StatusConflict, "SEQ_GAP").says("Ack", "0"); got.number("expectedSeq") != 0 {
 		t.Errorf("it is told %s", got.body)
@@ -104,7 +104,7 @@ func TestSeqGap(t *testing.T) {
 }
 
 func TestReplyForgotten(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	var answers []*answer
 	for n := range session.Window + 1 {
@@ -119,7 +119,7 @@ func TestReplyForgotten(t *testing.T) {
 
 // A refusal that is an answer uses up its number, and is the answer for good.
 func TestFinalRefusalsAreRecorded(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b, c := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "app", "c")
 	for _, one := range []*client{a, b} {
 		one.put("/v1/nameplates/1").want(http.StatusOK)
@@ -164,7 +164,7 @@ func TestFinalRefusalsAreRecorded(t *testing.T) {
 
 // A refusal that may pass leaves the number to the next try.
 func TestRetriableRefusalsUseUpNoNumber(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) {
+	w := start(t, options{Config: func(c *rendezvous.Config) {
 		c.Limits.Nameplates, c.Limits.Mailboxes, c.Limits.MailboxMessages = 1, 3, 2
 	}})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
@@ -187,10 +187,10 @@ func TestRetriableRefusalsUseUpNoNumber(t *testing.T) {
 
 // While 64 commands are unanswered, no other is taken.
 func TestUnansweredCommands(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
-	unlock := w.lock(t) // nothing can be committed
+	unlock := w.Lock(t) // nothing can be committed
 	answers := make(chan *answer)
 	for i := range session.Window + 1 {
 		go func() { answers <- <-a.add("m", "p", fmt.Sprint(i)).later() }()

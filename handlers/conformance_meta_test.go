@@ -10,7 +10,7 @@ import (
 // The check of all answers is a test as well: an answer that is wrong in one
 // point must not pass it, and the one that it was made from must.
 func TestTheContractCheckCanFail(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(200)
 	a.open("m").seq(0).want(200)

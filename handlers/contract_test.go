@@ -10,7 +10,7 @@ import (
 )
 
 func TestTheContractIsServed(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	asJSON, err := openapi.JSON()
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestTheContractIsServed(t *testing.T) {
 }
 
 func TestTheContractIsServedCompressedAndOnlyWhenItIsNew(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	asJSON, err := openapi.JSON()
 	if err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTheContractIsServedCompressedAndOnlyWhenItIsNew(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app-in-question", "side-in-question")
 	a.open("mailbox-in-question").want(http.StatusOK)
 	a.ask("BREW", "/v1/session", "").want(http.StatusMethodNotAllowed)

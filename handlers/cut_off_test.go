@@ -12,7 +12,7 @@ import (
 
 // A request whose body is cut off may be sent again: nothing was done, and its number is still wanted.
 func TestABodyThatIsCutOffMayBeSentAgain(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	const text = "A text that is longer than what arrives."
 	begins := strings.Replace(hello(), "{", `{"sessionId": "`+strings.Repeat("c", 22)+`", `, 1)
@@ -56,9 +56,9 @@ func TestABodyThatIsCutOffMayBeSentAgain(t *testing.T) {
 }
 
 // rawHalfClosed sends bytes as they are, says that no more will come, and reads one response.
-func (w *world) rawHalfClosed(t testing.TB, request string) *answer {
+func (w *testServer) rawHalfClosed(t testing.TB, request string) *answer {
 	t.Helper()
-	conn, err := w.dial(t.Context())
+	conn, err := w.Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

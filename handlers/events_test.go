@@ -25,7 +25,7 @@ func frames(a *answer) []byte {
 }
 
 // talk has two sides in one mailbox; a has not received anything yet.
-func talk(t testing.TB, w *world) (a, b *client) {
+func talk(t testing.TB, w *testServer) (a, b *client) {
 	t.Helper()
 	a, b = w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").want(http.StatusOK)
@@ -34,7 +34,7 @@ func talk(t testing.TB, w *world) (a, b *client) {
 }
 
 func TestReceiveAndAcknowledge(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	for i := range 4 {
 		b.add("m", "p", fmt.Sprint("<", i, "> &")).want(http.StatusCreated) // frames 1 to 4
@@ -71,7 +71,7 @@ func TestReceiveAndAcknowledge(t *testing.T) {
 }
 
 func TestOnlyAcknowledge(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	b.add("m", "p", "b").want(http.StatusCreated)
 	acknowledge := func(ack, kept int) {
@@ -92,7 +92,7 @@ func TestOnlyAcknowledge(t *testing.T) {
 }
 
 func TestAnswersAreBounded(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	for range 5 {
 		b.add("m", "p", strings.Repeat("b", 60_000)).want(http.StatusCreated)
@@ -114,7 +114,7 @@ func TestAnswersAreBounded(t *testing.T) {
 // A receive with nothing to say is held for exactly as long as was announced.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		resumed := a.shake(1, 0).want(http.StatusOK)
 		hold := time.Duration(resumed.number("nextWaitMs")) * time.Millisecond
@@ -167,7 +167,7 @@ func TestHeartbeat(t *testing.T) {
 
 func TestSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		receive := func(query string) <-chan *answer {
 			answered := a.get("/v1/session/events" + query).later()
@@ -223,7 +223,7 @@ func TestSuperseded(t *testing.T) {
 // A client that leaves causes no failure.
 func TestReceiverLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, _ := talk(t, w)
 		ctx, leave := context.WithCancel(t.Context())
 		left := make(chan error)
@@ -232,7 +232,7 @@ func TestReceiverLeaves(t *testing.T) {
 			left <- err
 		}()
 		synctest.Wait()
-		if parked := w.service.Stats().Parked.Load(); parked != 1 {
+		if parked := w.Service.Stats().Parked.Load(); parked != 1 {
 			t.Errorf("%d are parked", parked)
 		}
 		leave()
@@ -240,10 +240,10 @@ func TestReceiverLeaves(t *testing.T) {
 			t.Error("it was answered")
 		}
 		synctest.Wait()
-		if parked := w.service.Stats().Parked.Load(); parked != 0 {
+		if parked := w.Service.Stats().Parked.Load(); parked != 0 {
 			t.Errorf("%d are still parked", parked)
 		}
-		if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) || strings.Contains(logged, `"status":500`) {
+		if logged := w.Logs.String(); strings.Contains(logged, `"level":"ERROR"`) || strings.Contains(logged, `"status":500`) {
 			t.Errorf("it is logged as a failure:\n%s", logged)
 		}
 		a.get("/v1/session").want(http.StatusOK)
@@ -251,7 +251,7 @@ func TestReceiverLeaves(t *testing.T) {
 }
 
 func TestWindowFull(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 10 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 10 }})
 	a, b := talk(t, w) // which is a frame, too
 	comeAndGo := func(times int) {
 		t.Helper()
@@ -275,7 +275,7 @@ func TestWindowFull(t *testing.T) {
 }
 
 func TestReceiveAccepts(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	for _, accept := range []string{"application/json", "*/*", "application/*;q=0.1", "text/html, */*;q=0.8", "text/event-stream, application/json"} {
 		a.look(0).with("Accept: " + accept).want(http.StatusOK)

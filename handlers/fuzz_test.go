@@ -107,7 +107,7 @@ func keys[V any](m map[string]V) func(func(string) bool) {
 
 // fuzzer draws requests and has a server answer them.
 type fuzzer struct {
-	w    *world
+	w    *testServer
 	me   *client
 	op   *client        // of the admin side
 	seen map[string]int // by operation and status
@@ -115,7 +115,7 @@ type fuzzer struct {
 
 func newFuzzer(t testing.TB) *fuzzer {
 	t.Helper()
-	w := start(t, setup{admin: true, config: func(c *rendezvous.Config) {
+	w := start(t, options{Admin: true, Config: func(c *rendezvous.Config) {
 		c.Limits.AddressSessions = 1 << 30
 	}})
 	return &fuzzer{w: w, op: w.operator(t, adminToken), seen: map[string]int{}}

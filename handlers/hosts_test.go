@@ -33,7 +33,7 @@ func TestHosts(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := start(t, setup{hosts: tt.hosts})
+			w := start(t, options{Hosts: tt.hosts})
 			for _, host := range tt.allowed {
 				w.anonymous(t).get("/v1/status").with("Host: " + host).want(http.StatusOK)
 				w.anonymous(t).get("/none").with("Host: "+host).refused(http.StatusNotFound, "NOT_FOUND")

@@ -10,7 +10,7 @@ import (
 )
 
 func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	for name, c := range map[string]*client{"a session": w.begin(t, "app", "a"), "a secret": w.keyed(t, "app", secretA)} {
 		t.Run(name, func(t *testing.T) {
 			c := c.in(t)
@@ -40,7 +40,7 @@ func TestARepeatUnderAnIdempotencyKeyIsDoneOnce(t *testing.T) {
 func TestAnIdempotencyKeyIsForgottenAfterADay(t *testing.T) {
 	began := time.Now().Truncate(time.Second)
 	var passed atomic.Int64 // nanoseconds
-	w := start(t, setup{now: func() time.Time { return began.Add(time.Duration(passed.Load())) }, config: func(c *rendezvous.Config) { c.BootGrace = 0 }})
+	w := start(t, options{Now: func() time.Time { return began.Add(time.Duration(passed.Load())) }, Config: func(c *rendezvous.Config) { c.BootGrace = 0 }})
 	a := w.keyed(t, "app", secretA)
 	a.post("/v1/nameplates", "").with("Idempotency-Key: one").want(http.StatusCreated)
 	passed.Add(int64(24*time.Hour + time.Second))
@@ -48,14 +48,14 @@ func TestAnIdempotencyKeyIsForgottenAfterADay(t *testing.T) {
 		t.Error("it is replayed after a day")
 	}
 	passed.Add(int64(24*time.Hour + time.Second))
-	if pruned := w.service.Prune(t.Context()).Retired[rendezvous.KindReply]; pruned != 1 {
+	if pruned := w.Service.Prune(t.Context()).Retired[rendezvous.KindReply]; pruned != 1 {
 		t.Errorf("%d recorded replies are pruned", pruned)
 	}
 }
 
 // Some clients send an empty object with every DELETE, and some begin a text with a byte order mark.
 func TestHabitsOfClientsAreTaken(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
 	a.post("/v1/mailboxes/m/messages", "\ufeff"+`{"phase": "p", "body": "b"}`).want(http.StatusCreated)

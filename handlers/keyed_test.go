@@ -12,8 +12,8 @@ import (
 )
 
 // keyed returns a client without a session, with an app and a secret.
-func (w *world) keyed(t testing.TB, app, secret string) *client {
-	w.secret(secret)
+func (w *testServer) keyed(t testing.TB, app, secret string) *client {
+	w.Secret(secret)
 	return &client{TB: t, w: w, app: app, side: string(rendezvous.KeyedSide(rendezvous.AppID(app), secret)), basic: basic(app, secret)}
 }
 
@@ -27,7 +27,7 @@ const (
 )
 
 func TestOneRequestLeavesAMessageAndOneFetchesIt(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.keyed(t, "example.org/tea", secretA), w.keyed(t, "example.org/tea", secretB)
 	const messages = "/v1/mailboxes/tea/messages"
 	sent := a.post(messages+"?open=true", "Tea at four?\n").with("-Content-Type", "Content-Type: text/plain").want(http.StatusCreated)
@@ -49,7 +49,7 @@ func TestOneRequestLeavesAMessageAndOneFetchesIt(t *testing.T) {
 }
 
 func TestAKeyedReadWaitsForTheOtherSide(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.keyed(t, "app", secretA), w.keyed(t, "app", secretB)
 	const messages = "/v1/mailboxes/m/messages"
 	a.post(messages+"?open=true", `{"phase":"p","body":"mine"}`).want(http.StatusCreated)
@@ -74,25 +74,25 @@ func TestAKeyedReadWaitsForTheOtherSide(t *testing.T) {
 		t.Errorf("the mailbox is retired, and the read is answered %d %s", gone.status, gone.body)
 	}
 	a.get(messages+"?open=true&after=2").refused(http.StatusBadRequest, "INVALID_REQUEST")
-	if held := w.service.Stats().Parked.Load(); held != 0 {
+	if held := w.Service.Stats().Parked.Load(); held != 0 {
 		t.Errorf("%d reads are still held", held)
 	}
 }
 
 // parked waits until so many requests are held.
-func (w *world) parked(t testing.TB, n int64) {
+func (w *testServer) parked(t testing.TB, n int64) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
-	for w.service.Stats().Parked.Load() != n {
+	for w.Service.Stats().Parked.Load() != n {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d requests are held, want %d", w.service.Stats().Parked.Load(), n)
+			t.Fatalf("%d requests are held, want %d", w.Service.Stats().Parked.Load(), n)
 		}
 		<-time.After(time.Millisecond)
 	}
 }
 
 func TestASessionAndASecretShareAMailbox(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.keyed(t, "app", secretB)
 	number := a.post("/v1/nameplates", "").want(http.StatusCreated).text("nameplate")
 	mailbox := b.put("/v1/nameplates/" + number).want(http.StatusOK).text("mailbox")
@@ -115,7 +115,7 @@ func TestASessionAndASecretShareAMailbox(t *testing.T) {
 }
 
 func TestAKeyedSideCannotBeTaken(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.keyed(t, "app", secretA)
 	a.open("m").want(http.StatusOK)
 	w.anonymous(t).post("/v1/sessions", hello("appId", `"app"`, "side", quote(a.side))).refused(http.StatusBadRequest, "MALFORMED_HANDSHAKE")
@@ -125,11 +125,11 @@ func TestAKeyedSideCannotBeTaken(t *testing.T) {
 		}
 		other.get("/v1/mailboxes/m").refused(http.StatusNotFound, "NOT_FOUND")
 	}
-	serve(t, setup{}).call(t).refused("no 'side' begins with 'k.': those belong to clients with a secret", "bind", "appid", "app", "side", a.side)
+	start(t, options{}).Connect(t).Refused("no 'side' begins with 'k.': those belong to clients with a secret", "bind", "appid", "app", "side", a.side)
 }
 
 func TestCredentialsThatMakeNoSide(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	for name, credentials := range map[string]string{
 		"a short secret":          basic("app", "only-21-characters-is"),
 		"no app":                  basic("", secretA),
@@ -164,7 +164,7 @@ func TestCredentialsThatMakeNoSide(t *testing.T) {
 
 // A log of which whole pages are one's own is read on to what the other side said.
 func TestAKeyedReadPassesItsOwnMessages(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.AnswerFrames = 2 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.AnswerFrames = 2 }})
 	a, b := w.keyed(t, "app", secretA), w.keyed(t, "app", secretB)
 	a.open("m").want(http.StatusOK)
 	b.open("m").want(http.StatusOK)

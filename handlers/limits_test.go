@@ -12,7 +12,7 @@ import (
 
 func TestRateLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 5 }})
+		w := start(t, options{Piped: true, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 5 }})
 		a := w.begin(t, "app", "a") // 1
 		a.open("m").seq(0).want(http.StatusOK)
 		for range 20 { // monitoring is not counted
@@ -44,7 +44,7 @@ func TestRateLimit(t *testing.T) {
 }
 
 // address is where the server sees a client that sends these headers.
-func address(t *testing.T, w *world, headers ...string) string {
+func address(t *testing.T, w *testServer, headers ...string) string {
 	t.Helper()
 	return w.anonymous(t).post("/v1/sessions", hello()).with(headers...).want(http.StatusCreated).text("welcome/yourAddress")
 }
@@ -59,7 +59,7 @@ func TestTrustedProxies(t *testing.T) {
 		{"X-Forwarded-For: 192.0.2.66", "X-Forwarded-For: 192.0.2.7"},
 	}
 	t.Run("nobody is trusted", func(t *testing.T) {
-		w := start(t, setup{})
+		w := start(t, options{})
 		for _, headers := range forwarded {
 			if got := address(t, w, headers...); got != "127.0.0.1" {
 				t.Errorf("%q: %s", headers, got)
@@ -67,7 +67,7 @@ func TestTrustedProxies(t *testing.T) {
 		}
 	})
 	t.Run("others are trusted", func(t *testing.T) {
-		w := start(t, setup{proxies: []string{"10.0.0.0/8"}})
+		w := start(t, options{Proxies: []string{"10.0.0.0/8"}})
 		for _, headers := range forwarded {
 			if got := address(t, w, headers...); got != "127.0.0.1" {
 				t.Errorf("%q: %s", headers, got)
@@ -75,7 +75,7 @@ func TestTrustedProxies(t *testing.T) {
 		}
 	})
 	t.Run("this one is trusted", func(t *testing.T) {
-		w := start(t, setup{proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}})
+		w := start(t, options{Proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}})
 		for _, headers := range forwarded {
 			if got := address(t, w, headers...); got != "192.0.2.7" {
 				t.Errorf("%q: %s", headers, got)
@@ -102,7 +102,7 @@ func TestForwardedHeader(t *testing.T) {
 			`for=unknown`: "127.0.0.1", `for=_hidden`: "127.0.0.1", `by=192.0.2.7`: "127.0.0.1", `for=unknown, for=10.1.2.3`: "10.1.2.3",
 		},
 	} {
-		w := start(t, setup{proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}, forward: name})
+		w := start(t, options{Proxies: []string{"127.0.0.0/8", "10.0.0.0/8"}, ForwardedHeader: name})
 		for value, want := range says {
 			if got := address(t, w, name+": "+value, "X-Forwarded-For: 192.0.2.66", "X-Client-IP: 192.0.2.66"); got != want {
 				t.Errorf("%s: %s: %s, want %s", name, value, got, want)
@@ -113,7 +113,7 @@ func TestForwardedHeader(t *testing.T) {
 
 // Behind a proxy everyone has an allowance of his own; an IPv6 client has one for its network.
 func TestRateLimitByAddress(t *testing.T) {
-	w := start(t, setup{proxies: []string{"127.0.0.1/32"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst, l.Addresses = 0.0001, 1, 50 }})
+	w := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst, l.Addresses = 0.0001, 1, 50 }})
 	from := func(address string) *request {
 		return w.anonymous(t).get("/v1/status").with("X-Forwarded-For: " + address)
 	}

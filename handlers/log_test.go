@@ -22,9 +22,9 @@ type line struct {
 }
 
 // requests are the lines of the log that are about requests.
-func (w *world) requests(t testing.TB) (lines []line) {
+func (w *testServer) requests(t testing.TB) (lines []line) {
 	t.Helper()
-	for text := range strings.Lines(w.logs.String()) {
+	for text := range strings.Lines(w.Logs.String()) {
 		var l line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
 			t.Fatalf("%v: %s", err, text)
@@ -38,7 +38,7 @@ func (w *world) requests(t testing.TB) (lines []line) {
 
 func TestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		n, a, b := w.anonymous(t), w.begin(t, "app-of-mine", "side-of-mine"), w.begin(t, "app-of-mine", "other-side")
 		parse := func(id string) string {
 			parsed, err := session.ParseID(id)
@@ -49,7 +49,7 @@ func TestLog(t *testing.T) {
 		}
 		mine, other := parse(a.id), parse(b.id)
 		long := strings.Repeat("long-name", 50)
-		w.secret("31337", "mailbox-of-mine", "phase-of-mine", "body-of-mine", "side-of-mine", "app-of-mine", "wrong-token", "query-of-mine", "path-of-mine", "agent-of-mine", "long-name", "METHODOFMINE")
+		w.Secret("31337", "mailbox-of-mine", "phase-of-mine", "body-of-mine", "side-of-mine", "app-of-mine", "wrong-token", "query-of-mine", "path-of-mine", "agent-of-mine", "long-name", "METHODOFMINE")
 
 		steps := []struct {
 			r      *request
@@ -84,7 +84,7 @@ func TestLog(t *testing.T) {
 			synctest.Wait() // for the line, which comes after the answer
 			lines := w.requests(t)
 			if len(lines) != before+i+1 {
-				t.Fatalf("%s %s: %d lines, want one more:\n%s", step.r.method, step.r.target, len(lines), w.logs)
+				t.Fatalf("%s %s: %d lines, want one more:\n%s", step.r.method, step.r.target, len(lines), w.Logs)
 			}
 			got, want := lines[before+i], step.want
 			want.Msg, want.Status = "request", step.status
@@ -105,7 +105,7 @@ func TestLog(t *testing.T) {
 func TestLogOfFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := "cause-in-detail"
-		w := start(t, setup{piped: true, admit: func(context.Context, rendezvous.ClientInfo) error { panic(fmt.Errorf("%s", secret)) }})
+		w := start(t, options{Piped: true, Admit: func(context.Context, rendezvous.ClientInfo) error { panic(fmt.Errorf("%s", secret)) }})
 		got := w.anonymous(t).post("/v1/sessions", hello()).refused(http.StatusInternalServerError, "INTERNAL")
 		if strings.Contains(string(got.body), secret) {
 			t.Errorf("the client hears %s", got.body)
@@ -115,10 +115,10 @@ func TestLogOfFailures(t *testing.T) {
 		if len(lines) != 1 || lines[0].Level != "ERROR" || lines[0].Status != 500 || lines[0].Code != "INTERNAL" || lines[0].Route != "/v1/sessions" {
 			t.Errorf("it is logged as %+v", lines)
 		}
-		if !strings.Contains(w.logs.String(), secret) || !strings.Contains(w.logs.String(), "log_test.go") {
-			t.Errorf("the log does not say what happened:\n%s", w.logs)
+		if !strings.Contains(w.Logs.String(), secret) || !strings.Contains(w.Logs.String(), "log_test.go") {
+			t.Errorf("the log does not say what happened:\n%s", w.Logs)
 		}
-		w.cut()
+		w.CloseStore()
 		w.anonymous(t).get("/readyz").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
 		synctest.Wait()
 		if lines := w.requests(t); lines[1].Level != "ERROR" || lines[1].Error == "" {

@@ -11,7 +11,7 @@ import (
 
 // Two people meet by a number, talk, and part: the steps of the README, one by one.
 func TestConversation(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "example.org/chat", "alice"), w.begin(t, "example.org/chat", "bob")
 
 	code := a.post("/v1/nameplates", "").seq(0).want(http.StatusCreated)
@@ -70,7 +70,7 @@ func TestConversation(t *testing.T) {
 // Design §6: a third side is told so; it does not lock the others out, is not
 // written down as a side, and keeps nothing alive.
 func TestCrowding(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b, c := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "app", "c")
 	a.open("m").want(http.StatusOK)
 	b.open("m").want(http.StatusOK)
@@ -96,7 +96,7 @@ func TestCrowding(t *testing.T) {
 }
 
 func TestOpen(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").want(http.StatusOK)
 	for i := range 5 {
@@ -127,7 +127,7 @@ func TestOpen(t *testing.T) {
 }
 
 func TestClose(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.delete("/v1/mailboxes/none").want(http.StatusNoContent)
 	for _, mood := range []string{"", "?mood=happy", "?mood=lonely", "?mood=scary", "?mood=errory"} {
@@ -155,7 +155,7 @@ func TestClose(t *testing.T) {
 
 // What a client gets is what it may know: a member more is a decision.
 func TestAnswersHoldNothingElse(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	for _, tt := range []struct {
 		r    *request

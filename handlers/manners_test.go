@@ -12,7 +12,7 @@ import (
 
 // HEAD is answered with the headers of GET. Only GETs that do more than look have no HEAD.
 func TestHead(t *testing.T) {
-	w := start(t, setup{pages: site})
+	w := start(t, options{Pages: site})
 	a, b := talk(t, w)
 	b.add("m", "p", "b").want(http.StatusCreated)
 	n := w.anonymous(t)
@@ -41,7 +41,7 @@ func TestHead(t *testing.T) {
 
 // HEAD does not take the place of a receiver.
 func TestHeadReceivesNothing(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	parked := a.get("/v1/session/events?ack=1").later()
 	for _, path := range []string{"/v1/session/events", "/v1/session/socket"} {
@@ -58,7 +58,7 @@ func TestHeadReceivesNothing(t *testing.T) {
 
 // A cache keeps an answer with 404, 405 or 410 for a while unless it is told not to.
 func TestNothingIsKeptThatChanges(t *testing.T) {
-	w := start(t, setup{pages: site})
+	w := start(t, options{Pages: site})
 	n := w.anonymous(t)
 	for path, want := range map[string]string{
 		"/livez": "no-store", "/readyz": "no-store", "/metrics": "no-store", "/v1/status": "no-store", "/nothing": "no-store",
@@ -71,7 +71,7 @@ func TestNothingIsKeptThatChanges(t *testing.T) {
 
 // A problem is read by people: what it quotes is not disguised.
 func TestProblemsQuoteAsItIs(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	got := w.anonymous(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 	if !strings.Contains(string(got.body), "Bearer <sessionId>") {
 		t.Errorf("it is %s", got.body)
@@ -80,7 +80,7 @@ func TestProblemsQuoteAsItIs(t *testing.T) {
 
 func TestRateLimitHeaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 2, 5 }})
+		w := start(t, options{Piped: true, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 2, 5 }})
 		n := w.anonymous(t)
 		n.get("/v1/status").want(http.StatusOK).says("RateLimit-Policy", `"address";q=5;w=3`).says("RateLimit", `"address";r=4;t=1`)
 		n.get("/v1/status").want(http.StatusOK).says("RateLimit", `"address";r=3;t=1`)
@@ -99,7 +99,7 @@ func TestRateLimitHeaders(t *testing.T) {
 
 // A library for event streams connects again to the URL with which it began, and adds Last-Event-ID.
 func TestStreamConnectsAgain(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w) // frame 0 of a
 	for range 3 {
 		b.add("m", "p", "b").want(http.StatusCreated) // frames 1 to 3

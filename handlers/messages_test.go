@@ -10,7 +10,7 @@ import (
 )
 
 func TestAdd(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").want(http.StatusOK)
 	b.open("m").want(http.StatusOK)
@@ -40,7 +40,7 @@ func TestAdd(t *testing.T) {
 }
 
 func TestAddEchoesTheID(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
 	for _, id := range []string{`"x"`, `"x"`, `""`, quote(strings.Repeat("ü", 128))} { // and none is a duplicate of another
@@ -54,7 +54,7 @@ func TestAddEchoesTheID(t *testing.T) {
 }
 
 func TestReadTheLog(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
 	for i := range 105 {
@@ -86,7 +86,7 @@ func TestReadTheLog(t *testing.T) {
 }
 
 func TestReadLargeMessages(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.AnswerBytes = 1000 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.AnswerBytes = 1000 }})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
 	for range 3 {
@@ -101,7 +101,7 @@ func TestReadLargeMessages(t *testing.T) {
 }
 
 func TestMailboxQuotas(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.MailboxBytes = 10 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.MailboxBytes = 10 }})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
 	a.add("m", "p", "12345678").want(http.StatusCreated)

@@ -16,13 +16,14 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
 	"restante/rendezvous"
 )
 
 // Each poll is counted by how it ended.
 func TestMetricsOfPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		w.metric(t, `restante_polls_total{ending="answered"} 0`)
 		a.look(0).want(http.StatusOK)
@@ -60,7 +61,7 @@ func TestMetricsOfPolls(t *testing.T) {
 		w.metric(t, `restante_polls_total{ending="abandoned"} 1`)
 		last := a.get("/v1/session/events?ack=2").later()
 		synctest.Wait()
-		w.service.Drain()
+		w.Service.Drain()
 		<-last
 		w.metric(t, `restante_polls_total{ending="stopping"} 1`)
 	})
@@ -69,7 +70,7 @@ func TestMetricsOfPolls(t *testing.T) {
 // Only what is handed to a client that waited for it says how long the server takes.
 func TestMetricsOfDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		b.add("m", "p", "before").want(http.StatusCreated)
 		pass(time.Second)
@@ -100,12 +101,12 @@ func TestMetricsOfDelivery(t *testing.T) {
 
 // A wormhole client is handed its own messages, too; those are no deliveries.
 func TestMetricsOfDeliveryToWormholeClients(t *testing.T) {
-	bubble(t, setup{}, func(t *testing.T, r *relay) {
-		a, b := r.bind(t, "app", "a"), r.bind(t, "app", "b")
-		a.opens("m")
-		b.opens("m")
-		a.add("p", "00")
-		b.hears("00")
+	bubble(t, options{}, func(t *testing.T, r *testServer) {
+		a, b := r.Bind(t, "app", "a"), r.Bind(t, "app", "b")
+		a.Open("m")
+		b.Open("m")
+		a.Add("p", "00")
+		b.WantMessages("00")
 		synctest.Wait()
 		r.metric(t, `restante_delivery_duration_seconds_count{transport="wormhole"} 1`)
 		r.metric(t, `restante_client_versions_total{client="unknown"} 2`)
@@ -114,7 +115,7 @@ func TestMetricsOfDeliveryToWormholeClients(t *testing.T) {
 
 // Clients make up names, so only so many of them have a counter.
 func TestMetricsOfClientVersions(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	n := w.anonymous(t)
 	for i := range 52 {
 		n.post("/v1/sessions", hello("clientVersion", fmt.Sprintf(`["made-up", "%d"]`, i))).want(http.StatusCreated)
@@ -126,11 +127,11 @@ func TestMetricsOfClientVersions(t *testing.T) {
 
 // Each refusal for a limit counts for the flag that sets it.
 func TestMetricsOfLimits(t *testing.T) {
-	w := start(t, setup{
-		config: func(c *rendezvous.Config) {
+	w := start(t, options{
+		Config: func(c *rendezvous.Config) {
 			c.Limits.Mailboxes, c.Limits.MailboxMessages, c.Limits.Nameplates = 1, 1, 1
 		},
-		limits: func(l *handlers.Limits) { l.Body, l.Sockets = 1000, 1 },
+		Limits: func(l *handlers.Limits) { l.Body, l.Sockets = 1000, 1 },
 	})
 	a, _ := talk(t, w)
 	w.metric(t, `restante_limits_hit_total{limit="max-mailboxes"} 0`)
@@ -151,7 +152,7 @@ func TestMetricsOfLimits(t *testing.T) {
 
 // Apps are counted apart only if that is asked for, and only so many of them.
 func TestMetricsByApp(t *testing.T) {
-	w := start(t, setup{byApp: 1})
+	w := start(t, options{MetricsByApp: 1})
 	a, _ := talk(t, w)
 	a.add("m", "p", "1").want(http.StatusCreated)
 	other := w.begin(t, "another", "a")
@@ -163,7 +164,7 @@ func TestMetricsByApp(t *testing.T) {
 	w.metric(t, `restante_app_messages_total{app="app"} 1`)
 	w.metric(t, `restante_app_messages_total{app="other"} 1`)
 	w.metric(t, `restante_app_retired_total{app="other",kind="mailbox",result="lonely"} 1`)
-	without := start(t, setup{})
+	without := start(t, options{})
 	talk(t, without)
 	if got := without.anonymous(t).get("/metrics").want(http.StatusOK); bytes.Contains(got.body, []byte("restante_app_")) {
 		t.Error("apps are counted although that is not asked for")
@@ -171,7 +172,7 @@ func TestMetricsByApp(t *testing.T) {
 }
 
 // families returns the metrics in the binary format.
-func (w *world) families(t *testing.T) map[string]*dto.MetricFamily {
+func (w *testServer) families(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	format := expfmt.NewFormat(expfmt.TypeProtoDelim)
 	got := w.anonymous(t).get("/metrics").with("Accept: " + string(format)).want(http.StatusOK)
@@ -191,10 +192,10 @@ func (w *world) families(t *testing.T) map[string]*dto.MetricFamily {
 
 // In the binary format, each histogram is a native one.
 func TestHistogramsAreNative(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	poll := a.get("/v1/session/events?ack=1").later()
-	eventually(t, func() bool { return w.service.Stats().Parked.Load() == 1 })
+	handlerstest.Eventually(t, func() bool { return w.Service.Stats().Parked.Load() == 1 })
 	b.add("m", "p", "hello").want(http.StatusCreated)
 	<-poll
 	families := w.families(t)

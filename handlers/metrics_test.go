@@ -11,7 +11,7 @@ import (
 )
 
 // metric fails the test unless the server serves a line of metrics.
-func (w *world) metric(t *testing.T, line string) {
+func (w *testServer) metric(t *testing.T, line string) {
 	t.Helper()
 	if got := w.anonymous(t).get("/metrics").want(http.StatusOK); !strings.Contains(string(got.body), line+"\n") {
 		name, _, _ := strings.Cut(line, "{")
@@ -27,7 +27,7 @@ func (w *world) metric(t *testing.T, line string) {
 // A request that is refused before it is routed counts for its route all the same, also below a path.
 func TestMetricsOfRefusedRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, basePath: "/mail", limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 1 }})
+		w := start(t, options{Piped: true, BasePath: "/mail", Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 1 }})
 		n := w.anonymous(t)
 		n.get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 		n.get("/v1/session").refused(http.StatusTooManyRequests, "RATE_LIMITED")
@@ -44,7 +44,7 @@ func TestMetricsOfRefusedRequests(t *testing.T) {
 // A request whose client has left before there was an answer has no status, and is counted apart.
 func TestMetricsOfAbandonedRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, _ := talk(t, w)
 		a.look(1).want(http.StatusOK)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -67,7 +67,7 @@ func TestMetricsOfAbandonedRequests(t *testing.T) {
 
 // Native histograms are in the binary format, which a scraper has to ask for.
 func TestMetricsInBinary(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	for accept, want := range map[string]string{
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited, text/plain;q=0.5": "application/vnd.google.protobuf",
 		"application/openmetrics-text, */*": "text/plain",
@@ -86,7 +86,7 @@ func TestMetricsInBinary(t *testing.T) {
 
 // An answer names its line in the log, which names the trace of the client, if that is one.
 func TestRequestsAreFoundInTheLog(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
 	for header, want := range map[string]string{
 		"00-" + trace + "-00f067aa0ba902b7-01":                       trace,
@@ -99,7 +99,7 @@ func TestRequestsAreFoundInTheLog(t *testing.T) {
 	} {
 		id := w.anonymous(t).get("/v1/session").with("Traceparent: " + header).want(http.StatusUnauthorized).header.Get("X-Request-ID")
 		var line string
-		for l := range strings.Lines(w.logs.String()) {
+		for l := range strings.Lines(w.Logs.String()) {
 			if id != "" && strings.Contains(l, `"request":"`+id+`"`) {
 				line = l
 			}
@@ -108,16 +108,16 @@ func TestRequestsAreFoundInTheLog(t *testing.T) {
 			t.Errorf("to %s, the line of %q is %s", header, id, line)
 		}
 	}
-	w.secret("secret-words-that-are-no-trace")
+	w.Secret("secret-words-that-are-no-trace")
 }
 
 // What wormhole clients ask for is counted by its type and by what became of it; what they make up is "other".
 func TestMetricsOfWormholeCommands(t *testing.T) {
-	r := serve(t, setup{})
-	c := r.bind(t, "app", "a")
-	c.ask("claimed", "claim", "nameplate", "4")
-	c.ask("error", "claim", "nameplate", "4")
-	c.ask("error", "made-up-by-a-client")
+	r := start(t, options{})
+	c := r.Bind(t, "app", "a")
+	c.Request("claimed", "claim", "nameplate", "4")
+	c.Request("error", "claim", "nameplate", "4")
+	c.Request("error", "made-up-by-a-client")
 	r.metric(t, `restante_wormhole_commands_total{command="bind",outcome="ok"} 1`)
 	r.metric(t, `restante_wormhole_commands_total{command="claim",outcome="ok"} 1`)
 	r.metric(t, `restante_wormhole_commands_total{command="claim",outcome="only one claim per connection"} 1`)
@@ -126,7 +126,7 @@ func TestMetricsOfWormholeCommands(t *testing.T) {
 
 // What is retired is counted by its result, once.
 func TestMetricsOfResults(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	w.metric(t, `restante_retired_total{kind="mailbox",result="happy"} 0`)
 	a.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)

@@ -135,7 +135,7 @@ func (m *mover) left() {
 // Whatever way a client moves between the transports, in the middle of
 // whatever comes, with connections cut: every message arrives exactly once, in order.
 func TestMovingBetweenTransportsLosesAndRepeatsNothing(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	rapid.Check(t, func(rt *rapid.T) {
 		a := w.begin(t, "app", mint())
 		b := w.begin(t, "app", mint())

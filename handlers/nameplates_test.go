@@ -10,7 +10,7 @@ import (
 )
 
 func TestAllocate(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	seen := map[string]bool{}
 	for i := range 12 {
@@ -31,7 +31,7 @@ func TestAllocate(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b, c, stranger := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "app", "c"), w.begin(t, "other", "a")
 	one := a.post("/v1/nameplates", `{}`).want(http.StatusCreated)
 	path := "/v1/nameplates/" + one.text("nameplate")
@@ -60,7 +60,7 @@ func TestClaim(t *testing.T) {
 }
 
 func TestRelease(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b, c := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "app", "c")
 	old := a.put("/v1/nameplates/5").want(http.StatusOK).text("mailbox")
 	b.put("/v1/nameplates/5").want(http.StatusOK)
@@ -77,7 +77,7 @@ func TestRelease(t *testing.T) {
 }
 
 func TestListNamesOnlyThoseThatWait(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b, stranger := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "other", "a")
 	list := func(c *client, want string) {
 		t.Helper()
@@ -100,7 +100,7 @@ func TestListNamesOnlyThoseThatWait(t *testing.T) {
 }
 
 func TestListIsCutShort(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.ListBytes = 200 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.ListBytes = 200 }})
 	a := w.begin(t, "app", "a")
 	for n := range 10 {
 		a.put("/v1/nameplates/" + strconv.Itoa(1000+n)).want(http.StatusOK)
@@ -111,7 +111,7 @@ func TestListIsCutShort(t *testing.T) {
 }
 
 func TestLifetimes(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	day := `{"ttlMs": 86400000}`
 	a.post("/v1/nameplates", day).want(http.StatusCreated)

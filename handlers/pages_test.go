@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
-	"io/fs"
 	"net/http"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
 
 // site is what the pages of a test are made of.
@@ -21,31 +19,8 @@ var site = map[string]string{
 	"assets/LICENSE.txt": "It is free.\n",
 }
 
-// packed are pages as a server has them, blank ones where there are none.
-func packed(t testing.TB, pages map[string]string) fs.FS {
-	t.Helper()
-	files := fstest.MapFS{}
-	pack := func(name, text string) {
-		var file bytes.Buffer
-		w := gzip.NewWriter(&file)
-		if _, err := io.WriteString(w, text); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		files[name+".gz"] = &fstest.MapFile{Data: file.Bytes()}
-	}
-	pack("index.html", "<!doctype html>\n")
-	pack("docs.html", "<!doctype html>\n")
-	for name, text := range pages {
-		pack(name, text)
-	}
-	return files
-}
-
 func TestPages(t *testing.T) {
-	w := start(t, setup{pages: site})
+	w := start(t, options{Pages: site})
 	for path, tt := range map[string]struct{ file, media string }{
 		"/":                   {"index.html", "text/html; charset=utf-8"},
 		"/?utm_source=mail":   {"index.html", "text/html; charset=utf-8"},
@@ -88,7 +63,7 @@ func TestPages(t *testing.T) {
 
 // What may happen in a page is said with it: nothing of anybody else's, nothing inline.
 func TestPagesArePoliced(t *testing.T) {
-	w := start(t, setup{pages: site})
+	w := start(t, options{Pages: site})
 	for _, path := range []string{"/", "/v1", "/docs"} {
 		got := w.anonymous(t).get(path).with("Accept: text/html").want(http.StatusOK).says("Referrer-Policy", "no-referrer").
 			says("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "+
@@ -104,7 +79,7 @@ func TestPagesArePoliced(t *testing.T) {
 }
 
 func TestAssetsThatAreNone(t *testing.T) {
-	w := start(t, setup{pages: site})
+	w := start(t, options{Pages: site})
 	for _, path := range []string{
 		"/assets", "/assets/", "/assets/none.js", "/assets/page.js.gz", "/assets/page.js/", "/assets/..", "/assets/../index.html", "/assets/..%2Findex.html",
 		"/assets/%2e%2e%2findex.html", "/assets/page%2Ejs%00", "/index.html", "/docs/", "/docs.html",

@@ -10,7 +10,7 @@ import (
 
 // A server below a path takes requests with the path and without it: a proxy may take it off or leave it.
 func TestBasePath(t *testing.T) {
-	w := start(t, setup{pages: site, basePath: "/mail"})
+	w := start(t, options{Pages: site, BasePath: "/mail"})
 	a, n := w.begin(t, "app", "a"), w.anonymous(t)
 	for path, want := range map[string]int{
 		"/v1/session": 200, "/mail/v1/session": 200, "/v1/mailboxes/x%2Fy": 400, "/mail/v1/mailboxes/x%2Fy": 400, "/mail/": 200, "/mail/assets/page.js": 200,
@@ -54,7 +54,7 @@ func TestForwardedPrefix(t *testing.T) {
 		"no path":                     {[]string{"127.0.0.0/8"}, "mail", "/"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := start(t, setup{proxies: tt.proxies})
+			w := start(t, options{Proxies: tt.proxies})
 			got := w.anonymous(t).get("/openapi.yaml").with("X-Forwarded-Prefix: " + tt.prefix).want(http.StatusOK)
 			if !strings.Contains(string(got.body), "servers:\n  - url: "+tt.want+"\n") {
 				t.Errorf("the contract does not name %s", tt.want)

@@ -16,7 +16,7 @@ import (
 // What net/http answers itself, before any handler runs: it gets no problem
 // document, and no line in the log. docs list it, and so does this table.
 func TestWhatNetHTTPRefusesItself(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	const host = "Host: restante.test\r\n"
 	for why, tt := range map[string]struct {
 		request string
@@ -61,7 +61,7 @@ func TestWhatNetHTTPRefusesItself(t *testing.T) {
 			}
 		})
 	}
-	if logged := w.logs.String(); strings.Contains(logged, `"msg":"request"`) {
+	if logged := w.Logs.String(); strings.Contains(logged, `"msg":"request"`) {
 		t.Errorf("a handler ran:\n%s", logged)
 	}
 	w.anonymous(t).get("/livez").want(http.StatusOK)
@@ -69,7 +69,7 @@ func TestWhatNetHTTPRefusesItself(t *testing.T) {
 
 // What a client library does not send, but a handler gets to see.
 func TestOddRequests(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.BodyTime = 50 * time.Millisecond }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.BodyTime = 50 * time.Millisecond }})
 	a := w.begin(t, "app", "a")
 	head := func(method, target string, more ...string) string {
 		more = append([]string{"Host: restante.test", "Authorization: Bearer " + a.id, "Content-Type: application/json"}, more...)
@@ -122,7 +122,7 @@ func TestOddRequests(t *testing.T) {
 // not waited for longer than any other.
 func TestNobodyWaitsForABodyThatIsNotWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		for _, target := range []string{"POST /v1/nameplates", "POST /nothing", "PATCH /livez"} {
 			began := time.Now()
 			got := w.raw(t, target+" HTTP/1.1\r\nHost: restante.test\r\nContent-Length: 5\r\n\r\n")
@@ -136,8 +136,8 @@ func TestNobodyWaitsForABodyThatIsNotWanted(t *testing.T) {
 // A client that asks for much and reads nothing is not waited for.
 func TestSlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
-		conn, err := w.dial(t.Context())
+		w := start(t, options{Piped: true})
+		conn, err := w.Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -160,8 +160,8 @@ func TestSlowReader(t *testing.T) {
 // A proxy may speak HTTP/2 to us.
 func TestHTTP2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
-		transport := w.http.Transport.(*http.Transport)
+		w := start(t, options{Piped: true})
+		transport := w.HTTP.Transport.(*http.Transport)
 		transport.Protocols = new(http.Protocols)
 		transport.Protocols.SetUnencryptedHTTP2(true)
 		a, b := talk(t, w)
@@ -185,8 +185,8 @@ func TestHTTP2(t *testing.T) {
 // Connections that are used again do not inherit the deadline of an earlier answer.
 func TestAnAnswersDeadlineEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
-		conn, err := w.dial(t.Context())
+		w := start(t, options{Piped: true})
+		conn, err := w.Dial(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

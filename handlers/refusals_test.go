@@ -14,8 +14,8 @@ import (
 // one that goes on waits longer.
 func TestRefusalsAreSampled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 5 }})
-		lines := func() int { return strings.Count(w.logs.String(), `"code":"RATE_LIMITED"`) }
+		w := start(t, options{Piped: true, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 1, 5 }})
+		lines := func() int { return strings.Count(w.Logs.String(), `"code":"RATE_LIMITED"`) }
 		for range 5 {
 			w.anonymous(t).get("/v1/status").want(http.StatusOK)
 		}
@@ -27,7 +27,7 @@ func TestRefusalsAreSampled(t *testing.T) {
 		}
 		pass(time.Second)
 		w.anonymous(t).get("/v1/status").refused(http.StatusTooManyRequests, "RATE_LIMITED") // it owes five
-		if lines() != 2 || !strings.Contains(w.logs.String(), `"standsFor":40`) {
+		if lines() != 2 || !strings.Contains(w.Logs.String(), `"standsFor":40`) {
 			t.Errorf("%d lines, and none stands for 40", lines())
 		}
 		pass(5 * time.Second)

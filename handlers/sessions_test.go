@@ -19,10 +19,10 @@ import (
 )
 
 func TestHandshake(t *testing.T) {
-	w := start(t, setup{})
-	config := w.service.Config
+	w := start(t, options{})
+	config := w.Service.Config
 	id := mint()
-	w.secret(id)
+	w.Secret(id)
 	got := w.anonymous(t).post("/v1/sessions", hello(
 		"sessionId", quote(id), "appId", `"app"`, "side", `"a"`, "clientVersion", `["test", "1"]`,
 		"metadata", `{"any": ["thing", null, 1.5e300]}`, "graceMs", "3600000",
@@ -53,9 +53,9 @@ func TestHandshake(t *testing.T) {
 }
 
 func TestHandshakeMintsWhatIsLeftOut(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	one, two := w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated), w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
-	w.secret(one.text("sessionId"), two.text("sessionId"))
+	w.Secret(one.text("sessionId"), two.text("sessionId"))
 	if one.text("sessionId") == two.text("sessionId") || one.text("side") == two.text("side") {
 		t.Error("two clients are told to be the same")
 	}
@@ -67,7 +67,7 @@ func TestHandshakeMintsWhatIsLeftOut(t *testing.T) {
 
 // A handshake whose reply was lost is sent again.
 func TestHandshakeRepeated(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	for epoch := int64(2); epoch < 5; epoch++ {
 		again := a.shake(0, 0).want(http.StatusOK)
@@ -81,7 +81,7 @@ func TestHandshakeRepeated(t *testing.T) {
 }
 
 func TestHandshakeResumes(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").seq(0).want(http.StatusOK)
 	b.open("m").seq(0).want(http.StatusOK) // frame 0 of a
@@ -111,7 +111,7 @@ func TestHandshakeResumes(t *testing.T) {
 }
 
 func TestReplace(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	old := w.begin(t, "app", "a")
 	old.open("m").seq(0).want(http.StatusOK)
 	old.add("m", "p", "b").seq(1).want(http.StatusCreated)
@@ -130,7 +130,7 @@ func TestReplace(t *testing.T) {
 }
 
 func TestAdmission(t *testing.T) {
-	w := start(t, setup{admit: func(_ context.Context, n rendezvous.ClientInfo) error {
+	w := start(t, options{Admit: func(_ context.Context, n rendezvous.ClientInfo) error {
 		switch n.Client[0] {
 		case "old":
 			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "update it"}
@@ -161,8 +161,8 @@ func stamp(bits int64, resource string) string {
 }
 
 func TestPermission(t *testing.T) {
-	w := start(t, setup{})
-	w.door.SetSettings(welcome.Settings{HashcashBits: 8})
+	w := start(t, options{})
+	w.Handlers.SetSettings(welcome.Settings{HashcashBits: 8})
 	shake := func(proof string) *request {
 		members := []string{"side", quote(mint())}
 		if proof != "" {
@@ -181,16 +181,16 @@ func TestPermission(t *testing.T) {
 	}
 	shake(proof).want(http.StatusCreated)
 	shake(proof).refused(http.StatusForbidden, "PERMISSION_REQUIRED") // each is good once
-	w.door.SetSettings(welcome.Settings{})
+	w.Handlers.SetSettings(welcome.Settings{})
 	shake("").want(http.StatusCreated)
 	shake("whatever").want(http.StatusCreated)
 }
 
 func TestNotices(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	before := w.begin(t, "app", "a")
 	before.put("/v1/nameplates/1").want(http.StatusOK)
-	w.door.SetSettings(welcome.Settings{Motd: "Be kind.", AdvertiseVersion: "1.4", SignalError: "Go away.", DisallowList: true})
+	w.Handlers.SetSettings(welcome.Settings{Motd: "Be kind.", AdvertiseVersion: "1.4", SignalError: "Go away.", DisallowList: true})
 	got := w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	if got.text("welcome/motd") != "Be kind." || got.text("welcome/currentCliVersion") != "1.4" || got.text("welcome/error") != "Go away." {
 		t.Errorf("it is welcomed with %s", got.body)
@@ -201,7 +201,7 @@ func TestNotices(t *testing.T) {
 }
 
 func TestLookAtTheSession(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	mailbox := a.put("/v1/nameplates/7").seq(0).want(http.StatusOK).text("mailbox")
 	a.open("other").seq(1).want(http.StatusOK)
@@ -229,7 +229,7 @@ func TestLookAtTheSession(t *testing.T) {
 
 func TestDetached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := start(t, setup{piped: true}).begin(t, "app", "a")
+		a := start(t, options{Piped: true}).begin(t, "app", "a")
 		pass(3 * time.Minute)
 		for _, want := range []string{"detached", "attached"} { // looking is a sign of life
 			if got := a.get("/v1/session").want(http.StatusOK); got.text("state") != want {
@@ -241,7 +241,7 @@ func TestDetached(t *testing.T) {
 
 func TestExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, idle := w.begin(t, "app", "a"), w.begin(t, "app", "idle")
 		a.open("m").seq(0).want(http.StatusOK)
 		pass(time.Hour)
@@ -262,7 +262,7 @@ func TestExpired(t *testing.T) {
 func pass(d time.Duration) { <-time.After(d) }
 
 func TestEnd(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	b := w.begin(t, "app", "b")
 	b.open("m").want(http.StatusOK)
 
@@ -302,14 +302,14 @@ func TestEnd(t *testing.T) {
 }
 
 func TestSessionQuotas(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.AddressSessions = 2 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.AddressSessions = 2 }})
 	a := w.begin(t, "app", "a")
 	w.begin(t, "app", "b")
 	w.anonymous(t).post("/v1/sessions", hello()).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
 	a.shake(0, 0).want(http.StatusOK) // resuming is not beginning
 	a.delete("/v1/session").want(http.StatusNoContent)
 	w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
-	if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
+	if logged := w.Logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
 		t.Errorf("a quota is no error:\n%s", logged)
 	}
 }

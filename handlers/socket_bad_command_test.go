@@ -10,7 +10,7 @@ import (
 
 // A command that is wrong, and whose id can be read, is refused as it would be over HTTP. The socket goes on.
 func TestABadCommandIsRefusedAlone(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Body = 2000 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Body = 2000 }})
 	a, _ := talk(t, w)
 	l := a.connects("")
 	l.hear("heartbeat")
@@ -43,7 +43,7 @@ func TestABadCommandIsRefusedAlone(t *testing.T) {
 
 // Bad commands count as requests do: a client cannot send any number of them.
 func TestBadCommandsAreLimited(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 4 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 4 }})
 	a := w.begin(t, "app", "a")
 	l := a.connects("")
 	l.hear("heartbeat")

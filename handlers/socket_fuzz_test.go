@@ -13,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/handlers"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -37,12 +38,12 @@ func FuzzSocketMessage(f *testing.F) {
 		f.Add([]byte(message), false, false)
 		f.Add([]byte(message), false, true)
 	}
-	w := start(f, setup{
-		config: func(c *rendezvous.Config) { c.Limits.AddressSessions = 1 << 30 },
-		limits: func(l *handlers.Limits) { l.Sockets = 1 << 30 },
+	w := start(f, options{
+		Config: func(c *rendezvous.Config) { c.Limits.AddressSessions = 1 << 30 },
+		Limits: func(l *handlers.Limits) { l.Sockets = 1 << 30 },
 	})
 	const secret = "fuzzed-session-"
-	w.secret(secret)
+	w.Secret(secret)
 	var sessions atomic.Int64
 	f.Fuzz(func(t *testing.T, message []byte, first, binary bool) {
 		if len(message) > 200<<10 {
@@ -57,7 +58,7 @@ func FuzzSocketMessage(f *testing.F) {
 			t.Fatalf("no socket: %d", got)
 		}
 		defer l.conn.Close()
-		_ = l.conn.SetReadDeadline(time.Now().Add(patience)) // it is a TCP connection, which can
+		_ = l.conn.SetReadDeadline(time.Now().Add(testclient.Limit)) // it is a TCP connection, which can
 		if !first {
 			l.say(fmt.Sprintf(`{"sessionId": %q}`, c.id))
 			l.hear("heartbeat")

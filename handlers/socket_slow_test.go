@@ -12,6 +12,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -29,7 +31,7 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := start(t, setup{piped: true})
+				w := start(t, options{Piped: true})
 				a, b := talk(t, w)
 				limit := 10 * time.Second
 				if every := a.shake(1, 0).want(http.StatusOK).number("nextWaitMs"); tt.beats {
@@ -48,14 +50,14 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 				began := time.Now()
 				tt.happens(l, b)
 				pass(limit - time.Millisecond)
-				if n := w.service.Stats().Streams.Load(); n != 2 {
+				if n := w.Service.Stats().Streams.Load(); n != 2 {
 					t.Fatalf("after %v, %d sockets are open", time.Since(began), n)
 				}
 				pass(2 * time.Millisecond)
-				if n := w.service.Stats().Streams.Load(); n != 1 {
+				if n := w.Service.Stats().Streams.Load(); n != 1 {
 					t.Fatalf("after %v, %d sockets are open", time.Since(began), n)
 				}
-				if logged := w.logs.String(); strings.Count(logged, `"cut a socket"`) != 1 || !strings.Contains(logged, "the peer does not read") {
+				if logged := w.Logs.String(); strings.Count(logged, `"cut a socket"`) != 1 || !strings.Contains(logged, "the peer does not read") {
 					t.Errorf("the log does not say why:\n%s", logged)
 				}
 				b.add("m", "p", "y").want(http.StatusCreated)
@@ -70,14 +72,14 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 // ping asks the server for a pong.
 func (l *wsline) ping() {
 	l.Helper()
-	if err := l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience)); err != nil {
+	if err := l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(testclient.Limit)); err != nil {
 		l.Fatal(err)
 	}
 }
 
 func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, config: func(c *rendezvous.Config) { c.HeartbeatInterval = 15 * time.Second }})
+		w := start(t, options{Piped: true, Config: func(c *rendezvous.Config) { c.HeartbeatInterval = 15 * time.Second }})
 		a, b := talk(t, w)
 		l := a.connects("")
 		for range 100 {
@@ -107,7 +109,7 @@ func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
 // It costs the server no memory and its peer no time, and when it comes back it finds all that it missed.
 func TestSocketThatStopsReading(t *testing.T) {
 	const messages = 900
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
 	a, b := talk(t, w)
 	slow := a.connects(`, "epoch": 1`)
 	if err := slow.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
@@ -119,7 +121,7 @@ func TestSocketThatStopsReading(t *testing.T) {
 	publisher.hear("heartbeat")
 
 	body := strings.Repeat("ab", 8000)
-	before, most := heap(), uint64(0)
+	before, most := handlerstest.Heap(), uint64(0)
 	var worst time.Duration
 	for i := range messages {
 		began := time.Now()
@@ -129,12 +131,12 @@ func TestSocketThatStopsReading(t *testing.T) {
 		}
 		worst = max(worst, time.Since(began))
 		if i%100 == 0 {
-			most = max(most, heap())
+			most = max(most, handlerstest.Heap())
 			publisher.say(`{"method": "GET", "path": "/v1/nameplates"}`)
 			publisher.hear("reply")
 		}
 	}
-	if !eventually(t, func() bool { return strings.Contains(w.logs.String(), "the peer does not read") }) {
+	if !handlerstest.Eventually(t, func() bool { return strings.Contains(w.Logs.String(), "the peer does not read") }) {
 		t.Error("it was not cut, or the log does not say why")
 	}
 	if grown := int64(most) - int64(before); grown > 8<<20 {
@@ -158,7 +160,7 @@ func TestSocketThatStopsReading(t *testing.T) {
 // A socket is of the handshake that it names. One of an older one ends, and for good.
 func TestSocketOfAnOlderEpochIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		first := a.connects(`, "epoch": 1`)
 		first.hear("heartbeat")

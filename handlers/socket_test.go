@@ -14,6 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -24,9 +26,9 @@ type wsline struct {
 }
 
 // upgrade opens a WebSocket, or answers why there is none.
-func (w *world) upgrade(t testing.TB, header http.Header) (_ *wsline, status int) {
+func (w *testServer) upgrade(t testing.TB, header http.Header) (_ *wsline, status int) {
 	t.Helper()
-	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return w.dial(t.Context()) }, HandshakeTimeout: patience}
+	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return w.Dial(t.Context()) }, HandshakeTimeout: testclient.Limit}
 	conn, got, err := d.DialContext(t.Context(), "ws://restante.test/v1/session/socket", header)
 	if err != nil && !errors.Is(err, websocket.ErrBadHandshake) {
 		t.Fatal(err)
@@ -46,7 +48,7 @@ func (c *client) connects(more string) *wsline {
 	if l == nil {
 		c.Fatalf("no socket: %d", got)
 	}
-	c.w.secret(c.id)
+	c.w.Secret(c.id)
 	l.say(fmt.Sprintf(`{"sessionId": %s%s}`, quote(c.id), more))
 	return l
 }
@@ -102,7 +104,7 @@ func (l *wsline) closes(code int, reason string) {
 }
 
 func TestSocket(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	l := a.connects("")
 	l.hear("heartbeat")
@@ -152,14 +154,14 @@ func holdsAll(text, parts string) bool {
 }
 
 func TestSocketRefusesToUpgrade(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 1 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Sockets = 1 }})
 	w.anonymous(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket")
 	w.anonymous(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket").refused(http.StatusBadRequest, "INVALID_REQUEST")
 	for origin, status := range map[string]int{"https://elsewhere.example": 403, "null": 403, "http://restante.test": 101, "https://RESTANTE.test": 101, "https://restante.test.evil.example": 403} {
 		var l *wsline
 		var got int
 		// The one before may not have given its place back yet.
-		eventually(t, func() bool {
+		handlerstest.Eventually(t, func() bool {
 			l, got = w.upgrade(t, http.Header{"Origin": {origin}})
 			return got != http.StatusTooManyRequests
 		})
@@ -168,7 +170,7 @@ func TestSocketRefusesToUpgrade(t *testing.T) {
 		}
 		if l != nil {
 			_ = l.conn.Close()
-			if !eventually(t, func() bool { l, _ := w.upgrade(t, nil); return l != nil && l.conn.Close() == nil }) {
+			if !handlerstest.Eventually(t, func() bool { l, _ := w.upgrade(t, nil); return l != nil && l.conn.Close() == nil }) {
 				t.Error("the place is not given back")
 			}
 		}
@@ -177,7 +179,7 @@ func TestSocketRefusesToUpgrade(t *testing.T) {
 
 // Whatever is wrong with a message is told, and ends the socket and nothing else.
 func TestBadMessagesEndASocket(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, _ := talk(t, w)
 	for why, tt := range map[string]struct {
 		message, code, pointer string
@@ -235,7 +237,7 @@ func TestBadMessagesEndASocket(t *testing.T) {
 
 func TestSocketMustIdentifyItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		l, _ := w.upgrade(t, nil)
 		began := time.Now()
 		l.closes(websocket.ClosePolicyViolation, "did not identify in time")
@@ -250,7 +252,7 @@ func TestSocketMustIdentifyItself(t *testing.T) {
 // A pong is a sign of life: a browser sends it whatever its page does.
 func TestPongsKeepASocketAttached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true, config: func(c *rendezvous.Config) { c.BootGrace, c.SessionGrace = 0, time.Minute }})
+		w := start(t, options{Piped: true, Config: func(c *rendezvous.Config) { c.BootGrace, c.SessionGrace = 0, time.Minute }})
 		a := w.begin(t, "app", "a")
 		a.open("m").want(http.StatusOK)
 		l := a.connects("")
@@ -274,11 +276,11 @@ func TestPongsKeepASocketAttached(t *testing.T) {
 
 func TestSocketsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a := w.begin(t, "app", "a")
 		l := a.connects("")
 		l.hear("heartbeat")
-		w.service.Drain()
+		w.Service.Drain()
 		l.ends("DRAINING", "retry", websocket.CloseGoingAway)
 		_ = l.conn.Close()
 		synctest.Wait()
@@ -286,7 +288,7 @@ func TestSocketsDrain(t *testing.T) {
 }
 
 func TestCommandsOfASocketAreLimited(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 6 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 6 }})
 	a := w.begin(t, "app", "a")
 	l := a.connects("")
 	l.hear("heartbeat")
@@ -301,7 +303,7 @@ func TestCommandsOfASocketAreLimited(t *testing.T) {
 }
 
 func TestCrossOrigin(t *testing.T) {
-	w := start(t, setup{origins: []string{"https://app.example", "https://*.many.example"}, limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 1 }})
+	w := start(t, options{Origins: []string{"https://app.example", "https://*.many.example"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 1 }})
 	ask := func(method, origin string, header http.Header) (status int, answered http.Header) {
 		t.Helper()
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://restante.test/v1/session", http.NoBody)
@@ -310,7 +312,7 @@ func TestCrossOrigin(t *testing.T) {
 		}
 		r.Header = header
 		r.Header.Set("Origin", origin)
-		got, err := w.http.Do(r)
+		got, err := w.HTTP.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -347,7 +349,7 @@ func TestSocketsOfOtherOrigins(t *testing.T) {
 		"all are": {[]string{"*"}, map[string]int{"https://app.example": 101, "null": 101}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := start(t, setup{origins: tt.allowed})
+			w := start(t, options{Origins: tt.allowed})
 			for origin, status := range tt.status {
 				l, got := w.upgrade(t, http.Header{"Origin": {origin}})
 				if got != status {
@@ -362,7 +364,7 @@ func TestSocketsOfOtherOrigins(t *testing.T) {
 			}
 		})
 	}
-	w := start(t, setup{origins: []string{"https://app.example"}})
+	w := start(t, options{Origins: []string{"https://app.example"}})
 	if l, got := w.upgrade(t, http.Header{"Origin": {"https://app.example", "https://evil.example"}}); l != nil || got != http.StatusForbidden {
 		t.Errorf("of two origins, one of which is not allowed: %d", got)
 	}

@@ -55,7 +55,7 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := failing{list: new(atomic.Bool), one: new(atomic.Bool)}
-				w := start(t, setup{piped: true, wrap: func(store rendezvous.Store) rendezvous.Store { s.Store = store; return s }})
+				w := start(t, options{Piped: true, Wrap: func(store rendezvous.Store) rendezvous.Store { s.Store = store; return s }})
 				status := func() *answer { return w.anonymous(t).get("/v1/status").want(http.StatusOK) }
 				pass(16 * time.Minute)
 				before := status()
@@ -93,7 +93,7 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 }
 
 func TestStatusOfClients(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	c := w.begin(t, "app2", "c")
 	parked := a.get("/v1/session/events?ack=1").later()

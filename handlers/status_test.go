@@ -11,7 +11,7 @@ import (
 func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		a.put("/v1/nameplates/5").want(http.StatusOK)
 		b.add("m", "p", "b").want(http.StatusCreated)
@@ -51,7 +51,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	for _, path := range []string{"/livez", "/readyz"} {
 		if got := w.anonymous(t).get(path).want(http.StatusOK); got.text("status") != "ok" {
 			t.Errorf("%s is %s", path, got.body)
@@ -63,12 +63,12 @@ func TestHealth(t *testing.T) {
 // and finishes what is under way.
 func TestDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		began, parked := time.Now(), a.get("/v1/session/events?ack=1").later()
 		synctest.Wait()
-		w.service.Drain()
-		if got := <-parked; got.status != http.StatusOK || got.at("heartbeat") != true || time.Since(began) > w.service.Config.DrainSpan {
+		w.Service.Drain()
+		if got := <-parked; got.status != http.StatusOK || got.at("heartbeat") != true || time.Since(began) > w.Service.Config.DrainSpan {
 			t.Errorf("after %v it is answered %d %s", time.Since(began), got.status, got.body)
 		}
 		n := w.anonymous(t)
@@ -82,7 +82,7 @@ func TestDraining(t *testing.T) {
 		n.get("/v1/session/events").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 		b.add("m", "p", "b").want(http.StatusCreated)
 		b.get("/v1/session").want(http.StatusOK)
-		if logged := w.logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
+		if logged := w.Logs.String(); strings.Contains(logged, `"level":"ERROR"`) {
 			t.Errorf("stopping is logged as a failure:\n%s", logged)
 		}
 	})
@@ -91,12 +91,12 @@ func TestDraining(t *testing.T) {
 // While the storage is away, everybody is told so, and monitoring goes on.
 func TestStorageAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, _ := talk(t, w)
 		parked := a.get("/v1/session/events?ack=1").later()
 		pass(time.Second)
 		w.anonymous(t).get("/v1/status").want(http.StatusOK)
-		w.cut()
+		w.CloseStore()
 		pass(time.Second)
 		for _, r := range []*request{
 			w.anonymous(t).post("/v1/sessions", hello()),

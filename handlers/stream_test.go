@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
 	"restante/rendezvous"
 )
 
@@ -52,7 +53,7 @@ func (r *request) tryStream() (*stream, *answer) {
 		r.c.Fatal(err)
 	}
 	asked.Header = r.header
-	got, err := r.c.w.http.Do(asked)
+	got, err := r.c.w.HTTP.Do(asked)
 	if err != nil {
 		r.c.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func (s *stream) ends(code, action string) {
 }
 
 func TestStream(t *testing.T) {
-	w := start(t, setup{})
+	w := start(t, options{})
 	a, b := talk(t, w)
 	b.add("m", "p", "line\nand \u2028 line").want(http.StatusCreated)
 	s := a.get("/v1/session/events").streams()
@@ -219,7 +220,7 @@ func TestStream(t *testing.T) {
 // Heartbeats come when they were announced, whether frames come or not.
 func TestStreamHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		began := time.Now()
 		s := a.get("/v1/session/events?wait=7").streams()
@@ -262,7 +263,7 @@ func TestStreamHeartbeats(t *testing.T) {
 func TestOnlyAcknowledgementsKeepAStreamAttached(t *testing.T) {
 	for _, answers := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
-			w := start(t, setup{piped: true, config: func(c *rendezvous.Config) { c.BootGrace, c.SessionGrace = 0, 5*time.Minute }})
+			w := start(t, options{Piped: true, Config: func(c *rendezvous.Config) { c.BootGrace, c.SessionGrace = 0, 5*time.Minute }})
 			a := w.begin(t, "app", "a")
 			a.open("m").want(http.StatusOK)
 			s := a.get("/v1/session/events").streams()
@@ -296,7 +297,7 @@ func TestOnlyAcknowledgementsKeepAStreamAttached(t *testing.T) {
 
 func TestStreamsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		began := map[time.Duration]int{}
 		var all []*stream
 		for i := range 8 {
@@ -313,7 +314,7 @@ func TestStreamsDrain(t *testing.T) {
 				ends <- time.Since(at)
 			}()
 		}
-		w.service.Drain()
+		w.Service.Drain()
 		for range all {
 			end := <-ends
 			if end > 2*time.Second {
@@ -329,21 +330,21 @@ func TestStreamsDrain(t *testing.T) {
 
 // A client that does not read is cut, and its place given back.
 func TestStreamsAreLimited(t *testing.T) {
-	w := start(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 2 }})
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Sockets = 2 }})
 	a, b, c := w.begin(t, "app", "a"), w.begin(t, "app", "b"), w.begin(t, "app", "c")
 	first := a.get("/v1/session/events").streams()
 	first.next("heartbeat")
 	b.get("/v1/session/events").streams().next("heartbeat")
 	c.get("/v1/session/events").with("Accept: text/event-stream").refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED")
 	first.cut()
-	if !eventually(t, func() bool { s, _ := c.get("/v1/session/events").tryStream(); return s != nil }) {
+	if !handlerstest.Eventually(t, func() bool { s, _ := c.get("/v1/session/events").tryStream(); return s != nil }) {
 		t.Error("the place is not given back")
 	}
 }
 
 func TestSlowReaderOfAStreamIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, setup{piped: true})
+		w := start(t, options{Piped: true})
 		a, b := talk(t, w)
 		s := a.get("/v1/session/events").streams()
 		s.next("heartbeat")
@@ -352,14 +353,14 @@ func TestSlowReaderOfAStreamIsCut(t *testing.T) {
 		}
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
-		if n := w.service.Stats().Streams.Load(); n != 0 {
+		if n := w.Service.Stats().Streams.Load(); n != 0 {
 			t.Errorf("%d streams are open", n)
 		}
 	})
 }
 
 func TestStreamIsToldThatItsWindowIsFull(t *testing.T) {
-	w := start(t, setup{config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 5 }})
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 5 }})
 	a, b := talk(t, w)
 	s := a.get("/v1/session/events").streams()
 	s.next("heartbeat")

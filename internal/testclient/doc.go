@@ -1,3 +1,3 @@
-// Package testclient is the clients with which tests use a server: a session that continues after every failure, and
-// single requests. The tests of the whole program share it.
+// Package testclient has the clients with which tests use a server: a session that continues after every failure, a
+// client of the magic-wormhole protocol, and single requests. It knows only what a client knows.
 package testclient

@@ -1,4 +1,4 @@
-package handlers_test
+package wormhole_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/handlers/handlerstest"
 	"restante/handlers/welcome"
 	"restante/rendezvous"
 )
@@ -14,7 +15,7 @@ import (
 // Every complaint of the reference server, to the letter, and in its order: of
 // two mistakes in one command the one that is told is always the same.
 func TestWormholeComplaints(t *testing.T) {
-	r := serve(t, setup{})
+	r := handlerstest.Start(t, handlerstest.Options{})
 	for i, tt := range []struct {
 		complaint string
 		why       string
@@ -71,72 +72,65 @@ func TestWormholeComplaints(t *testing.T) {
 		},
 	} {
 		t.Run(tt.complaint+" "+tt.why, func(t *testing.T) {
-			c := r.call(t)
+			c := r.Connect(t)
 			if tt.bound {
-				c.say("bind", "appid", fmt.Sprint("app", i), "side", "a")
+				c.Send("bind", "appid", fmt.Sprint("app", i), "side", "a")
 			}
 			for i := 0; i < len(tt.given); i += 2 {
-				c.tell(tt.given[i])
+				c.SendWithoutID(tt.given[i])
 				if reply := tt.given[i+1]; reply != "" {
-					c.hear(reply)
+					c.Want(reply)
 				}
 			}
 			for range 2 { // it is refused again in the same way: nothing was done
-				c.tell(tt.when)
-				c.error(tt.complaint)
+				c.SendWithoutID(tt.when)
+				c.WantError(tt.complaint)
 			}
-			c.quiet()
+			c.WantNothing()
 		})
 	}
 	t.Run("missing 'type'", func(t *testing.T) { // the one that comes without an ack
-		c := r.call(t)
+		c := r.Connect(t)
 		for _, command := range []string{`{}`, `{"appid": "x", "id": "1"}`} {
-			c.write(websocket.TextMessage, command)
-			c.error("missing 'type'")
+			c.Write(websocket.TextMessage, command)
+			c.WantError("missing 'type'")
 		}
-		c.say("bind", "appid", "x", "side", "a")
-		c.write(websocket.TextMessage, `{}`)
-		c.error("missing 'type'")
-		c.quiet()
+		c.Send("bind", "appid", "x", "side", "a")
+		c.Write(websocket.TextMessage, `{}`)
+		c.WantError("missing 'type'")
+		c.WantNothing()
 	})
 	t.Run("crowded, reclaimed", func(t *testing.T) {
-		a, b, c := r.bind(t, "full", "a"), r.bind(t, "full", "b"), r.bind(t, "full", "c")
-		mailbox := a.ask("claimed", "claim", "nameplate", "4").text("mailbox")
-		b.ask("claimed", "claim", "nameplate", "4")
-		c.refused("crowded", "claim", "nameplate", "4")
-		c.refused("crowded", "open", "mailbox", mailbox)
-		a.ask("released", "release")
-		r.bind(t, "full", "a").refused("reclaimed", "claim", "nameplate", "4")
+		a, b, c := r.Bind(t, "full", "a"), r.Bind(t, "full", "b"), r.Bind(t, "full", "c")
+		mailbox := a.Request("claimed", "claim", "nameplate", "4").Text("mailbox")
+		b.Request("claimed", "claim", "nameplate", "4")
+		c.Refused("crowded", "claim", "nameplate", "4")
+		c.Refused("crowded", "open", "mailbox", mailbox)
+		a.Request("released", "release")
+		r.Bind(t, "full", "a").Refused("reclaimed", "claim", "nameplate", "4")
 	})
 	t.Run("a client that is rejected", func(t *testing.T) {
-		r := serve(t, setup{admit: func(_ context.Context, c rendezvous.ClientInfo) error {
+		r := handlerstest.Start(t, handlerstest.Options{Admit: func(_ context.Context, c rendezvous.ClientInfo) error {
 			if c.Client != [2]string{"acme", "1.0"} || c.App != "x" || c.Address == "" {
 				return nil
 			}
 			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "update it"}
 		}})
-		c := r.call(t)
-		c.refused("update it", "bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.0"})
-		c.refused("must bind first", "list")
-		c.say("bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.1"})
-		c.list()
+		c := r.Connect(t)
+		c.Refused("update it", "bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.0"})
+		c.Refused("must bind first", "list")
+		c.Send("bind", "appid", "x", "side", "a", "client_version", []any{"acme", "1.1"})
+		c.List()
 	})
 	t.Run("permission", func(t *testing.T) {
-		r := serve(t, setup{settings: welcome.Settings{HashcashBits: 8}})
-		c := r.call(t)
-		c.refused("must submit-permission first", "bind", "appid", "x", "side", "a")
-		c.refused("bind requires 'appid'", "bind") // comes before
-		c.refused("must bind first", "list")
-		c.refused("submit-permission failed", "submit-permissions", "method", "hashcash", "stamp", "1:8::x::y:0")
-		c.refused("submit-permission failed", "submit-permission", "method", "hashcash")
-		c.refused("'none' is not one of: hashcash", "submit-permissions", "method", "none")
-		c.refused("'' is not one of: hashcash", "submit-permissions")
+		r := handlerstest.Start(t, handlerstest.Options{Settings: welcome.Settings{HashcashBits: 8}})
+		c := r.Connect(t)
+		c.Refused("must submit-permission first", "bind", "appid", "x", "side", "a")
+		c.Refused("bind requires 'appid'", "bind") // comes before
+		c.Refused("must bind first", "list")
+		c.Refused("submit-permission failed", "submit-permissions", "method", "hashcash", "stamp", "1:8::x::y:0")
+		c.Refused("submit-permission failed", "submit-permission", "method", "hashcash")
+		c.Refused("'none' is not one of: hashcash", "submit-permissions", "method", "none")
+		c.Refused("'' is not one of: hashcash", "submit-permissions")
 	})
-}
-
-// tell sends a command that has no id, as some clients do, and hears its ack.
-func (c *caller) tell(command string) {
-	c.Helper()
-	c.write(websocket.TextMessage, command)
-	c.acked("null")
 }

@@ -1,13 +1,15 @@
-package handlers_test
+package wormhole_test
 
 import (
-	"net/http"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -58,51 +60,51 @@ func TestWormholeConformanceUsage(t *testing.T) {
 		"test_stats.Mailbox.test_mailbox_crowded":          {story: "1 a open, 4 b open, 5 c open, 5 a close happy, 6 b close scary", mailbox: "1 3 5 crowded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, setup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
+			handlerstest.Bubble(t, handlerstest.Options{Config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *handlerstest.Server) {
 				start := time.Now()
 				for line := range strings.SplitSeq(tt.story, ", ") {
 					step := strings.Fields(line)
 					second, _ := strconv.Atoi(step[0])
 					elapse(time.Until(start.Add(time.Duration(second) * time.Second)))
-					r.act(t, step[1:])
+					act(t, r, step[1:])
 				}
 				if tt.from || tt.nameplate == "" {
-					expect(t, r.usage(t, "mailboxes", start), slices.DeleteFunc([]string{tt.mailbox}, func(s string) bool { return s == "" })...)
-					expect(t, r.rows(t, `SELECT for_nameplate FROM usage_mailboxes`), map[bool]string{true: "1", false: "0"}[tt.from])
+					handlerstest.EqualRows(t, usage(t, r, "mailboxes", start), slices.DeleteFunc([]string{tt.mailbox}, func(s string) bool { return s == "" })...)
+					handlerstest.EqualRows(t, r.Rows(t, `SELECT for_nameplate FROM usage_mailboxes`), map[bool]string{true: "1", false: "0"}[tt.from])
 				}
-				expect(t, r.usage(t, "nameplates", start), slices.DeleteFunc([]string{tt.nameplate}, func(s string) bool { return s == "" })...)
+				handlerstest.EqualRows(t, usage(t, r, "nameplates", start), slices.DeleteFunc([]string{tt.nameplate}, func(s string) bool { return s == "" })...)
 			})
 		})
 	}
 }
 
 // act does one step of a story.
-func (r *relay) act(t *testing.T, step []string) {
+func act(t *testing.T, r *handlerstest.Server, step []string) {
 	t.Helper()
 	if step[1] == "wait" {
 		elapse(time.Second) // pruning is on its way
 		return
 	}
-	c := r.bind(t, "app", step[0])
-	defer c.leave()
+	c := r.Bind(t, "app", step[0])
+	defer c.Drop()
 	switch step[1] {
 	case "claim":
-		c.say("claim", "nameplate", "4").next() // or it is crowded
+		c.Send("claim", "nameplate", "4").Next() // or it is crowded
 	case "release":
-		c.ask("released", "release", "nameplate", "4")
+		c.Request("released", "release", "nameplate", "4")
 	case "open":
-		c.say("open", "mailbox", "mb").quietBut("error") // if it is crowded
+		c.Send("open", "mailbox", "mb").WantOnly("error") // if it is crowded
 	case "close":
-		c.ask("closed", "close", "mailbox", "mb", "mood", step[2])
+		c.Request("closed", "close", "mailbox", "mb", "mood", step[2])
 	}
 }
 
 // test_stats.ClientVersion: which clients came. The reference writes it at once, we a moment later, and
 // without the side (deviation: nothing needs it).
 func TestWormholeConformanceClients(t *testing.T) {
-	bind := func(t *testing.T, r *relay, side string, version ...any) {
+	bind := func(t *testing.T, r *handlerstest.Server, side string, version ...any) {
 		t.Helper()
-		r.call(t).say("bind", "appid", "app", "side", side, "client_version", version)
+		r.Connect(t).Send("bind", "appid", "app", "side", side, "client_version", version)
 		elapse(time.Second)
 	}
 	const query = `SELECT (connected - 946684800000) / 1000, implementation, version FROM client_versions`
@@ -117,10 +119,10 @@ func TestWormholeConformanceClients(t *testing.T) {
 		"test_stats.ClientVersion.test_add_version_no_db":   {[]any{"python", "1.2.3"}, "451 python 1.2.3", 0}, // there always is one
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, setup{config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *relay) {
+			handlerstest.Bubble(t, handlerstest.Options{Config: func(c *rendezvous.Config) { c.Blur = tt.blur }}, func(t *testing.T, r *handlerstest.Server) {
 				elapse(451 * time.Second)
 				bind(t, r, "side", tt.version...)
-				expect(t, r.rows(t, query), tt.want)
+				handlerstest.EqualRows(t, r.Rows(t, query), tt.want)
 			})
 		})
 	}
@@ -130,28 +132,29 @@ func TestWormholeConformanceClients(t *testing.T) {
 // would have to open the live database for; GET /v1/status says it.
 func TestWormholeConformanceCurrent(t *testing.T) {
 	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // of every bubble
-	claim := func(t *testing.T, r *relay) {
+	claim := func(t *testing.T, r *handlerstest.Server) {
 		t.Helper()
-		c := r.bind(t, "app", "a")
+		c := r.Bind(t, "app", "a")
 		elapse(time.Minute)
-		c.ask("claimed", "claim", "nameplate", "4")
+		c.Request("claimed", "claim", "nameplate", "4")
 		elapse(time.Minute + time.Second) // not in the moment in which the server counts
 	}
 	for name, tt := range map[string]struct {
-		act  func(t *testing.T, r *relay)
+		act  func(t *testing.T, r *handlerstest.Server)
 		what string
 		want int64
 	}{
 		"test_stats.Current.rebooted":                        {claim, "started", start.UnixMilli()},
 		"test_stats.Current.updated":                         {claim, "updated", start.Add(time.Minute).UnixMilli()},
 		"test_stats.Current.connections_websocket":           {claim, "counts/mailboxes", 1}, // mailboxes, with or without a listener, and not sockets
-		"test_stats.Current.connections_websocket of nobody": {func(t *testing.T, r *relay) { r.bind(t, "app", "a") }, "counts/mailboxes", 0},
+		"test_stats.Current.connections_websocket of nobody": {func(t *testing.T, r *handlerstest.Server) { r.Bind(t, "app", "a") }, "counts/mailboxes", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, setup{}, func(t *testing.T, r *relay) {
+			handlerstest.Bubble(t, handlerstest.Options{}, func(t *testing.T, r *handlerstest.Server) {
 				tt.act(t, r)
-				if got := r.anonymous(t).get("/v1/status").want(http.StatusOK).number(tt.what); got != tt.want {
-					t.Errorf("%s is %d, want %d", tt.what, got, tt.want)
+				got, err := testclient.At(r.Get(t, "/v1/status").Body, tt.what)
+				if err != nil || fmt.Sprint(got) != fmt.Sprint(tt.want) {
+					t.Errorf("%s is %v, want %d (%v)", tt.what, got, tt.want, err)
 				}
 			})
 		})

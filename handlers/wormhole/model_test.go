@@ -1,4 +1,4 @@
-package handlers_test
+package wormhole_test
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package handlers_test
+package handlerstest
 
 import (
 	"database/sql"
@@ -10,16 +10,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	_ "modernc.org/sqlite" // the driver, to look at the file behind the server's back
 )
 
-// dump is everything that is stored: the rows of each table.
-type dump map[string][]string
+// Dump is everything that is stored: the rows of each table.
+type Dump map[string][]string
 
-// dumper opens the database a second time, to read only.
-func (w *world) dumper() func(testing.TB) dump {
+// Dumper opens the database a second time, to read only. It returns a function that dumps it.
+func (w *Server) Dumper() func(testing.TB) Dump {
 	w.Helper()
-	where := url.URL{Scheme: "file", OmitHost: true, Path: w.path, RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
+	where := url.URL{Scheme: "file", OmitHost: true, Path: w.Path, RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
 	db, err := sql.Open("sqlite", where.String())
 	if err != nil {
 		w.Fatal(err)
@@ -42,12 +41,12 @@ func (w *world) dumper() func(testing.TB) dump {
 		table = strings.Trim(table, `["]`)
 		tables[table] = prepare(`SELECT * FROM "` + table + `"`)
 	}
-	return func(t testing.TB) dump {
+	return func(t testing.TB) Dump {
 		t.Helper()
 		if _, err := begin.ExecContext(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		d := dump{}
+		d := Dump{}
 		for table, query := range tables {
 			d[table] = rows(t, query)
 		}
@@ -58,7 +57,7 @@ func (w *world) dumper() func(testing.TB) dump {
 	}
 }
 
-// rows are the rows of a query as texts, sorted.
+// rows returns the rows of a query as texts, sorted.
 func rows(t testing.TB, query *sql.Stmt) (list []string) {
 	t.Helper()
 	found, err := query.QueryContext(t.Context())
@@ -87,18 +86,18 @@ func rows(t testing.TB, query *sql.Stmt) (list []string) {
 	return list
 }
 
-// same fails the test if anything is stored differently than before.
-func (d dump) same(t testing.TB, before dump) {
+// WantSame fails the test if anything is stored differently than before.
+func (d Dump) WantSame(t testing.TB, before Dump) {
 	t.Helper()
 	if diff := cmp.Diff(before, d); diff != "" {
 		t.Errorf("what is stored changed (-before +after):\n%s", diff)
 	}
 }
 
-// lock keeps the server from writing until unlock is called, as a backup does.
-func (w *world) lock(t testing.TB) (unlock func()) {
+// Lock keeps the server from writing until unlock is called, as a backup does.
+func (w *Server) Lock(t testing.TB) (unlock func()) {
 	t.Helper()
-	where := url.URL{Scheme: "file", OmitHost: true, Path: w.path, RawQuery: "mode=rw"}
+	where := url.URL{Scheme: "file", OmitHost: true, Path: w.Path, RawQuery: "mode=rw"}
 	db, err := sql.Open("sqlite", where.String())
 	if err != nil {
 		t.Fatal(err)

@@ -1,24 +1,26 @@
+// What HTTP decides for wormhole clients: how a request becomes a WebSocket, which address a client has, and how many
+// connections. These tests need the HTTP client, whose answers are checked against the contract. The tests of the protocol
+// are in handlers/wormhole.
+
 package handlers_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/gorilla/websocket"
 
 	"restante/handlers"
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 )
 
 // test_websocket: what is told before and with the welcome.
 func TestWormholeConformanceWebSocket(t *testing.T) {
-	r := serve(t, setup{proxies: []string{"127.0.0.0/8"}, forward: "X-Real-IP"})
+	r := start(t, options{Proxies: []string{"127.0.0.0/8"}, ForwardedHeader: "X-Real-IP"})
 	t.Run("test_server_version_string", func(t *testing.T) {
-		conn, answer, err := r.knock(t.Context(), "/v1")
+		conn, answer, err := r.DialWebSocket(t.Context(), "/v1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,12 +38,12 @@ func TestWormholeConformanceWebSocket(t *testing.T) {
 		"test_reflected_caddyv6": {[]string{"X-Real-IP: ::1", "X-Real-Port: 12345"}, `map[ipv6:::1 port:12345]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := r.call(t, tt.headers...)
+			c := r.Connect(t, tt.headers...)
 			want := tt.want
 			if strings.Contains(want, "%s") {
 				want = fmt.Sprintf(want, port(c))
 			}
-			if got := fmt.Sprint(c.welcome.at("welcome/your-address")); got != want {
+			if got := fmt.Sprint(c.Welcome.At("welcome/your-address")); got != want {
 				t.Errorf("your-address is %s, want %s", got, want)
 			}
 		})
@@ -50,14 +52,14 @@ func TestWormholeConformanceWebSocket(t *testing.T) {
 
 // How a client gets to the protocol, and what others find on the way.
 func TestWormholeUpgrade(t *testing.T) {
-	r := serve(t, setup{})
+	r := start(t, options{})
 	for _, path := range []string{"/v1", "/v1/", "/v1?x=1", "/v1/?"} {
 		t.Run(path, func(t *testing.T) {
-			conn, _, err := r.knock(t.Context(), path)
+			conn, _, err := r.DialWebSocket(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			listenTo(t, conn).ask("pong", "ping", "ping", 1)
+			testclient.NewWormhole(t, conn).Request("pong", "ping", "ping", 1)
 			if strings.HasPrefix(path, "/v1/") {
 				r.anonymous(t).get(path).want(http.StatusPermanentRedirect).says("Location", "../v1")
 				return
@@ -75,7 +77,7 @@ func TestWormholeUpgrade(t *testing.T) {
 		if string(page.body) == "Wormhole Relay\n" {
 			t.Error("a browser gets no page")
 		}
-		if _, answer, err := r.knock(t.Context(), "/"); err == nil || answer.StatusCode != http.StatusOK {
+		if _, answer, err := r.DialWebSocket(t.Context(), "/"); err == nil || answer.StatusCode != http.StatusOK {
 			t.Errorf("an upgrade of / is answered %v", answer)
 		}
 	})
@@ -84,7 +86,7 @@ func TestWormholeUpgrade(t *testing.T) {
 		"one subprotocol": {"Sec-WebSocket-Protocol: mqtt"}, "some": {"Sec-WebSocket-Protocol: mqtt, wormhole"},
 	} {
 		t.Run(why, func(t *testing.T) {
-			conn, answer, err := r.knock(t.Context(), "/v1", headers...)
+			conn, answer, err := r.DialWebSocket(t.Context(), "/v1", headers...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +95,7 @@ func TestWormholeUpgrade(t *testing.T) {
 					t.Errorf("%s is %q", name, got)
 				}
 			}
-			listenTo(t, conn)
+			testclient.NewWormhole(t, conn)
 		})
 	}
 	for why, change := range map[string][]string{
@@ -119,7 +121,7 @@ func TestWormholeUpgrade(t *testing.T) {
 	t.Run("another method", func(t *testing.T) {
 		upgrade(r.anonymous(t).post("/v1", "")).refused(http.StatusMethodNotAllowed, "METHOD_NOT_ALLOWED")
 	})
-	r.call(t).ask("pong", "ping", "ping", 1)
+	r.Connect(t).Request("pong", "ping", "ping", 1)
 }
 
 // upgrade adds what a client asks for a socket with.
@@ -127,12 +129,48 @@ func upgrade(r *request) *request {
 	return r.with("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
 }
 
+// 5.16 There: a proxy that sends X-Real-IP without X-Real-Port, as nginx does, gets a 500 for every
+// socket; the header is believed from every sender; and an IPv4 address is written as an IPv6 one.
+func TestWormholeBehindAProxy(t *testing.T) {
+	for name, tt := range map[string]struct {
+		proxies []string
+		headers []string
+		want    string
+	}{
+		"5.16 no port, nobody trusted":       {nil, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 a port, nobody trusted":        {nil, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 no port":                       {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 a port that is none":           {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: x"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 a port that is too large":      {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 65536"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 forwarded":                     {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 192.0.2.7, 127.0.0.1"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 IPv6":                          {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 2001:db8::7"}, "map[ipv6:2001:db8::7 port:0]"},
+		"5.16 IPv4 in IPv6":                  {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: ::ffff:192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 another proxy is trusted":      {[]string{"192.0.2.0/24"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 nonsense of a trusted proxy":   {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: nonsense"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 the proxy itself":              {[]string{"127.0.0.1/32"}, nil, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 nonsense, and nobody trusted":  {nil, []string{"X-Real-IP: nonsense", "X-Real-Port: -1"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 no address, forwarded nowhere": {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: "}, "map[ipv4:127.0.0.1 port:%s]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			forward := "X-Real-IP"
+			if slices.ContainsFunc(tt.headers, func(h string) bool { return strings.HasPrefix(h, "X-Forwarded-For") }) {
+				forward = ""
+			}
+			c := start(t, options{Proxies: tt.proxies, ForwardedHeader: forward}).Connect(t, tt.headers...)
+			want := strings.Replace(tt.want, "%s", port(c), 1)
+			if got := fmt.Sprint(c.Welcome.At("welcome/your-address")); got != want {
+				t.Errorf("your-address is %s, want %s", got, want)
+			}
+		})
+	}
+}
+
 // More sockets than an address may have are refused before they are any; who leaves makes room.
 func TestWormholeSocketsOfAnAddress(t *testing.T) {
-	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Sockets = 3 }, proxies: []string{"127.0.0.1/32"}, forward: "X-Real-IP"})
-	var open []*caller
+	r := start(t, options{Limits: func(l *handlers.Limits) { l.Sockets = 3 }, Proxies: []string{"127.0.0.1/32"}, ForwardedHeader: "X-Real-IP"})
+	var open []*testclient.Wormhole
 	for range 3 {
-		open = append(open, r.call(t))
+		open = append(open, r.Connect(t))
 	}
 	for range 3 {
 		got := upgrade(r.anonymous(t).get("/v1")).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
@@ -140,20 +178,20 @@ func TestWormholeSocketsOfAnAddress(t *testing.T) {
 			t.Errorf("it is answered with %s", got.header)
 		}
 	}
-	r.call(t, "X-Real-IP: 192.0.2.7").ask("pong", "ping", "ping", 1) // another address
-	open[0].ask("pong", "ping", "ping", 1)
+	r.Connect(t, "X-Real-IP: 192.0.2.7").Request("pong", "ping", "ping", 1) // another address
+	open[0].Request("pong", "ping", "ping", 1)
 	// The 64 bits of an IPv6 client's own network are all its own.
 	for i := range 3 {
-		r.call(t, fmt.Sprintf("X-Real-IP: 2001:db8::%d", i))
+		r.Connect(t, fmt.Sprintf("X-Real-IP: 2001:db8::%d", i))
 	}
-	if conn, answer, err := r.knock(t.Context(), "/v1", "X-Real-IP: 2001:db8::ffff"); err == nil || answer.StatusCode != http.StatusTooManyRequests {
+	if conn, answer, err := r.DialWebSocket(t.Context(), "/v1", "X-Real-IP: 2001:db8::ffff"); err == nil || answer.StatusCode != http.StatusTooManyRequests {
 		t.Errorf("a fourth of a network is answered %v", answer)
 		_ = conn.Close()
 	}
-	r.call(t, "X-Real-IP: 2001:db8:0:1::1")
+	r.Connect(t, "X-Real-IP: 2001:db8:0:1::1")
 	// A handshake that fails takes no room.
-	open[0].leave()
-	if !eventually(t, func() bool {
+	open[0].Drop()
+	if !handlerstest.Eventually(t, func() bool {
 		return upgrade(r.anonymous(t).get("/v1")).with("-Sec-WebSocket-Key").send().status == http.StatusBadRequest
 	}) {
 		t.Fatal("who leaves makes no room")
@@ -161,92 +199,10 @@ func TestWormholeSocketsOfAnAddress(t *testing.T) {
 	for range 3 {
 		upgrade(r.anonymous(t).get("/v1")).with("-Sec-WebSocket-Key").refused(http.StatusBadRequest, "INVALID_REQUEST")
 	}
-	r.call(t)
+	r.Connect(t)
 }
 
-// The client is told about a frame that is too large, and then the socket is closed. A client that still sends gets both.
-func TestWormholeFrameTooLarge(t *testing.T) {
-	r := serve(t, setup{limits: func(l *handlers.Limits) { l.Body = 100 << 10 }})
-	for _, size := range []int{100<<10 + 1, 1 << 20, 32 << 20} {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			other := r.bind(t, "app", "b")
-			c := r.bind(t, "app", "a")
-			sent := make(chan error, 1)
-			go func() {
-				sent <- c.conn.WriteMessage(websocket.TextMessage, []byte(`{"type": "ping", "ping": "`+strings.Repeat("x", size-28)+`"}`))
-			}()
-			c.last = `{}`
-			c.error("message too large")
-			c.sentAway(websocket.CloseMessageTooBig)
-			_ = c.conn.Close()
-			if err := <-sent; err != nil {
-				t.Log(err) // it may have been cut
-			}
-			other.ask("pong", "ping", "ping", 1)
-		})
-	}
-	t.Run("at the limit", func(t *testing.T) {
-		c := r.bind(t, "app", "a").opens("m")
-		body := strings.Repeat("x", 64<<10)
-		frame := `{"type":"add","phase":"p","id":"0001","body":"` + body + `"}`
-		c.write(websocket.TextMessage, frame[:len(frame)-1]+strings.Repeat(" ", 100<<10-len(frame))+"}")
-		c.acked(`"0001"`)
-		c.hears(body)
-	})
-}
-
-// A client that does not bind in time is disconnected, whatever else it sends.
-func TestWormholeIdentify(t *testing.T) {
-	limit := handlers.DefaultLimits().Identify
-	for why, chatter := range map[string]func(*caller){
-		"silent":  func(*caller) {},
-		"pings":   func(c *caller) { _ = c.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(time.Second)) },
-		"pongs":   func(c *caller) { _ = c.conn.WriteControl(websocket.PongMessage, nil, time.Now().Add(time.Second)) },
-		"unbound": func(c *caller) { _ = c.conn.WriteMessage(websocket.TextMessage, []byte(`{"type": "list"}`)) },
-	} {
-		t.Run(why, func(t *testing.T) {
-			bubble(t, setup{}, func(t *testing.T, r *relay) {
-				c := r.call(t)
-				start, done := time.Now(), make(chan struct{})
-				c.conn.SetCloseHandler(func(int, string) error { return nil }) // and does not say goodbye
-				go func() {
-					defer close(done)
-					for range 100 {
-						chatter(c)
-						elapse(time.Second / 10)
-					}
-				}()
-				for {
-					a := <-c.wire
-					var closed *websocket.CloseError
-					if a.err == nil {
-						continue
-					}
-					if !errors.As(a.err, &closed) || closed.Code != websocket.ClosePolicyViolation || time.Since(start) != limit {
-						t.Errorf("it ends with %v after %v", a.err, time.Since(start))
-					}
-					break
-				}
-				c.ended = true
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				if r.door.Wait(ctx); time.Since(start) > limit+2*time.Second {
-					t.Errorf("the socket is there for %v", time.Since(start))
-				}
-				<-done
-			})
-		})
-	}
-	t.Run("who binds may stay", func(t *testing.T) {
-		bubble(t, setup{}, func(t *testing.T, r *relay) {
-			c := r.bind(t, "app", "a")
-			elapse(10 * limit)
-			c.quiet()
-		})
-	})
-}
-
-func port(c *caller) string {
-	_, port, _ := strings.Cut(c.conn.LocalAddr().String(), ":")
+func port(c *testclient.Wormhole) string {
+	_, port, _ := strings.Cut(c.Conn.LocalAddr().String(), ":")
 	return port
 }

@@ -1,12 +1,16 @@
-package handlers_test
+package wormhole_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 )
 
 // offence is a frame that no good client sends.
@@ -99,7 +103,7 @@ func hostileAnywhere() []offence {
 
 // hostileBefore are refused to a client that has not bound.
 func hostileBefore() (list []offence) {
-	for _, kind := range []string{`"list"`, `1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"BIND"`, `" bind"`, quote(strings.Repeat("x", 20<<10))} {
+	for _, kind := range []string{`"list"`, `1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"BIND"`, `" bind"`, strconv.Quote(strings.Repeat("x", 20<<10))} {
 		list = append(list, offence{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "must bind first"})
 	}
 	for _, wrong := range notAName {
@@ -118,11 +122,11 @@ func hostileBefore() (list []offence) {
 }
 
 // notAName is what cannot name anything.
-var notAName = []string{`1`, `null`, `true`, `[]`, `{}`, `["a"]`, `"\u0000"`, `"a\u0000b"`, `"a\ud83d"`, `"\ude00b"`, quote(strings.Repeat("x", 257)), quote(strings.Repeat("x", 50<<10)), nested(100)}
+var notAName = []string{`1`, `null`, `true`, `[]`, `{}`, `["a"]`, `"\u0000"`, `"a\u0000b"`, `"a\ud83d"`, `"\ude00b"`, strconv.Quote(strings.Repeat("x", 257)), strconv.Quote(strings.Repeat("x", 50<<10)), nested(100)}
 
 // hostileAfter are refused to one that has, and holds the mailbox m.
 func hostileAfter() (list []offence) {
-	for _, kind := range []string{`1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"LIST"`, `"list "`, `"welcome"`, `"ack"`, `"message"`, quote(strings.Repeat("x", 20<<10))} {
+	for _, kind := range []string{`1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"LIST"`, `"list "`, `"welcome"`, `"ack"`, `"message"`, strconv.Quote(strings.Repeat("x", 20<<10))} {
 		list = append(list, offence{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "unknown type"})
 	}
 	for _, wrong := range notAName {
@@ -138,7 +142,7 @@ func hostileAfter() (list []offence) {
 			list = append(list, offence{why: command + " " + wrong[:min(len(wrong), 20)], frame: `{"type": "` + command + `", "nameplate": "` + wrong + `"}`, error: noNameplate})
 		}
 	}
-	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, `"a\ud83d"`, quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
+	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, `"a\ud83d"`, strconv.Quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
 		list = append(list, offence{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: noBody})
 	}
 	return append(list,
@@ -164,80 +168,74 @@ func manyMembers(n int) string {
 
 // Whatever a client sends, it gets an error and may go on. No other client notices, and nothing is stored.
 func TestWormholeHostile(t *testing.T) {
-	r := serve(t, setup{})
-	other := r.bind(t, "app", "other").opens("theirs")
-	r.holds(t, `SELECT app FROM client_versions`, "app")
-	dumped := r.dumper()
-	hostilities := func(t *testing.T, all []offence, from func() *caller) {
+	r := handlerstest.Start(t, handlerstest.Options{})
+	other := r.Bind(t, "app", "other").Open("theirs")
+	r.WantRows(t, `SELECT app FROM client_versions`, "app")
+	dumped := r.Dumper()
+	hostilities := func(t *testing.T, all []offence, from func() *testclient.Wormhole) {
 		t.Helper()
 		before := dumped(t)
 		for _, h := range all {
 			t.Run(h.why, func(t *testing.T) {
-				c := from().in(t)
-				c.suffers(h)
-				c.quiet()
+				c := from().In(t)
+				suffer(c, h)
+				c.WantNothing()
 				began := time.Now()
-				if other.in(t).quiet(); time.Since(began) > time.Second {
+				if other.In(t).WantNothing(); time.Since(began) > time.Second {
 					t.Errorf("another waits for %v", time.Since(began))
 				}
-				dumped(t).same(t, before)
+				dumped(t).WantSame(t, before)
 			})
 		}
-		other.in(t)
+		other.In(t)
 	}
 	t.Run("before bind", func(t *testing.T) {
-		var all []*caller
-		hostilities(t, append(hostileAnywhere(), hostileBefore()...), func() *caller {
-			c := r.call(t)
+		var all []*testclient.Wormhole
+		hostilities(t, append(hostileAnywhere(), hostileBefore()...), func() *testclient.Wormhole {
+			c := r.Connect(t)
 			all = append(all, c)
 			return c
 		})
 		for _, c := range all {
-			c.in(t).say("bind", "appid", "app", "side", "a")
-			expect(t, c.list())
+			c.In(t).Send("bind", "appid", "app", "side", "a")
+			handlerstest.EqualRows(t, c.List())
 		}
-		r.holds(t, `SELECT count(*) FROM client_versions`, fmt.Sprint(len(all)+1))
+		r.WantRows(t, `SELECT count(*) FROM client_versions`, fmt.Sprint(len(all)+1))
 	})
 	t.Run("after bind", func(t *testing.T) { // one connection suffers all of it, unless one is too much
-		var c *caller
-		from := func() *caller {
+		var c *testclient.Wormhole
+		from := func() *testclient.Wormhole {
 			if c == nil || c.Failed() {
-				clients := len(r.rows(t, `SELECT app FROM client_versions`))
-				c = r.bind(t, "app", "bound").opens("m")
-				r.holds(t, `SELECT count(*) FROM client_versions`, fmt.Sprint(clients+1))
+				clients := len(r.Rows(t, `SELECT app FROM client_versions`))
+				c = r.Bind(t, "app", "bound").Open("m")
+				r.WantRows(t, `SELECT count(*) FROM client_versions`, fmt.Sprint(clients+1))
 			}
 			return c
 		}
 		from()
 		hostilities(t, append(hostileAnywhere(), hostileAfter()...), from)
-		c.in(t).add("p", "still there")
-		c.ask("closed", "close")
+		c.In(t).Add("p", "still there")
+		c.Request("closed", "close")
 	})
 }
 
-// suffers sends a hostile frame.
-func (c *caller) suffers(h offence) {
+// suffer sends a hostile frame, and checks the answer.
+func suffer(c *testclient.Wormhole, h offence) {
 	c.Helper()
-	c.write(websocket.TextMessage, h.frame)
+	c.Write(websocket.TextMessage, h.frame)
 	switch h.ack {
 	case "none":
 	case "":
-		c.acked("null")
+		c.WantAck("null")
 	default:
-		c.acked(h.ack)
+		c.WantAck(h.ack)
 	}
 	if h.reply != "" {
-		c.hear(h.reply)
+		c.Want(h.reply)
 		return
 	}
 	if h.error == noObject {
-		c.last = `{}`
+		c.Last = `{}`
 	}
-	c.error(h.error)
-}
-
-// in has a caller report to a part of a test.
-func (c *caller) in(t testing.TB) *caller {
-	c.TB = t
-	return c
+	c.WantError(h.error)
 }

@@ -3,30 +3,33 @@ package handlers_test
 import (
 	"net/http"
 	"testing"
+
+	"restante/handlers/handlerstest"
 )
 
 // TestWormholeAndHTTP is one mailbox whose sides speak different languages: a session over
-// HTTP and a wormhole client. Meeting, talking, crowding, closing and usage are one set of rules.
+// HTTP and a wormhole client. Meeting, talking, crowding, closing and usage are one set of rules. It is here and not in
+// handlers/wormhole because it needs the HTTP client.
 func TestWormholeAndHTTP(t *testing.T) {
-	r := serve(t, setup{})
-	session := r.world.begin(t, "app", "curl")
+	r := start(t, options{})
+	session := r.begin(t, "app", "curl")
 	met := session.post("/v1/nameplates", "").want(http.StatusCreated)
 	nameplate, mailbox := met.text("nameplate"), met.text("mailbox")
 	session.open(mailbox).want(http.StatusOK)
 	session.add(mailbox, "pake", "7b7d").want(http.StatusCreated)
 
-	peer := r.bind(t, "app", "wormhole")
-	if got := peer.list(); len(got) != 1 || got[0] != nameplate {
+	peer := r.Bind(t, "app", "wormhole")
+	if got := peer.List(); len(got) != 1 || got[0] != nameplate {
 		t.Errorf("the wormhole client is told that %v wait", got)
 	}
-	if got := peer.ask("claimed", "claim", "nameplate", nameplate).text("mailbox"); got != mailbox {
+	if got := peer.Request("claimed", "claim", "nameplate", nameplate).Text("mailbox"); got != mailbox {
 		t.Fatalf("it is led to %s, and the session to %s", got, mailbox)
 	}
-	peer.say("open", "mailbox", mailbox)
-	peer.hears("7b7d")
-	peer.add("pake", "2a2a")
+	peer.Send("open", "mailbox", mailbox)
+	peer.WantMessages("7b7d")
+	peer.Add("pake", "2a2a")
 	session.add(mailbox, "0", "over HTTP").want(http.StatusCreated)
-	peer.hears("over HTTP")
+	peer.WantMessages("over HTTP")
 
 	heard := session.get("/v1/session/events?ack=0").want(http.StatusOK)
 	for i, want := range []string{"opened", "message"} {
@@ -38,21 +41,21 @@ func TestWormholeAndHTTP(t *testing.T) {
 		t.Errorf("the session hears %s", heard.body)
 	}
 
-	r.bind(t, "app", "third").refused("crowded", "claim", "nameplate", nameplate)
-	r.world.begin(t, "app", "fourth").put("/v1/nameplates/"+nameplate).refused(http.StatusConflict, "CROWDED")
-	r.world.begin(t, "app", "fifth").open(mailbox).refused(http.StatusConflict, "CROWDED")
+	r.Bind(t, "app", "third").Refused("crowded", "claim", "nameplate", nameplate)
+	r.begin(t, "app", "fourth").put("/v1/nameplates/"+nameplate).refused(http.StatusConflict, "CROWDED")
+	r.begin(t, "app", "fifth").open(mailbox).refused(http.StatusConflict, "CROWDED")
 
-	peer.ask("released", "release")
+	peer.Request("released", "release")
 	session.delete("/v1/nameplates/" + nameplate).want(http.StatusNoContent)
-	peer.ask("closed", "close", "mood", "happy")
+	peer.Request("closed", "close", "mood", "happy")
 	left := session.look(2).want(http.StatusOK)
 	if left.text("frames/0/type") != "closed" || left.text("frames/0/mood") != "happy" {
 		t.Errorf("the session hears %s", left.body)
 	}
 	session.delete("/v1/mailboxes/" + mailbox + "?mood=happy").want(http.StatusNoContent)
 	session.delete("/v1/session").want(http.StatusNoContent)
-	r.service.Prune(t.Context()) // its outbox referred to the log
-	r.nothing(t)
-	expect(t, r.rows(t, `SELECT result FROM usage_mailboxes`), "crowded")
-	expect(t, r.rows(t, `SELECT result FROM usage_nameplates`), "crowded")
+	r.Service.Prune(t.Context()) // its outbox referred to the log
+	r.WantEmpty(t)
+	handlerstest.EqualRows(t, r.Rows(t, `SELECT result FROM usage_mailboxes`), "crowded")
+	handlerstest.EqualRows(t, r.Rows(t, `SELECT result FROM usage_nameplates`), "crowded")
 }

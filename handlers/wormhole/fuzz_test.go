@@ -1,4 +1,4 @@
-package handlers_test
+package wormhole_test
 
 import (
 	"encoding/json"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -29,33 +31,33 @@ func FuzzWormholeFrame(f *testing.F) {
 	} {
 		f.Add([]byte(frame), true)
 	}
-	r := serve(f, setup{})
+	r := handlerstest.Start(f, handlerstest.Options{})
 	var sides atomic.Int64
 	f.Fuzz(func(t *testing.T, frame []byte, bound bool) {
 		if len(frame) > 200<<10 {
 			return // what costs the connection is tested where limits are
 		}
-		c := r.call(t)
-		c.ended = true // whatever it may have opened, it need not be quiet
+		c := r.Connect(t)
+		c.Ended = true // whatever it may have opened, it need not be quiet
 		if bound {
-			c.say("bind", "appid", "fuzz", "side", fmt.Sprint(sides.Add(1)))
+			c.Send("bind", "appid", "fuzz", "side", fmt.Sprint(sides.Add(1)))
 		}
-		c.write(websocket.BinaryMessage, string(frame))
-		c.write(websocket.TextMessage, `{"type":"ping","ping":"still there"}`)
+		c.Write(websocket.BinaryMessage, string(frame))
+		c.Write(websocket.TextMessage, `{"type":"ping","ping":"still there"}`)
 		for acks := 0; ; {
-			switch s := c.read(); s.kind { // which must be in the vocabulary
+			switch s := c.Next(); s.Kind { // which must be in the vocabulary
 			case "ack":
 				acks++
 			case "pong":
-				if string(s.members["pong"]) == `"still there"` {
+				if string(s.Members["pong"]) == `"still there"` {
 					if acks < 1 || acks > 2 {
 						t.Errorf("%d acks", acks)
 					}
 					return
 				}
 			case "error":
-				if len(s.raw) > 32<<10 {
-					t.Errorf("an error of %d bytes", len(s.raw))
+				if len(s.Raw) > 32<<10 {
+					t.Errorf("an error of %d bytes", len(s.Raw))
 				}
 			}
 		}
@@ -74,7 +76,7 @@ func FuzzWormholeCommands(f *testing.F) {
 		f.Add(script)
 	}
 	// A side that did not keep its mailbox's limit in mind would be told otherwise.
-	r := serve(f, setup{config: func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 1000, 1000 }})
+	r := handlerstest.Start(f, handlerstest.Options{Config: func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 1000, 1000 }})
 	var apps atomic.Int64
 	f.Fuzz(func(t *testing.T, script []byte) {
 		play(t, r, fmt.Sprint("fuzz ", apps.Add(1)), script[:min(len(script), 400)])
@@ -83,14 +85,14 @@ func FuzzWormholeCommands(f *testing.F) {
 
 // sailor is a client, and what the model says of it.
 type sailor struct {
-	*caller
+	*testclient.Wormhole
 	*berth
 	app   string
 	heard []string
 }
 
 // play makes four clients follow a script. The last is of another app, and uses the side of the first.
-func play(t *testing.T, r *relay, app string, script []byte) {
+func play(t *testing.T, r *handlerstest.Server, app string, script []byte) {
 	first, second := &harbour{map[string]*plate{}, map[string]*box{}}, &harbour{map[string]*plate{}, map[string]*box{}}
 	crew := make([]*sailor, 4)
 	berths := make([]*berth, len(crew))
@@ -99,7 +101,7 @@ func play(t *testing.T, r *relay, app string, script []byte) {
 		if i == 3 {
 			s.app, s.berth.at, s.berth.side = app+" too", second, "a"
 		}
-		s.caller = r.bind(t, s.app, s.berth.side)
+		s.Wormhole = r.Bind(t, s.app, s.berth.side)
 		crew[i], berths[i] = s, s.berth
 	}
 	for i := range crew {
@@ -123,22 +125,22 @@ func play(t *testing.T, r *relay, app string, script []byte) {
 func (s *sailor) leaves(t *testing.T) {
 	t.Helper()
 	for len(s.heard) < len(s.due) {
-		s.hearing(s.read())
+		s.hearing(s.Next())
 	}
-	s.write(websocket.TextMessage, `{"type":"ping","ping":"over"}`)
-	for m := s.read(); m.kind != "pong"; m = s.read() {
+	s.Write(websocket.TextMessage, `{"type":"ping","ping":"over"}`)
+	for m := s.Next(); m.Kind != "pong"; m = s.Next() {
 		s.hearing(m)
 	}
 	if got, want := fmt.Sprint(s.heard), fmt.Sprint(s.due); got != want {
 		t.Fatalf("%s heard %s, want %s", s.side, got, want)
 	}
-	s.leave()
+	s.Drop()
 }
 
 // hearing notes a message.
-func (s *sailor) hearing(m said) {
-	if m.kind == "message" {
-		s.heard = append(s.heard, m.text("side")+": "+m.text("body"))
+func (s *sailor) hearing(m testclient.Message) {
+	if m.Kind == "message" {
+		s.heard = append(s.heard, m.Text("side")+": "+m.Text("body"))
 	}
 }
 
@@ -152,7 +154,7 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 	want := "ack"
 	complain := func(text string) { want = "ack, error " + text }
 	var command string
-	var learn func(said) // what the model cannot foresee
+	var learn func(testclient.Message) // what the model cannot foresee
 	switch what {
 	case 0:
 		command, want = `{"type":"list"}`, "ack, nameplates "+strings.Join(s.at.waiting(), " ")
@@ -164,15 +166,15 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 		}
 		s.allocated, want = true, "ack, allocated"
 		waits := slices.DeleteFunc(s.at.waiting(), func(id string) bool { return s.at.plates[id].claimed[0] != s.side })
-		learn = func(m said) {
-			id := m.text("nameplate")
+		learn = func(m testclient.Message) {
+			id := m.Text("nameplate")
 			if len(waits) > 0 && !slices.Contains(waits, id) {
 				t.Fatalf("%s was allocated %s, though it had %v", s.side, id, waits)
 			}
 			if p := s.at.plates[id]; p != nil && (len(p.claimed) != 1 || p.claimed[0] != s.side) {
 				t.Fatalf("%s was allocated nameplate %s, which %v have", s.side, id, p.claimed)
 			}
-			s.at.claim(s.side, id, m.text("mailbox"))
+			s.at.claim(s.side, id, m.Text("mailbox"))
 		}
 	case 2:
 		command = `{"type":"claim","nameplate":"` + plateID + `"}`
@@ -186,9 +188,9 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 			complain(complaint)
 		} else if want = "ack, claimed " + b.id; made {
 			want = "ack, claimed"
-			learn = func(m said) {
+			learn = func(m testclient.Message) {
 				delete(s.at.boxes, b.id)
-				b.id = m.text("mailbox")
+				b.id = m.Text("mailbox")
 				s.at.boxes[b.id] = b
 			}
 		}
@@ -225,18 +227,18 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 			s.closed, s.box, s.follows, want = true, "", nil, "ack, closed"
 		}
 	}
-	s.write(websocket.TextMessage, command)
-	s.write(websocket.TextMessage, `{"type":"ping","ping":"next"}`)
+	s.Write(websocket.TextMessage, command)
+	s.Write(websocket.TextMessage, `{"type":"ping","ping":"next"}`)
 	var got []string
-	for m := s.read(); m.kind != "pong"; m = s.read() {
-		switch m.kind {
+	for m := s.Next(); m.Kind != "pong"; m = s.Next() {
+		switch m.Kind {
 		case "ack":
 			got = append(got, "ack")
 		case "error":
-			got = append(got, "error "+m.text("error"))
+			got = append(got, "error "+m.Text("error"))
 		case "nameplates":
 			var list []struct{ ID string }
-			_ = json.Unmarshal(m.members["nameplates"], &list) // the vocabulary says what it is
+			_ = json.Unmarshal(m.Members["nameplates"], &list) // the vocabulary says what it is
 			ids := make([]string, len(list))
 			for i := range list {
 				ids[i] = list[i].ID
@@ -246,12 +248,12 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 			s.hearing(m)
 		case "claimed":
 			if learn == nil {
-				got = append(got, "claimed "+m.text("mailbox"))
+				got = append(got, "claimed "+m.Text("mailbox"))
 				continue
 			}
 			fallthrough
 		default:
-			got = append(got, m.kind)
+			got = append(got, m.Kind)
 			if learn != nil {
 				learn(m)
 			}

@@ -1,0 +1,9 @@
+package wormhole_test
+
+import (
+	"testing"
+
+	"restante/handlers/handlerstest"
+)
+
+func TestMain(m *testing.M) { handlerstest.Main(m) }
