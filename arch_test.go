@@ -32,7 +32,7 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► internal/bench, internal/listen
+//	main ─► internal/bench, internal/listen, internal/token
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub, internal/logcache, internal/presence
@@ -42,7 +42,7 @@ var layers = map[string]layer{
 	module: {
 		uses: []string{
 			"restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
-			"restante/internal/idleconn", "restante/internal/listen", "restante/rendezvous", "restante/repo", "restante/web",
+			"restante/internal/idleconn", "restante/internal/listen", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
 		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
@@ -68,6 +68,7 @@ var layers = map[string]layer{
 			"restante/repo":                  "they ask a server that has a real store",
 			"restante/handlers/handlerstest": "it starts the server that they ask",
 			"restante/internal/testclient":   "its wormhole client meets their sessions",
+			"restante/internal/token":        "they send tokens that are really signed",
 		},
 	},
 	"restante/handlers/welcome": {
@@ -199,6 +200,12 @@ var layers = map[string]layer{
 	"restante/internal/listen": {
 		bans: map[string]string{
 			"database/sql": "it opens sockets, and nothing else",
+		},
+	},
+	"restante/internal/token": {
+		bans: map[string]string{
+			"net":          "it verifies what it is given, however that came; keys are read from files",
+			"database/sql": "what a token allows is for others to decide and to store",
 		},
 	},
 	"restante/internal/goruntime": {

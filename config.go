@@ -65,6 +65,7 @@ type Config struct {
 	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of this many bits; 0 asks for none. Most wormhole clients cannot make one."`
 	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
 
+	Tokens
 	Administration
 
 	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Let clients wait without a goroutine and buffers of their own, where the system allows it. Use --no-parking to find out whether that causes a problem."`
@@ -109,6 +110,9 @@ func (c *Config) validate() error {
 		return err
 	}
 	if err := c.validateAdmin(); err != nil {
+		return err
+	}
+	if err := c.tokenConfig().Check(); err != nil {
 		return err
 	}
 	if err := c.validateBudgets(); err != nil {

@@ -22,6 +22,7 @@ import (
 	"restante/internal/bench"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
+	"restante/internal/token"
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/web"
@@ -96,6 +97,11 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	goruntime.BoundGarbage()
 	started := time.Now()
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
+	tokens, err := c.tokens()
+	if err != nil {
+		return err
+	}
+	ask(service, tokens)
 	store, err := repo.Open(ctx, repo.Options{
 		URL: c.Database, Connections: c.DatabaseConnections, Pooled: c.Notify == "poll",
 		Retried: &service.Stats().Retried, Lost: &service.Stats().Lost, Missed: &service.Stats().Missed,
@@ -138,7 +144,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.Hosts = c.hosts(reached)
-	defer c.reread(api, reached, log)()
+	defer c.reread(api, reached, tokens, log)()
 	admin, err := c.openAdmin(ctx, log)
 	if err != nil {
 		return err
@@ -209,8 +215,9 @@ func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server
 	return err
 }
 
-// reread reads the settings and the certificate again at each SIGHUP, until stop. What cannot be read changes nothing.
-func (c *Config) reread(api *handlers.Server, reached *reach, log *slog.Logger) (stop func()) {
+// reread reads the settings, the certificate and the keys of tokens again at each SIGHUP, until stop. What cannot be read
+// changes nothing.
+func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Verifier, log *slog.Logger) (stop func()) {
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
@@ -221,6 +228,7 @@ func (c *Config) reread(api *handlers.Server, reached *reach, log *slog.Logger) 
 			case <-hangups:
 			}
 			reached.reload()
+			c.rereadTokens(tokens, log)
 			settings, err := c.settings()
 			if err != nil {
 				log.Error("the settings stay as they were", "error", err)

@@ -101,6 +101,7 @@ const (
 	CodeSIDETAKEN                 Code = "SIDE_TAKEN"
 	CodeSTORAGEUNAVAILABLE        Code = "STORAGE_UNAVAILABLE"
 	CodeSUPERSEDED                Code = "SUPERSEDED"
+	CodeTOKENREQUIRED             Code = "TOKEN_REQUIRED"
 	CodeUNSUPPORTEDMEDIATYPE      Code = "UNSUPPORTED_MEDIA_TYPE"
 	CodeUPGRADEREQUIRED           Code = "UPGRADE_REQUIRED"
 	CodeWINDOWFULL                Code = "WINDOW_FULL"
@@ -179,6 +180,8 @@ func (e Code) Valid() bool {
 		return true
 	case CodeSUPERSEDED:
 		return true
+	case CodeTOKENREQUIRED:
+		return true
 	case CodeUNSUPPORTEDMEDIATYPE:
 		return true
 	case CodeUPGRADEREQUIRED:
@@ -192,11 +195,12 @@ func (e Code) Valid() bool {
 
 // Defines values for EndReason.
 const (
-	EndReasonDeleted  EndReason = "deleted"
-	EndReasonEnded    EndReason = "ended"
-	EndReasonExpired  EndReason = "expired"
-	EndReasonOverflow EndReason = "overflow"
-	EndReasonReplaced EndReason = "replaced"
+	EndReasonDeleted      EndReason = "deleted"
+	EndReasonEnded        EndReason = "ended"
+	EndReasonExpired      EndReason = "expired"
+	EndReasonOverflow     EndReason = "overflow"
+	EndReasonReplaced     EndReason = "replaced"
+	EndReasonUnauthorized EndReason = "unauthorized"
 )
 
 // Valid indicates whether the value is a known member of the EndReason enum.
@@ -211,6 +215,8 @@ func (e EndReason) Valid() bool {
 	case EndReasonOverflow:
 		return true
 	case EndReasonReplaced:
+		return true
+	case EndReasonUnauthorized:
 		return true
 	default:
 		return false
@@ -361,6 +367,21 @@ func (e PruneFailureKind) Valid() bool {
 	case PruneFailureKindSession:
 		return true
 	case PruneFailureKindTombstone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RehandshakeFrameType.
+const (
+	RehandshakeFrameTypeRehandshake RehandshakeFrameType = "rehandshake"
+)
+
+// Valid indicates whether the value is a known member of the RehandshakeFrameType enum.
+func (e RehandshakeFrameType) Valid() bool {
+	switch e {
+	case RehandshakeFrameTypeRehandshake:
 		return true
 	default:
 		return false
@@ -634,7 +655,7 @@ type Draft struct {
 type Drafts = json.RawMessage
 
 // EndReason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
-// unacknowledged, or the operator ended it; `detail` then has what the operator says.
+// unacknowledged, the operator ended it (`detail` then has what the operator says), or its token expired and no newer one came.
 type EndReason string
 
 // Epoch How many handshakes of this session were accepted.
@@ -649,7 +670,7 @@ type ExpectedSessionState struct {
 	NextSentSeq *int64 `json:"nextSentSeq" validate:"required,min=0,max=9007199254740991"`
 }
 
-// Frame Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
+// Frame Something that happened in a mailbox that this session has open, or that the session is asked for. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
 type Frame = json.RawMessage
 
 // Handshake defines model for Handshake.
@@ -673,7 +694,9 @@ type Handshake struct {
 	// GraceMs A duration in milliseconds.
 	GraceMs *Millis `json:"graceMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
-	// Metadata What the operator asks for, as JSON of at most 4 KiB.
+	// Metadata What the operator asks for, as JSON of at most 4 KiB. A server that asks for tokens takes one as `token`.
+	//
+	// Examples: {"token":"eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"}
 	Metadata json.RawMessage `json:"metadata,omitempty" validate:"omitempty"`
 
 	// Permission Proof of the work that a server may ask for. Needed only after `PERMISSION_REQUIRED`.
@@ -737,7 +760,10 @@ type HandshakeReply struct {
 	// Examples: 5hQ2mVx8TzR1cKd7LwYb9A
 	SessionID SessionID `json:"sessionId"`
 	Side      string    `json:"side"`
-	Welcome   Welcome   `json:"welcome"`
+
+	// TokenExpiresAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	TokenExpiresAt *Timestamp `json:"tokenExpiresAt,omitempty"`
+	Welcome        Welcome    `json:"welcome"`
 }
 
 // HashcashChallenge defines model for HashcashChallenge.
@@ -862,6 +888,11 @@ type Messages struct {
 	Messages     []Message    `json:"messages"`
 }
 
+// Metadata What the operator asks for, as JSON of at most 4 KiB. A server that asks for tokens takes one as `token`.
+//
+// Examples: {"token":"eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"}
+type Metadata = json.RawMessage
+
 // Millis A duration in milliseconds.
 type Millis = int64
 
@@ -949,7 +980,7 @@ type Problem struct {
 	PermissionRequired *PermissionRequired `json:"permissionRequired,omitempty"`
 
 	// Reason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
-	// unacknowledged, or the operator ended it; `detail` then has what the operator says.
+	// unacknowledged, the operator ended it (`detail` then has what the operator says), or its token expired and no newer one came.
 	Reason *EndReason `json:"reason,omitempty"`
 
 	// Retriable Whether trying on, as `action` says, can help.
@@ -1060,6 +1091,21 @@ type Received struct {
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerTime Timestamp `json:"serverTime"`
 }
+
+// RehandshakeFrame The token of this session expires soon. Send a newer one with `PUT /v1/session/metadata`. Otherwise the session ends then.
+//
+// Examples: {"seq":17,"tokenExpiresAt":1795226400000,"type":"rehandshake"}
+type RehandshakeFrame struct {
+	// Seq The number of a command or of a frame, from 0.
+	Seq Sequence `json:"seq"`
+
+	// TokenExpiresAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	TokenExpiresAt Timestamp            `json:"tokenExpiresAt"`
+	Type           RehandshakeFrameType `json:"type"`
+}
+
+// RehandshakeFrameType defines model for RehandshakeFrame.Type.
+type RehandshakeFrameType string
 
 // Reply defines model for Reply.
 type Reply struct {
@@ -1191,7 +1237,7 @@ type SocketError struct {
 
 // SocketFrame Examples: {"frame":{"mailbox":"q7jzk3v5nhx2m4wfb6ty","seq":12,"side":"b07e55","type":"opened"}}
 type SocketFrame struct {
-	// Frame Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
+	// Frame Something that happened in a mailbox that this session has open, or that the session is asked for. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame.
 	Frame Frame `json:"frame"`
 }
 
@@ -1439,6 +1485,9 @@ type NoSession = Problem
 // NotAcceptable A failure (RFC 9457), and what to do next.
 type NotAcceptable = Problem
 
+// NotAdmitted A failure (RFC 9457), and what to do next.
+type NotAdmitted = Problem
+
 // NotFound A failure (RFC 9457), and what to do next.
 type NotFound = Problem
 
@@ -1477,6 +1526,9 @@ type ReceiveConflict = Problem
 
 // ReceiveLimited A failure (RFC 9457), and what to do next.
 type ReceiveLimited = Problem
+
+// RuledOut A failure (RFC 9457), and what to do next.
+type RuledOut = Problem
 
 // SessionEnded A failure (RFC 9457), and what to do next.
 type SessionEnded = Problem
@@ -1698,6 +1750,12 @@ type ReceiveParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
+// UpdateMetadataParams defines parameters for UpdateMetadata.
+type UpdateMetadataParams struct {
+	// Ack The next frame wanted. Every frame below it is processed.
+	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+}
+
 // OpenMailboxJSONRequestBody defines body for OpenMailbox for application/json ContentType.
 type OpenMailboxJSONRequestBody = Lifetime
 
@@ -1712,6 +1770,9 @@ type ClaimNameplateJSONRequestBody = Lifetime
 
 // AcknowledgeJSONRequestBody defines body for Acknowledge for application/json ContentType.
 type AcknowledgeJSONRequestBody = Acknowledgement
+
+// UpdateMetadataJSONRequestBody defines body for UpdateMetadata for application/json ContentType.
+type UpdateMetadataJSONRequestBody = Metadata
 
 // BeginSessionJSONRequestBody defines body for BeginSession for application/json ContentType.
 type BeginSessionJSONRequestBody = Handshake
@@ -1772,6 +1833,9 @@ type ServerInterface interface {
 	// Receive Receive frames, by long-poll or as a stream
 	// (GET /v1/session/events)
 	Receive(w http.ResponseWriter, r *http.Request, params ReceiveParams)
+	// UpdateMetadata Send a newer token
+	// (PUT /v1/session/metadata)
+	UpdateMetadata(w http.ResponseWriter, r *http.Request, params UpdateMetadataParams)
 	// BeginSession Handshake. Begin a session, or resume one
 	// (POST /v1/sessions)
 	BeginSession(w http.ResponseWriter, r *http.Request)
@@ -1889,6 +1953,12 @@ func (_ Unimplemented) Acknowledge(w http.ResponseWriter, r *http.Request, param
 // Receive Receive frames, by long-poll or as a stream
 // (GET /v1/session/events)
 func (_ Unimplemented) Receive(w http.ResponseWriter, r *http.Request, params ReceiveParams) {
+	w.WriteHeader(http.StatusNotImplemented)
+}
+
+// UpdateMetadata Send a newer token
+// (PUT /v1/session/metadata)
+func (_ Unimplemented) UpdateMetadata(w http.ResponseWriter, r *http.Request, params UpdateMetadataParams) {
 	w.WriteHeader(http.StatusNotImplemented)
 }
 
@@ -3157,6 +3227,47 @@ func (siw *ServerInterfaceWrapper) Receive(w http.ResponseWriter, r *http.Reques
 	handler.ServeHTTP(w, r)
 }
 
+// UpdateMetadata operation middleware
+func (siw *ServerInterfaceWrapper) UpdateMetadata(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateMetadataParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Ack" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Ack")]; found {
+		var Ack Ack
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Ack", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Ack", valueList[0], &Ack, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Ack", Err: err})
+			return
+		}
+
+		params.Ack = &Ack
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.UpdateMetadata(w, r, params)
+	}))
+
+	for i := len(siw.HandlerMiddlewares) - 1; i >= 0; i-- {
+		handler = siw.HandlerMiddlewares[i](handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // BeginSession operation middleware
 func (siw *ServerInterfaceWrapper) BeginSession(w http.ResponseWriter, r *http.Request) {
 
@@ -3351,6 +3462,9 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 	r.Group(func(r chi.Router) {
 		r.Get(options.BaseURL+"/v1/session/events", wrapper.Receive)
+	})
+	r.Group(func(r chi.Router) {
+		r.Put(options.BaseURL+"/v1/session/metadata", wrapper.UpdateMetadata)
 	})
 	r.Group(func(r chi.Router) {
 		r.Post(options.BaseURL+"/v1/sessions", wrapper.BeginSession)
@@ -3795,6 +3909,25 @@ func (response Receive200JSONResponse) VisitReceiveResponse(w http.ResponseWrite
 	return err
 }
 
+// UpdateMetadataRequestObject is what UpdateMetadata is asked.
+type UpdateMetadataRequestObject struct {
+	Params UpdateMetadataParams
+	Body   *UpdateMetadataJSONRequestBody
+}
+
+// UpdateMetadataResponseObject is what UpdateMetadata answers.
+type UpdateMetadataResponseObject interface {
+	VisitUpdateMetadataResponse(w http.ResponseWriter) error
+}
+
+// UpdateMetadata204Response is UpdateMetadata's answer 204, which has no body.
+type UpdateMetadata204Response struct{}
+
+func (response UpdateMetadata204Response) VisitUpdateMetadataResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 // BeginSessionRequestObject is what BeginSession is asked.
 type BeginSessionRequestObject struct {
 	Body *BeginSessionJSONRequestBody
@@ -3915,6 +4048,9 @@ type StrictServerInterface interface {
 	// Receive Receive frames, by long-poll or as a stream
 	// (GET /v1/session/events)
 	Receive(ctx context.Context, request ReceiveRequestObject) (ReceiveResponseObject, error)
+	// UpdateMetadata Send a newer token
+	// (PUT /v1/session/metadata)
+	UpdateMetadata(ctx context.Context, request UpdateMetadataRequestObject) (UpdateMetadataResponseObject, error)
 	// BeginSession Handshake. Begin a session, or resume one
 	// (POST /v1/sessions)
 	BeginSession(ctx context.Context, request BeginSessionRequestObject) (BeginSessionResponseObject, error)
@@ -4471,6 +4607,39 @@ func (sh *strictHandler) Receive(w http.ResponseWriter, r *http.Request, params 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ReceiveResponseObject); ok {
 		if err := validResponse.VisitReceiveResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// UpdateMetadata operation middleware
+func (sh *strictHandler) UpdateMetadata(w http.ResponseWriter, r *http.Request, params UpdateMetadataParams) {
+	var request UpdateMetadataRequestObject
+
+	request.Params = params
+
+	var body UpdateMetadataJSONRequestBody
+	if err := DecodeJSON(r.Body, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateMetadata(ctx, request.(UpdateMetadataRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateMetadata")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(UpdateMetadataResponseObject); ok {
+		if err := validResponse.VisitUpdateMetadataResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

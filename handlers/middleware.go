@@ -65,6 +65,10 @@ func (s *Server) requireCaller(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
+		if s.Service.VerifyToken != nil {
+			s.fail(w, r, rendezvous.TokenRequiredWithoutSession())
+			return
+		}
 		side := rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.KeyedSide(rendezvous.AppID(app), secret), Address: addressOf(r.Context())}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyedKey{}, side)))
 	})

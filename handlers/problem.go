@@ -48,6 +48,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.RejectedByCustomHandler:  {403, api.ActionStop, "The client is not admitted"},
 	rendezvous.RejectedUnsupportedAgent: {403, api.ActionStop, "The client's version is not supported"},
 	rendezvous.PermissionRequired:       {403, api.ActionReauth, "Permission is required"},
+	rendezvous.TokenRequired:            {403, api.ActionReauth, "A token is required"},
 	rendezvous.NotOpen:                  {403, api.ActionStop, "The mailbox is not open"},
 	rendezvous.NotFound:                 {404, api.ActionStop, "There is no such thing"},
 	methodNotAllowed:                    {405, api.ActionStop, "The method is not allowed"},

@@ -20,7 +20,7 @@ func (s *Server) Handler() http.Handler {
 	s.metrics = newMetrics(s)
 	s.wormhole = wormhole.NewServer(wormhole.Options{
 		Observe: s.metrics.command, LimitHit: s.metrics.limits.hit,
-		Service: s.Service, Log: s.Log, Settings: s.currentSettings, Throttle: s.limiters.wait,
+		Service: s.Service, Log: s.Log, Settings: s.wormholeSettings, Throttle: s.limiters.wait,
 		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
 	})
 	r := chi.NewRouter()
@@ -61,6 +61,7 @@ func (s *Server) Handler() http.Handler {
 	r.Group(func(r chi.Router) {
 		r.Use(noStore, s.requireSession, s.validQuery)
 		r.With(s.readBody).Post("/v1/session/ack", wrapped.Acknowledge)
+		r.With(s.readBody).Put("/v1/session/metadata", wrapped.UpdateMetadata)
 		r.Group(func(r chi.Router) {
 			r.Use(s.rejectBody)
 			get(r, "/v1/session", wrapped.GetSession)

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"restante/api"
@@ -40,6 +41,9 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
 		Welcome: greeting(s.currentSettings(), clientIP(ctx).String(), addressOf(ctx)),
 	}
+	if !w.TokenExpires.IsZero() {
+		reply.TokenExpiresAt = new(w.TokenExpires.UnixMilli())
+	}
 	if w.Resumed {
 		return api.BeginSession200JSONResponse(reply), nil
 	}
@@ -50,8 +54,8 @@ func handshake(ctx context.Context, b *api.Handshake) (rendezvous.Handshake, err
 	if *b.ProtocolVersion != protocolVersion {
 		return rendezvous.Handshake{}, versionMismatch
 	}
-	if b.Metadata != nil && (b.Metadata[0] != '{' || len(b.Metadata) > maxMetadata) {
-		return rendezvous.Handshake{}, &invalid{rendezvous.MalformedHandshakeMeta, violations("#/body/metadata", "object", "must be an object of at most 4096 bytes")}
+	if b.Metadata != nil && !isMetadata(b.Metadata) {
+		return rendezvous.Handshake{}, &invalid{rendezvous.MalformedHandshakeMeta, violations("#/body/metadata", "object", notMetadata)}
 	}
 	h := rendezvous.Handshake{
 		App: rendezvous.AppID(b.AppID), Metadata: b.Metadata, Grace: milliseconds(b.GraceMs), Address: addressOf(ctx),
@@ -74,6 +78,23 @@ func handshake(ctx context.Context, b *api.Handshake) (rendezvous.Handshake, err
 		h.Replaces = &id
 	}
 	return h, nil
+}
+
+const notMetadata = "must be an object of at most 4096 bytes"
+
+// isMetadata reports whether JSON can be metadata.
+func isMetadata(raw json.RawMessage) bool { return raw[0] == '{' && len(raw) <= maxMetadata }
+
+// UpdateMetadata is PUT /v1/session/metadata.
+func (s *Server) UpdateMetadata(ctx context.Context, r api.UpdateMetadataRequestObject) (api.UpdateMetadataResponseObject, error) {
+	if !isMetadata(*r.Body) {
+		return nil, &invalid{rendezvous.InvalidRequest, violations("#/body", "object", notMetadata)}
+	}
+	a, err := s.Service.UpdateMetadata(ctx, query(ctx, r.Params.Ack), *r.Body)
+	if _, err := resultOf(ctx, a, err); err != nil {
+		return nil, err
+	}
+	return api.UpdateMetadata204Response{}, nil
 }
 
 // permit asks the client of a handshake for a hashcash stamp, if the operator does.

@@ -40,7 +40,7 @@ func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) 
 // takesCommands reports whether a path belongs to an operation of a session, except for receiving: that would end the
 // socket, which receives itself.
 func takesCommands(path string) bool {
-	return path == "/v1/session" || path == "/v1/session/ack" ||
+	return path == "/v1/session" || path == "/v1/session/ack" || path == "/v1/session/metadata" ||
 		path == "/v1/nameplates" || strings.HasPrefix(path, "/v1/nameplates/") || strings.HasPrefix(path, "/v1/mailboxes/")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/handlers/welcome"
 	"restante/handlers/wormhole"
 )
 
@@ -32,6 +33,18 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 	}
 	release := hold(&s.open.wormhole)
 	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, func() { release(); leave() }) //nolint:contextcheck // the socket outlives the request
+}
+
+// noTokens tells wormhole clients that they cannot be admitted where tokens are asked for: their protocol has no place for one.
+const noTokens = "this server admits only clients with a token, which wormhole clients cannot have"
+
+// wormholeSettings returns what wormhole clients are told and asked now.
+func (s *Server) wormholeSettings() welcome.Settings {
+	settings := s.currentSettings()
+	if s.Service.VerifyToken != nil && settings.SignalError == "" {
+		settings.SignalError = noTokens
+	}
+	return settings
 }
 
 // yourAddress returns the client's address as a wormhole client is told it: that of its connection, or the one that

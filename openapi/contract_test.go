@@ -307,7 +307,7 @@ func TestBoundOperationsAreAlike(t *testing.T) {
 				}
 			}
 		}
-		for _, status := range []int{400, 401, 409, 410, 429, 500, 503} {
+		for _, status := range []int{400, 401, 403, 409, 410, 429, 500, 503} {
 			if op.Responses.Status(status) == nil {
 				t.Errorf("no %d", status)
 			}

@@ -168,8 +168,12 @@ func TestValidatorTagsRestateTheSchemas(t *testing.T) {
 		for _, p := range op.Parameters {
 			restates(t, p.Value.Name, tag(p.Value.Extensions), p.Value.Required, p.Value.Schema.Value)
 		}
-		if op.RequestBody != nil {
-			object(t, "body", op.RequestBody.Value.Content["application/json"].Schema.Value)
+		if op.RequestBody == nil {
+			return
+		}
+		body := op.RequestBody.Value.Content["application/json"].Schema.Value
+		if body.Extensions["x-go-type"] != "json.RawMessage" { // which the handler checks, as it keeps it as it comes
+			object(t, "body", body)
 		}
 	})
 }

@@ -34,6 +34,7 @@ const (
 	RejectedByCustomHandler  Code = "REJECTED_BY_CUSTOM_HANDLER"
 	RejectedUnsupportedAgent Code = "REJECTED_UNSUPPORTED_CLIENT"
 	PermissionRequired       Code = "PERMISSION_REQUIRED"
+	TokenRequired            Code = "TOKEN_REQUIRED"
 	NotOpen                  Code = "NOT_OPEN"
 	NotFound                 Code = "NOT_FOUND"
 	RateLimited              Code = "RATE_LIMITED"

@@ -9,7 +9,7 @@ import (
 	"restante/session"
 )
 
-// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame] or [RetiredFrame]. It
+// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame], [RetiredFrame] or [RehandshakeFrame]. It
 // is stored as the JSON document in which it is sent, so a frame that is sent again has the same
 // bytes, also after its mailbox is gone.
 //
@@ -34,6 +34,11 @@ type RetiredFrame struct {
 	Last   Position
 }
 
+// RehandshakeFrame asks the client for a newer token. It belongs to no mailbox.
+type RehandshakeFrame struct {
+	Expires time.Time // when the token of the session expires
+}
+
 // RetiredReason says why a mailbox was retired.
 type RetiredReason string
 
@@ -48,11 +53,13 @@ func (OpenedFrame) frame()  {}
 func (ClosedFrame) frame()  {}
 func (RetiredFrame) frame() {}
 
+func (RehandshakeFrame) frame() {}
+
 // document is the wire form of every frame, as the contract describes it.
 type document struct {
 	Seq      session.Seq   `json:"seq"`
 	Type     string        `json:"type"`
-	Mailbox  MailboxID     `json:"mailbox"`
+	Mailbox  MailboxID     `json:"mailbox,omitempty"`
 	Position Position      `json:"position,omitempty"`
 	Side     *Side         `json:"side,omitempty"`
 	Phase    *string       `json:"phase,omitempty"`
@@ -62,6 +69,7 @@ type document struct {
 	Mood     Mood          `json:"mood,omitempty"`
 	Reason   RetiredReason `json:"reason,omitempty"`
 	Last     *Position     `json:"lastPosition,omitempty"`
+	Expires  *int64        `json:"tokenExpiresAt,omitempty"`
 }
 
 // Encode returns the wire form of a frame with its number.
@@ -78,6 +86,9 @@ func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
 		d.Type, d.Side, d.Mood = "closed", &f.Side, f.Mood
 	case RetiredFrame:
 		d.Type, d.Reason, d.Last = "retired", f.Reason, &f.Last
+	case RehandshakeFrame:
+		expires := millis(f.Expires)
+		d.Type, d.Expires = "rehandshake", &expires
 	}
 	payload, err := json.Marshal(d)
 	if err != nil {

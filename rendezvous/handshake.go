@@ -23,6 +23,8 @@ type Handshake struct {
 	Metadata     json.RawMessage
 	Grace        time.Duration // a longer grace than the default; 0 asks for nothing
 	Address      string
+
+	token session.Token // that of the metadata, once it is verified
 }
 
 // HandshakeReply is the answer to an accepted handshake.
@@ -37,12 +39,14 @@ type HandshakeReply struct {
 	Grace    time.Duration
 	NextWait time.Duration
 	Now      time.Time
+	// TokenExpires is when the token of the session expires; zero if it has none.
+	TokenExpires time.Time
 }
 
 // Handshake begins or resumes a session as [session.Decide] decides, in one transaction. It ends the
 // receivers of older epochs, on any replica.
 //
-// It refuses with the codes of the handshake table, with what [Service.Admit] returns, and with
+// It refuses with the codes of the handshake table, with what [Service.Admit] returns, and with TOKEN_REQUIRED,
 // QUOTA_EXCEEDED, OVERLOADED or DRAINING.
 func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, error) {
 	w, err := s.handshake(ctx, h)
@@ -67,6 +71,9 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	}
 	if ReservedSide(h.Side) {
 		return HandshakeReply{}, refuse(MalformedHandshake, "no session has a side that begins with %q: those belong to clients with a secret", keyedPrefix)
+	}
+	if err := s.authorize(&h); err != nil {
+		return HandshakeReply{}, err
 	}
 	if h.Grace > s.Config.MaxTTL {
 		return HandshakeReply{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
@@ -158,7 +165,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	if fresh.Side == "" {
 		fresh.Side = minted
 	}
-	fresh.Record = session.Open(t.now, max(h.Grace, t.s.Config.SessionGrace)).Record()
+	fresh.Record = session.Open(t.now, max(h.Grace, t.s.Config.SessionGrace)).Renew(h.token).Record()
 
 	switch d := session.Decide(hello, facts).(type) {
 	case session.Resume:
@@ -248,6 +255,7 @@ func (t *txn) closed(of Session, why session.Reason) session.Closed {
 }
 
 func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
+	t.renews = true
 	attached, err := t.attach(stored.Key)
 	if err != nil {
 		return HandshakeReply{}, err
@@ -256,7 +264,7 @@ func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeRe
 		return HandshakeReply{}, err
 	}
 	attached.Grace = max(attached.Grace, h.Grace)
-	stored.Record = attached.Record()
+	stored.Record = attached.Renew(h.token).Record()
 	if err := t.UpdateSession(stored, t.s.sweepAt(stored.Seen, stored.Grace)); err != nil {
 		return HandshakeReply{}, err
 	}
@@ -321,6 +329,6 @@ func (t *txn) reply(h Handshake, stored Session, resumed bool) HandshakeReply {
 	return HandshakeReply{
 		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
 		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
-		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now,
+		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now, TokenExpires: stored.Token.Expires,
 	}
 }

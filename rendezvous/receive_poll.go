@@ -56,6 +56,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	if p.hold = p.got.NextWait; r.Wait != nil {
 		p.hold = min(p.hold, *r.Wait)
 	}
+	p.hold = p.got.holdable(p.hold)
 	p.until = time.Now().Add(p.hold)
 	p.timer = time.AfterFunc(p.hold, p.ready.Set)
 	p.ending = PollAbandoned // unless it ends otherwise

@@ -30,6 +30,16 @@ type reading struct {
 	acked session.Seq // every frame below it is acknowledged
 	first session.Seq // the first frame to send
 	full  bool        // too much is unacknowledged
+	lapse time.Time   // when the token of the session expires; zero if it has none
+}
+
+// holdable returns how long a receiver may be held, at most d: when the session's token expires, it looks
+// again.
+func (r reading) holdable(d time.Duration) time.Duration {
+	if r.lapse.IsZero() {
+		return d
+	}
+	return max(0, min(d, r.lapse.Sub(r.Now)))
 }
 
 // readOutbox reads a session's outbox for any receiver: in memory if the frames are known there, and
@@ -70,7 +80,7 @@ func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
 	stored.Next = last + 1
 	now := s.now()
 	attached, _, err := s.attached(stored, now)
-	if err != nil {
+	if err != nil || s.checkToken(attached.Token, now) != nil {
 		return reading{}, false
 	}
 	limits := s.Config.Limits
@@ -103,6 +113,9 @@ func (s *Service) readShared(ctx context.Context, r ReceiveRequest) (got reading
 		return reading{}, false, err
 	}
 	attached, _, err := s.attached(found.session, found.at)
+	if err == nil {
+		err = s.checkToken(attached.Token, found.at)
+	}
 	if err != nil {
 		return reading{}, false, err
 	}
@@ -152,7 +165,7 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 // checkReceive returns what a receiver is told if there are no frames, and from which number on there
 // may be some.
 func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now time.Time) (reading, error) {
-	got := reading{found: true, epoch: attached.Epoch, grace: attached.Grace}
+	got := reading{found: true, epoch: attached.Epoch, grace: attached.Grace, lapse: attached.Token.Expires}
 	got.Wanted, got.Now = attached.Wanted, now
 	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
 	switch {

@@ -54,7 +54,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 	}
 	got.NextWait, got.Frames = interval, nil
 	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.first // a later handshake ends the stream, also if it named no epoch
-	st := &Stream{s: s, ctx: ctx, request: r, interval: interval, beat: time.Now().Add(interval), grace: got.grace, since: s.now()}
+	st := &Stream{s: s, ctx: ctx, request: r, interval: interval, beat: time.Now().Add(got.holdable(interval)), grace: got.grace, since: s.now()}
 	st.held, st.releases[0] = s.receivers.Acquire(ctx, r.Session)
 	st.releases[1] = release
 	s.stats.Streams.Add(1)
@@ -114,7 +114,7 @@ func (st *Stream) read() (Delivery, bool, error) {
 	}
 	got.NextWait = st.interval
 	if beat {
-		st.beat = time.Now().Add(st.interval)
+		st.beat = time.Now().Add(got.holdable(st.interval))
 		st.s.stats.Heartbeats.Add(1)
 	}
 	st.s.stats.Frames.Add(int64(len(got.Frames)))

@@ -109,6 +109,9 @@ type Service struct {
 	// Admit refuses a handshake by returning an error: a [Failure] as it is, any other as
 	// REJECTED_BY_CUSTOM_HANDLER. nil admits every client.
 	Admit func(context.Context, ClientInfo) error
+	// VerifyToken verifies the token of a client at a time, and returns what it says. Its error is for the
+	// client. nil: no token is asked for.
+	VerifyToken func(token string, now time.Time) (Grant, error)
 	// Announce is called after each commit with the topics that have news, to wake the readers in other
 	// processes on the same storage. It must not block. It is nil for a process that has its storage to
 	// itself.
@@ -198,7 +201,7 @@ func (s *Service) graceFor(d time.Duration) {
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop}
+	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop}
 	done := make(chan struct{}, len(loops))
 	for _, loop := range loops {
 		go func() {
@@ -295,6 +298,9 @@ func (s *Service) clientError(err error) error {
 // process has seen and not stored yet.
 func (s *Service) state(stored Session, now time.Time) session.State {
 	stored.Seen = s.lastSeen(stored, now)
+	if s.VerifyToken == nil {
+		stored.Token = session.Token{} // which counts no longer
+	}
 	return stored.State(now, s.timing())
 }
 

@@ -102,6 +102,9 @@ type SessionTx interface {
 	// SessionsToSweep returns at most limit sessions whose sweepAt is at or before now, in the order of
 	// (sweepAt, key), starting after the cursor.
 	SessionsToSweep(now time.Time, after SweepCursor, limit int) ([]SweepCursor, error)
+	// SessionsToAsk returns at most limit sessions that have not ended in storage, and whose client is to be asked
+	// for a newer token at now or before, the longest due first.
+	SessionsToAsk(now time.Time, limit int) ([]session.Key, error)
 	// UpdateLastSeen moves the stored sign of life forward, never back, for sessions that have not
 	// ended.
 	UpdateLastSeen([]session.Sighting) error

@@ -18,6 +18,7 @@ type txn struct {
 	actor       *Session // the session that acts; nil for a side without a session
 	stored      Session  // the acting session as it is stored
 	wasDetached bool     // the acting session was detached before this request
+	renews      bool     // the request brings a new token, so the session may be without a valid one
 	outgoing    []outgoing
 	endings     []ending
 	topics      []Topic
@@ -61,6 +62,9 @@ func (t *txn) attach(k session.Key) (session.Attached, error) {
 		return session.Attached{}, err
 	}
 	attached, wasDetached, err := t.s.attached(stored, t.now)
+	if err == nil && !t.renews {
+		err = t.s.checkToken(attached.Token, t.now)
+	}
 	if err != nil {
 		return attached, err
 	}

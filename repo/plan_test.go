@@ -21,7 +21,7 @@ var allowedScans = map[string]string{
 	"SELECT COUNT(*) FROM sessions WHERE ended IS NULL":           "the same",
 	"SELECT day, app, result, rank, count, value FROM (":          "the operator asks for usage, by hand or seldom",
 	"SELECT app, COALESCE(implementation, '') AS implementation,": "the same",
-	"SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next, s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text FROM sessions AS s JOIN outboxes AS o ON o.session = s.key WHERE s.ended IS NULL AND (CAST": "the operator lists sessions, by hand",
+	"SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next, s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text, s.token_expires, s.token_ask_at FROM sessions AS s JOIN outboxes AS o ON o.session = s.key WHERE s.ended IS NULL AND (CAST": "the operator lists sessions, by hand",
 	"SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?": "an index of nothing but tombstones, and no more of it than is asked for",
 	"SELECT key FROM sessions WHERE ended IS NOT NULL ORDER BY ended, key LIMIT 1": "the first entry of an index of nothing but tombstones",
 }

@@ -28,12 +28,14 @@ type sessionRow struct {
 	Ended   *millis
 	Reason  *session.Reason
 	Text    *string `db:"ended_text"`
+	Expires *millis `db:"token_expires"`
+	AskAt   *millis `db:"token_ask_at"`
 }
 
 // selectSession selects sessions with their outbox's counters; callers add a WHERE clause.
 const selectSession = `
 	SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next,
-	       s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text
+	       s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text, s.token_expires, s.token_ask_at
 	FROM sessions AS s
 	JOIN outboxes AS o ON o.session = s.key`
 
@@ -45,23 +47,53 @@ func (r sessionRow) session() rendezvous.Session {
 			Epoch:  r.Epoch, Seen: r.Seen.time(), Grace: r.Grace.duration(), Used: bool(r.Used),
 		},
 	}
+	s.Token = r.token()
 	if r.Ended != nil && r.Reason != nil {
 		s.Ended = &session.Ending{At: r.Ended.time(), Reason: *r.Reason}
 		if r.Text != nil {
 			s.Ended.Reason, s.Ended.Text = session.Removed, *r.Text
 		}
+		if *r.Reason == session.Expired && r.Expires != nil {
+			s.Ended.Reason = session.Unauthorized
+		}
 	}
 	return s
 }
 
+// token returns what the columns of a token say; NULL is the zero time.
+func (r sessionRow) token() (t session.Token) {
+	if r.Expires != nil {
+		t.Expires = r.Expires.time()
+	}
+	if r.AskAt != nil {
+		t.AskAt = r.AskAt.time()
+	}
+	return t
+}
+
+// tokenColumns returns the columns of a session's token, which are NULL where there is none.
+func tokenColumns(t session.Token) (expires, askAt *millis) {
+	if !t.Expires.IsZero() {
+		expires = millisOrNil(&t.Expires)
+	}
+	if !t.AskAt.IsZero() {
+		askAt = millisOrNil(&t.AskAt)
+	}
+	return expires, askAt
+}
+
 // endingColumns returns the columns of a session's end: at and why are both NULL or neither is, and text is NULL unless
-// the operator ended it.
+// the operator ended it. Servers of earlier versions know neither that reason nor that a token has expired, so these
+// are stored as reasons that they know; only an end for a token keeps the token.
 func endingColumns(e *session.Ending) (at *millis, why *session.Reason, text *string) {
 	if e == nil {
 		return nil, nil, nil
 	}
 	if e.Reason == session.Removed {
 		return millisOrNil(&e.At), new(session.Deleted), &e.Text
+	}
+	if e.Reason == session.Unauthorized {
+		return millisOrNil(&e.At), new(session.Expired), nil
 	}
 	return millisOrNil(&e.At), &e.Reason, nil
 }
@@ -158,14 +190,15 @@ func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvo
 func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "creating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
+	expires, askAt := tokenColumns(s.Token)
 	_, err = t.exec(`
-		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, sweep_at)
+		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, token_expires, token_ask_at, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
 			-- The new session owns the side.
 			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
-			?, ?, ?, ?, ?, ?, ?, ?)`,
+			?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
-		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, toMillis(sweepAt))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt))
 	if err != nil {
 		return err
 	}
@@ -177,11 +210,12 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "updating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
+	expires, askAt := tokenColumns(s.Token)
 	return requireRow(t.exec(`
 		UPDATE sessions
-		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, sweep_at = ?
+		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, token_expires = ?, token_ask_at = ?, sweep_at = ?
 		WHERE key = ?`,
-		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, toMillis(sweepAt), digest(s.Key)))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt), digest(s.Key)))
 }
 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.
@@ -268,6 +302,17 @@ func (t *tx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit 
 	return mapSlice(rows, func(r row) rendezvous.SweepCursor {
 		return rendezvous.SweepCursor{SweepAt: r.SweepAt.time(), Key: session.Key(r.Key)}
 	}), err
+}
+
+// SessionsToAsk returns up to limit sessions whose clients are to be asked for a newer token.
+func (t *tx) SessionsToAsk(now time.Time, limit int) (_ []session.Key, err error) {
+	defer annotate(&err, "listing the sessions whose tokens expire soon")
+	keys, err := queryAll[digest](t, `
+		SELECT key FROM sessions
+		WHERE token_ask_at <= ? AND ended IS NULL
+		ORDER BY token_ask_at, key
+		LIMIT ?`, toMillis(now), limit)
+	return mapSlice(keys, func(d digest) session.Key { return session.Key(d) }), err
 }
 
 // UpdateLastSeen moves the stored signs of life forward, never back. It goes in the order of the keys,

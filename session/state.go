@@ -19,6 +19,8 @@ const (
 	Deleted  Reason = "deleted"  // its client ended it
 	Overflow Reason = "overflow" // it left twice the window of frames unacknowledged
 	Removed  Reason = "ended"    // the operator ended it
+	// Unauthorized: its client's token expired, and no newer one came.
+	Unauthorized Reason = "unauthorized"
 )
 
 // Record is what is stored of a session.
@@ -32,6 +34,8 @@ type Record struct {
 	Grace time.Duration
 	// Used reports that the session did something, so that its end leaves a tombstone.
 	Used bool
+	// Token is that of its client; zero if it has none.
+	Token Token
 	// Ended is nil while the session lives.
 	Ended *Ending
 }
@@ -56,6 +60,7 @@ type life struct {
 	Seen  time.Time
 	Grace time.Duration
 	Used  bool
+	Token Token
 }
 
 // Attached is a session whose client is present.
@@ -74,6 +79,8 @@ type Closed struct {
 	Ledger Ledger
 	Epoch  Epoch
 	Used   bool
+	// Token is the one that expired, if Reason is [Unauthorized].
+	Token Token
 }
 
 func (Attached) state() {}
@@ -93,11 +100,14 @@ func (r Record) Deadline(t Timing) time.Time {
 // State returns the state of the record at now. Expiry is computed here, when reading, and nowhere
 // else.
 func (r Record) State(now time.Time, t Timing) State {
-	alive := life{r.Ledger, r.Epoch, r.Seen, r.Grace, r.Used}
+	alive := life{r.Ledger, r.Epoch, r.Seen, r.Grace, r.Used, r.Token}
 	lost := r.Seen.Add(t.Silence())
+	lapse, lapses := r.lapse(t)
 	switch {
 	case r.Ended != nil:
-		return Closed{*r.Ended, r.Ledger, r.Epoch, r.Used}
+		return Closed{*r.Ended, r.Ledger, r.Epoch, r.Used, r.Token}
+	case lapses && !now.Before(lapse):
+		return Attached{alive}.Lapse(lapse)
 	case now.Before(lost):
 		return Attached{alive}
 	}
@@ -157,12 +167,26 @@ func (a Attached) Detach(at time.Time) Detached {
 
 // Close returns the session as it ends.
 func (a Attached) Close(now time.Time, why Reason) Closed {
-	return Closed{Ending{At: now, Reason: why}, a.Ledger, a.Epoch, a.Used}
+	return Closed{Ending: Ending{At: now, Reason: why}, Ledger: a.Ledger, Epoch: a.Epoch, Used: a.Used}
+}
+
+// Lapse returns the session as it ends because its token has expired. It leaves a tombstone: the client is
+// to learn why.
+func (a Attached) Lapse(at time.Time) Closed {
+	closed := a.Close(at, Unauthorized)
+	closed.Used, closed.Token = true, a.Token
+	return closed
+}
+
+// Renew returns the session with a token, if that expires later than the one it has.
+func (a Attached) Renew(t Token) Attached {
+	a.Token = a.Token.Newer(t)
+	return a
 }
 
 // Record returns what to store.
 func (a Attached) Record() Record {
-	return Record{Ledger: a.Ledger, Epoch: a.Epoch, Seen: a.Seen, Grace: a.Grace, Used: a.Used}
+	return Record{Ledger: a.Ledger, Epoch: a.Epoch, Seen: a.Seen, Grace: a.Grace, Used: a.Used, Token: a.Token}
 }
 
 // Resume returns the session after its client came back within the grace.
@@ -173,7 +197,7 @@ func (d Detached) Resume(now time.Time) Attached {
 
 // Close returns the session as it ends.
 func (d Detached) Close(now time.Time, why Reason) Closed {
-	return Closed{Ending{At: now, Reason: why}, d.Ledger, d.Epoch, d.Used}
+	return Closed{Ending: Ending{At: now, Reason: why}, Ledger: d.Ledger, Epoch: d.Epoch, Used: d.Used}
 }
 
 // Expire returns the session after its grace ran out.
@@ -181,7 +205,7 @@ func (d Detached) Expire() Closed { return d.Close(d.Until, Expired) }
 
 // Record returns what to store of a session that ended.
 func (c Closed) Record() Record {
-	return Record{Ledger: c.Ledger, Epoch: c.Epoch, Seen: c.At, Used: c.Used, Ended: &c.Ending}
+	return Record{Ledger: c.Ledger, Epoch: c.Epoch, Seen: c.At, Used: c.Used, Token: c.Token, Ended: &c.Ending}
 }
 
 // Because returns the session with what the operator tells its client.

@@ -80,10 +80,11 @@ type Options struct {
 	Limits          func(*handlers.Limits)
 	Settings        welcome.Settings
 	Admit           func(context.Context, rendezvous.ClientInfo) error
-	Wrap            func(rendezvous.Store) rendezvous.Store // stands between the service and its store
-	Now             func() time.Time                        // of the store and the service
-	Path            string                                  // of a database that exists
-	Level           slog.Leveler                            // of the log; the default is debug
+	VerifyToken     func(token string, now time.Time) (rendezvous.Grant, error) // nil: no token is asked for
+	Wrap            func(rendezvous.Store) rendezvous.Store                     // stands between the service and its store
+	Now             func() time.Time                                            // of the store and the service
+	Path            string                                                      // of a database that exists
+	Level           slog.Leveler                                                // of the log; the default is debug
 	Proxies         []string
 	ForwardedHeader string            // the header in which they name the client
 	Pages           map[string]string // their files, by name
@@ -117,7 +118,7 @@ func Start(t testing.TB, s Options) *Server {
 		s.Level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewJSONHandler(w.Logs, &slog.HandlerOptions{Level: s.Level}))
-	w.Service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Log: log, Now: s.Now, Admit: s.Admit}
+	w.Service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Log: log, Now: s.Now, Admit: s.Admit, VerifyToken: s.VerifyToken}
 	store, err := repo.Open(t.Context(), repo.Options{URL: w.Path, Now: s.Now, Batched: w.Service.ObserveBatch, Log: log})
 	if err != nil {
 		t.Fatal(err)

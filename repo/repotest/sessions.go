@@ -125,6 +125,20 @@ var sessions = []testCase{
 			wantEqual(h, "cursor", after, rendezvous.SweepCursor{SweepAt: at(5), Key: key(3)})
 		})
 	}},
+	{"live sessions that are to be asked for a token come in order, up to the limit", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			for k, askAt := range map[byte]int64{1: 5, 2: 3, 3: 4, 4: 6, 5: 1} {
+				s := newSession(key(k), rendezvous.Side([]byte{'a' + k}))
+				s.Token = session.Token{Expires: at(9), AskAt: at(askAt)}
+				h.must(tx.CreateSession(s, at(0)))
+			}
+			h.session(tx, key(6)) // which has none
+			h.end(tx, key(5), at(1))
+			wantEqual(h, "due", value(tx.SessionsToAsk(at(5), 9)), []session.Key{key(2), key(3), key(1)})
+			wantEqual(h, "at most two", value(tx.SessionsToAsk(at(5), 2)), []session.Key{key(2), key(3)})
+			wantEqual(h, "before any", len(value(tx.SessionsToAsk(at(2), 9))), 0)
+		})
+	}},
 	{"a sign of life only moves forward, and only for live sessions", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			h.session(tx, key(1))
@@ -210,11 +224,20 @@ func drawRecord(t *rapid.T) session.Record {
 	if rapid.Bool().Draw(t, "ended") {
 		r.Ended = &session.Ending{
 			At:     drawTime(t, "ended at"),
-			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow, session.Removed}).Draw(t, "reason"),
+			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow, session.Removed, session.Unauthorized}).Draw(t, "reason"),
 		}
 		if r.Ended.Reason == session.Removed {
 			r.Ended.Text = text.Draw(t, "text")
 		}
+	}
+	switch lives := r.Ended == nil; {
+	case lives && rapid.Bool().Draw(t, "token"):
+		r.Token.Expires = drawTime(t, "expires")
+		if rapid.Bool().Draw(t, "to be asked") {
+			r.Token.AskAt = drawTime(t, "ask at")
+		}
+	case !lives && r.Ended.Reason == session.Unauthorized:
+		r.Token.Expires = drawTime(t, "expired")
 	}
 	return r
 }

@@ -172,6 +172,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/session/metadata": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a newer token
+         * @description On a server that asks for tokens, gives the session one that expires later. It is the answer to a `rehandshake` frame, and does
+         *     not touch what the session receives and sends: nothing is repeated or lost. It can also be sent once the token has expired,
+         *     as long as the session lives: everything else is answered `TOKEN_REQUIRED` then. A token that expires earlier than the one that
+         *     the session has changes nothing. On a server that asks for no tokens, nothing happens.
+         */
+        put: operations["updateMetadata"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/nameplates": {
         parameters: {
             query?: never;
@@ -681,13 +704,19 @@ export interface components {
              *     ]
              */
             clientVersion?: string[];
-            /** @description What the operator asks for, as JSON of at most 4 KiB. */
-            metadata?: {
-                [key: string]: unknown;
-            };
+            metadata?: components["schemas"]["Metadata"];
             permission?: components["schemas"]["Permission"];
             /** @description How long the session is to survive without a sign of life, if longer than `sessionDisconnectGraceMs`. The server sets a limit, by default 24 hours. */
             graceMs?: components["schemas"]["Millis"];
+        };
+        /**
+         * @description What the operator asks for, as JSON of at most 4 KiB. A server that asks for tokens takes one as `token`.
+         * @example {
+         *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"
+         *     }
+         */
+        Metadata: {
+            [key: string]: unknown;
         };
         /** @description Proof of the work that a server may ask for. Needed only after `PERMISSION_REQUIRED`. */
         Permission: {
@@ -752,6 +781,8 @@ export interface components {
             clientTimeoutMs: components["schemas"]["Millis"];
             /** @description How long the next receive is held. */
             nextWaitMs: components["schemas"]["Millis"];
+            /** @description When the token of the session expires, if it has one. */
+            tokenExpiresAt?: components["schemas"]["Timestamp"];
             serverTime: components["schemas"]["Timestamp"];
             welcome: components["schemas"]["Welcome"];
         };
@@ -830,8 +861,8 @@ export interface components {
             nextWaitMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
         };
-        /** @description Something that happened in a mailbox that this session has open. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame. */
-        Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"];
+        /** @description Something that happened in a mailbox that this session has open, or that the session is asked for. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame. */
+        Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"] | components["schemas"]["RehandshakeFrame"];
         /** @description Another session added a message. */
         MessageFrame: {
             seq: components["schemas"]["Sequence"];
@@ -884,6 +915,23 @@ export interface components {
             /** @enum {string} */
             reason: "closed" | "pruned";
             lastPosition: components["schemas"]["LastPosition"];
+        };
+        /**
+         * @description The token of this session expires soon. Send a newer one with `PUT /v1/session/metadata`. Otherwise the session ends then.
+         * @example {
+         *       "seq": 17,
+         *       "type": "rehandshake",
+         *       "tokenExpiresAt": 1795226400000
+         *     }
+         */
+        RehandshakeFrame: {
+            seq: components["schemas"]["Sequence"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "rehandshake";
+            tokenExpiresAt: components["schemas"]["Timestamp"];
         };
         /**
          * @description The client's first message.
@@ -1287,7 +1335,7 @@ export interface components {
          * @description What happened, for programs. Later versions may add codes. Go by `action` if you do not know a code.
          * @enum {string}
          */
-        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "BODY_INCOMPLETE" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "IDEMPOTENCY_KEY_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
+        Code: "INVALID_REQUEST" | "MALFORMED_HANDSHAKE" | "MALFORMED_HANDSHAKE_META" | "PROTOCOL_VERSION_MISMATCH" | "BODY_INCOMPLETE" | "SESSION_REQUIRED" | "SESSION_UNKNOWN" | "ADMIN_REQUIRED" | "REJECTED_BY_CUSTOM_HANDLER" | "REJECTED_UNSUPPORTED_CLIENT" | "PERMISSION_REQUIRED" | "TOKEN_REQUIRED" | "NOT_OPEN" | "NOT_FOUND" | "METHOD_NOT_ALLOWED" | "NOT_ACCEPTABLE" | "SESSION_STATE_MISMATCH" | "SESSION_IDENTITY_MISMATCH" | "SIDE_TAKEN" | "SEQ_GAP" | "SEQ_REUSED" | "IDEMPOTENCY_KEY_REUSED" | "REPLY_FORGOTTEN" | "SUPERSEDED" | "CROWDED" | "RECLAIMED" | "SESSION_ENDED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "MISDIRECTED_REQUEST" | "UPGRADE_REQUIRED" | "RATE_LIMITED" | "QUOTA_EXCEEDED" | "WINDOW_FULL" | "INTERNAL" | "STORAGE_UNAVAILABLE" | "DRAINING" | "OVERLOADED" | "OUTCOME_UNKNOWN";
         /**
          * @description What to do next.
          * @enum {string}
@@ -1295,10 +1343,10 @@ export interface components {
         Action: "retry" | "rehandshake" | "restart" | "reauth" | "slow_down" | "stop";
         /**
          * @description Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
-         *     unacknowledged, or the operator ended it; `detail` then has what the operator says.
+         *     unacknowledged, the operator ended it (`detail` then has what the operator says), or its token expired and no newer one came.
          * @enum {string}
          */
-        EndReason: "expired" | "replaced" | "deleted" | "overflow" | "ended";
+        EndReason: "expired" | "replaced" | "deleted" | "overflow" | "ended" | "unauthorized";
         Violation: {
             /**
              * @description Where in the request, as a JSON pointer below `#/body`, `#/query`, `#/header` or `#/path`.
@@ -1491,9 +1539,56 @@ export interface components {
             };
         };
         /**
+         * @description `TOKEN_REQUIRED`: this server admits only clients with a token, and that of the session has expired, or there is none.
+         *     `REJECTED_BY_CUSTOM_HANDLER`: this server's own rules refuse the client.
+         */
+        NotAdmitted: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                Ack: components["headers"]["Ack"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:token-required",
+                 *       "title": "A token is required",
+                 *       "status": 403,
+                 *       "detail": "The token of this session has expired. Send a newer one with PUT /v1/session/metadata.",
+                 *       "code": "TOKEN_REQUIRED",
+                 *       "retriable": true,
+                 *       "action": "reauth"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `REJECTED_BY_CUSTOM_HANDLER`: this server's own rules refuse the client. */
+        RuledOut: {
+            headers: {
+                "Cache-Control": components["headers"]["Cache-Control"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:restante:problem:rejected-by-custom-handler",
+                 *       "title": "The client is not admitted",
+                 *       "status": 403,
+                 *       "detail": "Too many numbers were guessed from this address. Write to post@mail.example.",
+                 *       "code": "REJECTED_BY_CUSTOM_HANDLER",
+                 *       "retriable": false,
+                 *       "action": "stop"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
          * @description `REJECTED_BY_CUSTOM_HANDLER`: this server's own rules refuse the client.
          *     `REJECTED_UNSUPPORTED_CLIENT`: this server refuses this `clientVersion`. `PERMISSION_REQUIRED`: do the work that
          *     `permissionRequired` asks for, and send the same handshake with its proof as `permission`.
+         *     `TOKEN_REQUIRED`: send the same handshake with a token that is valid here as `token` in `metadata`.
          */
         HandshakeRejected: {
             headers: {
@@ -1536,7 +1631,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `NOT_OPEN`: this side has not opened the mailbox, or has closed it. */
+        /**
+         * @description `NOT_OPEN`: this side has not opened the mailbox, or has closed it. `TOKEN_REQUIRED`: this server admits only clients with a
+         *     token, and that of the session has expired, or there is none. `REJECTED_BY_CUSTOM_HANDLER`: this server's own rules refuse the client.
+         */
         NotOpen: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -2430,6 +2528,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["StateMismatch"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["RateLimited"];
@@ -2477,6 +2576,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["CommandConflict"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["CommandLimited"];
@@ -2549,6 +2649,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["ReceiveConflict"];
             410: components["responses"]["SessionEnded"];
@@ -2627,6 +2728,52 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
+            409: components["responses"]["StateMismatch"];
+            410: components["responses"]["SessionEnded"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateMetadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The next frame wanted. Every frame below it is processed.
+                 * @example 12
+                 */
+                Ack?: components["parameters"]["Ack"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Metadata"];
+            };
+        };
+        responses: {
+            /** @description The session goes on. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Ack: components["headers"]["Ack"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["StateMismatch"];
             410: components["responses"]["SessionEnded"];
             413: components["responses"]["PayloadTooLarge"];
@@ -2676,6 +2823,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["StateMismatch"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["RateLimited"];
@@ -2728,6 +2876,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["CommandConflict"];
             410: components["responses"]["SessionEnded"];
             413: components["responses"]["PayloadTooLarge"];
@@ -2785,6 +2934,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["ClaimConflict"];
             410: components["responses"]["SessionEnded"];
             413: components["responses"]["PayloadTooLarge"];
@@ -2825,6 +2975,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["CommandConflict"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["CommandLimited"];
@@ -2878,6 +3029,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["StateMismatch"];
             410: components["responses"]["SessionEnded"];
@@ -2948,6 +3100,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["OpenConflict"];
             410: components["responses"]["SessionEnded"];
             413: components["responses"]["PayloadTooLarge"];
@@ -2991,6 +3144,7 @@ export interface operations {
             204: components["responses"]["Done"];
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             409: components["responses"]["CommandConflict"];
             410: components["responses"]["SessionEnded"];
             429: components["responses"]["CommandLimited"];
@@ -3073,6 +3227,7 @@ export interface operations {
             };
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
             404: components["responses"]["NotFound"];
             406: components["responses"]["NotAcceptable"];
             409: components["responses"]["ReadConflict"];

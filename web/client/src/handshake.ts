@@ -1,4 +1,5 @@
 import type { Context } from './context.js';
+import type { Credential } from './credential.js';
 import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
 
 /** The version of this package. @internal */
@@ -16,13 +17,17 @@ export class Handshakes {
   /** How long the server asked to wait before the next one. */
   retryAfterMs = 0;
   readonly #context: Context;
+  readonly #credential: Credential;
 
-  constructor(context: Context) {
+  constructor(context: Context, credential: Credential) {
     this.#context = context;
+    this.#credential = credential;
   }
 
   /** Sends one, and takes its reply into the record. `underWay` says whether a command may have been sent and is not answered. */
   async send(signal: AbortSignal, underWay: boolean): Promise<HandshakeReply> {
+    const metadata = await this.#credential.metadata();
+    signal.throwIfAborted();
     const { record, http, options } = this.#context;
     const request: Handshake = {
       protocolVersion: '1',
@@ -35,12 +40,13 @@ export class Handshakes {
       clientVersion: ['restante-client', VERSION],
       graceMs: options.graceMs,
       ...options.hello,
+      metadata,
     };
     this.#context.save(); // before it is sent: a session whose handshake was not answered must not be given up
     http.identify(HANDSHAKE_MS);
     const { error, body, retryAfterMs } = await http.request(signal, 'POST', '/v1/sessions', JSON.stringify(request));
     this.retryAfterMs = retryAfterMs;
-    if (error?.action === 'reauth') Object.assign(error, { action: 'stop', retriable: false }); // the client does no work
+    this.#credential.answered(error);
     if (error) throw error;
     const reply = body as HandshakeReply;
     http.identify(reply.clientTimeoutMs, record.sessionId);

@@ -1,11 +1,13 @@
 import type { Commands } from './commands.js';
 import type { Connection } from './connection.js';
 import type { Context } from './context.js';
+import type { Credential } from './credential.js';
 import type { Handshakes } from './handshake.js';
 import { inbox, type Inbox } from './inbox.js';
 import type { Mailboxes } from './mailboxes.js';
 import { Subject } from './observable.js';
 import { clientError, ConnectionLost, RestanteError, sessionLeft } from './problem.js';
+import type { Frame } from './schemas.js';
 import type { Sender } from './sender.js';
 import { NoConnection, type State } from './state.js';
 import { newRecord } from './store.js';
@@ -20,6 +22,7 @@ interface Parts {
   commands: Commands;
   mailboxes: Mailboxes;
   sender: Sender;
+  credential: Credential;
 }
 
 /** The life of a session: it connects, again and again, until the session is closed. */
@@ -177,7 +180,19 @@ export class Lifecycle {
 
   #newInbox(): Inbox {
     const { mailboxes } = this.#parts;
-    return inbox(this.#context.record, (frame, done) => mailboxes.deliver(frame, done), () => this.#context.save());
+    const deliver = (frame: Frame, done: () => void) => {
+      if (frame.type !== 'rehandshake') return mailboxes.deliver(frame, done);
+      this.#renew();
+      done();
+    };
+    return inbox(this.#context.record, deliver, () => this.#context.save());
+  }
+
+  /** The server asks for a newer token. */
+  #renew(): void {
+    const state = this.state.value;
+    const { credential, sender } = this.#parts;
+    if (state.name === 'connected') void credential.renew(state.signal, sender.request);
   }
 
   #enter<Next extends State>(next: Next): Next {

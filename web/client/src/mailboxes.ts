@@ -44,7 +44,7 @@ export class Mailboxes {
   }
 
   /** Hands a frame to its mailbox. `done` is called when it is processed. */
-  deliver(frame: Frame, done: () => void): void {
+  deliver(frame: Exclude<Frame, { type: 'rehandshake' }>, done: () => void): void {
     const mailbox = this.all.get(frame.mailbox);
     if (mailbox) mailbox.take(frame, done);
     else done(); // it was closed

@@ -18,6 +18,11 @@ export interface Options {
   graceMs?: number;
   /** For the server's operator: the name of the client, and anything else. */
   hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
+  /**
+   * Returns a token for a server that asks for them, from the application's own server: a JSON Web Token that has not expired. It
+   * is called before each handshake, and each time that the server asks for a newer one. If it rejects, it is called again later.
+   */
+  credential?: () => Promise<string>;
   /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */
   signal?: AbortSignal;
   /** For tests. */

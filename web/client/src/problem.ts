@@ -19,7 +19,7 @@ export class RestanteError extends Error {
    * stream is about that connection.
    */
   get ofSession(): boolean {
-    return this.action === 'restart' || this.action === 'rehandshake' || (this.code === 'SUPERSEDED' && !this.retriable);
+    return ['restart', 'rehandshake', 'reauth'].includes(this.action) || (this.code === 'SUPERSEDED' && !this.retriable);
   }
 }
 

@@ -1,5 +1,6 @@
 import { Commands } from './commands.js';
 import { Context } from './context.js';
+import { Credential } from './credential.js';
 import { Handshakes } from './handshake.js';
 import { Lifecycle } from './lifecycle.js';
 import { checkText } from './limits.js';
@@ -61,10 +62,11 @@ export class Session {
     const first = commands.all[0];
     if (first && first.command.n === record.sent) first.sent = true;
     else record.sent = undefined; // its answer was taken in, and then the page crashed
-    const handshakes = (this.#handshakes = new Handshakes(context));
+    const credential = new Credential(context);
+    const handshakes = (this.#handshakes = new Handshakes(context, credential));
     const mailboxes = (this.#mailboxes = new Mailboxes(context, { do: (...what) => this.#do(...what) }));
     const sender = new Sender(context, commands, mailboxes, () => this.#lifecycle.end(undefined));
-    this.#lifecycle = new Lifecycle(context, { handshakes, commands, mailboxes, sender });
+    this.#lifecycle = new Lifecycle(context, { handshakes, commands, mailboxes, sender, credential });
     this.appId = options.appId;
     this.state = this.#lifecycle.state;
     this.transport = this.#lifecycle.transport;

@@ -18,7 +18,7 @@ export interface Reply {
 interface Frame {
   seq: number;
   type: string;
-  mailbox: string;
+  mailbox?: string;
   [more: string]: unknown;
 }
 
@@ -44,6 +44,8 @@ export interface Kept {
   replies: { request: string; reply: Reply }[];
   open: Set<string>;
   ended?: string;
+  /** The timers of its token. */
+  token: number[];
   seen: number;
   parked?: Seat | undefined;
 }
@@ -68,6 +70,7 @@ const ACTIONS: Record<string, [number, string]> = {
   STORAGE_UNAVAILABLE: [503, 'retry'],
   QUOTA_EXCEEDED: [429, 'slow_down'],
   REJECTED_UNSUPPORTED_CLIENT: [403, 'stop'],
+  TOKEN_REQUIRED: [403, 'reauth'],
 };
 
 /** A failure, as a problem document. */
@@ -86,6 +89,10 @@ export class Model {
   heartbeatMs = 25_000;
   /** What handshakes are refused with, if they are. */
   refuses: Reply | undefined;
+  /** How long tokens live, if they are asked for: in the middle of that, the client is asked for a newer one. */
+  tokenMs: number | undefined;
+  /** The tokens that are taken. */
+  readonly tokens = new Set<unknown>();
   /** The bytes that a request may have. */
   maxRequest = 262_144;
   /** What commands are refused with, if they are. */
@@ -111,6 +118,7 @@ export class Model {
       if (session.ended === 'deleted' && call.path.startsWith('/v1/session?')) return Promise.resolve(ok(204, undefined));
       return Promise.resolve(problem('SESSION_ENDED', { reason: session.ended, nextExpectedSeq: session.wanted }));
     }
+    if (call.path === '/v1/session/metadata') return Promise.resolve(this.#renew(session, JSON.parse(call.body ?? '{}')));
     session.seen = this.#clock.now;
     const url = new URL(call.path, 'http://model');
     if (url.pathname === '/v1/session/events') return this.#receive(session, url);
@@ -176,9 +184,11 @@ export class Model {
     side?: string;
     epoch?: number;
     replaces?: string;
+    metadata?: { token?: string };
     expectedSessionState: { nextExpectedSeq: number; nextSentSeq: number };
   }): Reply {
     if (this.refuses) return this.refuses;
+    if (this.tokenMs && !this.tokens.has(hello.metadata?.token)) return problem('TOKEN_REQUIRED');
     const { nextExpectedSeq: frame, nextSentSeq: command } = hello.expectedSessionState;
     const held = this.sessions.get(hello.sessionId);
     if (held?.ended !== undefined) {
@@ -192,6 +202,7 @@ export class Model {
       held.seen = this.#clock.now;
       held.parked?.answer(problem('SUPERSEDED', { status: 409, action: 'stop', retriable: false }));
       held.parked = undefined;
+      this.#live(held);
       return this.#welcome(held, 200, frame);
     }
     if (frame > 0 || command > 0 || hello.epoch) return problem('SESSION_STATE_MISMATCH');
@@ -202,11 +213,29 @@ export class Model {
     if (old && old.ended === undefined) this.end(old, 'replaced');
     const session: Kept = {
       ...{ id: hello.sessionId, app: hello.appId, side, epoch: 1, wanted: 0, next: 0, seen: this.#clock.now },
-      ...{ frames: [], replies: [], open: new Set() },
+      ...{ frames: [], replies: [], open: new Set(), token: [] },
     };
     this.sessions.set(session.id, session);
     this.owners.set(side, session.id);
+    this.#live(session);
     return this.#welcome(session, 201, 0);
+  }
+
+  #renew(session: Kept, { token }: { token?: string }): Reply {
+    if (this.tokenMs && !this.tokens.has(token)) return problem('TOKEN_REQUIRED');
+    this.#live(session);
+    return ok(204, undefined);
+  }
+
+  /** The session has a new token. */
+  #live(session: Kept): void {
+    if (!this.tokenMs) return;
+    for (const timer of session.token) this.#clock.clearTimeout(timer);
+    const tokenExpiresAt = this.#clock.now + this.tokenMs;
+    session.token = [
+      this.#clock.setTimeout(() => this.#frame(session, { type: 'rehandshake', tokenExpiresAt }), this.tokenMs / 2),
+      this.#clock.setTimeout(() => this.end(session, 'unauthorized'), this.tokenMs),
+    ];
   }
 
   #welcome(session: Kept, status: number, from: number): Reply {

@@ -1,0 +1,253 @@
+package rendezvous_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/session"
+)
+
+// tokenFor returns a token, as the services of these tests take them: for an app and a side (empty: any), for so long from
+// now on.
+func tokenFor(app rendezvous.AppID, side rendezvous.Side, life time.Duration) json.RawMessage {
+	token := string(app) + " " + string(side) + " " + strconv.FormatInt(time.Now().Add(life).UnixMilli(), 10)
+	text, err := json.Marshal(map[string]string{"token": token})
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
+
+// verify takes such tokens.
+func verify(token string, now time.Time) (rendezvous.Grant, error) {
+	parts := strings.Split(token, " ")
+	if len(parts) != 3 {
+		return rendezvous.Grant{}, errors.New("the token is forged")
+	}
+	expires, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || !now.Before(time.UnixMilli(expires)) {
+		return rendezvous.Grant{}, errors.New("the token has expired")
+	}
+	return rendezvous.Grant{App: rendezvous.AppID(parts[0]), Side: rendezvous.Side(parts[1]), Expires: time.UnixMilli(expires)}, nil
+}
+
+// openWithTokens starts a world that asks for tokens.
+func openWithTokens(t *testing.T, path string, bootGrace time.Duration) *world {
+	t.Helper()
+	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent, VerifyToken: verify}
+	s.Config.BootGrace = bootGrace
+	return run(t, path, store, s)
+}
+
+// withTokens runs a test of such a world on each engine.
+func withTokens(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	onEngines(t, func(t *testing.T, path string) {
+		w := openWithTokens(t, path, 0)
+		defer func() { w.stop() }()
+		test(t, w)
+	})
+}
+
+// admit begins a session with a token of so long a life.
+func (w *world) admit(side rendezvous.Side, life time.Duration) *client {
+	w.t.Helper()
+	c := &client{w: w, id: session.NewID(), app: app, side: side}
+	c.key = c.id.Key()
+	c.must(c.shakeWith(tokenFor(app, side, life), 0))
+	return c
+}
+
+func (c *client) shakeWith(metadata json.RawMessage, expected session.Seq) error {
+	reply, err := c.w.Handshake(context.Background(), rendezvous.Handshake{ID: c.id, App: c.app, Side: c.side, NextExpected: expected, Metadata: metadata})
+	if err == nil {
+		c.epoch, c.wait = reply.Epoch, reply.NextWait
+	}
+	return err
+}
+
+func (c *client) renew(metadata json.RawMessage) error {
+	_, err := c.w.UpdateMetadata(context.Background(), rendezvous.Query{Session: c.key}, metadata)
+	return err
+}
+
+func TestATokenDecidesWhoIsAdmitted(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		live := w.admit("live", time.Hour)
+		for name, metadata := range map[string]json.RawMessage{
+			"none":            nil,
+			"other metadata":  json.RawMessage(`{"plan": "gold"}`),
+			"no string":       json.RawMessage(`{"token": 7}`),
+			"null":            json.RawMessage(`{"token": null}`),
+			"forged":          json.RawMessage(`{"token": "x"}`),
+			"expired":         tokenFor(app, "", -time.Second),
+			"for another app": tokenFor("another", "", time.Hour),
+			"for a side":      tokenFor(app, "another", time.Hour),
+		} {
+			c := &client{w: w, id: newID(), app: app, side: "s"}
+			expect(t, code(t, c.shakeWith(metadata, 0)), rendezvous.TokenRequired)
+			if t.Failed() {
+				t.Fatalf("to begin: %s", name)
+			}
+			expect(t, code(t, live.shakeWith(metadata, 0)), rendezvous.TokenRequired)
+			expect(t, code(t, live.renew(metadata)), rendezvous.TokenRequired)
+			if t.Failed() {
+				t.Fatalf("to resume or to go on: %s", name)
+			}
+		}
+		c := &client{w: w, id: newID(), app: app}
+		c.must(c.shakeWith(tokenFor(app, "told", time.Hour), 0))
+		reply, err := w.Handshake(context.Background(), rendezvous.Handshake{ID: c.id, App: app, Metadata: tokenFor(app, "told", time.Hour)})
+		c.must(err)
+		expect(t, reply.Side, "told")
+		expect(t, code(t, c.shakeWith(tokenFor(app, "live", time.Hour), 0)), rendezvous.SessionIdentityMismatch)
+	})
+}
+
+func TestAClientIsAskedForANewerToken(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		began := time.Now()
+		c := w.admit("s", time.Hour)
+		got := c.receive(0)
+		if len(got) != 1 || got[0].Type != "rehandshake" || got[0].Seq != 0 {
+			t.Fatalf("%+v", got)
+		}
+		if early := time.Hour - time.Since(began); early < time.Minute || early > 2*time.Minute {
+			t.Errorf("it is asked %v before its token expires", early)
+		}
+		c.must(c.renew(tokenFor(app, "s", 90*time.Minute)))
+		c.must(c.renew(tokenFor(app, "s", 10*time.Minute))) // a late copy takes nothing away
+		c.receive(1)
+		if after := time.Since(began); after < 2*time.Hour {
+			t.Errorf("it is asked again after %v", after)
+		}
+		expect(t, w.state(c.key), "attached")
+	})
+}
+
+func TestASessionEndsWithItsToken(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		began := time.Now()
+		c := w.admit("s", 40*time.Second)
+		ack := session.Seq(0)
+		var err error
+		for err == nil { // it is there all the time, and does not answer
+			var got rendezvous.Delivery
+			got, err = c.poll(context.Background(), ack)
+			ack += session.Seq(len(got.Frames))
+		}
+		expect(t, code(t, err), rendezvous.SessionEnded)
+		expect(t, time.Since(began), 40*time.Second)
+		expect(t, ack, 1)
+		for _, when := range []string{"computed", "written", "after a restart"} {
+			_, err := c.poll(context.Background(), ack)
+			failure, ok := errors.AsType[*rendezvous.Failure](err)
+			if !ok || failure.Code != rendezvous.SessionEnded || failure.Ended.Reason != session.Unauthorized {
+				t.Errorf("%s: %v", when, err)
+			}
+			expect(t, code(t, c.shakeWith(tokenFor(app, "s", time.Hour), 1)), rendezvous.SessionStateMismatch)
+			switch when {
+			case "computed":
+				time.Sleep(20 * time.Minute)
+				w.Prune(context.Background())
+			case "written":
+				w.stop()
+				*w = *openWithTokens(t, w.path, 0)
+			}
+		}
+	})
+}
+
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		began := time.Now()
+		c := w.admit("s", 40*time.Second)
+		stream, _, err := w.Stream(context.Background(), rendezvous.ReceiveRequest{Session: c.key})
+		c.must(err)
+		defer stream.Close()
+		for err == nil {
+			_, _, err = stream.Next()
+			stream.Alive()
+		}
+		expect(t, code(t, err), rendezvous.SessionEnded)
+		expect(t, time.Since(began), 40*time.Second)
+	})
+}
+
+// A client that sleeps cannot answer. Its session waits for it as it does without tokens, and gives it nothing.
+func TestATokenExpiresWhileTheClientIsAway(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		for name, comeBack := range map[string]func(*client) error{
+			"resumed": func(c *client) error { return c.shakeWith(tokenFor(app, c.side, time.Hour), 0) },
+			"renewed": func(c *client) error { return c.renew(tokenFor(app, c.side, time.Hour)) },
+		} {
+			c := w.admit(rendezvous.Side(name), 3*time.Minute)
+			mailbox := rendezvous.MailboxID(name)
+			c.open(mailbox)
+			time.Sleep(5 * time.Minute)
+			_, err := c.poll(context.Background(), 0)
+			expect(t, code(t, err), rendezvous.TokenRequired)
+			_, err = w.Add(context.Background(), c.command(), mailbox, rendezvous.Draft{Phase: "p"})
+			expect(t, code(t, err), rendezvous.TokenRequired)
+			expect(t, w.state(c.key), "detached")
+			c.must(comeBack(c))
+			expect(t, w.state(c.key), "attached")
+			expect(t, c.receive(0)[0].Type, "rehandshake")
+			c.add(mailbox, name)
+		}
+	})
+}
+
+// While the server was away, the client could not send a newer token.
+func TestATokenExpiresWhileTheServerIsAway(t *testing.T) {
+	onEngines(t, func(t *testing.T, path string) {
+		w := openWithTokens(t, path, 0)
+		defer func() { w.stop() }()
+		good, silentOne := w.admit("good", time.Minute), w.admit("silent", time.Minute)
+		time.Sleep(30 * time.Second)
+		good.open("m")
+		silentOne.open("m")
+		time.Sleep(20 * time.Second)
+		w.stop()
+		time.Sleep(time.Minute)
+		*w = *openWithTokens(t, path, 5*time.Minute)
+		for _, c := range []*client{good, silentOne} {
+			_, err := c.poll(context.Background(), 0)
+			expect(t, code(t, err), rendezvous.TokenRequired)
+		}
+		good.must(good.renew(tokenFor(app, "good", time.Hour)))
+		good.add("m", "still here")
+		time.Sleep(5 * time.Minute)
+		expect(t, w.state(silentOne.key), "closed: unauthorized")
+		expect(t, w.state(good.key), "detached")
+	})
+}
+
+func TestTokensThatAreAskedForLater(t *testing.T) {
+	onEngines(t, func(t *testing.T, path string) {
+		w := open(t, path, nil, nil)
+		defer func() { w.stop() }()
+		c := w.begin("s")
+		w.stop()
+		*w = *openWithTokens(t, path, time.Minute)
+		_, err := c.poll(context.Background(), 0)
+		expect(t, code(t, err), rendezvous.TokenRequired)
+		c.must(c.renew(tokenFor(app, "s", time.Minute)))
+		c.open("m")
+		w.stop()
+		*w = *open(t, path, nil, nil) // they are no longer asked for
+		time.Sleep(2 * time.Minute)
+		c.add("m", "no token counts")
+	})
+}

@@ -1,0 +1,60 @@
+import { Condition } from './condition.js';
+import type { Request } from './connection.js';
+import type { Context } from './context.js';
+import { ConnectionLost, type RestanteError } from './problem.js';
+import type { Handshake } from './schemas.js';
+
+/** How often in a row a server may refuse the tokens of handshakes before the session gives up. */
+const REFUSALS = 3;
+/** How long to wait before the next try to renew a token. */
+const AGAIN_MS = 1000;
+const LATEST_MS = 30_000;
+
+/** The tokens of a session. The application has them; the server asks for them. */
+export class Credential {
+  readonly #context: Context;
+  #refusals = 0;
+  #renewing = false;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Returns the metadata for a handshake, with a token if the application has any. That it has none now is a lost connection. */
+  async metadata(): Promise<Handshake['metadata']> {
+    const { credential, hello } = this.#context.options;
+    if (!credential) return hello?.metadata;
+    try {
+      return { ...hello?.metadata, token: await credential() };
+    } catch (error) {
+      throw new ConnectionLost(`no credential: ${String(error)}`);
+    }
+  }
+
+  /** Takes in how a handshake went. A token may have expired on its way, so that it is refused says little until it has been a few times. */
+  answered(error: RestanteError | undefined): void {
+    if (error?.code !== 'TOKEN_REQUIRED') this.#refusals = 0;
+    else if (this.#context.options.credential && ++this.#refusals < REFUSALS) return;
+    // The client does no work, and has no better token.
+    if (error?.action === 'reauth') Object.assign(error, { action: 'stop', retriable: false });
+  }
+
+  /** Sends a newer token, as the server has asked for one, and tries until that is done or the connection is lost: a handshake brings one, too. */
+  async renew(signal: AbortSignal, request: Request): Promise<void> {
+    const { options, platform } = this.#context;
+    if (this.#renewing || !options.credential) return;
+    this.#renewing = true;
+    try {
+      for (let delay = AGAIN_MS; ; delay = Math.min(2 * delay, LATEST_MS)) {
+        const body = await this.metadata().catch(() => undefined);
+        const reply = body && (await request(signal, 'PUT', '/v1/session/metadata', JSON.stringify(body)));
+        if (reply && !reply.error) return;
+        await new Condition().wait(signal, platform, delay);
+      }
+    } catch {
+      // The connection is lost.
+    } finally {
+      this.#renewing = false;
+    }
+  }
+}
