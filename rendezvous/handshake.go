@@ -83,10 +83,13 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	}
 	minted := newSide()
 	var w HandshakeReply
+	var among place
 	err := s.transact(ctx, func(t *txn) (err error) {
+		t.place = &among
 		w, err = t.handshake(h, minted)
 		return err
 	})
+	s.countCache.leave(&among)
 	var failure *Failure
 	if errors.As(err, &failure) && failure.Code == OutcomeUnknown {
 		return HandshakeReply{}, &Failure{Code: StorageUnavailable, Detail: "the storage failed while committing; send the same handshake again", Err: err}
@@ -316,12 +319,13 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		}
 		t.wakeSession(expired.Key)
 	}
-	if !t.s.countCache.beginSession(limits.Sessions) {
+	if !t.s.countCache.take(t.place, limits.Sessions) {
 		return HandshakeReply{}, refuseFor(LimitSessions, Overloaded, "this server holds as many sessions as it may; try again later")
 	}
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return HandshakeReply{}, err
 	}
+	t.AfterCommit(func() { t.s.countCache.store(t.place) })
 	return t.reply(h, fresh, false), nil
 }
 

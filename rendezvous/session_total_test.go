@@ -1,27 +1,57 @@
 package rendezvous_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"restante/rendezvous"
 	"restante/session"
 )
 
-// The limit of all sessions holds between two counts, too.
-func TestSessionsInAll(t *testing.T) {
-	bubble(t, func(c *rendezvous.Config) { c.Limits.Sessions = 5 }, func(t *testing.T, w *world) {
-		begun := 0
-		for range 20 {
-			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app})
-			if c := code(t, err); c == "" {
-				begun++
-			} else {
-				expect(t, c, rendezvous.Overloaded)
-			}
+// countedMidway is a store that has the sessions counted in the middle of each transaction.
+type countedMidway struct {
+	rendezvous.Store
+	count func()
+}
+
+func (s *countedMidway) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error {
+		err := f(tx)
+		if s.count != nil {
+			s.count()
 		}
-		// A count in the middle may take some for both stored and begun since, which refuses a few too early.
-		if begun < 1 || begun > 5 {
-			t.Errorf("%d sessions begin", begun)
+		return err
+	})
+}
+
+// TestSessionsInAll begins more sessions than there may be. The limit holds between two counts, and right through one:
+// no count finds a session whose transaction is not over, and none may forget it.
+func TestSessionsInAll(t *testing.T) {
+	var store countedMidway
+	limit := func(c *rendezvous.Config) { c.Limits.Sessions = 5 }
+	wrap := func(s rendezvous.Store) rendezvous.Store { store = countedMidway{Store: s}; return &store }
+	bubbleOn(t, limit, wrap, func(t *testing.T, w *world) {
+		time.Sleep(300 * time.Millisecond) // the loops count at other moments
+		begin := func() (begun int) {
+			for range 10 {
+				time.Sleep(time.Second) // counts have to rest
+				_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app})
+				if c := code(t, err); c == "" {
+					begun++
+				} else {
+					expect(t, c, rendezvous.Overloaded)
+				}
+			}
+			return begun
+		}
+		store.count = func() { w.Status(t.Context()) }
+		if begun := begin(); begun != 5 {
+			t.Errorf("%d sessions begin, and each is counted while it begins", begun)
+		}
+		store.count = nil
+		if begun := begin(); begun != 0 {
+			t.Errorf("%d more sessions begin", begun)
 		}
 	})
 }

@@ -47,19 +47,50 @@ type countCache struct {
 	updated  time.Time
 	oldest   time.Time // since when the oldest stale thing is stale; zero if nothing is
 	counting bool
-	begun    int64 // sessions that began here and are in no count
+	pending  int64 // places of sessions whose transactions run now
+	begun    int64 // sessions that were stored here and are in no count
 }
 
-// beginSession counts a session in. It returns false if there are as many as there may be: those of the last count, and
-// those that began here since.
-func (c *countCache) beginSession(most int64) bool {
+// place is that of one session among all that there may be, while its transaction runs. countCache guards it.
+type place struct {
+	taken bool
+	left  bool // the caller did not wait for the end of the transaction
+}
+
+// take takes a place for a session. It returns false if there are as many sessions as there may be: those of the last
+// count, those that began here since, and those that begin now. A transaction that runs again keeps its place.
+func (c *countCache) take(p *place, most int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.counts.Sessions+c.begun >= most {
+	if p.taken {
+		return true
+	}
+	if c.counts.Sessions+c.begun+c.pending >= most {
 		return false
 	}
-	c.begun++
+	if !p.left {
+		p.taken = true
+		c.pending++
+	}
 	return true
+}
+
+// store counts the session in: its transaction is committed.
+func (c *countCache) store(p *place) {
+	c.leave(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun++
+}
+
+// leave gives the place back.
+func (c *countCache) leave(p *place) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if p.taken {
+		c.pending--
+	}
+	*p = place{left: true}
 }
 
 // due reports whether the caller is to count now. Only one caller at a time is.

@@ -21,6 +21,7 @@ type txn struct {
 	renews      bool     // the request brings a new token, so the session may be without a valid one
 	outgoing    []outgoing
 	endings     []ending
+	place       *place // of the session that a handshake begins
 	topics      []Topic
 }
 
