@@ -35,7 +35,7 @@ type play struct {
 	stage stage
 	props map[string]string // $app and the like, which are this script's own
 	names map[string]string
-	cast  map[string]*caller
+	cast  map[string]*client
 	used  map[string]bool // deviations that were expected, and came
 }
 
@@ -46,17 +46,20 @@ func newPlay(title string, on stage) *play {
 			"$app": "the app of " + title, "$other": "the other app of " + title,
 			"$long": strings.Repeat("long ", 4<<10), "$tooLong": strings.Repeat("too long ", 8<<10),
 		},
-		names: map[string]string{}, cast: map[string]*caller{}, used: map[string]bool{},
+		names: map[string]string{}, cast: map[string]*client{}, used: map[string]bool{},
 	}
 }
 
-// caller is a client that says what a script has it say.
-type caller struct {
+// client sends what a script has it send. It takes what the server sends as it is: the reference server is not held to
+// what [testclient.Wormhole] checks.
+type client struct {
 	conn     *websocket.Conn
-	inbox    chan map[string]any // closed when the connection is lost
-	messages []map[string]any    // heard, and not told yet
+	received <-chan testclient.Received
+	stop     func()
+	messages []map[string]any // received, and not reported yet
 	fences   int
 	opened   bool // an open was acknowledged: messages may come
+	lost     bool // the connection has ended
 }
 
 var (
@@ -140,9 +143,9 @@ func (p *play) connect(who string, how map[string]string) string {
 	case err != nil:
 		return err.Error()
 	}
-	c := &caller{conn: conn, inbox: make(chan map[string]any, 1000)}
+	c := &client{conn: conn}
+	c.received, c.stop = testclient.Receive(conn)
 	p.cast[who] = c
-	go c.read()
 	told, err := p.listen(c, nil)
 	if err != nil {
 		return err.Error()
@@ -159,7 +162,7 @@ func (p *play) leave(who string) {
 		for err := error(nil); err == nil; {
 			_, err = c.next()
 		}
-		_ = c.conn.Close()
+		c.stop()
 	}
 }
 
@@ -170,26 +173,20 @@ func decode(text string, into any) error {
 	return decoder.Decode(into)
 }
 
-func (c *caller) read() {
-	defer close(c.inbox)
-	for {
-		kind, text, err := c.conn.ReadMessage()
-		if err != nil {
-			return
+// next returns the next frame of the server.
+func (c *client) next() (map[string]any, error) {
+	if c.lost {
+		return nil, errLost
+	}
+	select {
+	case r := <-c.received:
+		if r.Err != nil {
+			c.lost = true
+			return nil, errLost
 		}
 		var frame map[string]any
-		if decode(string(text), &frame) != nil || kind != websocket.TextMessage {
-			frame = map[string]any{"type": "no object in a text frame", "frame": string(text)}
-		}
-		c.inbox <- frame
-	}
-}
-
-func (c *caller) next() (map[string]any, error) {
-	select {
-	case frame, more := <-c.inbox:
-		if !more {
-			return nil, errLost
+		if decode(string(r.Data), &frame) != nil || r.Kind != websocket.TextMessage {
+			frame = map[string]any{"type": "no object in a text frame", "frame": string(r.Data)}
 		}
 		return frame, nil
 	case <-time.After(e2e.Limit):
@@ -198,7 +195,7 @@ func (c *caller) next() (map[string]any, error) {
 }
 
 // say sends a frame, and tells what the server answers.
-func (p *play) say(c *caller, kind int, said string) ([]string, error) {
+func (p *play) say(c *client, kind int, said string) ([]string, error) {
 	for _, names := range []map[string]string{p.props, p.names} {
 		for name, value := range names {
 			said = strings.ReplaceAll(said, name, value)
@@ -214,7 +211,7 @@ func (p *play) say(c *caller, kind int, said string) ([]string, error) {
 
 // listen takes in what a caller is told until a ping of our own is answered, and with
 // it all that was said before.
-func (p *play) listen(c *caller, command any) (told []string, err error) {
+func (p *play) listen(c *client, command any) (told []string, err error) {
 	c.fences++
 	fence := fmt.Sprint("fence ", c.fences)
 	if err := c.conn.WriteJSON(map[string]any{"type": "ping", "ping": fence, "id": fence}); err != nil {
@@ -239,7 +236,7 @@ func (p *play) listen(c *caller, command any) (told []string, err error) {
 }
 
 // hear tells the next messages: so many, or those that have come by now.
-func (p *play) hear(c *caller, many string) (told []string, err error) {
+func (p *play) hear(c *client, many string) (told []string, err error) {
 	if _, err := p.listen(c, nil); err != nil {
 		return nil, err
 	}
