@@ -11,9 +11,9 @@ import (
 // Wait waits until the peer begins a message. It returns false after atMost without one. The error tells that the peer
 // has been silent for too long, or that the connection has failed.
 func (c *Conn) Wait(atMost time.Duration) (begun bool, err error) {
-	for {
+	for began := time.Now(); ; { // pings and pongs do not begin it again
 		if c.in.Buffered() == 0 && !c.below.buffered() {
-			if readable, err := c.peek(atMost); !readable {
+			if readable, err := c.peek(atMost - time.Since(began)); !readable {
 				return false, err
 			}
 			c.alive()

@@ -1,0 +1,167 @@
+package ws_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"restante/internal/ws"
+)
+
+// What is queued goes with what is sent, in order, in one write.
+func TestMessagesShareAWrite(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		messages, _ := p.receives()
+		before := p.writes.Load()
+		p.Queue([]byte("one"))
+		p.Queue([]byte("two"))
+		if err := p.Send([]byte("three"), []byte("four")); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"one", "two", "three", "four"} {
+			if got := <-messages; got != want {
+				t.Errorf("%s comes, want %s", got, want)
+			}
+		}
+		if err := p.Send(); err != nil {
+			t.Fatal(err)
+		}
+		if n := p.writes.Load() - before; n != 1 {
+			t.Errorf("it took %d writes", n)
+		}
+	})
+}
+
+// Of a message that is too large, the beginning is read; the next message is read whole.
+func TestMessageTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{MaxMessage: 10})
+		go func() {
+			for _, message := range []string{"0123456789", "0123456789+", strings.Repeat("x", 100_000), "next"} {
+				_ = p.client.WriteMessage(websocket.TextMessage, []byte(message))
+			}
+		}()
+		for _, want := range []struct {
+			text string
+			err  error
+		}{{"0123456789", nil}, {"0123456789", ws.ErrTooLarge}, {"xxxxxxxxxx", ws.ErrTooLarge}, {"next", nil}} {
+			if got, err := p.Read(); string(got) != want.text || !errors.Is(err, want.err) {
+				t.Errorf("read %q (%v), want %q (%v)", got, err, want.text, want.err)
+			}
+		}
+	})
+}
+
+// A peer that does not read is cut off as soon as a write has made no progress for as long as it may.
+func TestSlowPeerIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{WriteTimeout: 10 * time.Second})
+		began := time.Now()
+		if err := p.Send([]byte("nothing reads this")); !errors.Is(err, ws.ErrSlow) {
+			t.Errorf("sending ended with %v", err)
+		}
+		if took := time.Since(began); took != 10*time.Second {
+			t.Errorf("it was cut off after %v", took)
+		}
+		<-p.cut
+		if !p.slow.Load() {
+			t.Error("the reason was not told")
+		}
+		if _, err := p.Read(); err == nil {
+			t.Error("it is still read from")
+		}
+		if err := p.Send([]byte("more")); err != nil || time.Since(began) != 10*time.Second {
+			t.Errorf("sending more ended with %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// A peer that reads slowly is served, if only each 16 KiB move within the limit.
+func TestPeerThatMakesProgressIsServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{WriteTimeout: 10 * time.Second})
+		sent := make(chan error, 1)
+		go func() { sent <- p.Send([]byte(strings.Repeat("x", 100<<10))) }()
+		raw, read := p.client.NetConn(), 0
+		for b := make([]byte, 16<<10); read < 100<<10; {
+			<-time.After(9 * time.Second)
+			n, err := raw.Read(b)
+			if err != nil {
+				t.Fatalf("%v after %d bytes", err, read)
+			}
+			read += n
+		}
+		if err := <-sent; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A peer that has left without a word may have sent something before, which is still read.
+func TestWhatAPeerSentBeforeItLeftIsRead(t *testing.T) {
+	p := openTCP(t, ws.Options{})
+	if err := p.client.WriteMessage(websocket.TextMessage, []byte("last words")); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.client.Close()
+	for deadline := time.Now().Add(patience); p.Send([]byte("to a peer that has left")) == nil && time.Now().Before(deadline); {
+		if got, err := p.Read(); err == nil {
+			if string(got) != "last words" {
+				t.Errorf("read %q", got)
+			}
+			return
+		}
+	}
+	t.Error("it is not read")
+}
+
+// After a close frame, the connection ends even if the peer does not answer it.
+func TestSendClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		p.client.SetCloseHandler(func(int, string) error { return nil }) // it does not answer
+		_, ended := p.receives()
+		began := time.Now()
+		p.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "because"})
+		wantClose(t, <-ended, websocket.ClosePolicyViolation)
+		p.Drain()
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it ended after %v", took)
+		}
+	})
+}
+
+// A request that is no handshake is not answered: the caller does that.
+func TestNoHandshake(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Connection", "upgrade")
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Sec-WebSocket-Version", "8")
+	w := httptest.NewRecorder()
+	if _, err := ws.Upgrade(w, r, nil, ws.Options{}); !errors.Is(err, ws.ErrHandshake) {
+		t.Errorf("the error is %v", err)
+	}
+	if w.Body.Len() != 0 {
+		t.Errorf("it was answered %q", w.Body)
+	}
+}
+
+// A panic ends its goroutine, and nothing else.
+func TestGoSurvivesAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		messages, _ := p.receives()
+		p.Go(func() { panic("on purpose") })
+		synctest.Wait()
+		if err := p.Send([]byte("still there")); err != nil || <-messages != "still there" {
+			t.Errorf("the connection does not work any more: %v", err)
+		}
+	})
+}
