@@ -193,7 +193,7 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", string(info.code)))
 	}
-	if info.status == http.StatusTooManyRequests {
+	if s.isSampled(r.Context(), info) {
 		standsFor, logIt := s.refusals.count(info.code, info.address, time.Now())
 		if !logIt {
 			return
@@ -206,6 +206,18 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
 	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+}
+
+// isSampled reports whether only some of the lines like this one are logged. A client that is refused for what it asks
+// too much is told from others by few of them. All other refusals are logged if the level is debug.
+func (s *Server) isSampled(ctx context.Context, info *requestInfo) bool {
+	switch {
+	case info.status == http.StatusTooManyRequests, info.code == rendezvous.Overloaded:
+		return true
+	case info.code == "", info.code == rendezvous.Internal:
+		return false
+	}
+	return !s.Log.Enabled(ctx, slog.LevelDebug)
 }
 
 // method returns a method, or "other" for what a client makes up: that must not fill logs and metrics.

@@ -1,6 +1,9 @@
 package handlers
 
 import (
+	"cmp"
+	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -21,7 +24,7 @@ type refusals struct {
 	seen map[refusal]*sampled
 }
 
-// refusal is what is refused alike.
+// refusal is what is refused alike. The networks of one customer count as one address.
 type refusal struct {
 	code    rendezvous.Code
 	address string
@@ -40,7 +43,7 @@ func (r *refusals) count(code rendezvous.Code, address string, now time.Time) (s
 	if r.seen == nil || len(r.seen) >= maxRefusals {
 		r.seen = map[refusal]*sampled{}
 	}
-	what := refusal{code, address}
+	what := refusal{code, cmp.Or(rendezvous.NetworkID(address), address)}
 	s, known := r.seen[what]
 	if !known {
 		s = &sampled{}
@@ -53,4 +56,14 @@ func (r *refusals) count(code rendezvous.Code, address string, now time.Time) (s
 	standsFor = s.since
 	s.logged, s.since = now, 0
 	return standsFor, true
+}
+
+// logRefused logs a command of a wormhole client that was refused.
+func (s *Server) logRefused(code rendezvous.Code, address string) {
+	standsFor, logIt := s.refusals.count(code, address, time.Now())
+	if !logIt {
+		return
+	}
+	s.Log.LogAttrs(context.Background(), slog.LevelInfo, "refused a command of a wormhole client",
+		slog.String("address", address), slog.String("code", string(code)), slog.Int("standsFor", standsFor))
 }

@@ -37,7 +37,7 @@ func (b *claimBudget) spend(address string, cost float64, l Limits, now time.Tim
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	scopes := []scope{{address, 1}}
-	if wide := network(address); wide != "" {
+	if wide := NetworkID(address); wide != "" {
 		scopes = append(scopes, scope{wide, networkShare})
 	}
 	for _, one := range scopes {

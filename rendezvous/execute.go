@@ -91,6 +91,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 
 // executeOnce runs a command, or finds the recorded reply if the command was executed before.
 func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer Answer[R], refusal *Failure, err error) {
+	t.address = c.Address
 	attached, err := t.attachAcking(c.Session, c.Ack)
 	answer.Wanted = attached.Wanted
 	if err != nil {
@@ -148,12 +149,13 @@ func (s *Service) touchIfUnavailable(k session.Key, err error) {
 
 // executeAs runs a use case for a side without a session, in one transaction. A final refusal keeps
 // what was written before it.
-func executeAs[R any](ctx context.Context, s *Service, work func(*txn) (R, error)) (R, error) {
+func executeAs[R any](ctx context.Context, s *Service, ref SideRef, work func(*txn) (R, error)) (R, error) {
 	var (
 		result  R
 		refusal *Failure
 	)
 	err := s.transact(ctx, func(t *txn) (err error) {
+		t.address = ref.Address
 		result, refusal, err = splitRefusal(work(t))
 		return err
 	})

@@ -291,7 +291,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 			return HandshakeReply{}, err
 		}
 		full := count >= limits.AddressSessions
-		if wide := network(fresh.Address); wide != "" && !full {
+		if wide := NetworkID(fresh.Address); wide != "" && !full {
 			around, err := t.CountSessions(wide, false, networkShare*limits.AddressSessions)
 			if err != nil {
 				return HandshakeReply{}, err

@@ -48,10 +48,15 @@ func executeUnnumbered[R any](t *txn, c Command, work func(*txn) (R, error)) (re
 		return result, nil, false, err
 	}
 	recorded, err := encodeOutcome(result, refusal)
-	if err == nil {
-		err = t.RecordReply(id, recorded)
+	if err != nil {
+		return result, nil, false, err
 	}
-	return result, refusal, false, err
+	size := keyedReplySize + int64(len(recorded))
+	if err := t.mayStore(size); err != nil {
+		return result, nil, false, err
+	}
+	t.addCharge(size)
+	return result, refusal, false, t.RecordReply(id, recorded, AddressBytes{t.address, size})
 }
 
 // encodeOutcome returns a reply as it is recorded.

@@ -44,7 +44,7 @@ func (r SideRef) acting() *Session {
 func executeKeyed[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (answer Answer[R], err error) {
 	var refusal *Failure
 	err = s.transact(ctx, func(t *txn) (err error) {
-		t.actor = c.Keyed.acting()
+		t.actor, t.address = c.Keyed.acting(), c.Address
 		answer.Result, refusal, answer.Replayed, err = executeUnnumbered(t, c, work)
 		return err
 	})
@@ -87,7 +87,7 @@ func (s *Service) visit(ctx context.Context, ref SideRef, r ReadRequest) (key Ma
 	if err != nil || fresh {
 		return key, err
 	}
-	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) {
+	m, err := executeAs(ctx, s, ref, func(t *txn) (Mailbox, error) {
 		t.actor = ref.acting()
 		m, err := t.visited(r)
 		if err != nil {

@@ -30,7 +30,9 @@ type Mailbox struct {
 	Last Position
 	// Bytes is the size of all bodies together.
 	Bytes int64
-	Sides []Opening // at most two, oldest first
+	// Stored is about how many bytes the mailbox takes with its messages, and what belongs to them.
+	Stored int64
+	Sides  []Opening // at most two, oldest first
 }
 
 // Opening is one side's presence in a mailbox.
@@ -56,7 +58,7 @@ type Closing struct {
 
 // NewMailbox returns an empty mailbox without sides.
 func NewMailbox(app AppID, id MailboxID, ttl time.Duration, now time.Time) Mailbox {
-	return Mailbox{App: app, ID: id, Created: now, Updated: now, TTL: ttl, StaleAt: now.Add(ttl)}
+	return Mailbox{App: app, ID: id, Created: now, Updated: now, TTL: ttl, StaleAt: now.Add(ttl), Stored: mailboxOverhead}
 }
 
 // Enter lets a side in. A side that is in already stays in, and one that has closed is let in again. A

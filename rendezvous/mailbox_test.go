@@ -87,7 +87,7 @@ func testBoxRows(t *testing.T, rule func(rendezvous.Mailbox, rendezvous.Side) (r
 }
 
 func TestNewMailboxIsEmptyAndLivesForItsTTL(t *testing.T) {
-	want := rendezvous.Mailbox{App: "app", ID: "box", Created: second(5), Updated: second(5), TTL: boxTTL, StaleAt: second(105)}
+	want := rendezvous.Mailbox{App: "app", ID: "box", Created: second(5), Updated: second(5), TTL: boxTTL, StaleAt: second(105), Stored: 1 << 10}
 	got := rendezvous.NewMailbox("app", "box", boxTTL, second(5))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)

@@ -51,7 +51,7 @@ func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Posit
 // OpenFor enters and opens a mailbox for a side without a session. It returns the mailbox's key, to be
 // followed with [Service.Follow].
 func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (MailboxKey, error) {
-	m, err := executeAs(ctx, s, func(t *txn) (Mailbox, error) {
+	m, err := executeAs(ctx, s, ref, func(t *txn) (Mailbox, error) {
 		m, err := t.open(ref.App, ref.Side, id, 0, 0)
 		if err != nil {
 			return m, err
@@ -69,7 +69,7 @@ func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood)
 
 // CloseFor is [Service.Close] for a side without a session.
 func (s *Service) CloseFor(ctx context.Context, ref SideRef, id MailboxID, mood Mood) error {
-	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.close(ref.App, ref.Side, id, mood) })
+	_, err := executeAs(ctx, s, ref, func(t *txn) (struct{}, error) { return struct{}{}, t.close(ref.App, ref.Side, id, mood) })
 	return err
 }
 
@@ -104,7 +104,7 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 	if after > m.Last {
 		return m, afterTheLast(after, m.Last)
 	}
-	had, inside := m.HasOpen(side), m.Has(side)
+	had, inside, isNew := m.HasOpen(side), m.Has(side), m.Key == 0
 	m, admitted := m.Open(side, t.now)
 	if !admitted {
 		if err := t.UpdateMailbox(m); err != nil {
@@ -118,8 +118,8 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 		}
 	}
 	m = m.Extend(ttl)
-	if m.Key == 0 {
-		if m, err = t.CreateMailbox(m); err != nil {
+	if isNew {
+		if m, err = t.createMailbox(m); err != nil {
 			return m, err
 		}
 	} else if err := t.UpdateMailbox(m); err != nil {
@@ -129,6 +129,15 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 		return m, nil
 	}
 	return m, t.publish(m, OpenedFrame{side})
+}
+
+// createMailbox stores a new mailbox, which counts for the address that asks.
+func (t *txn) createMailbox(m Mailbox) (Mailbox, error) {
+	m, err := t.CreateMailbox(m)
+	if err == nil {
+		err = t.chargeMailbox(Mailbox{}, m)
+	}
+	return m, err
 }
 
 // subscribe subscribes the acting session to a mailbox and sends it the log after a position. A
@@ -194,7 +203,10 @@ func (t *txn) retire(m Mailbox, why RetiredReason) error {
 	}
 	usage := SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur)
 	t.observeRetired(m.App, KindMailbox, usage.Result)
-	return t.RetireMailbox(m, usage)
+	if err := t.RetireMailbox(m, usage); err != nil {
+		return err
+	}
+	return t.releaseBytes(m.Key)
 }
 
 func (t *txn) checkMailboxQuota(app AppID, side Side) error {

@@ -3,7 +3,6 @@ package rendezvous
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 )
 
@@ -64,28 +63,30 @@ func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) (Al
 			return AllAdded{}, err
 		}
 	}
-	positions, err := t.add(t.actor.App, t.actor.Side, id, drafts...)
+	places, err := t.add(t.actor.App, t.actor.Side, id, drafts...)
 	if err != nil {
 		return AllAdded{}, err
 	}
-	if slices.Contains(positions, 0) {
-		return AllAdded{}, t.s.mailboxFull()
+	for _, placed := range places {
+		if placed.refused != nil {
+			return AllAdded{}, placed.refused
+		}
 	}
-	return AllAdded{positions[0], len(positions), t.now}, nil
+	return AllAdded{places[0].at, len(places), t.now}, nil
 }
 
 // AddFor is [Service.Add] for a side without a session, of several messages in one transaction.
-// refused has an entry for each draft: nil, or a refusal with QUOTA_EXCEEDED if the mailbox had no
+// refused has an entry for each draft: nil, or a refusal with QUOTA_EXCEEDED or OVERLOADED if there was no
 // room for it.
 func (s *Service) AddFor(ctx context.Context, ref SideRef, id MailboxID, drafts []Draft) (refused []error, err error) {
-	positions, err := executeAs(ctx, s, func(t *txn) ([]Position, error) { return t.add(ref.App, ref.Side, id, drafts...) })
+	places, err := executeAs(ctx, s, ref, func(t *txn) ([]placement, error) { return t.add(ref.App, ref.Side, id, drafts...) })
 	if err != nil {
 		return nil, err
 	}
 	refused = make([]error, len(drafts))
-	for i, position := range positions {
-		if position == 0 {
-			refused[i] = s.observeLimit(s.mailboxFull())
+	for i, placed := range places {
+		if placed.refused != nil {
+			refused[i] = s.observeLimit(placed.refused)
 		}
 	}
 	return refused, nil
@@ -140,9 +141,14 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	return messages, nil
 }
 
-// add appends messages to a mailbox in their order. It returns the position of each, and 0 for a
-// message that the mailbox has no room for.
-func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Position, error) {
+// placement is what became of a draft: its position, or why there is no room for it.
+type placement struct {
+	at      Position
+	refused *Failure
+}
+
+// add appends messages to a mailbox in their order. It returns the place of each.
+func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placement, error) {
 	m, err := t.Mailbox(app, id)
 	if errors.Is(err, ErrNotFound) || err == nil && !m.HasOpen(side) {
 		return nil, refuse(NotOpen, "this side has not opened that mailbox; open it with PUT first")
@@ -150,27 +156,47 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]Positi
 	if err != nil {
 		return nil, err
 	}
-	positions := make([]Position, len(drafts))
+	before, places := m, make([]placement, len(drafts))
 	var added []Message
 	for i, d := range drafts {
 		next := m.Appended(d.Body, t.now)
-		if int64(next.Last) > t.s.Config.Limits.MailboxMessages || next.Bytes > t.s.Config.Limits.MailboxBytes {
+		next.Stored += d.size(side)
+		if err := t.hasRoom(before, next); err != nil {
+			failure, is := errors.AsType[*Failure](err)
+			if !is {
+				return nil, err
+			}
+			places[i].refused = failure
 			continue
 		}
-		m, positions[i] = next, next.Last
+		m, places[i].at = next, next.Last
 		added = append(added, Message{Position: m.Last, Side: side, Draft: d, Received: t.now})
 	}
 	if len(added) == 0 {
-		return positions, nil
+		return places, nil
 	}
 	if err := t.Append(m, added...); err != nil {
+		return nil, err
+	}
+	if err := t.chargeMailbox(before, m); err != nil {
 		return nil, err
 	}
 	t.AfterCommit(func() {
 		t.s.logs.Append(m.Key, added...)
 		t.s.observing().Added(app, len(added))
 	})
-	return positions, t.publishMessages(m, added)
+	return places, t.publishMessages(m, added)
+}
+
+// hasRoom refuses a message if its mailbox would be too large with it, or if its address may not store more.
+func (t *txn) hasRoom(before, after Mailbox) error {
+	if int64(after.Last) > t.s.Config.Limits.MailboxMessages || after.Bytes > t.s.Config.Limits.MailboxBytes {
+		return t.s.mailboxFull()
+	}
+	if more := after.Charged() - before.Charged(); more > 0 {
+		return t.mayStore(more)
+	}
+	return nil
 }
 
 func (s *Service) mailboxFull() *Failure {

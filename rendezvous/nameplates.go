@@ -30,7 +30,7 @@ func (s *Service) Allocate(ctx context.Context, c Command, ttl time.Duration) (A
 // waits for a partner, it gets that one again: the client lost the reply and came back.
 func (s *Service) AllocateFor(ctx context.Context, ref SideRef) (Claimed, error) {
 	paying := &charge{address: ref.Address}
-	return executeAs(ctx, s, func(t *txn) (Claimed, error) {
+	return executeAs(ctx, s, ref, func(t *txn) (Claimed, error) {
 		held, err := t.NameplatesOf(ref.App, ref.Side)
 		if err != nil {
 			return Claimed{}, err
@@ -54,7 +54,7 @@ func (s *Service) Claim(ctx context.Context, c Command, id NameplateID, ttl time
 // ClaimFor is [Service.Claim] for a side without a session.
 func (s *Service) ClaimFor(ctx context.Context, ref SideRef, id NameplateID) (Claimed, error) {
 	paying := &charge{address: ref.Address}
-	return executeAs(ctx, s, func(t *txn) (Claimed, error) { return t.claim(ref.App, ref.Side, paying, id, 0) })
+	return executeAs(ctx, s, ref, func(t *txn) (Claimed, error) { return t.claim(ref.App, ref.Side, paying, id, 0) })
 }
 
 // Release releases a nameplate. It succeeds if there is none.
@@ -64,7 +64,7 @@ func (s *Service) Release(ctx context.Context, c Command, id NameplateID) (Answe
 
 // ReleaseFor is [Service.Release] for a side without a session.
 func (s *Service) ReleaseFor(ctx context.Context, ref SideRef, id NameplateID) error {
-	_, err := executeAs(ctx, s, func(t *txn) (struct{}, error) { return struct{}{}, t.release(ref.App, ref.Side, id) })
+	_, err := executeAs(ctx, s, ref, func(t *txn) (struct{}, error) { return struct{}{}, t.release(ref.App, ref.Side, id) })
 	return err
 }
 
@@ -219,7 +219,7 @@ func (t *txn) newNameplate(app AppID, side Side, address string, id NameplateID,
 	m := NewMailbox(app, newMailboxID(), t.s.Config.MailboxTTL, t.now).Extend(ttl)
 	m.ForNameplate = true
 	m, _ = m.Enter(side, t.now)
-	m, err := t.CreateMailbox(m)
+	m, err := t.createMailbox(m)
 	if err != nil {
 		return Claimed{}, err
 	}
@@ -275,7 +275,7 @@ func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
 // overAddressLimit reports whether an address has as much as it may have, or the network around it. count
 // counts up to atMost.
 func overAddressLimit(address string, limit int, count func(address string, atMost int) (int, error)) (bool, error) {
-	for key, share := range map[string]int{address: 1, network(address): networkShare} {
+	for key, share := range map[string]int{address: 1, NetworkID(address): networkShare} {
 		if key == "" {
 			continue
 		}

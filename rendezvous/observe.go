@@ -65,12 +65,14 @@ const (
 	LimitClaims            Limit = "claim-rate"
 	LimitMailboxes         Limit = "max-mailboxes"
 	LimitMessages          Limit = "max-messages" // or max-bytes
-	LimitWindow            Limit = "max-window"   // or max-window-bytes
+	LimitAddressBytes      Limit = "max-bytes-per-address"
+	LimitStoredBytes       Limit = "max-stored-bytes"
+	LimitWindow            Limit = "max-window" // or max-window-bytes
 )
 
 // AllLimits are all limits of the use cases.
 var AllLimits = []Limit{
-	LimitSessions, LimitAddressSessions, LimitNameplates, LimitAddressNameplates, LimitClaims, LimitMailboxes, LimitMessages, LimitWindow,
+	LimitSessions, LimitAddressSessions, LimitNameplates, LimitAddressNameplates, LimitClaims, LimitMailboxes, LimitMessages, LimitAddressBytes, LimitStoredBytes, LimitWindow,
 }
 
 // unobserved is the observer of a service until Observe is called.

@@ -402,6 +402,9 @@ func (s *Service) pruneLogs(ctx context.Context, run *Pruned) {
 			func(t *txn, k MailboxKey) (gone bool, err error) {
 				gone, err = t.DeleteRetiredLog(k)
 				more = more || err == nil && !gone
+				if err == nil && gone {
+					err = t.releaseBytes(k)
+				}
 				return gone, err
 			})
 	}

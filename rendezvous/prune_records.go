@@ -4,7 +4,13 @@ import "context"
 
 // pruneRested forgets which numbers rested, and replies that were recorded long ago.
 func (s *Service) pruneRested(ctx context.Context, run *Pruned) {
-	s.pruneRecords(ctx, run, KindReply, func(t *txn) (int, error) { return t.DeleteReplies(t.now, pruneBatch) })
+	s.pruneRecords(ctx, run, KindReply, func(t *txn) (int, error) {
+		counted, err := t.DeleteReplies(t.now, pruneBatch)
+		if err == nil {
+			t.freed(counted)
+		}
+		return len(counted), err
+	})
 	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.now, pruneBatch) })
 }
 

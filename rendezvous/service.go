@@ -36,7 +36,11 @@ type Config struct {
 type Limits struct {
 	MailboxMessages int64 // messages in a mailbox
 	MailboxBytes    int64 // and the bytes of their bodies
-	Nameplates      int   // nameplates held by a side
+	// AddressBytes is how many bytes are stored from an address, in mailboxes, messages and recorded replies, and
+	// StoredBytes in all. Both are counted in steps of 8 KiB for each mailbox.
+	AddressBytes, StoredBytes int64
+
+	Nameplates int // nameplates held by a side
 	// AddressNameplates is how many nameplates are held from an address. Here and below, four times that
 	// apply to an IPv6 network of 48 bits.
 	AddressNameplates int
@@ -72,6 +76,8 @@ func DefaultConfig() Config {
 		Limits: Limits{
 			MailboxMessages: 100_000,
 			MailboxBytes:    64 << 20,
+			AddressBytes:    256 << 20,
+			StoredBytes:     16 << 30,
 			Nameplates:      16,
 
 			AddressNameplates: 64,
@@ -133,6 +139,7 @@ type Service struct {
 	freeRanges     freeRanges
 	claimBudget    claimBudget
 	addressKeys    addressKeys
+	stored         storedBytes
 	stats          Stats
 
 	observer   atomic.Pointer[Observer] // nil: nothing is told
@@ -201,7 +208,7 @@ func (s *Service) graceFor(d time.Duration) {
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop}
+	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop, s.storedLoop}
 	done := make(chan struct{}, len(loops))
 	for _, loop := range loops {
 		go func() {
@@ -261,6 +268,7 @@ func (s *Service) doubt(t *txn) {
 	if t.actor != nil {
 		topics = append(topics, Topic{Session: t.actor.Key})
 	}
+	s.stored.forget()
 	for _, topic := range topics {
 		s.logs.Invalidate(topic.Mailbox)
 		s.outboxes.Invalidate(topic.Session)

@@ -209,6 +209,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	if known {
 		s.countCache.oldest = oldest
 	}
+	s.stored.setDisk(storage.Used)
 	s.countCache.begun -= begun // the others began while this counted
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	return nil

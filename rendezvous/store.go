@@ -124,11 +124,11 @@ type ReplyTx interface {
 	// ReserveReply reserves a place for a reply, until it is forgotten. It returns false if there is one that is
 	// not forgotten yet. Until this transaction ends, every other one that reserves the same id waits.
 	ReserveReply(id, fingerprint [32]byte, until time.Time) (bool, error)
-	// RecordReply stores the outcome of a reply whose place is reserved.
-	RecordReply(id [32]byte, outcome []byte) error
+	// RecordReply stores the outcome of a reply whose place is reserved, and how much it counts for which address.
+	RecordReply(id [32]byte, outcome []byte, counts AddressBytes) error
 	KeyedReply(id [32]byte) (Reply, error)
-	// DeleteReplies forgets at most limit replies whose time is over. It returns how many.
-	DeleteReplies(now time.Time, limit int) (int, error)
+	// DeleteReplies forgets at most limit replies whose time is over. It returns what each of them counted.
+	DeleteReplies(now time.Time, limit int) ([]AddressBytes, error)
 }
 
 // OutboxTx is about frames. The outboxes of sessions are locked last in a transaction, and in the
@@ -189,6 +189,13 @@ type MailboxTx interface {
 	RetiredLogs(after MailboxKey, limit int) ([]MailboxKey, error)
 	// DeleteRetiredLog deletes a page of such a log, and reports whether nothing is left to delete.
 	DeleteRetiredLog(MailboxKey) (gone bool, err error)
+	// CountBytes counts more bytes of a mailbox for an address.
+	CountBytes(k MailboxKey, more AddressBytes) error
+	// ReleaseBytes forgets what counts for a mailbox that is retired, and returns it. While the mailbox's log is
+	// kept, it does nothing.
+	ReleaseBytes(MailboxKey) ([]AddressBytes, error)
+	// StoredBytes returns how much counts for each address: mailboxes, and recorded replies.
+	StoredBytes() ([]AddressBytes, error)
 	// StaleMailboxes returns at most limit mailboxes whose StaleAt is at or before now, in the order of
 	// (StaleAt, key), starting after the cursor.
 	StaleMailboxes(now time.Time, after MailboxCursor, limit int) ([]MailboxCursor, error)
@@ -275,6 +282,7 @@ type Backlog struct {
 type StorageSize struct {
 	Database int64
 	Log      int64 // SQLite's write-ahead log; 0 on PostgreSQL
+	Used     int64 // of Database, without what is free; 0 if the engine cannot tell
 }
 
 // Counts are how many of everything there are.

@@ -15,6 +15,7 @@ type txn struct {
 	Tx
 	s           *Service
 	now         time.Time
+	address     string   // from which the request came, if it is known
 	actor       *Session // the session that acts; nil for a side without a session
 	stored      Session  // the acting session as it is stored
 	wasDetached bool     // the acting session was detached before this request
@@ -23,6 +24,8 @@ type txn struct {
 	endings     []ending
 	place       *place // of the session that a handshake begins
 	topics      []Topic
+	charged     int64        // bytes that this transaction counted for the address
+	storedSums  *storedBytes // read by this transaction; nil if the service knows them
 }
 
 // outgoing is on its way to a session: a frame, or messages of a log.

@@ -17,10 +17,11 @@ func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (_ bool, er
 	return n > 0, err
 }
 
-// RecordReply stores the outcome of a reply that was reserved.
-func (t *tx) RecordReply(id [32]byte, outcome []byte) (err error) {
+// RecordReply stores the outcome of a reply that was reserved, and how much it counts for which address.
+func (t *tx) RecordReply(id [32]byte, outcome []byte, counts rendezvous.AddressBytes) (err error) {
 	defer annotate(&err, "recording a reply")
-	_, err = t.exec(`UPDATE keyed_replies SET outcome = ? WHERE id = ?`, nonNil(outcome), digest(id))
+	_, err = t.exec(`UPDATE keyed_replies SET outcome = ?, address = ?, size = ? WHERE id = ?`,
+		nonNil(outcome), counts.Address, counts.Bytes, digest(id))
 	return err
 }
 
@@ -35,11 +36,12 @@ func (t *tx) KeyedReply(id [32]byte) (_ rendezvous.Reply, err error) {
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
 }
 
-// DeleteReplies forgets replies whose time is over.
-func (t *tx) DeleteReplies(now time.Time, limit int) (_ int, err error) {
+// DeleteReplies forgets replies whose time is over, and returns what each counted.
+func (t *tx) DeleteReplies(now time.Time, limit int) (_ []rendezvous.AddressBytes, err error) {
 	defer annotate(&err, "forgetting recorded replies")
-	n, err := t.exec(`
+	rows, err := queryAllReturning[addressBytesRow](t, `
 		DELETE FROM keyed_replies
-		WHERE id IN (SELECT id FROM keyed_replies WHERE until <= ? ORDER BY until LIMIT ?)`, toMillis(now), limit)
-	return int(n), err
+		WHERE id IN (SELECT id FROM keyed_replies WHERE until <= ? ORDER BY until LIMIT ?)
+		RETURNING address, size AS bytes`, toMillis(now), limit)
+	return mapSlice(rows, addressBytesRow.value), err
 }

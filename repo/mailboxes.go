@@ -20,6 +20,7 @@ type mailboxRow struct {
 	Crowded      flag
 	LastPosition rendezvous.Position `db:"last_position"`
 	Bytes        int64
+	Stored       int64
 	Held         millis
 }
 
@@ -47,13 +48,13 @@ const (
 	// selectMailboxWithSides selects mailboxes with their sides, a row for each side.
 	selectMailboxWithSides = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
-	       m.crowded, m.last_position, m.bytes, m.held, s.side, s.entered, s.opened, s.closed, s.mood
+	       m.crowded, m.last_position, m.bytes, m.stored, m.held, s.side, s.entered, s.opened, s.closed, s.mood
 	FROM mailboxes AS m
 	LEFT JOIN mailbox_sides AS s ON s.mailbox = m.key`
 	// selectMailbox selects mailboxes; callers add a WHERE clause.
 	selectMailbox = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
-	       m.crowded, m.last_position, m.bytes, m.held
+	       m.crowded, m.last_position, m.bytes, m.stored, m.held
 	FROM mailboxes AS m`
 	// selectSide selects sides of mailboxes; callers add a WHERE clause.
 	selectSide = `
@@ -67,7 +68,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 	m := rendezvous.Mailbox{
 		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
 		TTL: r.TTL.duration(), StaleAt: r.StaleAt.time(), ForNameplate: bool(r.ForNameplate),
-		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes,
+		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes, Stored: r.Stored,
 	}
 	if r.Held > 0 {
 		m.SocketSeen = r.Held.time()
@@ -145,11 +146,11 @@ func (t *tx) rememberStored(m rendezvous.Mailbox) {
 func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "creating a mailbox")
 	m.Key, err = queryReturning[rendezvous.MailboxKey](t, `
-		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes, stored)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		RETURNING key`,
 		m.App, m.ID, toMillis(m.Created), toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt),
-		flag(m.ForNameplate), flag(m.Crowded), m.Last, m.Bytes)
+		flag(m.ForNameplate), flag(m.Crowded), m.Last, m.Bytes, m.Stored)
 	if err != nil {
 		return m, err
 	}
@@ -161,10 +162,10 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 	defer annotate(&err, "updating mailbox %d", m.Key)
 	if err = requireRow(t.exec(`
 		UPDATE mailboxes
-		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?
+		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?
 		WHERE key = ?`,
 		toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt), flag(m.ForNameplate), flag(m.Crowded),
-		m.Last, m.Bytes, m.Key)); err != nil {
+		m.Last, m.Bytes, m.Stored, m.Key)); err != nil {
 		return err
 	}
 	return t.putSides(m)

@@ -33,14 +33,14 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
 	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
 		return t.exec(`
-			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?
+			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
 			WHERE key = ? AND last_position + 1 = ?`,
-			toMillis(b.Updated), last, b.Bytes, b.Key, first)
+			toMillis(b.Updated), last, b.Bytes, b.Stored, b.Key, first)
 	}
 	return t.exec(`
-		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?
+		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?, stored = ?
 		WHERE key = ? AND last_position + 1 = ?`,
-		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Key, first)
+		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Stored, b.Key, first)
 }
 
 // messageRow is a message of a log.

@@ -19,6 +19,8 @@ var allowedScans = map[string]string{
 	"SELECT COUNT(*) FROM nameplates":                             "the status counts everything, and rests in between",
 	"SELECT COUNT(*) AS mailboxes,":                               "the same",
 	"SELECT COUNT(*) FROM sessions WHERE ended IS NULL":           "the same",
+	"SELECT (p.page_count - f.freelist_count) * s.page_size":      "tables of one row, with what stands in the file's header",
+	"SELECT address, CAST(SUM(bytes) AS BIGINT) AS bytes":         "the sums are read at the start, and twice a minute where there are replicas",
 	"SELECT day, app, result, rank, count, value FROM (":          "the operator asks for usage, by hand or seldom",
 	"SELECT app, COALESCE(implementation, '') AS implementation,": "the same",
 	"SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next, s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text, s.token_expires, s.token_ask_at FROM sessions AS s JOIN outboxes AS o ON o.session = s.key WHERE s.ended IS NULL AND (CAST": "the operator lists sessions, by hand",

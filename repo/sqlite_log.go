@@ -63,7 +63,10 @@ func fileSize(path string) int64 {
 
 // sqliteSize returns the sizes of a database at path.
 func sqliteSize(path string) func(*tx) (rendezvous.StorageSize, error) {
-	return func(*tx) (rendezvous.StorageSize, error) {
-		return rendezvous.StorageSize{Database: fileSize(path), Log: fileSize(path + "-wal")}, nil
+	return func(t *tx) (rendezvous.StorageSize, error) {
+		used, err := queryOne[int64](t, `
+			SELECT (p.page_count - f.freelist_count) * s.page_size
+			FROM pragma_page_count AS p, pragma_freelist_count AS f, pragma_page_size AS s`)
+		return rendezvous.StorageSize{Database: fileSize(path), Log: fileSize(path + "-wal"), Used: used}, err
 	}
 }

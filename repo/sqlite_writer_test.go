@@ -72,7 +72,7 @@ func createMailbox(tx rendezvous.Tx, id rendezvous.MailboxID) error {
 }
 
 const (
-	insertMailbox  = "INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key"
+	insertMailbox  = "INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes, stored) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key"
 	stampStatement = "UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?"
 )
 

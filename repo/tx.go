@@ -161,6 +161,16 @@ func queryReturning[T any](t *tx, query string, args ...any) (T, error) {
 	return row, err
 }
 
+// queryAllReturning returns the rows of a change with a RETURNING clause.
+func queryAllReturning[T any](t *tx, query string, args ...any) ([]T, error) {
+	if t.readOnly {
+		return nil, errReadOnlyTx
+	}
+	rows, err := queryAll[T](t, query, args...)
+	t.changed = t.changed || len(rows) > 0
+	return rows, err
+}
+
 // scan reads a row into a struct, by the names of its columns, or into a single value.
 func scan[T any](rows *sqlx.Rows) (T, error) {
 	var row T

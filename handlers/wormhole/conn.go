@@ -45,6 +45,8 @@ type Options struct {
 	Observe func(command, outcome string)
 	// LimitHit is called with the limit for which a connection is closed.
 	LimitHit func(rendezvous.Limit)
+	// Refused is called for each command that is refused, with the code and the client's address.
+	Refused func(code rendezvous.Code, address string)
 	// BindTimeout is the time in which a client must bind.
 	BindTimeout time.Duration
 	// Linger is how long a connection waits on its goroutine before it waits without one.

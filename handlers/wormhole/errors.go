@@ -116,6 +116,7 @@ func (c *conn) clientError(err error) error {
 		c.server.Log.Error("wormhole command failed", "error", f)
 		return &ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "try again later"}
 	default:
+		c.server.Refused(f.Code, c.client.Address)
 		return protocolError(f.Detail)
 	}
 }

@@ -37,7 +37,7 @@ func (*Command) Help() string {
   restante bench rendezvous ws://localhost:4000/v1 --protocol=wormhole --against=ws://localhost:4001/v1 --rounds=5
 
 All load comes from one address, which the server limits. To measure it and not
-its limits, start it with --request-rate=0 --claim-rate=0 --max-connections=1000000 --max-nameplates-per-address=1000000 --max-per-address=1000000 --max-sockets=1000000.
+its limits, start it with --request-rate=0 --claim-rate=0 --max-connections=1000000 --max-nameplates-per-address=1000000 --max-bytes-per-address=1000000000000 --max-per-address=1000000 --max-sockets=1000000.
 
 It exits with 1 if a message was lost, repeated, changed or out of order.`
 }
@@ -135,7 +135,7 @@ func (c *Command) round(ctx context.Context, target *url.URL, shown *progress) (
 func explain(err error) error {
 	for _, sign := range []string{"RATE_LIMITED", "QUOTA_EXCEEDED", "too many", "OVERLOADED"} {
 		if strings.Contains(err.Error(), sign) {
-			return fmt.Errorf("%w\nThe server limits what one address may do. Start it with --request-rate=0 --claim-rate=0 --max-connections=1000000 --max-nameplates-per-address=1000000 --max-per-address=1000000 --max-sockets=1000000", err)
+			return fmt.Errorf("%w\nThe server limits what one address may do. Start it with --request-rate=0 --claim-rate=0 --max-connections=1000000 --max-nameplates-per-address=1000000 --max-bytes-per-address=1000000000000 --max-per-address=1000000 --max-sockets=1000000", err)
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {

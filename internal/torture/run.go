@@ -175,7 +175,7 @@ func (r *runner) server(program, database string, i int) (*server, error) {
 	}
 	s := &server{program: program, address: address, log: filepath.Join(r.dir, fmt.Sprintf("server%d.log", i)), proxies: map[string]*proxy{}}
 	s.args = []string{"--listen=" + address, "--database=" + database, "--heartbeat-interval=2s", "--drain=100ms", "--log-format=json", "--prune-interval=1s"}
-	for _, flag := range []string{"--request-rate=0", "--claim-rate=0", "--max-connections=1000000", "--max-nameplates-per-address=1000000", "--nameplate-rest=0s", "--max-per-address=100000", "--max-sockets=100000"} {
+	for _, flag := range []string{"--request-rate=0", "--claim-rate=0", "--max-connections=1000000", "--max-nameplates-per-address=1000000", "--max-bytes-per-address=1000000000000", "--nameplate-rest=0s", "--max-per-address=100000", "--max-sockets=100000"} {
 		if name, _, _ := strings.Cut(flag, "="); strings.Contains(r.help, name) {
 			s.args = append(s.args, flag)
 		}

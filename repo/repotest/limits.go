@@ -37,6 +37,42 @@ var limits = []testCase{
 			wantEqual(h, "of the address", value(tx.CountSessions("addr-n-a", false, 9)), 1)
 		})
 	}},
+	{"what is stored is summed up by address", func(h *harness) {
+		sums := func() map[string]int64 {
+			of := map[string]int64{}
+			h.view(func(tx rendezvous.Tx) {
+				for _, s := range value(tx.StoredBytes()) {
+					of[s.Address] += s.Bytes
+				}
+			})
+			return of
+		}
+		wantEqual(h, "in the beginning", sums(), map[string]int64{})
+		var m, n rendezvous.Mailbox
+		h.update(func(tx rendezvous.Tx) {
+			m, n = h.add(tx, h.mailbox(tx), "body"), h.mailbox(tx)
+			h.must(tx.CountBytes(m.Key, rendezvous.AddressBytes{Address: "addr-a", Bytes: 1}))
+			h.must(tx.CountBytes(m.Key, rendezvous.AddressBytes{Address: "addr-a", Bytes: 2}))
+			h.must(tx.CountBytes(m.Key, rendezvous.AddressBytes{Bytes: 4}))
+			h.must(tx.CountBytes(n.Key, rendezvous.AddressBytes{Address: "addr-a", Bytes: 8}))
+			value(tx.ReserveReply([32]byte{1}, [32]byte{2}, tx.Now().Add(time.Hour)))
+			h.must(tx.RecordReply([32]byte{1}, []byte("{}"), rendezvous.AddressBytes{Address: "addr-b", Bytes: 16}))
+		})
+		wantEqual(h, "then", sums(), map[string]int64{"": 4, "addr-a": 11, "addr-b": 16})
+		h.update(func(tx rendezvous.Tx) {
+			s := h.session(tx, session.Key{1})
+			value(tx.SendMessages(s.Key, m.Key, 1, 1))
+			for _, gone := range []rendezvous.Mailbox{m, n} {
+				h.must(tx.RetireMailbox(gone, usage))
+			}
+			wantEqual(h, "of a log that is kept", len(value(tx.ReleaseBytes(m.Key))), 0)
+			wantEqual(h, "of a log that is gone", value(tx.ReleaseBytes(n.Key)), []rendezvous.AddressBytes{{Address: "addr-a", Bytes: 8}})
+			h.must(tx.EmptySession(s.Key))
+			wantEqual(h, "the log is gone", value(tx.DeleteRetiredLog(m.Key)), true)
+			wantEqual(h, "of the log", len(value(tx.ReleaseBytes(m.Key))), 2)
+		})
+		wantEqual(h, "in the end", sums(), map[string]int64{"addr-b": 16})
+	}},
 	{"a number that rests is taken until then", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			now := tx.Now()

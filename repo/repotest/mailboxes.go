@@ -228,7 +228,7 @@ func drawMailbox(t *rapid.T) rendezvous.Mailbox {
 		Created: drawTime(t, "created"), Updated: drawTime(t, "updated"), StaleAt: drawTime(t, "stale at"),
 		TTL:          time.Duration(rapid.Int64Range(1, 1<<40).Draw(t, "ttl")) * time.Millisecond,
 		ForNameplate: rapid.Bool().Draw(t, "for nameplate"), Crowded: rapid.Bool().Draw(t, "crowded"),
-		Last: rendezvous.Position(drawSeq(t, "last")), Bytes: int64(drawSeq(t, "bytes")),
+		Last: rendezvous.Position(drawSeq(t, "last")), Bytes: int64(drawSeq(t, "bytes")), Stored: int64(drawSeq(t, "stored")),
 	}
 	entered := drawTime(t, "entered")
 	for i := range rapid.IntRange(0, 2).Draw(t, "sides") {

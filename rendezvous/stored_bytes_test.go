@@ -1,0 +1,40 @@
+package rendezvous_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// TestBytesAreFreedWithTheLog is of an address whose mailbox is retired, while a session has not read it to the end.
+func TestBytesAreFreedWithTheLog(t *testing.T) {
+	config := func(c *rendezvous.Config) { c.Limits.AddressBytes = 40 << 10 }
+	bubble(t, config, func(t *testing.T, w *world) {
+		from := rendezvous.SideRef{App: app, Side: "a", Address: "addr-a"}
+		add := func(mailbox rendezvous.MailboxID) error {
+			if _, err := w.OpenFor(t.Context(), from, mailbox); err != nil {
+				return err
+			}
+			refused, err := w.AddFor(t.Context(), from, mailbox, []rendezvous.Draft{{Phase: "p", Body: strings.Repeat("x", 30<<10)}})
+			if err != nil {
+				return err
+			}
+			return refused[0]
+		}
+		reader := w.begin("b")
+		reader.must(add("m"))
+		reader.open("m")
+		expect(t, code(t, add("n")), rendezvous.QuotaExceeded)
+		reader.must(w.CloseFor(t.Context(), from, "m", rendezvous.Happy))
+		reader.close("m", rendezvous.Happy)
+		expect(t, code(t, add("n")), rendezvous.QuotaExceeded) // the reader still has the log
+		read := session.Seq(len(reader.receive(0)))
+		_, err := w.Acknowledge(t.Context(), rendezvous.Query{Session: reader.key, Ack: &read})
+		reader.must(err)
+		<-time.After(time.Minute) // logs are pruned every ten seconds
+		reader.must(add("n"))
+	})
+}
