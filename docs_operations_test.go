@@ -65,7 +65,7 @@ func TestFlagsAreDocumented(t *testing.T) {
 }
 
 // TestMetricsAreDocumented checks that docs/reference.md has every metric of the server, and that no page names a metric
-// that there is not.
+// that there is not. The dashboard and the alert rules are held to the same.
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -115,6 +115,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		documented = append(documented, name)
 	}
 	compare(t, "metric", served, documented)
+	checkMonitoring(t, string(body))
 }
 
 // compare fails the test for what is only in one of two lists.

@@ -43,6 +43,13 @@ var statusGauges = []statusGauge{
 	newStatusGauge("restante_clock_skew_seconds", "By how much the storage's clock is ahead of this machine's.", func(s api.Status) float64 { return float64(s.ClockSkewMs) / 1000 }),
 	newStatusGauge("restante_updated_timestamp_seconds", "When the last modification was committed.", func(s api.Status) float64 { return float64(s.Updated) / 1000 }),
 	newStatusGauge("restante_prune_failing", "Things that could not be pruned and are tried again later.", func(s api.Status) float64 { return float64(len(s.Prune.Failures)) }),
+	newStatusGauge("restante_prune_interval_seconds", "The time between two runs of pruning, as it is set.", func(s api.Status) float64 { return float64(s.Prune.IntervalMs) / 1000 }),
+	newStatusGauge("restante_prune_next_timestamp_seconds", "When the next run of pruning is due; if that is long ago, pruning has stopped.", func(s api.Status) float64 {
+		if s.Prune.NextAt == nil {
+			return float64(s.Started+s.Prune.IntervalMs) / 1000
+		}
+		return float64(*s.Prune.NextAt) / 1000
+	}),
 	newStatusGauge("restante_prune_overdue_seconds", "For how long the oldest thing that is stale has been stale and not pruned; 0 if nothing is stale.", func(s api.Status) float64 { return float64(s.Prune.OverdueMs) / 1000 }),
 	newStatusGauge("restante_prune_last_good_timestamp_seconds", "When a run of pruning last finished in which nothing failed; the start of the process before the first.", func(s api.Status) float64 {
 		if s.Prune.LastGoodAt == nil {

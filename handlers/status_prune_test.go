@@ -62,6 +62,9 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 				if before.number("prune/goodRunsTotal") == 0 || before.number("prune/nextAt") <= before.number("serverTime") {
 					t.Fatalf("the status is %s", before.body)
 				}
+				if in := before.number("prune/nextAt") - before.number("serverTime"); in > (4*time.Minute + time.Second).Milliseconds() {
+					t.Errorf("16 minutes after a start, the next run is due in %d ms, want 4 minutes", in)
+				}
 				w.begin(t, "app", "a").open("m").want(http.StatusOK)
 				what(s).Store(true)
 				pass(time.Hour)

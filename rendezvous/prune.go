@@ -107,8 +107,8 @@ func (s *Service) pruneLoop(ctx context.Context) {
 	defer tick.Stop()
 	logTick := time.NewTicker(logPruneInterval)
 	defer logTick.Stop()
+	s.pruner.schedule(s.now().Add(s.Config.PruneInterval))
 	for {
-		s.pruner.schedule(s.now().Add(s.Config.PruneInterval))
 		select {
 		case <-ctx.Done():
 			return
@@ -120,6 +120,7 @@ func (s *Service) pruneLoop(ctx context.Context) {
 			continue
 		case <-tick.C:
 		}
+		s.pruner.schedule(s.now().Add(s.Config.PruneInterval)) // before the run: one that hangs is late for the next
 		s.logErrors("prune", func() error {
 			run := s.Prune(ctx)
 			s.Log.Info("pruned", "retired", run.Retired, "failed", run.Failed, "skipped", run.Skipped, "took", run.Finished.Sub(run.Started).Round(time.Millisecond))
