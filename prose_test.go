@@ -21,7 +21,7 @@ const maxLine = 120
 // vague matches words that hide the subject of a sentence: a client, a side, a replica, an operator.
 var vague = regexp.MustCompile(`(?i)\b(who(m)?ever|whom|somebody|nobody)\b`)
 
-// quoted matches the texts of the page, which documents repeat as they are: *Somebody is here*.
+// quoted matches the texts of the page, which documents repeat as they are: *The other side is here*.
 var quoted = regexp.MustCompile(`\*[A-Z][^*]*\*`)
 
 // A remark says what is wrong with a text, and in which line.

@@ -128,7 +128,7 @@ describe('receiving', () => {
     await assert.rejects(ours.messages().next(), TypeError);
   });
 
-  test('is not held up for all by a mailbox that nobody reads', async () => {
+  test('is not held up for all by a mailbox that no application reads', async () => {
     const { world, ada, bob, a, b, theirs } = await met();
     const other = await ada.done(a.open('other'));
     const theirOther = await bob.done(b.open('other'));

@@ -55,13 +55,13 @@ for (const transport of ['sse', 'socket'] as const) {
       const other = await ada.done(a.open('other'));
       const bob = world.place(5);
       const theirs = await bob.done((await bob.connect()).open('other'));
-      await bob.done(theirs.add('talk', 'nobody reads this'));
+      await bob.done(theirs.add('talk', 'not read'));
       await world.clock.pass(60_000);
       assert.deepEqual(ada.kept(a).frames.map(({ type }) => type), ['message']);
       assert.equal(other.id, 'other');
       await say('two');
       await world.clock.pass(100);
-      assert.deepEqual(heard, ['one', 'two'], 'and nobody waits for it');
+      assert.deepEqual(heard, ['one', 'two'], 'and nothing waits for it');
     });
 
     test('silence is noticed by the clock, and a new connection carries on', async () => {

@@ -1,17 +1,17 @@
 import type { RestanteError, Session } from '@restante/client';
 import { check, join, offer, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
-import { keeper } from './keeper.js';
+import { store } from './store.js';
 import { Connection } from './connection.js';
 import { panel } from './panel.js';
 import { Start } from './start.js';
-import { over, Talk } from './talk.js';
+import { over, ConversationView } from './conversation_view.js';
 
 /** The page at /: a start, where one writes a note or gives a code, and one conversation after another. */
 class Page {
   readonly #connection = new Connection();
   readonly #start = new Start({ write: (text) => this.#write(text), read: (code) => this.#read(code) });
-  readonly #talk = new Talk({ leave: () => this.#leave(), retry: () => void this.#retry?.() });
+  readonly #view = new ConversationView({ leave: () => this.#leave(), retry: () => void this.#retry?.() });
   readonly #other = element('other');
   #conversation: Conversation | undefined;
   #retry: (() => Promise<void>) | undefined;
@@ -24,7 +24,7 @@ class Page {
     addEventListener('hashchange', () => this.#follow(this.#linked()));
     this.#connection.session.subscribe((session) => panel(session, this.#connection));
     const code = this.#linked();
-    if (keeper.load() !== undefined) void this.#converse((session) => resume(session, keeper), code);
+    if (store.load() !== undefined) void this.#converse((session) => resume(session, store), code);
     else if (code !== undefined) this.#read(code);
     else this.#start.show();
   }
@@ -32,7 +32,7 @@ class Page {
   #write(text: string): void {
     this.#note = text;
     void this.#converse((session) => {
-      const conversation = offer(session, keeper);
+      const conversation = offer(session, store);
       conversation.say(text);
       this.#note = '';
       return conversation;
@@ -41,7 +41,7 @@ class Page {
 
   #read(code: string): void {
     const checked = check(code);
-    if (checked.ok) void this.#converse((session) => join(session, keeper, code));
+    if (checked.ok) void this.#converse((session) => join(session, store, code));
     else this.#start.refuse(code, checked.detail);
   }
 
@@ -49,31 +49,31 @@ class Page {
   async #converse(begin: (session: Session) => Conversation | undefined, other?: string): Promise<void> {
     const turn = (this.#turn = {});
     this.#start.hide();
-    this.#talk.connecting();
+    this.#view.connecting();
     try {
       const session = await this.#connection.connect();
       if (turn !== this.#turn) return; // it was cancelled
       this.#conversation = begin(session);
       if (!this.#conversation) this.#leave();
-      else this.#talk.show(this.#conversation, session);
+      else this.#view.show(this.#conversation, session);
       if (other !== undefined) this.#follow(other);
     } catch (error) {
       if (turn !== this.#turn) return;
       this.#retry = () => this.#converse(begin, other);
-      this.#talk.unreachable(error as RestanteError);
+      this.#view.unreachable(error as RestanteError);
     }
   }
 
   /** Leaves the conversation, and forgets it. What was written and not read is there to be sent again. */
   #leave(): void {
-    const unread = this.#note || this.#talk.unread;
+    const unread = this.#note || this.#view.unread;
     this.#note = '';
     this.#turn = undefined;
     void this.#conversation?.close();
     this.#conversation = undefined;
-    keeper.forget();
+    store.forget();
     this.#other.hidden = true;
-    this.#talk.hide();
+    this.#view.hide();
     this.#start.again(unread);
   }
 

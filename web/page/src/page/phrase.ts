@@ -20,11 +20,11 @@ export function phrase(status: Status, notes: readonly Note[]): Phrase {
       return { headline: 'Getting a code …', explanation: 'This takes a moment.' };
     case 'waiting':
       if (ours.length === 0) {
-        return { headline: 'Waiting for the other side', explanation: 'Nobody has left anything under this code yet. Keep this page open; it goes on by itself.' };
+        return { headline: 'Waiting for the other side', explanation: 'Nothing has been left under this code yet. Keep this page open; it goes on by itself.' };
       }
       return { headline: 'Waiting for the other side', explanation: 'Keep this page open, in the background if you like, until they have read your note.' };
     case 'verifying':
-      return { headline: 'Somebody is here', explanation: 'Finding out whether they have the same code.' };
+      return { headline: 'The other side is here', explanation: 'Finding out whether they have the same code.' };
     case 'connected':
       return connected(ours, read);
     case 'scary':
@@ -49,8 +49,8 @@ function connected(ours: readonly Note[], read: number): Phrase {
 }
 
 const mistyped = {
-  theirs: 'If they did not mistype it, somebody else has tried. Get a new code, and tell it so that nobody else hears.',
-  ours: 'If you did not mistype it, somebody else has tried. Ask for a new code: this one is used up.',
+  theirs: 'If they did not mistype it, a third person has tried. Get a new code, and tell it so that no one else hears.',
+  ours: 'If you did not mistype it, a third person has tried. Ask for a new code: this one is used up.',
 };
 
 function left(notes: readonly Note[], ours: readonly Note[], read: number): Phrase {

@@ -1,7 +1,7 @@
 import { RestanteError, Subject, type Mailbox, type Mood, type Observable, type Session } from '@restante/client';
 import { check, choose, nameplate, normal, WORDS } from './code.js';
-import { Exchange, type Letter } from './exchange.js';
-import { begin, load, type Keeper, type Kept } from './keeper.js';
+import { Exchange, type WireMessage } from './exchange.js';
+import { begin, load, type StateStore, type Kept } from './store.js';
 import type { Note } from './note.js';
 import { problem, type Problem } from './problem.js';
 import type { Status } from './status.js';
@@ -18,34 +18,34 @@ export interface Conversation {
 }
 
 /** Begins: takes a nameplate, and picks words. */
-export function offer(session: Session, keeper: Keeper, { words = WORDS }: { words?: number } = {}): Conversation {
-  return new Talk(session, keeper, begin(session.side, { words: choose(words) })).begin();
+export function offer(session: Session, store: StateStore, { words = WORDS }: { words?: number } = {}): Conversation {
+  return new RunningConversation(session, store, begin(session.side, { words: choose(words) })).begin();
 }
 
 /** Joins with a code, as a person typed it. */
-export function join(session: Session, keeper: Keeper, code: string): Conversation {
-  const talk = new Talk(session, keeper, begin(session.side, { code: normal(code) }));
+export function join(session: Session, store: StateStore, code: string): Conversation {
+  const conversation = new RunningConversation(session, store, begin(session.side, { code: normal(code) }));
   const checked = check(code);
-  return checked.ok ? talk.begin() : talk.refuse(problem('MALFORMED_CODE', checked.detail));
+  return checked.ok ? conversation.begin() : conversation.refuse(problem('MALFORMED_CODE', checked.detail));
 }
 
 /** Goes on after a reload; undefined if nothing was kept. */
-export function resume(session: Session, keeper: Keeper): Conversation | undefined {
-  const kept = load(keeper);
+export function resume(session: Session, store: StateStore): Conversation | undefined {
+  const kept = load(store);
   if (!kept) {
-    keeper.forget();
+    store.forget();
     return undefined;
   }
-  const talk = new Talk(session, keeper, kept);
-  if (kept.end) return talk;
-  return kept.side === session.side ? talk.resume() : talk.refuse(problem('LOST'));
+  const conversation = new RunningConversation(session, store, kept);
+  if (kept.end) return conversation;
+  return kept.side === session.side ? conversation.resume() : conversation.refuse(problem('LOST'));
 }
 
-class Talk implements Conversation {
+class RunningConversation implements Conversation {
   readonly status: Subject<Status>;
   readonly notes: Subject<readonly Note[]>;
   readonly #session: Session;
-  readonly #keeper: Keeper;
+  readonly #store: StateStore;
   readonly #kept: Kept;
   readonly #exchange: Exchange;
   #running: Promise<void> = Promise.resolve();
@@ -56,9 +56,9 @@ class Talk implements Conversation {
   #over = false;
   #leaving: Promise<void> | undefined;
 
-  constructor(session: Session, keeper: Keeper, kept: Kept) {
+  constructor(session: Session, store: StateStore, kept: Kept) {
     this.#session = session;
-    this.#keeper = keeper;
+    this.#store = store;
     this.#kept = kept;
     this.#exchange = new Exchange(session.appId, kept);
     this.status = new Subject(this.#exchange.status);
@@ -78,7 +78,7 @@ class Talk implements Conversation {
 
   /** It never begins. */
   refuse(why: Problem): this {
-    this.#keeper.forget();
+    this.#store.forget();
     this.#exchange.end({ name: 'failed', problem: why });
     this.#show();
     return this;
@@ -91,7 +91,7 @@ class Talk implements Conversation {
   }
 
   async close(): Promise<void> {
-    this.#keeper.forget();
+    this.#store.forget();
     if (!this.#over) {
       this.#over = true;
       if (!this.#kept.end) this.status.set({ name: 'closed' });
@@ -145,7 +145,7 @@ class Talk implements Conversation {
     });
     try {
       for await (const message of mailbox.messages()) {
-        this.#exchange.hear(message);
+        this.#exchange.receive(message);
         this.#move();
       }
     } finally {
@@ -158,9 +158,9 @@ class Talk implements Conversation {
 
   /** Hears what is in the log, what was heard before and what is ours included. */
   async #hearAll(mailbox: Mailbox): Promise<void> {
-    const log: Letter[] = [];
+    const log: WireMessage[] = [];
     for await (const message of mailbox.history()) log.push(message);
-    this.#exchange.hearAgain(log);
+    this.#exchange.replay(log);
   }
 
   /** The other side left. What it said before may not have been heard yet. */
@@ -177,9 +177,9 @@ class Talk implements Conversation {
   /** Shows and keeps what has changed, and does what follows from it. */
   #move(): void {
     const mailbox = this.#over ? undefined : this.#mailbox;
-    const letters = mailbox ? this.#exchange.post() : [];
+    const messages = mailbox ? this.#exchange.outgoing() : [];
     if (!this.#over) this.#save(); // before anything is sent
-    for (const letter of letters) void this.#add(mailbox!, letter);
+    for (const message of messages) void this.#add(mailbox!, message);
     if (mailbox && this.#exchange.met && !this.#released) {
       this.#released = true;
       mailbox.release().catch((error: unknown) => this.#lost(error));
@@ -190,16 +190,16 @@ class Talk implements Conversation {
 
   #save(): void {
     try {
-      this.#keeper.save(JSON.stringify(this.#kept));
+      this.#store.save(JSON.stringify(this.#kept));
     } catch {
       // It is full. What is kept there may be old; the log has what was said since.
     }
   }
 
-  async #add(mailbox: Mailbox, { phase, body }: Letter): Promise<void> {
+  async #add(mailbox: Mailbox, { phase, body }: WireMessage): Promise<void> {
     try {
       await mailbox.add(phase, body);
-      this.#exchange.posted(phase);
+      this.#exchange.markSent(phase);
       this.#move();
     } catch (error) {
       this.#lost(error);

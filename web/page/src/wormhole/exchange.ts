@@ -1,13 +1,13 @@
 import { bytesToHex, hexToBytes, utf8ToBytes } from '@noble/hashes/utils.js';
 import { Key, OVERHEAD } from './key.js';
-import type { Entry, Kept } from './keeper.js';
+import type { Entry, Kept } from './store.js';
 import { problem } from './problem.js';
 import { decode, encode, type Payload } from './payload.js';
 import { Spake2 } from './spake2.js';
 import type { End, Status } from './status.js';
 
 /** What a side says in a phase, as it is in the log. */
-export interface Letter {
+export interface WireMessage {
   side: string;
   phase: string;
   body: string;
@@ -27,7 +27,7 @@ export class Exchange {
   readonly #put = new Set<string>();
   readonly #heard = new Set<string>();
   /** What came before the other side's key. */
-  readonly #sealed: Letter[] = [];
+  readonly #sealed: WireMessage[] = [];
   /** What came before what precedes it. */
   readonly #ahead = new Map<number, Payload>();
   #spake: Spake2 | undefined;
@@ -71,22 +71,22 @@ export class Exchange {
   }
 
   /** Takes in what is in the log, of either side. */
-  hear(letter: Letter): void {
+  receive(message: WireMessage): void {
     const { end, side } = this.#kept;
     if (end) return;
-    if (letter.side === side) this.posted(letter.phase);
+    if (message.side === side) this.markSent(message.phase);
     else {
-      const peer = (this.#kept.peer ??= { side: letter.side, verified: false });
-      if (peer.side !== letter.side) this.end({ name: 'failed', problem: problem('CROWDED') });
-      else if (!this.#heard.has(letter.phase)) this.#take(letter);
+      const peer = (this.#kept.peer ??= { side: message.side, verified: false });
+      if (peer.side !== message.side) this.end({ name: 'failed', problem: problem('CROWDED') });
+      else if (!this.#heard.has(message.phase)) this.#take(message);
     }
   }
 
   /** Takes in the whole log. What we said comes first: what we say next follows it. */
-  hearAgain(log: readonly Letter[]): void {
-    for (const letter of log) if (letter.phase === 'pake') this.hear(letter);
-    for (const letter of log) if (letter.side === this.#kept.side) this.#recall(letter);
-    for (const letter of log) this.hear(letter);
+  replay(log: readonly WireMessage[]): void {
+    for (const message of log) if (message.phase === 'pake') this.receive(message);
+    for (const message of log) if (message.side === this.#kept.side) this.#recall(message);
+    for (const message of log) this.receive(message);
   }
 
   /** The other side closed the mailbox. */
@@ -103,26 +103,26 @@ export class Exchange {
   }
 
   /** What is to be added to the log now. It is on its way then, and not answered again. */
-  post(): Letter[] {
+  outgoing(): WireMessage[] {
     const { code, side, said, notes, end } = this.#kept;
-    const letters: Letter[] = [];
+    const messages: WireMessage[] = [];
     const put = (phase: string, body: () => string) => {
       if (this.#put.has(phase)) return;
       this.#put.add(phase);
-      letters.push({ side, phase, body: body() });
+      messages.push({ side, phase, body: body() });
     };
     if (code === undefined) return [];
     put('pake', () => bytesToHex(encode({ pake_v1: bytesToHex(this.#ours(code).message) })));
     const key = this.#key;
     if (key) put('version', () => key.seal(side, 'version', encode({ app_versions: {} })));
-    if (!key || !this.verified || (end && end.name !== 'failed')) return letters;
+    if (!key || !this.verified || (end && end.name !== 'failed')) return messages;
     said.forEach((what, n) => put(String(n), () => key.seal(side, String(n), encode(what))));
     for (const note of notes) if (note.state === 'kept') note.state = 'sending';
-    return letters;
+    return messages;
   }
 
   /** Something of ours is in the log. */
-  posted(phase: string): void {
+  markSent(phase: string): void {
     const { notes, said } = this.#kept;
     this.#put.add(phase);
     const number = numbered(phase);
@@ -135,23 +135,23 @@ export class Exchange {
   }
 
   /** What we said, as the log has it: what is kept may be older. */
-  #recall({ side, phase, body }: Letter): void {
+  #recall({ side, phase, body }: WireMessage): void {
     const { said } = this.#kept;
     if (numbered(phase) !== said.length || !this.#key) return;
     const plain = this.#key.open(side, phase, body);
     if (plain) said.push(decode(plain)); // or it is not ours: a socket may say anything in our name
   }
 
-  #take(letter: Letter): void {
-    if (letter.phase === 'pake') {
-      this.#heard.add(letter.phase);
-      this.#kept.peer!.pake = letter.body;
-      if (!this.#key) this.#meet(letter.body);
-      for (const sealed of this.#sealed.splice(0)) this.hear(sealed);
+  #take(message: WireMessage): void {
+    if (message.phase === 'pake') {
+      this.#heard.add(message.phase);
+      this.#kept.peer!.pake = message.body;
+      if (!this.#key) this.#meet(message.body);
+      for (const sealed of this.#sealed.splice(0)) this.receive(sealed);
     } else if (this.#key) {
-      this.#heard.add(letter.phase);
-      this.#open(letter);
-    } else this.#sealed.push(letter);
+      this.#heard.add(message.phase);
+      this.#open(message);
+    } else this.#sealed.push(message);
   }
 
   /** The other side's half of the key. */
@@ -161,7 +161,7 @@ export class Exchange {
     else this.#scare();
   }
 
-  #open({ side, phase, body }: Letter): void {
+  #open({ side, phase, body }: WireMessage): void {
     const number = numbered(phase);
     if (number === undefined && phase !== 'version') return; // of newer clients
     const plain = this.#key!.open(side, phase, body);

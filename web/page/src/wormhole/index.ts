@@ -3,13 +3,13 @@
  * server that speaks it, and with any client that does: a page like this one, or `wormhole` in a terminal.
  *
  *     const session = await connect({ appId: APP_ID });
- *     const conversation = resume(session, keeper) ?? offer(session, keeper);
+ *     const conversation = resume(session, store) ?? offer(session, store);
  *     conversation.status.subscribe((status) => …);
  *     conversation.say('Tea at four?');
  */
 export { check, complete } from './code.js';
 export { join, offer, resume, type Conversation } from './conversation.js';
-export type { Keeper } from './keeper.js';
+export type { StateStore } from './store.js';
 export type { Note } from './note.js';
 export type { Problem } from './problem.js';
 export type { End, Status } from './status.js';

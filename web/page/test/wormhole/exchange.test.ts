@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
 import { holds } from '@restante/testing';
 import fc from 'fast-check';
-import { Exchange, type Letter } from '../../src/wormhole/exchange.js';
-import { begin, load, type Keeper, type Kept } from '../../src/wormhole/keeper.js';
+import { Exchange, type WireMessage } from '../../src/wormhole/exchange.js';
+import { begin, load, type StateStore, type Kept } from '../../src/wormhole/store.js';
 import { Key } from '../../src/wormhole/key.js';
 import { encode } from '../../src/wormhole/payload.js';
 import { Spake2 } from '../../src/wormhole/spake2.js';
@@ -18,7 +18,7 @@ class Side {
   #read = 0;
 
   constructor(
-    readonly log: Letter[],
+    readonly log: WireMessage[],
     side: string,
     code = '7-crossover-clockwork',
   ) {
@@ -28,14 +28,14 @@ class Side {
 
   /** Says what is due, if `most` allows, and hears what is new. Answers whether anything happened. */
   step(): boolean {
-    const due = this.exchange.post();
-    for (const letter of due) {
-      this.log.push(letter);
-      this.exchange.posted(letter.phase);
+    const due = this.exchange.outgoing();
+    for (const message of due) {
+      this.log.push(message);
+      this.exchange.markSent(message.phase);
     }
     const fresh = this.log.slice(this.#read).filter(({ side }) => side !== this.kept.side);
     this.#read = this.log.length;
-    for (const letter of fresh) this.exchange.hear(letter);
+    for (const message of fresh) this.exchange.receive(message);
     return due.length + fresh.length > 0;
   }
 
@@ -43,7 +43,7 @@ class Side {
   reload(kept = JSON.stringify(this.kept)): void {
     this.kept = JSON.parse(kept) as Kept;
     this.exchange = new Exchange(APP, this.kept);
-    this.exchange.hearAgain(this.log);
+    this.exchange.replay(this.log);
     this.#read = this.log.length;
   }
 
@@ -61,7 +61,7 @@ class Side {
 }
 
 function meet(...codes: string[]): [Side, Side] {
-  const log: Letter[] = [];
+  const log: WireMessage[] = [];
   return [new Side(log, 'ada', codes[0]), new Side(log, 'bob', codes[1])];
 }
 
@@ -148,7 +148,7 @@ describe('two sides', () => {
         for (const [n, side] of sides.entries()) {
           assert.deepEqual(side.said(), wanted[n]!.map((text) => `${text}: read`));
           assert.equal(new Set(side.kept.notes.map(({ id }) => id)).size, side.kept.notes.length);
-          const phases = side.log.filter((letter) => letter.side === side.kept.side).map(({ phase }) => phase);
+          const phases = side.log.filter((message) => message.side === side.kept.side).map(({ phase }) => phase);
           assert.deepEqual(phases, ['pake', 'version', ...phases.slice(2).map((_, n) => String(n))]);
         }
       }),
@@ -165,12 +165,12 @@ describe('two sides', () => {
         ada.exchange.say('two');
         const tampered = { count: 0 };
         const push = ada.log.push.bind(ada.log);
-        ada.log.push = (letter) => {
-          if (letter.side === 'ada' && letter.phase === which) {
+        ada.log.push = (message) => {
+          if (message.side === 'ada' && message.phase === which) {
             tampered.count++;
-            letter = { ...letter, body: which === 'pake' ? element(letter.body, at, by) : nibble(letter.body, at, by) };
+            message = { ...message, body: which === 'pake' ? element(message.body, at, by) : nibble(message.body, at, by) };
           }
-          return push(letter);
+          return push(message);
         };
         settle(ada, bob);
         assert.equal(tampered.count, 1);
@@ -182,13 +182,13 @@ describe('two sides', () => {
     );
   });
 
-  test('are scared by letters that change places', () => {
+  test('are scared by messages that change places', () => {
     const [ada, bob] = meet();
     settle(ada, bob);
     ada.exchange.say('one');
     ada.exchange.say('two');
-    const [one, two] = ada.exchange.post();
-    bob.exchange.hear({ ...one!, phase: two!.phase });
+    const [one, two] = ada.exchange.outgoing();
+    bob.exchange.receive({ ...one!, phase: two!.phase });
     assert.equal(bob.status, 'scary');
   });
 });
@@ -342,8 +342,8 @@ describe('a side', () => {
     const { ada, say } = met();
     say('version', {});
     ada.exchange.say('secret');
-    ada.exchange.hear({ side: 'bob', phase: '0', body: '00' });
-    assert.deepEqual(ada.exchange.post(), []);
+    ada.exchange.receive({ side: 'bob', phase: '0', body: '00' });
+    assert.deepEqual(ada.exchange.outgoing(), []);
   });
 
   test('hears what came before the key, and the key that came first', () => {
@@ -355,9 +355,9 @@ describe('a side', () => {
     late.kept = JSON.parse(JSON.stringify({ ...begin('bob', { code: '7-crossover-clockwork' }), secret: bob.kept.secret })) as Kept;
     late.exchange = new Exchange(APP, late.kept);
     const [pake, version, one] = ada.log.filter(({ side }) => side === 'ada');
-    for (const letter of [one!, version!, { ...one!, body: '00' }]) late.exchange.hear(letter);
+    for (const message of [one!, version!, { ...one!, body: '00' }]) late.exchange.receive(message);
     assert.equal(late.status, 'waiting');
-    for (const letter of [pake!, { ...pake!, body: '00' }]) late.exchange.hear(letter);
+    for (const message of [pake!, { ...pake!, body: '00' }]) late.exchange.receive(message);
     assert.equal(late.status, 'connected');
     assert.deepEqual(late.heard(), ['one']);
   });
@@ -382,10 +382,10 @@ describe('a side', () => {
   });
 
   test('is not loaded from what is not its own', () => {
-    const keeper = (state?: string): Keeper => ({ load: () => state, save: () => {}, forget: () => {} });
+    const store = (state?: string): StateStore => ({ load: () => state, save: () => {}, forget: () => {} });
     const kept = begin('ada', { words: 'a-b' });
-    assert.deepEqual(load(keeper(JSON.stringify(kept))), kept);
-    for (const state of [undefined, '', 'null', '[]', '{', JSON.stringify({ ...kept, version: 2 })]) assert.equal(load(keeper(state)), undefined);
+    assert.deepEqual(load(store(JSON.stringify(kept))), kept);
+    for (const state of [undefined, '', 'null', '[]', '{', JSON.stringify({ ...kept, version: 2 })]) assert.equal(load(store(state)), undefined);
   });
 
   test('ends if there is a third', () => {

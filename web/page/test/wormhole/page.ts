@@ -1,8 +1,8 @@
 import { connect, type Platform, type Session } from '@restante/client';
 import { until } from '@restante/testing';
-import { APP_ID, resume, type Conversation, type Keeper, type Status } from '../../src/wormhole/index.js';
+import { APP_ID, resume, type Conversation, type StateStore, type Status } from '../../src/wormhole/index.js';
 
-export type Begin = (session: Session, keeper: Keeper) => Conversation;
+export type Begin = (session: Session, store: StateStore) => Conversation;
 type Parts = Partial<Platform>;
 
 /** A tab of a browser, with a page in it that can be loaded again. */
@@ -83,12 +83,12 @@ export class Tab {
     const session = await connect({ url: this.#url, appId: APP_ID, platform, signal: page.over.signal });
     page.over.signal.addEventListener('abort', () => session.leave());
     this.session = session;
-    const keeper: Keeper = {
+    const store: StateStore = {
       load: () => storage.getItem('note') ?? undefined,
       save: (state) => storage.setItem('note', state),
       forget: () => storage.removeItem('note'),
     };
-    this.conversation = resume(session, keeper) ?? this.#begin(session, keeper);
+    this.conversation = resume(session, store) ?? this.#begin(session, store);
     this.conversation.status.subscribe((status) => {
       if (page.gone) return;
       this.seen.push(status);

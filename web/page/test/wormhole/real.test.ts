@@ -5,7 +5,7 @@ import { Locks, Server } from '@restante/testing';
 import { nameplate } from '../../src/wormhole/code.js';
 import { Exchange } from '../../src/wormhole/exchange.js';
 import { APP_ID, join, offer } from '../../src/wormhole/index.js';
-import { begin } from '../../src/wormhole/keeper.js';
+import { begin } from '../../src/wormhole/store.js';
 import { eventually, Tab, type Begin } from './page.js';
 import { python, Terminal, william } from './terminal.js';
 import { spoiltByWilliam } from './william.js';
@@ -25,11 +25,11 @@ afterEach(async () => {
   terminals = [];
 });
 
-const offering: Begin = (session, keeper) => offer(session, keeper);
+const offering: Begin = (session, store) => offer(session, store);
 const joining =
   (code: string): Begin =>
-  (session, keeper) =>
-    join(session, keeper, code);
+  (session, store) =>
+    join(session, store, code);
 
 async function open(begin: Begin, parts: Partial<Platform> = {}): Promise<Tab> {
   const tab = new Tab(server.url, begin, parts);
@@ -76,10 +76,10 @@ async function offerFile(ada: Tab, mailbox: Mailbox, side: string): Promise<void
   const kept = begin(side, { code: await ada.code() });
   kept.said.push({ offer: { file: { filename: 'holiday.bin', filesize: 1 } } as object });
   const exchange = new Exchange(APP_ID, kept);
-  const post = () => exchange.post().map(({ phase, body }) => mailbox.add(phase, body));
+  const post = () => exchange.outgoing().map(({ phase, body }) => mailbox.add(phase, body));
   post();
   for await (const message of mailbox.messages()) {
-    exchange.hear(message);
+    exchange.receive(message);
     post();
   }
 }
@@ -130,7 +130,7 @@ describe('page and page', () => {
     await nothing((await ada.stands('scary')).code);
   });
 
-  test('leave a number to others when nobody came', async () => {
+  test('leave a number to others when no one came', async () => {
     const ada = await open(offering);
     const code = await ada.code();
     await ada.conversation.close();
@@ -182,12 +182,12 @@ describe('page and page', () => {
 
   test('go on when there is no more place to keep what they say', async () => {
     let full = false;
-    const ada = await open((session, keeper) => {
+    const ada = await open((session, store) => {
       const save = (state: string) => {
         if (full) throw new DOMException('full', 'QuotaExceededError');
-        keeper.save(state);
+        store.save(state);
       };
-      return offer(session, { ...keeper, save });
+      return offer(session, { ...store, save });
     });
     await ada.code();
     full = true;

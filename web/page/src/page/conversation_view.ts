@@ -9,7 +9,7 @@ import { connecting, connection, phrase, unreachable, type Phrase } from './phra
 const BUSY = ['allocating', 'waiting', 'verifying'];
 
 /** A conversation, as it is shown. */
-export class Talk {
+export class ConversationView {
   readonly #section = element('talk');
   readonly #invitation = new Invitation();
   readonly #notes = new Notes();

@@ -4,7 +4,7 @@ import { secret } from './spake2.js';
 import type { End } from './status.js';
 
 /** Where a conversation is kept over a reload. If it cannot save, it may throw. */
-export interface Keeper {
+export interface StateStore {
   load(): string | undefined;
   save(state: string): void;
   forget(): void;
@@ -43,10 +43,10 @@ export function begin(side: string, what: Pick<Kept, 'code' | 'words'>): Kept {
   return { version: VERSION, side, ...what, secret: secret(), said: [], heard: 0, notes: [] };
 }
 
-/** What a keeper has, if it is one of ours. */
-export function load(keeper: Keeper): Kept | undefined {
+/** What a store has, if it is one of ours. */
+export function load(store: StateStore): Kept | undefined {
   try {
-    const kept = JSON.parse(keeper.load() ?? '') as Kept;
+    const kept = JSON.parse(store.load() ?? '') as Kept;
     return kept.version === VERSION ? kept : undefined;
   } catch {
     return undefined;
