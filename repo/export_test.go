@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"modernc.org/sqlite"
 	"pgregory.net/rapid"
 
 	"restante/rendezvous"
@@ -33,6 +35,24 @@ var ErrInterrupted = errors.New("the database ended the transaction")
 func EndTransaction(db *DB) error {
 	_, err := db.writer.(*sqliteWriter).conn.raw.ExecContext(context.Background(), "ROLLBACK")
 	return errors.Join(ErrInterrupted, err)
+}
+
+// EndWriterTransaction commits the writer's transaction of SQLite, or rolls it back. Only a hook may call it.
+func EndWriterTransaction(db *DB, commit bool) error {
+	statement := "ROLLBACK"
+	if commit {
+		statement = "COMMIT"
+	}
+	_, err := db.writer.(*sqliteWriter).conn.raw.ExecContext(context.Background(), statement)
+	return err
+}
+
+// SQLiteError returns an error of SQLite with a result code, for what no test can make it return.
+func SQLiteError(code int) error {
+	e := &sqlite.Error{}
+	field := reflect.ValueOf(e).Elem().FieldByName("code")
+	*(*int)(field.Addr().UnsafePointer()) = code
+	return e
 }
 
 // StampEveryUpdate makes db store the time of each modification.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,16 +26,16 @@ type interleaving struct {
 	elsewhere   *rendezvous.Service // runs the others
 	elsewhereDB *repo.DB
 	observer    *sqlx.DB
-	apps        int // that were used
+	apps        int          // that were used
+	retried     atomic.Int64 // transactions that lost against others
 }
 
 func newInterleaving(tb testing.TB) *interleaving {
 	url := newDatabase(tb)
-	here, elsewhere := open(tb, repo.Options{URL: url}), open(tb, repo.Options{URL: url})
-	i := &interleaving{
-		tb: tb, here: newService(here), hereDB: here, elsewhere: newService(elsewhere), elsewhereDB: elsewhere,
-		observer: sqlx.MustOpen("postgres", url),
-	}
+	i := &interleaving{tb: tb, observer: sqlx.MustOpen("postgres", url)}
+	i.hereDB = open(tb, repo.Options{URL: url, Retried: &i.retried})
+	i.elsewhereDB = open(tb, repo.Options{URL: url, Retried: &i.retried})
+	i.here, i.elsewhere = newService(i.hereDB), newService(i.elsewhereDB)
 	tb.Cleanup(func() { _ = i.observer.Close() })
 	return i
 }

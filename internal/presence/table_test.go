@@ -80,6 +80,15 @@ func TestAcknowledge(t *testing.T) {
 	expect(t, len(p.TakeAcks(10)), 0)
 }
 
+func TestAHandshakeLeavesNoOlderAcknowledgementToWrite(t *testing.T) {
+	var p presence.Table
+	p.Handshake(key, 1, 0, start, grace)
+	p.Acknowledge(key, 1, 5)
+	p.Handshake(key, 2, 3, start, grace) // it stores its own
+	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, p.Acked(key, 2, 3), 3)
+}
+
 func TestAReturnedClientIsWrittenAtOnce(t *testing.T) {
 	var p presence.Table
 	p.Handshake(key, 1, 0, start, grace)

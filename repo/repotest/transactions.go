@@ -63,6 +63,23 @@ var transactions = []testCase{
 		wantEqual(h, "first", <-ran, int64(1))
 		wantEqual(h, "second", <-ran, int64(11))
 	}},
+	{"Update returns when the AfterCommit functions have run", func(h *harness) {
+		returned := make(chan struct{})
+		ran := false
+		h.update(func(tx rendezvous.Tx) {
+			h.mailbox(tx)
+			tx.AfterCommit(func() {
+				select {
+				case <-returned:
+					h.Error("Update returned before")
+				case <-time.After(20 * time.Millisecond):
+				}
+				ran = true
+			})
+		})
+		close(returned)
+		wantEqual(h, "ran", ran, true)
+	}},
 	{"AfterCommit functions never run without a commit", func(h *harness) {
 		h.wantFailure("a failure", func(tx rendezvous.Tx) error {
 			tx.AfterCommit(func() { h.Error("it ran after a failure") })
