@@ -77,8 +77,12 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 check: format tidy fresh vet prose contract client lint module-test ## All checks but the tests
 
 .PHONY: nightly
-nightly: web/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, ten minutes of fuzzing
+nightly: web/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
 	.ci/nightly
+
+.PHONY: mutants
+mutants: ## Plant every fault of .ci/mutants, one by one, and run the test that must find it; ARGS='name' for some of them
+	$(STAGE) 'Faults that tests must find' .ci/mutate $(ARGS)
 
 DURATION ?= 60s
 

@@ -69,3 +69,19 @@ func TestNothingIsMissedBetweenAReadAndAWait(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingIsMissedInASharedLook covers the same for a look that receivers share.
+func TestNothingIsMissedInASharedLook(t *testing.T) {
+	var after atomic.Pointer[func()]
+	bubbleOn(t, func(c *rendezvous.Config) { c.LookupBatchWindow = 25 * time.Millisecond }, func(s rendezvous.Store) rendezvous.Store { return interrupted{s, &after} }, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		time.Sleep(300 * time.Millisecond) // the loops read at other moments
+		add := func() { a.add(mailbox, "x") }
+		after.Store(&add)
+		began := time.Now()
+		got, err := b.poll(t.Context(), 0)
+		b.must(err)
+		expect(t, len(got.Frames), 1)
+		expect(t, time.Since(began), w.Config.LookupBatchWindow) // for the second look
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"restante/internal/presence"
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/session"
@@ -143,6 +144,22 @@ func TestShortLivesHoldOnSeveralReplicas(t *testing.T) {
 		}
 		expect(t, r.a.gone(k), false)
 		expect(t, r.a.gone(socket), false)
+	})
+}
+
+// TestAClientOfAReplicaThatDiedIsStillAlive covers a sign of life that a replica saw and did not live to store.
+func TestAClientOfAReplicaThatDiedIsStillAlive(t *testing.T) {
+	replicated(t, func(c *rendezvous.Config) { c.SessionGrace = time.Second }, func(t *testing.T, r *replicas) {
+		c := r.a.begin("a")
+		dies := &rendezvous.Service{Config: r.a.Config, Store: r.a.store, Log: silent, Announce: func([]rendezvous.Topic) {}}
+		time.Sleep(39 * time.Second)
+		_, err := dies.Session(t.Context(), rendezvous.Query{Session: c.key})
+		c.must(err)
+		time.Sleep(49 * time.Second) // not silent for long enough to be detached
+		r.a.Prune(t.Context())
+		expect(t, r.a.state(c.key), "attached")
+		time.Sleep(presence.MaxLag)
+		expect(t, r.a.state(c.key), "closed: expired")
 	})
 }
 

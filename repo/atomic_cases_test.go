@@ -1,14 +1,12 @@
 package repo_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"restante/rendezvous"
-	"restante/repo"
 	"restante/session"
 )
 
@@ -91,7 +89,7 @@ func handshakes(h rendezvous.Handshake) step {
 	return func(s *fixture) error {
 		h := h
 		h.App = "app"
-		_, err := s.Handshake(context.Background(), h)
+		_, err := s.Handshake(s.ctx, h)
 		return err
 	}
 }
@@ -114,7 +112,7 @@ func replaces(name string) step {
 
 func allocates(name string) step {
 	return func(s *fixture) error {
-		_, err := s.Allocate(context.Background(), s.command(name), 0)
+		_, err := s.Allocate(s.ctx, s.command(name), 0)
 		return err
 	}
 }
@@ -138,7 +136,7 @@ func claimsWithLongTTL(name string, n rendezvous.NameplateID) step {
 
 func claimsWithTTL(name string, n rendezvous.NameplateID, ttl time.Duration) step {
 	return func(s *fixture) error {
-		a, err := s.Claim(context.Background(), s.command(name), n, ttl)
+		a, err := s.Claim(s.ctx, s.command(name), n, ttl)
 		if s.mailbox == "" {
 			s.mailbox = a.Result.Mailbox
 		}
@@ -148,7 +146,7 @@ func claimsWithTTL(name string, n rendezvous.NameplateID, ttl time.Duration) ste
 
 func releases(name string) step {
 	return func(s *fixture) error {
-		_, err := s.Release(context.Background(), s.command(name), "42")
+		_, err := s.Release(s.ctx, s.command(name), "42")
 		return err
 	}
 }
@@ -159,21 +157,21 @@ func opens(name string, m rendezvous.MailboxID) step {
 		if m == "" {
 			m = s.mailbox
 		}
-		_, err := s.Open(context.Background(), s.command(name), m, 0, 0)
+		_, err := s.Open(s.ctx, s.command(name), m, 0, 0)
 		return err
 	}
 }
 
 func adds(name string) step {
 	return func(s *fixture) error {
-		_, err := s.Add(context.Background(), s.command(name), s.mailbox, rendezvous.Draft{Phase: "p", Body: "body"})
+		_, err := s.Add(s.ctx, s.command(name), s.mailbox, rendezvous.Draft{Phase: "p", Body: "body"})
 		return err
 	}
 }
 
 func closes(name string) step {
 	return func(s *fixture) error {
-		_, err := s.Close(context.Background(), s.command(name), s.mailbox, rendezvous.Scary)
+		_, err := s.Close(s.ctx, s.command(name), s.mailbox, rendezvous.Scary)
 		return err
 	}
 }
@@ -184,7 +182,7 @@ func ends(name string, mood rendezvous.Mood) step {
 		if mood != "" {
 			in = &mood
 		}
-		_, err := s.End(context.Background(), s.command(name), in)
+		_, err := s.End(s.ctx, s.command(name), in)
 		return err
 	}
 }
@@ -197,12 +195,12 @@ func later(d time.Duration) step {
 }
 
 func mailboxVanishes(s *fixture) error {
-	repo.RawExec(s.tb, s.db, "DELETE FROM mailboxes")
+	s.exec("DELETE FROM mailboxes")
 	return nil
 }
 
 func prunes(s *fixture) error {
-	if run := s.Prune(context.Background()); run.Failed > 0 || run.Skipped {
+	if run := s.Prune(s.ctx); run.Failed > 0 || run.Skipped {
 		return errors.New("not everything was pruned")
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -14,25 +13,29 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/jmoiron/sqlx"
 
 	"restante/rendezvous"
 	"restante/repo"
 )
 
-// TestEveryUseCaseIsOneTransaction fails each statement of each use case in turn. The stored data
-// must be the same as before, byte for byte, and the use case must succeed afterwards.
+// TestEveryUseCaseIsOneTransaction fails each statement of each use case in turn, and has its caller leave at each. The
+// stored data must be the same as before, row for row, or as after it, and the use case must succeed afterwards.
 func TestEveryUseCaseIsOneTransaction(t *testing.T) {
 	t.Parallel()
-	for _, c := range useCases {
-		t.Run(c.name, func(t *testing.T) {
+	for engine, newDatabase := range map[string]func(*testing.T) faultDatabase{"SQLite": newSQLiteFaults, "PostgreSQL": newPostgresFaults} {
+		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			x := newFaultRun(t, c, func(db *repo.DB) rendezvous.Store { return db })
-			x.run()
-			for _, problem := range x.problems {
-				t.Error(problem)
+			for _, c := range useCases {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					x := newFaultRun(t, c, newDatabase(t), func(db *repo.DB) rendezvous.Store { return db })
+					x.run()
+					for _, problem := range x.problems {
+						t.Error(problem)
+					}
+					t.Log(x.summary())
+				})
 			}
-			t.Log(x.summary())
 		})
 	}
 }
@@ -41,7 +44,7 @@ func TestEveryUseCaseIsOneTransaction(t *testing.T) {
 func TestSplitTransactionIsDetected(t *testing.T) {
 	t.Parallel()
 	i := slices.IndexFunc(useCases, func(c useCase) bool { return c.name == "close, of the last side" })
-	x := newFaultRun(t, useCases[i], func(db *repo.DB) rendezvous.Store { return splitStore{db} })
+	x := newFaultRun(t, useCases[i], newSQLiteFaults(t), func(db *repo.DB) rendezvous.Store { return splitStore{db} })
 	x.run()
 	if len(x.problems) == 0 {
 		t.Error("the split transaction was not detected")
@@ -93,7 +96,8 @@ type useCase struct {
 // fixture is a store with a service on it, and a clock that only steps move.
 type fixture struct {
 	*rendezvous.Service
-	tb       testing.TB
+	ctx      context.Context        // of the clients' requests
+	exec     func(statement string) // runs a statement without the store, and without foreign keys
 	db       *repo.DB
 	now      time.Time
 	mailbox  rendezvous.MailboxID // the first claimed one
@@ -105,92 +109,31 @@ type faultRun struct {
 	t                         *testing.T
 	useCase                   useCase
 	fixture                   *fixture
+	database                  faultDatabase
 	wrap                      func(*repo.DB) rendezvous.Store
-	tables                    []string
-	reading, restoring        []*sqlx.Stmt
 	storedBefore, storedAfter string // all rows
 	statements                []string
 
 	withOther map[[2]bool]string // all rows, by whether the use case and the other update committed
 
-	problems                                      []string
-	panics, injectedWithOther, succeededWithOther int
+	problems                              []string
+	injected, panics                      int
+	injectedWithOther, succeededWithOther int
 }
 
-func newFaultRun(t *testing.T, c useCase, wrap func(*repo.DB) rendezvous.Store) *faultRun {
+func newFaultRun(t *testing.T, c useCase, d faultDatabase, wrap func(*repo.DB) rendezvous.Store) *faultRun {
 	t.Helper()
-	x := &faultRun{t: t, useCase: c, wrap: wrap, fixture: &fixture{tb: t, now: time.UnixMilli(1_700_000_000_000)}}
-	path := newFile(t)
-	x.open(path)
+	f := &fixture{ctx: context.Background(), exec: d.exec, now: time.UnixMilli(1_700_000_000_000)}
+	f.db = d.open(func() time.Time { return f.now })
+	x := &faultRun{t: t, useCase: c, database: d, wrap: wrap, fixture: f}
 	x.serve(rendezvous.DefaultConfig())
-	must(c.setup(x.fixture))
-	must(x.fixture.db.Close())
-	file, err := os.ReadFile(path)
-	must(err)
-	template := path + "-given"
-	must(os.WriteFile(template, file, 0o600))
-
-	x.open(path)
-	x.prepareRestore(template)
+	must(c.setup(f))
+	d.keep()
 	return x
-}
-
-// prepareRestore prepares the statements that read all rows and that restore the data of the setup.
-func (x *faultRun) prepareRestore(template string) {
-	raw := sqlx.NewDb(repo.OpenRaw(x.t, repo.Path(x.t, x.fixture.db)), "sqlite")
-	prepare := func(statement string) *sqlx.Stmt {
-		s, err := raw.Preparex(statement)
-		must(err)
-		return s
-	}
-	raw.MustExec("PRAGMA synchronous = OFF; ATTACH '" + template + "' AS given")
-	must(raw.Select(&x.tables, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name = 'sqlite_sequence'")) // last, because the other tables change it
-	x.restoring = append(x.restoring, prepare("BEGIN IMMEDIATE"))
-	for _, name := range x.tables {
-		x.restoring = append(x.restoring, prepare("DELETE FROM main."+name), prepare("INSERT INTO main."+name+" SELECT * FROM given."+name))
-		x.reading = append(x.reading, prepare("SELECT * FROM main."+name))
-	}
-	x.restoring = append(x.restoring, prepare("COMMIT"))
-}
-
-// restore restores the data of the setup.
-func (x *faultRun) restore() {
-	for _, s := range x.restoring {
-		s.MustExec()
-	}
-}
-
-// stored returns every row of every table. Random ids count as equal.
-func (x *faultRun) stored() string {
-	var lines []string
-	for i, s := range x.reading {
-		rows, err := s.Queryx()
-		must(err)
-		for rows.Next() {
-			values, err := rows.SliceScan()
-			must(err)
-			for i, v := range values {
-				if b, ok := v.([]byte); ok {
-					values[i] = string(b)
-				}
-			}
-			lines = append(lines, fmt.Sprintf("%s %#v", x.tables[i], values))
-		}
-		must(rows.Err())
-	}
-	slices.Sort(lines)
-	return randomID.ReplaceAllString(strings.Join(lines, "\n"), "minted")
 }
 
 func difference(want, got string) string {
 	return cmp.Diff(strings.Split(want, "\n"), strings.Split(got, "\n"))
-}
-
-var randomID = regexp.MustCompile(`[a-z2-7]{26}`) // mailboxes' ids
-
-// open opens the store.
-func (x *faultRun) open(path string) {
-	x.fixture.db = open(x.t, repo.Options{URL: path, Now: func() time.Time { return x.fixture.now }})
 }
 
 // serve starts a service with empty caches.
@@ -220,18 +163,22 @@ func (x *faultRun) problem(format string, args ...any) {
 
 // run makes every statement fail, in every way.
 func (x *faultRun) run() {
-	x.storedBefore = x.stored()
+	x.storedBefore = x.database.stored()
 	statements := recordStatements(x.fixture.db)
 	err := x.runUseCase()
 	repo.SetHook(x.fixture.db, nil)
 	x.statements = statements()
-	x.storedAfter = x.stored()
+	x.storedAfter = x.database.stored()
 	if err != nil || x.storedAfter == x.storedBefore {
 		x.problem("without a fault it returned %v; it changed something: %v", err, x.storedAfter != x.storedBefore)
 		return
 	}
-	x.restore()
+	x.database.restore()
 	for i, s := range x.statements {
+		if (i+len(x.useCase.name))%x.database.every() > 0 {
+			continue
+		}
+		x.injected++
 		x.inject(i, "fails", func(n int) error {
 			if n == i {
 				return errTest
@@ -254,17 +201,21 @@ func (x *faultRun) run() {
 				return nil
 			})
 		}
-		if err, got := x.runUseCase(), x.stored(); err != nil || got != x.storedAfter {
+		x.database.restore() // sequences, too, which no rollback sets back
+		if err, got := x.runUseCase(), x.database.stored(); err != nil || got != x.storedAfter {
 			x.problem("after a fault at statement %d of %d, %s, it returned %v\n%s", i+1, len(x.statements), s, err, difference(x.storedAfter, got))
 		}
-		x.restore()
+		x.database.restore()
+		if !x.useCase.prunes {
+			x.leave(i)
+		}
 	}
-	if x.useCase.withOther {
+	if x.useCase.withOther && x.database.batches() {
 		for more := true; more; {
 			more = x.injectWithOther(x.injectedWithOther)
 		}
 	}
-	x.restore()
+	x.database.restore()
 }
 
 const failsToTheEnd = "fails with all after it"
@@ -281,16 +232,16 @@ func (x *faultRun) inject(i int, happens string, how func(n int) error) {
 	})
 	err := x.runUseCase()
 	repo.SetHook(x.fixture.db, nil)
-	got := x.stored()
+	got := x.database.stored()
 	if happens == failsToTheEnd {
 		must(x.fixture.db.Probe(context.Background())) // on another connection: the last one may still have an open transaction
 	}
 	switch within := x.inTransaction(i); {
 	case !within && got == x.storedAfter:
-		x.restore()
+		x.database.restore()
 	case within && err == nil, got != x.storedBefore:
 		x.problem("statement %d of %d, %s, %s: it returned %v\n%s", i+1, len(x.statements), x.statements[i], happens, err, difference(x.storedBefore, got))
-		x.restore()
+		x.database.restore()
 	}
 }
 
@@ -301,10 +252,42 @@ func (x *faultRun) inTransaction(i int) bool {
 	}
 	stamp := slices.IndexFunc(x.statements, func(s string) bool { return strings.HasPrefix(s, "UPDATE modified") })
 	begin := stamp
-	for x.statements[begin] != "BEGIN IMMEDIATE" {
+	for !strings.HasPrefix(x.statements[begin], "BEGIN") {
 		begin--
 	}
 	return begin <= i && i <= stamp+1
+}
+
+// leave has the caller leave at statement i. The transaction goes on without it, if it has begun.
+func (x *faultRun) leave(i int) {
+	f := x.fixture
+	var left context.CancelFunc
+	f.ctx, left = context.WithCancel(context.Background())
+	n := -1
+	repo.SetHook(f.db, func(string) error {
+		if n++; n == i {
+			left()
+		}
+		return nil
+	})
+	err := x.runUseCase()
+	f.ctx = context.Background()
+	left()
+	must(f.db.Update(f.ctx, func(rendezvous.Tx) error { return nil })) // it comes after what goes on
+	repo.SetHook(f.db, nil)
+	begin := len(x.statements) - 1
+	for !strings.HasPrefix(x.statements[begin], "BEGIN") {
+		begin--
+	}
+	got := x.database.stored()
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
+		x.problem("the caller left at statement %d of %d, %s: it returned %v", i+1, len(x.statements), x.statements[i], err)
+	case got == x.storedAfter || got == x.storedBefore && i <= begin:
+	default:
+		x.problem("the caller left at statement %d of %d, %s\n%s", i+1, len(x.statements), x.statements[i], difference(x.storedAfter, got))
+	}
+	x.database.restore()
 }
 
 // injectWithOther runs the use case in one batch with another update, with a fault at statement i,
@@ -313,14 +296,14 @@ func (x *faultRun) injectWithOther(i int) (disturbed bool) {
 	db := x.fixture.db
 	other := func(tx rendezvous.Tx) error { return createMailbox(tx, "other") }
 	if x.withOther == nil {
-		x.restore()
+		x.database.restore()
 		must(db.Update(context.Background(), other))
-		alone := x.stored()
-		x.restore()
+		alone := x.database.stored()
+		x.database.restore()
 		must(errors.Join(x.runUseCase(), db.Update(context.Background(), other)))
-		x.withOther = map[[2]bool]string{{false, false}: x.storedBefore, {true, false}: x.storedAfter, {false, true}: alone, {true, true}: x.stored()}
+		x.withOther = map[[2]bool]string{{false, false}: x.storedBefore, {true, false}: x.storedAfter, {false, true}: alone, {true, true}: x.database.stored()}
 	}
-	x.restore()
+	x.database.restore()
 	release := blockWriter(db)
 	mine := make(chan error, 1)
 	go func() { mine <- x.runUseCase() }()
@@ -338,7 +321,7 @@ func (x *faultRun) injectWithOther(i int) (disturbed bool) {
 	release()
 	err, otherErr := <-mine, <-others
 	repo.SetHook(db, nil)
-	if diff := difference(x.withOther[[2]bool{err == nil, otherErr == nil}], x.stored()); diff != "" {
+	if diff := difference(x.withOther[[2]bool{err == nil, otherErr == nil}], x.database.stored()); diff != "" {
 		x.problem("with another update, statement %d: it returned %v, the other %v\n%s", i+1, err, otherErr, diff)
 	}
 	if n < i {
@@ -352,8 +335,8 @@ func (x *faultRun) injectWithOther(i int) (disturbed bool) {
 }
 
 func (x *faultRun) summary() string {
-	s := fmt.Sprintf("%d statements failed; %d of them panicked, and %d failed with all after them", len(x.statements), x.panics, len(x.statements)-x.panics)
-	if x.useCase.withOther {
+	s := fmt.Sprintf("%d of %d statements failed; %d of them panicked, and %d failed with all after them", x.injected, len(x.statements), x.panics, x.injected-x.panics)
+	if x.injectedWithOther > 0 {
 		s += fmt.Sprintf("; %d failed with another update, and it still succeeded in %d cases", x.injectedWithOther, x.succeededWithOther)
 	}
 	return s

@@ -9,11 +9,12 @@ import (
 	"restante/session"
 )
 
-// Transactions that write at the same time take their locks in this order, so that no two
-// deadlock: first the names of sessions and of a side in a handshake; then the session that acts; then the mailboxes that it touches, in the order of their
-// keys; then outboxes, in the order of theirs. A mailbox's row guards its sides, its messages, its
-// subscriptions and the nameplate that points to it, which have no locks of their own. The name of a
-// nameplate that does not exist is locked after the session and before any mailbox.
+// Transactions that write at the same time take their locks in this order, so that no two deadlock:
+// first the names of sessions and of a side in a handshake; then the session that acts; then the
+// mailboxes that it touches, in the order of their keys; then outboxes, in the order of theirs. A
+// mailbox's row guards its sides, its messages, its subscriptions and the nameplate that points to it,
+// which have no locks of their own. An outbox's row guards its entries. The name of a nameplate that
+// does not exist is locked after the session and before any mailbox.
 
 // lockedNameplateRow locks the mailbox behind a nameplate and loads the nameplate. If there is none,
 // it reserves the nameplate's name until the transaction ends: a transaction that creates the same
