@@ -196,15 +196,17 @@ func TestReceivesTellWhatOtherReplicasDid(t *testing.T) {
 		sender.add("m", "one")
 		expect(t, len(reader.receive(0)), 1)
 		r.lossy.Store(true)
-		short := time.Millisecond
 		for n := range session.Seq(3) {
+			held := reader.park(t.Context(), 1+n)
 			c := reader.command()
 			c.Seq = &n
 			_, err := r.b.Allocate(t.Context(), c, 0)
 			reader.must(err)
-			got, err := r.a.Receive(t.Context(), rendezvous.ReceiveRequest{Session: reader.key, Wait: &short})
-			reader.must(err)
-			expect(t, got.Wanted, n+1)
+			sender.add("m", "of this replica")
+			got := <-held
+			reader.must(got.err)
+			expect(t, len(got.got.Frames), 1)
+			expect(t, got.got.Wanted, n+1)
 		}
 	})
 }

@@ -110,9 +110,9 @@ func TestAShortHoldLeavesItsTrace(t *testing.T) {
 	replicated(t, nil, func(t *testing.T, r *replicas) {
 		k := r.b.openFor("m")
 		release := r.b.KeepAlive(k)
-		time.Sleep(30 * time.Second) // before the first of those moments
+		time.Sleep(39 * time.Second) // before the first of those moments
 		release()
-		time.Sleep(11*time.Minute + 20*time.Second)
+		time.Sleep(11*time.Minute + 40*time.Second) // longer than what the opening itself left
 		r.a.Prune(t.Context())
 		expect(t, r.a.gone(k), false) // it is padded by a minute, and the end counts
 		time.Sleep(2 * time.Minute)

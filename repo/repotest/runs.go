@@ -97,6 +97,19 @@ var runs = []testCase{
 			wantEqual(h, "unreferred logs at the end", value(tx.RetiredLogs(0, 9)), nil)
 		})
 	}},
+	{"a short log stays while an outbox refers to it", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			h.session(tx, key(1))
+			m, messages := h.log(tx, 3)
+			value(tx.SendMessages(key(1), m.Key, 2, 2))
+			h.must(tx.RetireMailbox(m, usage))
+			wantEqual(h, "frames", value(tx.Frames(key(1), 0, 9, 1<<20)), encoded(m, 0, messages[1:]))
+			h.must(tx.DeleteSession(key(1)))
+			wantEqual(h, "unreferred logs", value(tx.RetiredLogs(0, 9)), []rendezvous.MailboxKey{m.Key})
+			wantEqual(h, "all deleted by the first page", value(tx.DeleteRetiredLog(m.Key)), true)
+			wantEqual(h, "left", len(value(tx.Messages(m.Key, 0, 9, 99))), 0)
+		})
+	}},
 	{"a short log that no outbox refers to goes with its mailbox", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			m, _ := h.log(tx, 3)
