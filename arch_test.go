@@ -32,7 +32,8 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► internal/bench, internal/listen, internal/token
+//	main ─► internal/bench, internal/listen, internal/munin, internal/token
+//	     ─► internal/operator ─► api, internal/listen
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub, internal/logcache, internal/presence
@@ -41,13 +42,28 @@ const noSQL = "SQL belongs to repo alone"
 var layers = map[string]layer{
 	module: {
 		uses: []string{
-			"restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
-			"restante/internal/idleconn", "restante/internal/listen", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
+			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
+			"restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
+			"restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
 		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
 			"restante/openapi":      "the contract and the program have one version",
 			"restante/internal/e2e": "the program explains itself only when it runs",
+		},
+	},
+	"restante/internal/munin": {
+		stdlib: "it prints numbers",
+		bans: map[string]string{
+			"net/http":     "it is told what there is to print, however that was found out",
+			"database/sql": noSQL,
+		},
+	},
+	"restante/internal/operator": {
+		uses: []string{"restante/api", "restante/internal/listen"},
+		bans: map[string]string{
+			"restante/rendezvous": "it knows a server by its contract",
+			"database/sql":        noSQL,
 		},
 	},
 	"restante/internal/bench": {

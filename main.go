@@ -22,6 +22,7 @@ import (
 	"restante/internal/bench"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
+	"restante/internal/munin"
 	"restante/internal/token"
 	"restante/rendezvous"
 	"restante/repo"
@@ -33,6 +34,9 @@ type commands struct {
 	Serve   Config      `cmd:"" default:"withargs" help:"Run the server (the default)."`
 	Health  health      `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
 	Bench   measure     `cmd:"" help:"Put load on a running server, and measure it."`
+	Status  showStatus  `cmd:"" help:"Show how a running server is doing."`
+	Usage   showUsage   `cmd:"" help:"Show how a running server is used."`
+	Munin   plot        `cmd:"" help:"Print a graph for Munin."`
 	Version showVersion `cmd:"" help:"Print the version."`
 }
 
@@ -49,7 +53,7 @@ func main() {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.Help(help),
 	)
-	parsed, err := parser.Parse(os.Args[1:])
+	parsed, err := parser.Parse(munin.Arguments(os.Args))
 	if err != nil {
 		err = fmt.Errorf("%w; restante --help explains what there is", err)
 	} else {
@@ -96,7 +100,7 @@ func (c *Config) Run() error {
 func run(ctx context.Context, c Config, log *slog.Logger) error {
 	goruntime.BoundGarbage()
 	started := time.Now()
-	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit}
+	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit, Version: buildVersion()}
 	tokens, err := c.tokens()
 	if err != nil {
 		return err

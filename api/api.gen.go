@@ -348,11 +348,15 @@ func (e PruneFailureError) Valid() bool {
 
 // Defines values for PruneFailureKind.
 const (
-	PruneFailureKindList      PruneFailureKind = "list"
-	PruneFailureKindMailbox   PruneFailureKind = "mailbox"
-	PruneFailureKindNameplate PruneFailureKind = "nameplate"
-	PruneFailureKindSession   PruneFailureKind = "session"
-	PruneFailureKindTombstone PruneFailureKind = "tombstone"
+	PruneFailureKindList          PruneFailureKind = "list"
+	PruneFailureKindLog           PruneFailureKind = "log"
+	PruneFailureKindMailbox       PruneFailureKind = "mailbox"
+	PruneFailureKindNameplate     PruneFailureKind = "nameplate"
+	PruneFailureKindRecordedReply PruneFailureKind = "recorded reply"
+	PruneFailureKindRestedNumber  PruneFailureKind = "rested number"
+	PruneFailureKindSession       PruneFailureKind = "session"
+	PruneFailureKindStatistic     PruneFailureKind = "statistic"
+	PruneFailureKindTombstone     PruneFailureKind = "tombstone"
 )
 
 // Valid indicates whether the value is a known member of the PruneFailureKind enum.
@@ -360,11 +364,19 @@ func (e PruneFailureKind) Valid() bool {
 	switch e {
 	case PruneFailureKindList:
 		return true
+	case PruneFailureKindLog:
+		return true
 	case PruneFailureKindMailbox:
 		return true
 	case PruneFailureKindNameplate:
 		return true
+	case PruneFailureKindRecordedReply:
+		return true
+	case PruneFailureKindRestedNumber:
+		return true
 	case PruneFailureKindSession:
+		return true
+	case PruneFailureKindStatistic:
 		return true
 	case PruneFailureKindTombstone:
 		return true
@@ -657,6 +669,21 @@ type Drafts = json.RawMessage
 // EndReason Why the session ended: its grace ran out, another one replaced it, the client ended it, it left too many frames
 // unacknowledged, the operator ended it (`detail` then has what the operator says), or its token expired and no newer one came.
 type EndReason string
+
+// Ended How nameplates and mailboxes ended.
+type Ended struct {
+	AllTime EndedCounts `json:"allTime"`
+	Here    EndedCounts `json:"here"`
+}
+
+// EndedCounts defines model for EndedCounts.
+type EndedCounts struct {
+	// Mailboxes How many ended with each result.
+	Mailboxes ResultCounts `json:"mailboxes"`
+
+	// Nameplates How many ended with each result.
+	Nameplates ResultCounts `json:"nameplates"`
+}
 
 // Epoch How many handshakes of this session were accepted.
 type Epoch = int64
@@ -1117,6 +1144,17 @@ type Reply struct {
 	Status  int64              `json:"status"`
 }
 
+// ResultCounts How many ended with each result.
+type ResultCounts struct {
+	Crowded Count `json:"crowded"`
+	Errory  Count `json:"errory"`
+	Happy   Count `json:"happy"`
+	Lonely  Count `json:"lonely"`
+	Pruney  Count `json:"pruney"`
+	Quiet   Count `json:"quiet"`
+	Scary   Count `json:"scary"`
+}
+
 // Retired What was removed.
 type Retired struct {
 	Mailboxes  Count `json:"mailboxes"`
@@ -1144,6 +1182,25 @@ type RetiredFrameType string
 
 // Sequence The number of a command or of a frame, from 0.
 type Sequence = int64
+
+// ServerSeen defines model for ServerSeen.
+type ServerSeen struct {
+	// ClockSkewMs By how much the storage's clock was ahead of its machine's.
+	ClockSkewMs int64 `json:"clockSkewMs"`
+
+	// ID Random, for one run of the server.
+	ID string `json:"id"`
+
+	// PrunedAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	PrunedAt *Timestamp `json:"prunedAt,omitempty"`
+
+	// SeenAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	SeenAt Timestamp `json:"seenAt"`
+
+	// StartedAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	StartedAt Timestamp `json:"startedAt"`
+	Version   string    `json:"version"`
+}
 
 // Session defines model for Session.
 type Session struct {
@@ -1293,6 +1350,9 @@ type Status struct {
 	// CountsAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	CountsAt Timestamp `json:"countsAt"`
 
+	// Ended How nameplates and mailboxes ended.
+	Ended Ended `json:"ended"`
+
 	// Prune What this process has removed because it was stale, since it started.
 	Prune Prune `json:"prune"`
 
@@ -1300,8 +1360,11 @@ type Status struct {
 	Ready bool `json:"ready"`
 
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
-	ServerTime Timestamp     `json:"serverTime"`
-	Service    StatusService `json:"service"`
+	ServerTime Timestamp `json:"serverTime"`
+
+	// Servers The servers that use the database, or did within the last day, this one included; the one that was seen last comes first. Only on the admin side.
+	Servers *[]ServerSeen `json:"servers,omitempty"`
+	Service StatusService `json:"service"`
 
 	// Sessions Live sessions, by what this process sees of their clients.
 	Sessions SessionCounts `json:"sessions"`
@@ -1570,6 +1633,9 @@ type RemoveSessionParams struct {
 type GetUsageParams struct {
 	// Days The last so many days, today included; 7 by default.
 	Days *int64 `form:"days,omitempty" json:"days,omitempty" validate:"omitempty,min=1,max=366"`
+
+	// Hours The last so many hours, up to now, instead of days.
+	Hours *int64 `form:"hours,omitempty" json:"hours,omitempty" validate:"omitempty,min=1,max=8784"`
 }
 
 // CloseMailboxParams defines parameters for CloseMailbox.
@@ -2130,6 +2196,19 @@ func (siw *ServerInterfaceWrapper) GetUsage(w http.ResponseWriter, r *http.Reque
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "days"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "days", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "hours" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "hours", r.URL.Query(), &params.Hours, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "hours"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "hours", Err: err})
 		}
 		return
 	}

@@ -129,11 +129,14 @@ const defaultDays = 7
 
 // GetUsage is GET /v1/admin/usage.
 func (s *Server) GetUsage(ctx context.Context, r api.GetUsageRequestObject) (api.GetUsageResponseObject, error) {
-	days := defaultDays
+	period := rendezvous.UsagePeriod{Days: defaultDays}
 	if r.Params.Days != nil {
-		days = int(*r.Params.Days)
+		period.Days = int(*r.Params.Days)
 	}
-	usage, err := s.Service.Usage(ctx, days)
+	if r.Params.Hours != nil {
+		period.Hours = int(*r.Params.Hours)
+	}
+	usage, err := s.Service.Usage(ctx, period)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,10 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 			},
 		},
 	}
+	status.Ended = api.Ended{Here: endedCounts(now.Ended), AllTime: endedCounts(now.AllEnded)}
+	if full {
+		status.Servers = new(serversSeen(now.Servers))
+	}
 	if !now.StorageOK {
 		status.Storage = api.StatusStorageUnavailable
 	}
@@ -77,4 +81,27 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 		}
 	}
 	return status
+}
+
+func endedCounts(totals rendezvous.UsageTotals) api.EndedCounts {
+	results := func(kind rendezvous.Kind) api.ResultCounts {
+		return api.ResultCounts{
+			Happy: totals.Of(kind, rendezvous.ResultHappy), Lonely: totals.Of(kind, rendezvous.ResultLonely),
+			Scary: totals.Of(kind, rendezvous.ResultScary), Errory: totals.Of(kind, rendezvous.ResultErrory),
+			Pruney: totals.Of(kind, rendezvous.ResultPruney), Crowded: totals.Of(kind, rendezvous.ResultCrowded),
+			Quiet: totals.Of(kind, rendezvous.ResultQuiet),
+		}
+	}
+	return api.EndedCounts{Nameplates: results(rendezvous.KindNameplate), Mailboxes: results(rendezvous.KindMailbox)}
+}
+
+func serversSeen(servers []rendezvous.Server) []api.ServerSeen {
+	list := make([]api.ServerSeen, len(servers))
+	for i, s := range servers {
+		list[i] = api.ServerSeen{ID: s.ID, Version: s.Version, StartedAt: s.Started.UnixMilli(), SeenAt: s.Seen.UnixMilli(), ClockSkewMs: s.Skew.Milliseconds()}
+		if !s.Pruned.IsZero() {
+			list[i].PrunedAt = new(s.Pruned.UnixMilli())
+		}
+	}
+	return list
 }

@@ -154,7 +154,10 @@ func (s *Service) observeTransaction(began time.Time, wrote bool) {
 
 // observeRetired tells the observer what is retired, once the transaction has committed.
 func (t *txn) observeRetired(app AppID, kind Kind, result Result) {
-	t.AfterCommit(func() { t.s.observing().Retired(app, kind, result) })
+	t.AfterCommit(func() {
+		t.s.endedHere.add(kind, result)
+		t.s.observing().Retired(app, kind, result)
+	})
 }
 
 // observeLimit tells the observer of the limit that a failure is for, if it is for one, and returns the failure.

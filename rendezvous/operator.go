@@ -51,11 +51,23 @@ type UsageReport struct {
 	Versions   []VersionCount
 }
 
-// Usage reports on the last days, whole days in UTC with today as the last one.
-func (s *Service) Usage(ctx context.Context, days int) (UsageReport, error) {
+// UsagePeriod is what a usage report is about: the last hours up to now, or if these are 0, the last days, whole days in
+// UTC with today as the last one.
+type UsagePeriod struct{ Days, Hours int }
+
+// since returns when the period began.
+func (p UsagePeriod) since(now time.Time) time.Time {
+	if p.Hours > 0 {
+		return now.Add(-time.Duration(p.Hours) * time.Hour)
+	}
+	return now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-p.Days)
+}
+
+// Usage reports on a period that ends now.
+func (s *Service) Usage(ctx context.Context, period UsagePeriod) (UsageReport, error) {
 	var report UsageReport
 	err := s.read(ctx, func(t *txn) (err error) {
-		report = UsageReport{Now: t.now, Since: t.now.UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-days)}
+		report = UsageReport{Now: t.now, Since: period.since(t.now)}
 		if report.Groups, err = t.UsageSince(report.Since); err != nil {
 			return err
 		}

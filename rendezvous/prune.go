@@ -75,6 +75,7 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 	if run.Started.Before(until) {
 		run.Skipped = true
 	} else {
+		s.countUsage(ctx, &run) // of the runs before
 		s.pruneMailboxes(ctx, &run)
 		s.pruneNameplates(ctx, &run)
 		s.pruneSessions(ctx, &run)

@@ -21,6 +21,20 @@ func (s *Service) pruneStatistics(ctx context.Context, run *Pruned) {
 	})
 }
 
+// countUsage adds usage records to the totals, a batch in a transaction. What is not counted is not deleted.
+func (s *Service) countUsage(ctx context.Context, run *Pruned) {
+	for counted := pruneBatch; counted >= pruneBatch && ctx.Err() == nil; {
+		if !s.attempt(run, KindStatistic, "uncounted", func() error {
+			return s.transact(ctx, func(t *txn) (err error) {
+				counted, err = t.CountUsage(pruneBatch)
+				return err
+			})
+		}) {
+			return
+		}
+	}
+}
+
 // pruneRecords deletes records that are old enough, a batch in a transaction.
 func (s *Service) pruneRecords(ctx context.Context, run *Pruned, kind Kind, deleteBatch func(*txn) (int, error)) {
 	for ctx.Err() == nil {

@@ -110,6 +110,9 @@ type Service struct {
 	Config Config
 	Store  Store
 	Log    *slog.Logger
+	// Version is the version of the server, as which this process is recorded in the storage. If it is empty, this
+	// process is recorded as none.
+	Version string
 	// Now is the clock of this process. nil means [time.Now].
 	Now func() time.Time
 	// Admit refuses a handshake by returning an error: a [Failure] as it is, any other as
@@ -143,6 +146,7 @@ type Service struct {
 	stats          Stats
 
 	observer   atomic.Pointer[Observer] // nil: nothing is told
+	endedHere  endedHere
 	draining   atomic.Bool
 	clock      storeClock
 	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
@@ -208,7 +212,7 @@ func (s *Service) graceFor(d time.Duration) {
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop, s.storedLoop}
+	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop, s.storedLoop, s.serverLoop}
 	done := make(chan struct{}, len(loops))
 	for _, loop := range loops {
 		go func() {

@@ -33,6 +33,9 @@ type Status struct {
 	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
 	Overdue   time.Duration // for how long the oldest thing that is stale has been stale; 0 if nothing is
+	Ended     UsageTotals   // what ended in this process since it started
+	AllEnded  UsageTotals   // what ended since the storage was made
+	Servers   []Server      // that use the storage, or did within a day, the one that was seen last first
 	ClockSkew time.Duration // by how much the storage's clock is ahead of this machine's
 }
 
@@ -46,6 +49,8 @@ type countCache struct {
 	storage  StorageSize
 	updated  time.Time
 	oldest   time.Time // since when the oldest stale thing is stale; zero if nothing is
+	ended    UsageTotals
+	servers  []Server
 	counting bool
 	pending  int64 // places of sessions whose transactions run now
 	begun    int64 // sessions that were stored here and are in no count
@@ -141,6 +146,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
 		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
+		Ended: s.endedHere.copied(), AllEnded: s.countCache.ended, Servers: s.countCache.servers,
 		ClockSkew: s.clock.skew(s.local()),
 	}
 }
@@ -188,6 +194,8 @@ func (s *Service) count(ctx context.Context) (err error) {
 	var counts Counts
 	var storage StorageSize
 	var updated, at time.Time
+	var ended UsageTotals
+	var servers []Server
 	err = s.Store.View(ctx, func(tx Tx) (err error) {
 		t := s.newTxn(tx, began)
 		at = t.now
@@ -195,6 +203,12 @@ func (s *Service) count(ctx context.Context) (err error) {
 			return err
 		}
 		if storage, err = t.StorageSize(); err != nil {
+			return err
+		}
+		if ended, err = t.UsageTotals(); err != nil {
+			return err
+		}
+		if servers, err = t.Servers(maxServers); err != nil {
 			return err
 		}
 		updated, err = t.Updated()
@@ -212,6 +226,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	s.stored.setDisk(storage.Used)
 	s.countCache.begun -= begun // the others began while this counted
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
+	s.countCache.ended, s.countCache.servers = ended, servers
 	return nil
 }
 

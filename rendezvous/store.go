@@ -48,8 +48,8 @@ type Tx interface {
 
 	// RecordClients stores which clients connected.
 	RecordClients([]ClientVersion) error
-	// DeleteStatistics deletes usage records and client versions that began before a time: of each kind about
-	// limit, the oldest first. It returns how many.
+	// DeleteStatistics deletes usage records that are counted and client versions, if they began before a time: of
+	// each kind about limit, the oldest first. It returns how many.
 	DeleteStatistics(before time.Time, limit int) (int, error)
 	// AddressKey returns the key for the addresses of a day, counted from the epoch. If there is none,
 	// fresh becomes it. The keys of days before yesterday are forgotten.
@@ -248,6 +248,18 @@ type OperatorTx interface {
 	// VersionsSince returns how many clients connected at a time or later, by app and version, the most frequent
 	// first and at most limit of them.
 	VersionsSince(since time.Time, limit int) ([]VersionCount, error)
+	// UsageTotals returns how many nameplates and mailboxes ended since the storage was made.
+	UsageTotals() (UsageTotals, error)
+	// UsageEndedSince returns how many nameplates and mailboxes ended at a time or later, of those whose usage
+	// records are kept.
+	UsageEndedSince(time.Time) (UsageTotals, error)
+	// CountUsage adds about limit usage records of each kind to the totals, so that they may be deleted. It returns
+	// how many.
+	CountUsage(limit int) (int, error)
+	// RecordServer stores a server, with its sign of life, and forgets those that were not seen since forget.
+	RecordServer(s Server, forget time.Time) error
+	// Servers returns at most limit servers, the one that was seen last first.
+	Servers(limit int) ([]Server, error)
 }
 
 // Session is a session, and the app and side it belongs to.

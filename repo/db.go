@@ -35,6 +35,8 @@ type Options struct {
 	// Lost counts the topics of which other processes could not be notified, and Missed how often notifications of
 	// others may have been missed; nil counts nothing.
 	Lost, Missed *atomic.Int64
+	// ToRead is true if nothing is written, and the schema stays as it is. [OpenToRead] sets it.
+	ToRead bool
 	// Log gets the failures that no caller gets as an error; nil is slog.Default.
 	Log *slog.Logger
 }
@@ -118,6 +120,26 @@ func complete(o Options) Options {
 	return o
 }
 
+// OpenToRead opens a database to read what is in it, beside a server that runs or in place of one that does not. It
+// changes nothing, not even the schema. Update and Probe fail. If it fails it returns an [*OpenError], unless ctx ended.
+func OpenToRead(ctx context.Context, o Options) (*DB, error) {
+	o = complete(o)
+	o.ToRead = true
+	e, err := openEngine(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return newDB(e, o), nil
+}
+
+// readOnly is the writer of a database that is opened to read.
+type readOnly struct{}
+
+func (readOnly) update(context.Context, func(*tx) error) error { return errReadOnlyTx }
+func (readOnly) stop() error                                   { return nil }
+
+func newReadOnly(*DB) updater { return readOnly{} }
+
 // connectionString matches what PostgreSQL's programs accept instead of a URL. It is no path of a file: it may
 // contain a password, which would then be logged.
 var connectionString = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|password|passfile|dbname|service|sslmode)\s*=`)
@@ -132,6 +154,8 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 			Path: "host=…", Problem: "this is a connection string, and not a URL",
 			Hint: "write it like postgres://user:password@host:5432/restante?sslmode=require",
 		}
+	case !isURL && o.ToRead:
+		return openSQLiteToRead(ctx, path)
 	case !isURL:
 		return openSQLite(ctx, path)
 	default:

@@ -59,6 +59,30 @@ func migrate(ctx context.Context, db *sql.DB, d *dialect) error {
 	return nil
 }
 
+// checkSchema fails unless the schema is what this version knows, or one that it can work with.
+func checkSchema(ctx context.Context, db *sql.DB, d *dialect) error {
+	p, err := newMigrations(db, d)
+	if err != nil {
+		return err
+	}
+	var has int64
+	if err := db.QueryRowContext(ctx, "SELECT COALESCE(MAX(version_id), 0) FROM goose_db_version WHERE is_applied").Scan(&has); err != nil {
+		return fmt.Errorf("reading the schema's version: %w", err)
+	}
+	sources := p.ListSources()
+	knows := sources[len(sources)-1].Version
+	switch {
+	case has > knows:
+		return checkCompatible(ctx, db, has, knows)
+	case has < knows:
+		return &OpenError{
+			Problem: fmt.Sprintf("an older server made it (its schema is version %d, this is version %d)", has, knows),
+			Hint:    "start this version of the server on it once, which brings it up to date",
+		}
+	}
+	return nil
+}
+
 // checkCompatible fails unless a server that knows schema version knows can work with version has.
 func checkCompatible(ctx context.Context, db *sql.DB, has, knows int64) error {
 	var needs int64

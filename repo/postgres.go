@@ -116,12 +116,20 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	if err := pool.PingContext(ctx); err != nil {
 		return nil, err
 	}
-	if err := migratePostgres(ctx, o.URL, e.dialect); err != nil {
+	if o.ToRead {
+		err = checkSchema(ctx, pool.DB, e.dialect)
+	} else {
+		err = migratePostgres(ctx, o.URL, e.dialect)
+	}
+	if err != nil {
 		return nil, err
 	}
 	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, pool, e.dialect, h) }
 	e.newUpdater = func(db *DB) updater {
 		return &postgresWriter{dialect: e.dialect, conns: db.pool, now: db.now, log: db.log, retried: o.Retried, stampInterval: stampInterval}
+	}
+	if o.ToRead {
+		e.newUpdater = newReadOnly
 	}
 	return e, nil
 }

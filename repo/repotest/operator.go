@@ -66,6 +66,57 @@ var operators = []testCase{
 			})
 		})
 	}},
+	{"what ended is counted, also after its records are deleted", func(h *harness) {
+		ended := func(count int64, kind rendezvous.Kind, result rendezvous.Result) rendezvous.UsageTotal {
+			return rendezvous.UsageTotal{Kind: kind, Result: result, Count: count}
+		}
+		retire := func(tx rendezvous.Tx, started int64, result rendezvous.Result) {
+			h.must(tx.RetireMailbox(h.mailbox(tx), rendezvous.Usage{App: "a", Started: at(started), Total: time.Millisecond, Result: result}))
+		}
+		totals := func(tx rendezvous.Tx) []rendezvous.UsageTotal { return value(tx.UsageTotals()).List() }
+		h.update(func(tx rendezvous.Tx) {
+			retire(tx, 1, rendezvous.ResultHappy)
+			retire(tx, 2, rendezvous.ResultHappy)
+			retire(tx, 3, rendezvous.ResultScary)
+			m := h.mailbox(tx)
+			h.must(tx.RetireNameplate(h.nameplate(tx, "1", m), rendezvous.Usage{App: "a", Started: at(1), Result: rendezvous.ResultQuiet}))
+		})
+		all := []rendezvous.UsageTotal{
+			ended(2, rendezvous.KindMailbox, rendezvous.ResultHappy), ended(1, rendezvous.KindMailbox, rendezvous.ResultScary),
+			ended(1, rendezvous.KindNameplate, rendezvous.ResultQuiet),
+		}
+		h.update(func(tx rendezvous.Tx) {
+			wantEqual(h, "not counted yet", totals(tx), all)
+			wantEqual(h, "deleted before they are counted", value(tx.DeleteStatistics(at(9), 9)), 0)
+			wantEqual(h, "one of each kind", value(tx.CountUsage(1)), 2)
+			wantEqual(h, "half counted", totals(tx), all)
+			wantEqual(h, "the others", value(tx.CountUsage(9)), 2)
+			wantEqual(h, "none is left", value(tx.CountUsage(9)), 0)
+			wantEqual(h, "ended lately", value(tx.UsageEndedSince(at(3))).List(), []rendezvous.UsageTotal{
+				ended(1, rendezvous.KindMailbox, rendezvous.ResultHappy), ended(1, rendezvous.KindMailbox, rendezvous.ResultScary),
+			})
+			wantEqual(h, "deleted", value(tx.DeleteStatistics(at(9), 9)), 4)
+			retire(tx, 5, rendezvous.ResultHappy)
+			all[0].Count++
+			wantEqual(h, "afterwards", totals(tx), all)
+		})
+	}},
+	{"servers are recorded, and forgotten", func(h *harness) {
+		one := rendezvous.Server{ID: "one", Version: "1", Started: at(1), Seen: at(2), Skew: -time.Second}
+		two := rendezvous.Server{ID: "two", Version: "2", Started: at(1), Seen: at(3), Pruned: at(2)}
+		h.update(func(tx rendezvous.Tx) {
+			h.must(tx.RecordServer(one, at(0)))
+			h.must(tx.RecordServer(two, at(0)))
+			one.Seen, one.Skew, one.Pruned = at(4), time.Minute, at(3)
+			h.must(tx.RecordServer(one, at(3)))
+		})
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "both", value(tx.Servers(9)), []rendezvous.Server{one, two})
+			wantEqual(h, "the last", value(tx.Servers(1)), []rendezvous.Server{one})
+		})
+		h.update(func(tx rendezvous.Tx) { h.must(tx.RecordServer(one, at(4))) })
+		h.view(func(tx rendezvous.Tx) { wantEqual(h, "one", value(tx.Servers(9)), []rendezvous.Server{one}) })
+	}},
 	{"client versions are counted, the most frequent first", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			for i, version := range []string{"1", "2", "2", "", "0"} {

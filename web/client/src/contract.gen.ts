@@ -1143,7 +1143,7 @@ export interface components {
             started: components["schemas"]["Timestamp"];
             /** @description When anything stored last changed; at most a second behind. */
             updated: components["schemas"]["Timestamp"];
-            /** @description How long ago that was. While clients are here, it stays below a minute or so. */
+            /** @description How long ago that was. A server stores a sign of life of its own each minute, so this stays below two while it can write. */
             updatedAgeMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
             /** @description What `/readyz` says. */
@@ -1164,6 +1164,52 @@ export interface components {
             /** @description Digits of the nameplate that was allocated last, in any app; 0 before the first. It grows when numbers run short. */
             codeDigits: components["schemas"]["Count"];
             prune: components["schemas"]["Prune"];
+            ended: components["schemas"]["Ended"];
+            /** @description The servers that use the database, or did within the last day, this one included; the one that was seen last comes first. Only on the admin side. */
+            servers?: components["schemas"]["ServerSeen"][];
+        };
+        /** @description How nameplates and mailboxes ended. */
+        Ended: {
+            /** @description Those that this process retired since it started. */
+            here: components["schemas"]["EndedCounts"];
+            /** @description All, since the database was made. */
+            allTime: components["schemas"]["EndedCounts"];
+        };
+        EndedCounts: {
+            nameplates: components["schemas"]["ResultCounts"];
+            mailboxes: components["schemas"]["ResultCounts"];
+        };
+        /** @description How many ended with each result. */
+        ResultCounts: {
+            /** @description Two sides met. */
+            happy: components["schemas"]["Count"];
+            /** @description One side came, or one said so. */
+            lonely: components["schemas"]["Count"];
+            /** @description A side saw a wrong code. */
+            scary: components["schemas"]["Count"];
+            /** @description A side saw an error. */
+            errory: components["schemas"]["Count"];
+            /** @description It was left behind, and removed because it was stale. */
+            pruney: components["schemas"]["Count"];
+            /** @description A third side was refused. */
+            crowded: components["schemas"]["Count"];
+            /** @description No side ever came. */
+            quiet: components["schemas"]["Count"];
+        };
+        ServerSeen: {
+            /** @description Random, for one run of the server. */
+            id: string;
+            version: string;
+            startedAt: components["schemas"]["Timestamp"];
+            /** @description Its last sign of life, of which it stores one each minute. */
+            seenAt: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description By how much the storage's clock was ahead of its machine's.
+             */
+            clockSkewMs: number;
+            /** @description When it last finished a run of pruning in which nothing failed. */
+            prunedAt?: components["schemas"]["Timestamp"];
         };
         /** @description What is stored. */
         Counts: {
@@ -1229,7 +1275,7 @@ export interface components {
              * @description `list`: finding out what is stale failed; `key` says of which kind.
              * @enum {string}
              */
-            kind: "nameplate" | "mailbox" | "session" | "tombstone" | "list";
+            kind: "nameplate" | "mailbox" | "session" | "tombstone" | "log" | "list" | "rested number" | "recorded reply" | "statistic";
             /** @description Where it is in the database; it gives access to nothing. */
             key: string;
             /**
@@ -1263,7 +1309,7 @@ export interface components {
             unacknowledgedFrames: components["schemas"]["Count"];
         };
         UsageReport: {
-            /** @description When the first of the days began. */
+            /** @description When the first of the days, or of the hours, began. */
             since: components["schemas"]["Timestamp"];
             serverTime: components["schemas"]["Timestamp"];
             groups: components["schemas"]["UsageGroup"][];
@@ -3460,6 +3506,48 @@ export interface operations {
                      *         "failuresTotal": 2,
                      *         "runsTotal": 1500,
                      *         "goodRunsTotal": 1487
+                     *       },
+                     *       "ended": {
+                     *         "here": {
+                     *           "nameplates": {
+                     *             "happy": 97,
+                     *             "lonely": 9,
+                     *             "scary": 0,
+                     *             "errory": 0,
+                     *             "pruney": 12,
+                     *             "crowded": 0,
+                     *             "quiet": 0
+                     *           },
+                     *           "mailboxes": {
+                     *             "happy": 171,
+                     *             "lonely": 11,
+                     *             "scary": 3,
+                     *             "errory": 1,
+                     *             "pruney": 18,
+                     *             "crowded": 0,
+                     *             "quiet": 0
+                     *           }
+                     *         },
+                     *         "allTime": {
+                     *           "nameplates": {
+                     *             "happy": 9120,
+                     *             "lonely": 804,
+                     *             "scary": 0,
+                     *             "errory": 0,
+                     *             "pruney": 1071,
+                     *             "crowded": 4,
+                     *             "quiet": 2
+                     *           },
+                     *           "mailboxes": {
+                     *             "happy": 15873,
+                     *             "lonely": 1230,
+                     *             "scary": 241,
+                     *             "errory": 87,
+                     *             "pruney": 1694,
+                     *             "crowded": 5,
+                     *             "quiet": 2
+                     *           }
+                     *         }
                      *       }
                      *     }
                      */
@@ -3560,6 +3648,8 @@ export interface operations {
             query?: {
                 /** @description The last so many days, today included; 7 by default. */
                 days?: number;
+                /** @description The last so many hours, up to now, instead of days. */
+                hours?: number;
             };
             header?: never;
             path?: never;

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// TestCommandsAreDocumented checks that docs/reference.md has a table of the flags of each command, with every flag and
+// no other, and that docs/operations.md tells what each is for.
+func TestCommandsAreDocumented(t *testing.T) {
+	t.Parallel()
+	var cli commands
+	parser, err := kong.New(&cli)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	reference, operations := read("docs/reference.md"), read("docs/operations.md")
+	_, reference, _ = strings.Cut(reference, "\n## All commands\n")
+	reference, _, _ = strings.Cut(reference, "\n## ")
+	for _, command := range parser.Model.Children {
+		if command.Name == "serve" || command.Name == "version" || command.Name == "bench" {
+			continue // it has a table of its own, no flags, or is for developers
+		}
+		if !strings.Contains(operations, "restante "+command.Name) {
+			t.Errorf("docs/operations.md does not say what restante %s is for", command.Name)
+		}
+		_, table, _ := strings.Cut(reference, "\n### restante "+command.Name+"\n")
+		table, _, _ = strings.Cut(table, "\n### ")
+		documented := map[string]bool{}
+		for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z0-9-]+)`").FindAllStringSubmatch(table, -1) {
+			documented[row[1]] = true
+		}
+		for _, f := range command.Flags {
+			if !documented[f.Name] {
+				t.Errorf("--%s of restante %s is not documented", f.Name, command.Name)
+			}
+			delete(documented, f.Name)
+		}
+		for name := range documented {
+			t.Errorf("--%s of restante %s is documented, and there is none", name, command.Name)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package munin
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// unknown is how Munin is told that a value is not known.
+const unknown = "U"
+
+// field is a line of a graph.
+type field struct {
+	name, label string
+	settings    []string // what config says of it besides, as "name value"
+	value       func(State) string
+	extinfo     func(State) string // a text for alerts; nil if there is none
+}
+
+// graph is what one plugin draws.
+type graph struct {
+	name, title, vertical, info string
+	fields                      []field
+}
+
+func gauge(name, label, draw string, value func(State) int64) field {
+	return field{name: name, label: label, settings: []string{"draw " + draw, "type GAUGE", "min 0"}, value: func(s State) string {
+		return strconv.FormatInt(value(s), 10)
+	}}
+}
+
+// rate is a line of how many events there are in an hour. Its value counts events, and never goes back.
+func rate(name, label string, value func(State) int64) field {
+	f := gauge(name, label, "LINE1", value)
+	f.settings = []string{"draw LINE1", "type DERIVE", "min 0", "max 100000", "cdef " + name + ",3600,*"}
+	return f
+}
+
+// age is a line of seconds.
+func age(name, label, info, warning, critical string, value func(State) *time.Duration) field {
+	return field{
+		name: name, label: label,
+		settings: []string{"draw LINE2", "type GAUGE", "min 0", "info " + info, "warning " + warning, "critical " + critical},
+		value: func(s State) string {
+			d := value(s)
+			if d == nil {
+				return unknown
+			}
+			return strconv.FormatInt(int64(max(*d, 0)/time.Second), 10)
+		},
+	}
+}
+
+// ended are the lines of how mailboxes ended.
+func ended(of func(State) Ended) []field {
+	result := func(name string) func(State) int64 {
+		return func(s State) int64 { return of(s).Mailboxes[name] }
+	}
+	return []field{
+		gauge("happy", "Happy", "LINE2", result("happy")),
+		gauge("total", "Total", "LINE1", func(s State) int64 { return total(of(s).Mailboxes) }),
+		gauge("scary", "Scary", "LINE2", result("scary")),
+		gauge("pruney", "Pruney", "LINE1", result("pruney")),
+		gauge("lonely", "Lonely", "LINE2", result("lonely")),
+		gauge("errory", "Errory", "LINE1", result("errory")),
+		gauge("crowded", "Crowded", "LINE1", result("crowded")),
+	}
+}
+
+// graphs are all of them but version_uptake, whose lines depend on the clients.
+var graphs = []graph{
+	{
+		name: "active", title: "Restante: what is stored", vertical: "number", info: "Nameplates, mailboxes, messages and live sessions.",
+		fields: []field{
+			gauge("nameplates", "Nameplates", "LINE2", func(s State) int64 { return s.Nameplates }),
+			gauge("mailboxes", "Mailboxes", "LINE2", func(s State) int64 { return s.Mailboxes }),
+			gauge("messages", "Messages", "LINE1", func(s State) int64 { return s.Messages }),
+			gauge("sessions", "Sessions", "LINE1", func(s State) int64 { return s.Sessions }),
+		},
+	},
+	{
+		name: "errors", title: "Restante: what did not end well", vertical: "number since the start", info: "Nameplates and mailboxes that ended otherwise than happy, since the server started.",
+		fields: []field{
+			gauge("nameplates", "Nameplates", "LINE1", func(s State) int64 { return total(s.Since.Nameplates) - s.Since.Nameplates["happy"] }),
+			gauge("mailboxes", "Mailboxes", "LINE1", func(s State) int64 { return total(s.Since.Mailboxes) - s.Since.Mailboxes["happy"] }),
+			gauge("mailboxes_scary", "Mailboxes (scary)", "LINE1", func(s State) int64 { return s.Since.Mailboxes["scary"] }),
+		},
+	},
+	{
+		name: "event_rate", title: "Restante: how often mailboxes end", vertical: "mailboxes per hour", info: "How many mailboxes end in an hour. Incomplete: only one side came, or they were left behind.",
+		fields: []field{
+			rate("happy", "Happy", func(s State) int64 { return s.AllTime.Mailboxes["happy"] }),
+			rate("incomplete", "Incomplete", func(s State) int64 { return s.AllTime.Mailboxes["pruney"] + s.AllTime.Mailboxes["lonely"] }),
+			rate("scary", "Scary", func(s State) int64 { return s.AllTime.Mailboxes["scary"] }),
+		},
+	},
+	{
+		name: "events", title: "Restante: how mailboxes ended (since the start)", vertical: "mailboxes since the start", info: "How mailboxes ended since the server started.",
+		fields: ended(func(s State) Ended { return s.Since }),
+	},
+	{
+		name: "events_alltime", title: "Restante: how mailboxes ended (all time)", vertical: "mailboxes", info: "How mailboxes ended since the database was made.",
+		fields: ended(func(s State) Ended { return s.AllTime }),
+	},
+	{
+		name: uptake, title: "Restante: versions of clients", vertical: "clients in the last hour", info: "How many clients connected in the last hour, by version.",
+	},
+	{
+		name: "staleness", title: "Restante: how old the news is", vertical: "seconds", info: "If the last modification is old, the server does not write: it has ended, or its storage cannot be used. The other graphs then show what was last known.",
+		fields: []field{
+			age("updated", "Age of the last modification", "A server that can write stores a sign of life each minute.", "300", "900", func(s State) *time.Duration { return &s.Updated }),
+			age("pruned", "Age of the last good prune", "In a good run nothing failed. Nothing is pruned in the first minutes after a start.", "1800", "7200", func(s State) *time.Duration { return s.Pruned }),
+			{
+				name: "failing", label: "Things that cannot be pruned", settings: []string{"draw LINE1", "type GAUGE", "min 0", "warning 0:0"},
+				value: func(s State) string {
+					if s.Failing == nil {
+						return unknown
+					}
+					return strconv.Itoa(len(*s.Failing))
+				},
+				extinfo: func(s State) string {
+					if s.Failing == nil {
+						return ""
+					}
+					return oneLine(strings.Join(*s.Failing, "; "))
+				},
+			},
+			gauge("silent", "The server does not answer", "LINE1", func(s State) int64 {
+				if s.Answers {
+					return 0
+				}
+				return 1
+			}).with("critical 0:0"),
+		},
+	},
+}
+
+// with returns the field with one more setting.
+func (f field) with(setting string) field {
+	f.settings = append(append([]string{}, f.settings...), setting)
+	return f
+}
+
+// maxText is the length of the longest text of an alert, in bytes.
+const maxText = 600
+
+// oneLine returns a text as Munin takes it: one line of printable ASCII, and not too long.
+func oneLine(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return ' '
+		}
+		return r
+	}, text)
+	return text[:min(len(text), maxText)]
+}
