@@ -201,9 +201,9 @@ var layers = map[string]layer{
 		},
 	},
 	"restante/internal/hub": {
-		stdlib: "it wakes whoever waits and does not know for what",
+		stdlib: "it wakes requests and does not know what for",
 		bans: map[string]string{
-			"net":          "it wakes whoever waits, whatever connects them",
+			"net":          "it wakes requests, whatever connects their clients",
 			"database/sql": "a wake is a hint and carries no data",
 		},
 	},
@@ -250,7 +250,7 @@ var layers = map[string]layer{
 		uses: []string{"restante/rendezvous", "restante/session"},
 		bans: map[string]string{
 			"restante/handlers":     "storing does not know who asks; only main knows both",
-			"restante/internal/hub": "a commit is told through AfterCommit; whom that wakes is the domain's business",
+			"restante/internal/hub": "a commit is told through AfterCommit; what that wakes is the domain's business",
 			"net/http":              "storing does not know who asks",
 		},
 		tests: map[string]string{
@@ -410,7 +410,7 @@ func TestLayersCanFail(t *testing.T) {
 		"api imports the domain":                    {"restante/api", false, "restante/rendezvous", "must not import"},
 		"openapi imports api":                       {"restante/openapi", false, "restante/api", "must not import"},
 		"web's tests import something of ours":      {"restante/web", true, "restante/openapi", "must not import"},
-		"somebody imports main":                     {"restante/repo", true, module, "must not import"},
+		"a package imports main":                    {"restante/repo", true, module, "must not import"},
 		"main is tested from outside":               {module, true, module, ""},
 		"main wires":                                {module, false, "restante/repo", ""},
 		"main wires what is not its own":            {module, false, "restante/internal/hub", "must not import"},

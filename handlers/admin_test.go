@@ -79,7 +79,7 @@ func TestAdminToken(t *testing.T) {
 // The operator sees sessions and can end one. Its client learns why at once, and none of it is a secret.
 func TestAdminEndsASession(t *testing.T) {
 	w := start(t, options{Admin: true})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	other := w.begin(t, "other", "c")
 	o := w.operator(t, adminToken)
 	list := func(query string) *answer {
@@ -99,8 +99,8 @@ func TestAdminEndsASession(t *testing.T) {
 	if got := list("?address=" + address); got.count("sessions") != 3 || !strings.HasPrefix(address, "addr-") {
 		t.Errorf("the sessions from %q are %s", address, got.body)
 	}
-	if got := list("?address=addr-nobody"); got.count("sessions") != 0 {
-		t.Errorf("the sessions of nobody are %s", got.body)
+	if got := list("?address=addr-unknown"); got.count("sessions") != 0 {
+		t.Errorf("the sessions of an unknown address are %s", got.body)
 	}
 	key := list("?app=other").text("sessions/0/key")
 	parked := other.get("/v1/session/events").later()
@@ -138,7 +138,7 @@ func (w *testServer) waitsFor(t *testing.T, n int64) {
 
 func TestAdminUsage(t *testing.T) {
 	w := start(t, options{Admin: true})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	a.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
 	b.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
 	c := w.begin(t, "other", "c")

@@ -21,8 +21,8 @@ type bad struct {
 	pointer string // of the first error; empty if the problem names none
 }
 
-// besieged is where bad requests are sent to: everything they could damage is there.
-type besieged struct {
+// badInputs is where bad requests are sent to: everything they could damage is there.
+type badInputs struct {
 	*testServer
 	me       *client // opened "ours" with peer
 	done     int     // how many numbered commands it has done
@@ -30,7 +30,7 @@ type besieged struct {
 	lookInto func(testing.TB) handlerstest.Dump
 }
 
-func besiege(t testing.TB) *besieged {
+func newBadInputs(t testing.TB) *badInputs {
 	t.Helper()
 	w := start(t, options{})
 	const app = "app.example"
@@ -49,26 +49,26 @@ func besiege(t testing.TB) *besieged {
 	ended := w.begin(t, app, "ended")
 	ended.open("own").want(http.StatusOK)
 	ended.delete("/v1/session").want(http.StatusNoContent)
-	replaced, heir := w.begin(t, app, "heir"), mint()
+	replaced, heir := w.begin(t, app, "heir"), newID()
 	replaced.open("heirloom").want(http.StatusOK)
 	w.anonymous(t).post("/v1/sessions", hello("sessionId", quote(heir), "side", `"heir"`, "replaces", quote(replaced.id))).want(http.StatusCreated)
 	w.Secret(heir)
-	h := &besieged{testServer: w, me: me, lookInto: w.Dumper(), names: strings.NewReplacer(
+	h := &badInputs{testServer: w, me: me, lookInto: w.Dumper(), names: strings.NewReplacer(
 		"{me}", me.id, "{peer}", peer.id, "{third}", third.id, "{stranger}", stranger.id, "{ended}", ended.id, "{replaced}", replaced.id,
-		"{unknown}", mint(),
+		"{unknown}", newID(),
 	)}
 	h.stillWorks(t)
 	return h
 }
 
 // stillWorks has the session do a command, whose number shows that none was used up.
-func (h *besieged) stillWorks(t testing.TB) {
+func (h *badInputs) stillWorks(t testing.TB) {
 	t.Helper()
 	h.me.in(t).delete("/v1/nameplates/5").seq(h.done).want(http.StatusNoContent).says("Ack", strconv.Itoa(h.done+1))
 	h.done++
 }
 
-func (h *besieged) refuses(t *testing.T, tt bad) {
+func (h *badInputs) refuses(t *testing.T, tt bad) {
 	t.Helper()
 	method, target, _ := strings.Cut(tt.request, " ")
 	r := h.anonymous(t).ask(method, h.names.Replace(target), h.names.Replace(tt.body))
@@ -109,7 +109,7 @@ func points(want string) func(string) bool {
 // that is stored changes, and the session goes on.
 func TestBadInputChangesNothing(t *testing.T) {
 	all := t // of the subtests
-	h := besiege(t)
+	h := newBadInputs(t)
 	total := 0
 	for _, table := range []struct {
 		name  string
@@ -121,7 +121,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		t.Run(table.name, func(t *testing.T) {
 			for _, tt := range table.cases {
 				if !t.Run(tt.why, func(t *testing.T) { h.refuses(t, tt) }) {
-					h = besiege(all) // it may have changed anything
+					h = newBadInputs(all) // it may have changed anything
 				}
 			}
 		})
@@ -165,7 +165,7 @@ func TestViolationsSayWhatIsWrong(t *testing.T) {
 
 // A request without a credential is told nothing about what else is wrong.
 func TestWithoutCredentialNothingElseIsLookedAt(t *testing.T) {
-	h := besiege(t)
+	h := newBadInputs(t)
 	before := h.lookInto(t)
 	for path, item := range contract().doc.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -176,7 +176,7 @@ func TestWithoutCredentialNothingElseIsLookedAt(t *testing.T) {
 			for credential, code := range map[string]string{
 				"":                  "SESSION_REQUIRED",
 				"Bearer short":      "SESSION_REQUIRED",
-				"Bearer " + mint():  "SESSION_UNKNOWN",
+				"Bearer " + newID(): "SESSION_UNKNOWN",
 				"Basic " + h.me.id:  "SESSION_REQUIRED",
 				"Bearer {} " + "{}": "SESSION_REQUIRED",
 			} {

@@ -144,7 +144,7 @@ var badPaths = []bad{
 	{"out of here", "GET /../../../etc/passwd", nil, "", 404, "NOT_FOUND", ""},
 	{"another case", "GET /V1/Session", nil, "", 404, "NOT_FOUND", ""},
 	{"another version", "GET /v2/session", nil, "", 404, "NOT_FOUND", ""},
-	{"somebody else's software", "GET /wp-login.php", nil, "", 404, "NOT_FOUND", ""},
+	{"other software", "GET /wp-login.php", nil, "", 404, "NOT_FOUND", ""},
 	{"a path of 8000 characters", "GET /" + strings.Repeat("a", 8000), nil, "", 404, "NOT_FOUND", ""},
 	{"a made-up method to nowhere", "BREW /nowhere", nil, "", 404, "NOT_FOUND", ""},
 

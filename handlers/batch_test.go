@@ -68,7 +68,7 @@ func TestAListWithoutASeqIsAddedEachTime(t *testing.T) {
 		t.Errorf("a list of one is answered %s", got.body)
 	}
 	a.add("m", "p", "last").want(http.StatusCreated)
-	heard := b.look(0).want(http.StatusOK)
+	heard := b.poll(0).want(http.StatusOK)
 	for i := range heard.count("frames") {
 		if want := int64(i + 1); heard.number(fmt.Sprintf("frames/%d/position", i)) != want || heard.number(fmt.Sprintf("frames/%d/seq", i)) != int64(i) {
 			t.Fatalf("frame %d is %v", i, heard.at(fmt.Sprintf("frames/%d", i)))
@@ -77,7 +77,7 @@ func TestAListWithoutASeqIsAddedEachTime(t *testing.T) {
 	if heard.count("frames") != 100 {
 		t.Errorf("b hears %d frames in its first page", heard.count("frames"))
 	}
-	if got := a.look(0).want(http.StatusOK); got.count("frames") != 1 {
+	if got := a.poll(0).want(http.StatusOK); got.count("frames") != 1 {
 		t.Errorf("a is sent what it did itself: %s", got.body)
 	}
 }
@@ -117,11 +117,11 @@ func TestAListOfMessagesOverASocket(t *testing.T) {
 	a, b := w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	b.open("m").want(http.StatusOK)
 	l := a.connects("")
-	l.hear("heartbeat")
+	l.want("heartbeat")
 	add := `{"id":"x","seq":0,"method":"POST","path":"/v1/mailboxes/m/messages?open=true","body":` + listOf(3) + `}`
 	for _, replayed := range []string{"", `"Replayed":"true"`} {
-		l.say(add)
-		if got := l.hear("reply"); !holdsAll(got, `"ack":1 … "status":201 … "positions":[1,2,3]`) || !strings.Contains(got, replayed) {
+		l.send(add)
+		if got := l.want("reply"); !holdsAll(got, `"ack":1 … "status":201 … "positions":[1,2,3]`) || !strings.Contains(got, replayed) {
 			t.Errorf("it is answered %s", got)
 		}
 	}

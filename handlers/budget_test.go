@@ -21,11 +21,11 @@ func TestClaimsOfAnAddress(t *testing.T) {
 	bubble(t, options{Config: claimLimited}, func(t *testing.T, r *testServer) {
 		a := r.begin(t, "app", "a")
 		l := a.connects("")
-		l.hear("heartbeat")
+		l.want("heartbeat")
 		for i := range 2 {
 			a.post("/v1/nameplates", "").want(http.StatusCreated)
-			l.say(fmt.Sprintf(`{"id": "%d", "method": "POST", "path": "/v1/nameplates"}`, i))
-			if got := l.hear("reply"); !holdsAll(got, `"status":201`) {
+			l.send(fmt.Sprintf(`{"id": "%d", "method": "POST", "path": "/v1/nameplates"}`, i))
+			if got := l.want("reply"); !holdsAll(got, `"status":201`) {
 				t.Errorf("the socket is answered %s", got)
 			}
 			r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
@@ -34,8 +34,8 @@ func TestClaimsOfAnAddress(t *testing.T) {
 		if id := refused.text("addressId"); id != r.Service.AddressID(netip.Addr{}) {
 			t.Errorf("it is refused for %q", id)
 		}
-		l.say(`{"id": "x", "method": "PUT", "path": "/v1/nameplates/77"}`)
-		if got := l.hear("reply"); !holdsAll(got, `"addressId":"addr-local" … "code":"RATE_LIMITED" … "status":429`) {
+		l.send(`{"id": "x", "method": "PUT", "path": "/v1/nameplates/77"}`)
+		if got := l.want("reply"); !holdsAll(got, `"addressId":"addr-local" … "code":"RATE_LIMITED" … "status":429`) {
 			t.Errorf("the socket is answered %s", got)
 		}
 		pass(4 * time.Second)

@@ -33,13 +33,13 @@ func (w *testServer) anonymous(t testing.TB) *client { return &client{TB: t, w: 
 // begin is a client with a new session.
 func (w *testServer) begin(t testing.TB, app, side string) *client {
 	t.Helper()
-	c := &client{TB: t, w: w, app: app, side: side, id: mint()}
-	c.shake(0, 0).want(http.StatusCreated)
+	c := &client{TB: t, w: w, app: app, side: side, id: newID()}
+	c.handshake(0, 0).want(http.StatusCreated)
 	return c
 }
 
-// mint makes a session id.
-func mint() string {
+// newID makes a session id.
+func newID() string {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
@@ -52,8 +52,8 @@ func (c *client) in(t testing.TB) *client {
 	return &d
 }
 
-// shake is the client's handshake: the next frame it expects and the oldest command it would send again.
-func (c *client) shake(expects, sends int, more ...string) *request {
+// handshake is the client's handshake: the next frame it expects and the oldest command it would send again.
+func (c *client) handshake(expects, sends int, more ...string) *request {
 	members := append([]string{
 		"sessionId", quote(c.id), "appId", quote(c.app), "side", quote(c.side),
 		"expectedSessionState", fmt.Sprintf(`{"nextExpectedSeq": %d, "nextSentSeq": %d}`, expects, sends),
@@ -124,8 +124,8 @@ func (c *client) add(mailbox, phase, body string) *request {
 	return c.post("/v1/mailboxes/"+mailbox+"/messages", fmt.Sprintf(`{"phase": %s, "body": %s}`, quote(phase), quote(body)))
 }
 
-// look receives what there is, without waiting.
-func (c *client) look(ack int) *request {
+// poll receives what there is, without waiting.
+func (c *client) poll(ack int) *request {
 	return c.get("/v1/session/events?wait=0&ack=" + strconv.Itoa(ack))
 }
 

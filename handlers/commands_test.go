@@ -62,7 +62,7 @@ func TestEveryCommandIsRepeatable(t *testing.T) {
 	if got := b.get("/v1/mailboxes/m/messages").want(http.StatusOK); got.number("lastPosition") != 1 {
 		t.Errorf("it was added again: %s", got.body)
 	}
-	if got := b.look(0).want(http.StatusOK); got.count("frames") != 2 || got.text("frames/1/mood") != "lonely" {
+	if got := b.poll(0).want(http.StatusOK); got.count("frames") != 2 || got.text("frames/1/mood") != "lonely" {
 		t.Errorf("b hears %s", got.body)
 	}
 }

@@ -24,8 +24,8 @@ func frames(a *answer) []byte {
 	return got.Frames
 }
 
-// talk has two sides in one mailbox; a has not received anything yet.
-func talk(t testing.TB, w *testServer) (a, b *client) {
+// twoSides has two sides in one mailbox; a has not received anything yet.
+func twoSides(t testing.TB, w *testServer) (a, b *client) {
 	t.Helper()
 	a, b = w.begin(t, "app", "a"), w.begin(t, "app", "b")
 	a.open("m").want(http.StatusOK)
@@ -35,12 +35,12 @@ func talk(t testing.TB, w *testServer) (a, b *client) {
 
 func TestReceiveAndAcknowledge(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	for i := range 4 {
 		b.add("m", "p", fmt.Sprint("<", i, "> &")).want(http.StatusCreated) // frames 1 to 4
 	}
 	b.delete("/v1/mailboxes/m?mood=lonely").want(http.StatusNoContent) // frame 5
-	all := a.look(0).want(http.StatusOK)
+	all := a.poll(0).want(http.StatusOK)
 	if all.count("frames") != 6 || all.number("frames/5/seq") != 5 {
 		t.Fatalf("a receives %s", all.body)
 	}
@@ -51,28 +51,28 @@ func TestReceiveAndAcknowledge(t *testing.T) {
 			t.Errorf("from %d on, a receives %s", from, frames(got))
 		}
 	}
-	same(a.look(0), 0) // the answer was lost
+	same(a.poll(0), 0) // the answer was lost
 	same(a.get("/v1/session/events?wait=0"), 0)
 	a.delete("/v1/mailboxes/m").want(http.StatusNoContent) // it is retired
 	a.get("/v1/mailboxes/m").refused(http.StatusNotFound, "NOT_FOUND")
-	same(a.look(0), 0)
-	same(a.look(2), 2)
-	same(a.look(2), 2)
+	same(a.poll(0), 0)
+	same(a.poll(2), 2)
+	same(a.poll(2), 2)
 	same(a.get("/v1/session/events?wait=0"), 2) // without ack: as before
-	a.look(1).refused(http.StatusConflict, "SUPERSEDED")
+	a.poll(1).refused(http.StatusConflict, "SUPERSEDED")
 	same(a.get("/v1/session/events?wait=0").with("Ack: 3"), 3)
-	same(a.look(3).with("Ack: 4"), 4)
-	same(a.look(5).with("Ack: 4"), 5)
+	same(a.poll(3).with("Ack: 4"), 4)
+	same(a.poll(5).with("Ack: 4"), 5)
 	a.get("/v1/nameplates").with("Ack: 6").want(http.StatusOK) // any request may say it
 	if got := a.get("/v1/session/events?wait=0").want(http.StatusOK); got.at("heartbeat") != true || got.count("frames") != 0 {
 		t.Errorf("a receives %s", got.body)
 	}
-	a.look(7).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+	a.poll(7).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 }
 
 func TestOnlyAcknowledge(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	b.add("m", "p", "b").want(http.StatusCreated)
 	acknowledge := func(ack, kept int) {
 		t.Helper()
@@ -93,7 +93,7 @@ func TestOnlyAcknowledge(t *testing.T) {
 
 func TestAnswersAreBounded(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	for range 5 {
 		b.add("m", "p", strings.Repeat("b", 60_000)).want(http.StatusCreated)
 	}
@@ -102,7 +102,7 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	var seen int
 	for seen < 136 {
-		got := a.look(seen).want(http.StatusOK)
+		got := a.poll(seen).want(http.StatusOK)
 		n := got.count("frames")
 		if n < 1 || n > 100 || len(frames(got)) > 256<<10 || got.number("frames/0/seq") != int64(seen) {
 			t.Fatalf("%d frames of %d bytes from %d", n, len(frames(got)), got.number("frames/0/seq"))
@@ -115,8 +115,8 @@ func TestAnswersAreBounded(t *testing.T) {
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
-		resumed := a.shake(1, 0).want(http.StatusOK)
+		a, b := twoSides(t, w)
+		resumed := a.handshake(1, 0).want(http.StatusOK)
 		hold := time.Duration(resumed.number("nextWaitMs")) * time.Millisecond
 		if hold < 22*time.Second || hold > 25*time.Second {
 			t.Fatalf("the hold is %v", hold)
@@ -168,7 +168,7 @@ func TestHeartbeat(t *testing.T) {
 func TestSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		receive := func(query string) <-chan *answer {
 			answered := a.get("/v1/session/events" + query).later()
 			synctest.Wait()
@@ -198,7 +198,7 @@ func TestSuperseded(t *testing.T) {
 
 		// A handshake ends whatever is of an older epoch, and for good.
 		third := receive("?ack=2&epoch=1")
-		a.shake(2, 0).want(http.StatusOK)
+		a.handshake(2, 0).want(http.StatusOK)
 		superseded(<-third, "stop")
 		superseded(<-receive("?ack=2&epoch=1"), "stop")
 		fourth := receive("?ack=2&epoch=2")
@@ -224,7 +224,7 @@ func TestSuperseded(t *testing.T) {
 func TestReceiverLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, _ := talk(t, w)
+		a, _ := twoSides(t, w)
 		ctx, leave := context.WithCancel(t.Context())
 		left := make(chan error)
 		go func() {
@@ -252,7 +252,7 @@ func TestReceiverLeaves(t *testing.T) {
 
 func TestWindowFull(t *testing.T) {
 	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 10 }})
-	a, b := talk(t, w) // which is a frame, too
+	a, b := twoSides(t, w) // which is a frame, too
 	comeAndGo := func(times int) {
 		t.Helper()
 		for range times {
@@ -261,15 +261,15 @@ func TestWindowFull(t *testing.T) {
 		}
 	}
 	comeAndGo(5)
-	a.look(0).refused(http.StatusTooManyRequests, "WINDOW_FULL").says("Retry-After", "1")
+	a.poll(0).refused(http.StatusTooManyRequests, "WINDOW_FULL").says("Retry-After", "1")
 	for range 2 { // told once; then it can catch up
-		if got := a.look(0).want(http.StatusOK); got.count("frames") != 11 {
+		if got := a.poll(0).want(http.StatusOK); got.count("frames") != 11 {
 			t.Errorf("a receives %s", got.body)
 		}
 	}
-	a.look(9).want(http.StatusOK)
+	a.poll(9).want(http.StatusOK)
 	comeAndGo(15)
-	if got := a.look(9).refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "overflow" {
+	if got := a.poll(9).refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "overflow" {
 		t.Errorf("a is told %s", got.body)
 	}
 }
@@ -278,9 +278,9 @@ func TestReceiveAccepts(t *testing.T) {
 	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	for _, accept := range []string{"application/json", "*/*", "application/*;q=0.1", "text/html, */*;q=0.8", "text/event-stream, application/json"} {
-		a.look(0).with("Accept: " + accept).want(http.StatusOK)
+		a.poll(0).with("Accept: " + accept).want(http.StatusOK)
 	}
 	for _, accept := range []string{"text/event-stream;q=0", "text/*", "application/json;q=0", "application/problem+json", "nonsense"} {
-		a.look(0).with("Accept: "+accept).refused(http.StatusNotAcceptable, "NOT_ACCEPTABLE").says("Ack", "0")
+		a.poll(0).with("Accept: "+accept).refused(http.StatusNotAcceptable, "NOT_ACCEPTABLE").says("Ack", "0")
 	}
 }

@@ -128,8 +128,8 @@ func (f *fuzzer) session(t *rapid.T) *client {
 			return f.me
 		}
 	}
-	f.me = &client{w: f.w, app: "app", side: mint(), id: mint()}
-	for _, r := range []*request{f.me.shake(0, 0), f.me.open("m" + f.me.side), f.me.put("/v1/nameplates/4")} {
+	f.me = &client{w: f.w, app: "app", side: newID(), id: newID()}
+	for _, r := range []*request{f.me.handshake(0, 0), f.me.open("m" + f.me.side), f.me.put("/v1/nameplates/4")} {
 		if got, err := r.exchange(t.Context()); err != nil || got.status >= 300 && got.status != http.StatusConflict {
 			t.Fatalf("%s %s: %v %v", r.method, r.target, got, err)
 		}

@@ -98,7 +98,7 @@ func TestASessionAndASecretShareAMailbox(t *testing.T) {
 	mailbox := b.put("/v1/nameplates/" + number).want(http.StatusOK).text("mailbox")
 	a.open(mailbox).want(http.StatusOK)
 	b.post("/v1/mailboxes/"+mailbox+"/messages?open=true", `{"phase":"p","body":"hello"}`).want(http.StatusCreated)
-	frames := a.look(0).want(http.StatusOK)
+	frames := a.poll(0).want(http.StatusOK)
 	if frames.text("frames/0/side") != b.side || frames.text("frames/1/body") != "hello" {
 		t.Errorf("the session is sent %s", frames.body)
 	}

@@ -24,7 +24,7 @@ func TestRateLimit(t *testing.T) {
 		w.anonymous(t).get("/v1/session").refused(http.StatusUnauthorized, "SESSION_REQUIRED")
 		w.anonymous(t).get("/nothing").refused(http.StatusNotFound, "NOT_FOUND") // 5
 		for _, r := range []*request{
-			a.open("m").seq(1), a.get("/v1/session"), a.look(0), a.delete("/v1/session"), a.post("/v1/session/ack", "{"), a.post("/v1/nameplates", ""),
+			a.open("m").seq(1), a.get("/v1/session"), a.poll(0), a.delete("/v1/session"), a.post("/v1/session/ack", "{"), a.post("/v1/nameplates", ""),
 			a.get("/v1/nameplates"), a.put("/v1/nameplates/x"), a.delete("/v1/nameplates/5"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"),
 			a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"), w.anonymous(t).get("/"), w.anonymous(t).get("/openapi.yaml"), w.anonymous(t).get("/v1/status"),
 			w.anonymous(t).post("/v1/sessions", hello()), w.anonymous(t).get("/nothing"), w.anonymous(t).put("/livez/"), w.anonymous(t).get("/v1"),
@@ -58,7 +58,7 @@ func TestTrustedProxies(t *testing.T) {
 		{"X-Forwarded-For: 192.0.2.66, 192.0.2.7, 10.1.2.3"}, // the last one that is not trusted
 		{"X-Forwarded-For: 192.0.2.66", "X-Forwarded-For: 192.0.2.7"},
 	}
-	t.Run("nobody is trusted", func(t *testing.T) {
+	t.Run("no proxy is trusted", func(t *testing.T) {
 		w := start(t, options{})
 		for _, headers := range forwarded {
 			if got := address(t, w, headers...); got != "127.0.0.1" {

@@ -60,7 +60,7 @@ func TestLog(t *testing.T) {
 			{a.open("mailbox-of-mine").with("User-Agent: agent-of-mine"), 200, line{Level: "DEBUG", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: mine}},
 			{b.open("mailbox-of-mine"), 200, line{Level: "DEBUG", Method: "PUT", Route: "/v1/mailboxes/{mailbox}", Session: other}},
 			{b.add("mailbox-of-mine", "phase-of-mine", "body-of-mine"), 201, line{Level: "DEBUG", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: other}},
-			{a.look(0), 200, line{Level: "DEBUG", Method: "GET", Route: "/v1/session/events", Session: mine}},
+			{a.poll(0), 200, line{Level: "DEBUG", Method: "GET", Route: "/v1/session/events", Session: mine}},
 			{a.get("/v1/session/events?wait=3&ack=2"), 200, line{Level: "DEBUG", Method: "GET", Route: "/v1/session/events", Session: mine, Took: 3 * time.Second}},
 			{a.add("mailbox-of-mine", "phase-of-mine", "body-of-mine\x00").seq(5), 409, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: mine, Code: "SEQ_GAP"}},
 			{a.post("/v1/mailboxes/mailbox-of-mine/messages", `{"body-of-mine": 1}`), 400, line{Level: "INFO", Method: "POST", Route: "/v1/mailboxes/{mailbox}/messages", Session: mine, Code: "INVALID_REQUEST"}},

@@ -31,7 +31,7 @@ func TestConversation(t *testing.T) {
 	if got := b.open(mailbox).seq(1).want(http.StatusOK); got.count("sides") != 2 || got.number("lastPosition") != 1 {
 		t.Errorf("bob opens %s", got.body)
 	}
-	got := b.look(0).want(http.StatusOK).says("Ack", "2")
+	got := b.poll(0).want(http.StatusOK).says("Ack", "2")
 	if got.count("frames") != 1 || got.text("frames/0/type") != "message" || got.text("frames/0/body") != "7b22" || got.text("frames/0/phase") != "pake" ||
 		got.text("frames/0/side") != "alice" || got.number("frames/0/position") != 1 || got.at("heartbeat") != false || got.number("ack") != 2 ||
 		got.number("frames/0/serverRx") != added.number("serverRx") {
@@ -47,7 +47,7 @@ func TestConversation(t *testing.T) {
 	}
 
 	var frames []string
-	heard := a.look(0).want(http.StatusOK)
+	heard := a.poll(0).want(http.StatusOK)
 	for i := range heard.count("frames") {
 		frames = append(frames, heard.text(fmt.Sprintf("frames/%d/type", i)))
 	}
@@ -55,11 +55,11 @@ func TestConversation(t *testing.T) {
 		t.Errorf("alice hears %s", heard.body)
 	}
 	a.delete("/v1/mailboxes/" + mailbox + "?mood=scary").seq(4).want(http.StatusNoContent)
-	if got := a.look(3).want(http.StatusOK); got.at("heartbeat") != true {
+	if got := a.poll(3).want(http.StatusOK); got.at("heartbeat") != true {
 		t.Errorf("alice did it herself, and hears %s", got.body)
 	}
 	a.get("/v1/mailboxes/"+mailbox).refused(http.StatusNotFound, "NOT_FOUND")
-	if got := b.look(1).want(http.StatusOK); got.at("heartbeat") != true {
+	if got := b.poll(1).want(http.StatusOK); got.at("heartbeat") != true {
 		t.Errorf("bob has left, and hears %s", got.body)
 	}
 	for _, c := range []*client{a, b} {
@@ -103,19 +103,19 @@ func TestOpen(t *testing.T) {
 		a.add("m", "p", fmt.Sprint(i)).want(http.StatusCreated)
 	}
 	b.put("/v1/mailboxes/m?after=3").want(http.StatusOK)
-	if got := b.look(0).want(http.StatusOK); got.count("frames") != 2 || got.number("frames/0/position") != 4 {
+	if got := b.poll(0).want(http.StatusOK); got.count("frames") != 2 || got.number("frames/0/position") != 4 {
 		t.Errorf("after 3, b hears %s", got.body)
 	}
 	b.put("/v1/mailboxes/m?after=0").want(http.StatusOK) // has it open: changes nothing
-	if got := b.look(0).want(http.StatusOK); got.count("frames") != 2 {
+	if got := b.poll(0).want(http.StatusOK); got.count("frames") != 2 {
 		t.Errorf("opened again, b hears %s", got.body)
 	}
-	if got := a.look(0).want(http.StatusOK); got.count("frames") != 1 || got.text("frames/0/type") != "opened" || got.text("frames/0/side") != "b" {
+	if got := a.poll(0).want(http.StatusOK); got.count("frames") != 1 || got.text("frames/0/type") != "opened" || got.text("frames/0/side") != "b" {
 		t.Errorf("a hears %s", got.body)
 	}
 	b.delete("/v1/mailboxes/m").want(http.StatusNoContent)
 	b.open("m").want(http.StatusOK) // after its own close: enters again, and hears all of it
-	if got := b.look(2).want(http.StatusOK); got.count("frames") != 5 || got.number("frames/0/position") != 1 || got.number("frames/0/seq") != 2 {
+	if got := b.poll(2).want(http.StatusOK); got.count("frames") != 5 || got.number("frames/0/position") != 1 || got.number("frames/0/seq") != 2 {
 		t.Errorf("after its own close, b hears %s", got.body)
 	}
 	b.put("/v1/mailboxes/fresh?after=0").want(http.StatusOK)
@@ -166,7 +166,7 @@ func TestAnswersHoldNothingElse(t *testing.T) {
 		{a.add("m", "p", "b"), "position serverRx"},
 		{a.get("/v1/mailboxes/m/messages"), "lastPosition messages"},
 		{a.get("/v1/nameplates"), "nameplates"},
-		{a.look(0), "ack frames heartbeat nextWaitMs serverTime"},
+		{a.poll(0), "ack frames heartbeat nextWaitMs serverTime"},
 		{a.post("/v1/session/ack", `{"ack": 0}`), "ack nextSentSeq"},
 	} {
 		var members map[string]json.RawMessage

@@ -13,7 +13,7 @@ import (
 // HEAD is answered with the headers of GET. Only GETs that do more than look have no HEAD.
 func TestHead(t *testing.T) {
 	w := start(t, options{Pages: site})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	b.add("m", "p", "b").want(http.StatusCreated)
 	n := w.anonymous(t)
 	for path, c := range map[string]*client{
@@ -42,7 +42,7 @@ func TestHead(t *testing.T) {
 // HEAD does not take the place of a receiver.
 func TestHeadReceivesNothing(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	parked := a.get("/v1/session/events?ack=1").later()
 	for _, path := range []string{"/v1/session/events", "/v1/session/socket"} {
 		got := a.ask(http.MethodHead, path, "").want(http.StatusMethodNotAllowed)
@@ -100,7 +100,7 @@ func TestRateLimitHeaders(t *testing.T) {
 // A library for event streams connects again to the URL with which it began, and adds Last-Event-ID.
 func TestStreamConnectsAgain(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w) // frame 0 of a
+	a, b := twoSides(t, w) // frame 0 of a
 	for range 3 {
 		b.add("m", "p", "b").want(http.StatusCreated) // frames 1 to 3
 	}

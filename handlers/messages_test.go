@@ -24,7 +24,7 @@ func TestAdd(t *testing.T) {
 		}
 	}
 	read := a.get("/v1/mailboxes/m/messages").want(http.StatusOK)
-	heard := b.look(0).want(http.StatusOK)
+	heard := b.poll(0).want(http.StatusOK)
 	for i, body := range bodies {
 		if got := read.text(fmt.Sprintf("messages/%d/body", i)); got != body {
 			t.Errorf("%.40q is read as %.40q", body, got)
@@ -34,7 +34,7 @@ func TestAdd(t *testing.T) {
 			t.Errorf("%.40q is heard as %.40q", body, heard.text(fmt.Sprintf("frames/%d/body", i)))
 		}
 	}
-	if a.look(0).want(http.StatusOK).count("frames") != 1 {
+	if a.poll(0).want(http.StatusOK).count("frames") != 1 {
 		t.Error("a is sent what it did itself")
 	}
 }

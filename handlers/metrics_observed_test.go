@@ -24,11 +24,11 @@ import (
 func TestMetricsOfPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		w.metric(t, `restante_polls_total{ending="answered"} 0`)
-		a.look(0).want(http.StatusOK)
+		a.poll(0).want(http.StatusOK)
 		w.metric(t, `restante_polls_total{ending="answered"} 1`)
-		a.look(1).want(http.StatusOK)
+		a.poll(1).want(http.StatusOK)
 		w.metric(t, `restante_polls_total{ending="heartbeat"} 1`)
 		first := a.get("/v1/session/events?ack=1").later()
 		synctest.Wait()
@@ -71,10 +71,10 @@ func TestMetricsOfPolls(t *testing.T) {
 func TestMetricsOfDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		b.add("m", "p", "before").want(http.StatusCreated)
 		pass(time.Second)
-		a.look(0).want(http.StatusOK)
+		a.poll(0).want(http.StatusOK)
 		w.metric(t, `restante_delivery_duration_seconds_count{transport="poll"} 0`)
 		poll := a.get("/v1/session/events?ack=2").later()
 		synctest.Wait()
@@ -83,7 +83,7 @@ func TestMetricsOfDelivery(t *testing.T) {
 		w.metric(t, `restante_delivery_duration_seconds_count{transport="poll"} 1`)
 		w.metric(t, `restante_delivery_duration_seconds_bucket{transport="poll",le="0.001"} 1`)
 		pass(time.Second)
-		a.look(2).want(http.StatusOK)
+		a.poll(2).want(http.StatusOK)
 		w.metric(t, `restante_delivery_duration_seconds_count{transport="poll"} 1`)
 		stream := a.get("/v1/session/events?ack=3").streams()
 		stream.next("heartbeat")
@@ -133,7 +133,7 @@ func TestMetricsOfLimits(t *testing.T) {
 		},
 		Limits: func(l *handlers.Limits) { l.Body, l.Sockets = 1000, 1 },
 	})
-	a, _ := talk(t, w)
+	a, _ := twoSides(t, w)
 	w.metric(t, `restante_limits_hit_total{limit="max-mailboxes"} 0`)
 	a.open("another").refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED")
 	a.add("m", "p", "1").want(http.StatusCreated)
@@ -153,7 +153,7 @@ func TestMetricsOfLimits(t *testing.T) {
 // Apps are counted apart only if that is asked for, and only so many of them.
 func TestMetricsByApp(t *testing.T) {
 	w := start(t, options{MetricsByApp: 1})
-	a, _ := talk(t, w)
+	a, _ := twoSides(t, w)
 	a.add("m", "p", "1").want(http.StatusCreated)
 	other := w.begin(t, "another", "a")
 	other.open("m").want(http.StatusOK)
@@ -165,7 +165,7 @@ func TestMetricsByApp(t *testing.T) {
 	w.metric(t, `restante_app_messages_total{app="other"} 1`)
 	w.metric(t, `restante_app_retired_total{app="other",kind="mailbox",result="lonely"} 1`)
 	without := start(t, options{})
-	talk(t, without)
+	twoSides(t, without)
 	if got := without.anonymous(t).get("/metrics").want(http.StatusOK); bytes.Contains(got.body, []byte("restante_app_")) {
 		t.Error("apps are counted although that is not asked for")
 	}
@@ -193,7 +193,7 @@ func (w *testServer) families(t *testing.T) map[string]*dto.MetricFamily {
 // In the binary format, each histogram is a native one.
 func TestHistogramsAreNative(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	poll := a.get("/v1/session/events?ack=1").later()
 	handlerstest.Eventually(t, func() bool { return w.Service.Stats().Parked.Load() == 1 })
 	b.add("m", "p", "hello").want(http.StatusCreated)

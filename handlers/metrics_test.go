@@ -45,8 +45,8 @@ func TestMetricsOfRefusedRequests(t *testing.T) {
 func TestMetricsOfAbandonedRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, _ := talk(t, w)
-		a.look(1).want(http.StatusOK)
+		a, _ := twoSides(t, w)
+		a.poll(1).want(http.StatusOK)
 		ctx, cancel := context.WithCancel(t.Context())
 		left := make(chan error, 1)
 		go func() {
@@ -127,7 +127,7 @@ func TestMetricsOfWormholeCommands(t *testing.T) {
 // What is retired is counted by its result, once.
 func TestMetricsOfResults(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	w.metric(t, `restante_retired_total{kind="mailbox",result="happy"} 0`)
 	a.delete("/v1/mailboxes/m?mood=happy").want(http.StatusNoContent)
 	b.delete("/v1/mailboxes/m?mood=scary").want(http.StatusNoContent)

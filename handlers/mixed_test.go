@@ -48,7 +48,7 @@ func TestWormholeAndHTTP(t *testing.T) {
 	peer.Request("released", "release")
 	session.delete("/v1/nameplates/" + nameplate).want(http.StatusNoContent)
 	peer.Request("closed", "close", "mood", "happy")
-	left := session.look(2).want(http.StatusOK)
+	left := session.poll(2).want(http.StatusOK)
 	if left.text("frames/0/type") != "closed" || left.text("frames/0/mood") != "happy" {
 		t.Errorf("the session hears %s", left.body)
 	}

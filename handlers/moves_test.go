@@ -22,9 +22,9 @@ type mover struct {
 	sent    int      // messages added, or being added
 	adding  sync.WaitGroup
 	stream  *stream
-	socket  *wsline
+	socket  *socketClient
 	streams []*stream // left open behind it
-	sockets []*wsline
+	sockets []*socketClient
 }
 
 // take takes in a frame. Only what is wanted next may come, for each transport begins at that.
@@ -72,7 +72,7 @@ func (m *mover) move(to string, cut bool) {
 		m.stream = r.streams()
 	case "socket":
 		m.socket = m.connects(fmt.Sprintf(`, "ack": %d`, m.next))
-		m.socket.hear("heartbeat")
+		m.socket.want("heartbeat")
 		return
 	default:
 		return
@@ -88,7 +88,7 @@ func (m *mover) receive(n int) {
 		case m.stream != nil:
 			m.take(m.stream.next("frame").data)
 		case m.socket != nil:
-			raw := m.socket.hear("frame")
+			raw := m.socket.want("frame")
 			m.take(raw[len(`{"frame":`) : len(raw)-1])
 		default:
 			got := m.get("/v1/session/events?ack=" + strconv.Itoa(m.next)).want(http.StatusOK)
@@ -137,9 +137,9 @@ func (m *mover) left() {
 func TestMovingBetweenTransportsLosesAndRepeatsNothing(t *testing.T) {
 	w := start(t, options{})
 	rapid.Check(t, func(rt *rapid.T) {
-		a := w.begin(t, "app", mint())
-		b := w.begin(t, "app", mint())
-		mailbox := mint()
+		a := w.begin(t, "app", newID())
+		b := w.begin(t, "app", newID())
+		mailbox := newID()
 		a.open(mailbox).want(http.StatusOK)
 		m := &mover{client: a}
 		b.open(mailbox).want(http.StatusOK) // frame 0
@@ -167,7 +167,7 @@ func TestMovingBetweenTransportsLosesAndRepeatsNothing(t *testing.T) {
 		}
 		m.move("poll", true)
 		m.receive(0)
-		a.look(m.next).want(http.StatusOK)
+		a.poll(m.next).want(http.StatusOK)
 		m.left()
 	})
 }

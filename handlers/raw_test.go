@@ -164,7 +164,7 @@ func TestHTTP2(t *testing.T) {
 		transport := w.HTTP.Transport.(*http.Transport)
 		transport.Protocols = new(http.Protocols)
 		transport.Protocols.SetUnencryptedHTTP2(true)
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		parked := a.get("/v1/session/events?ack=1").later() // beside everything else, on one connection
 		pass(2 * handlers.DefaultLimits().WriteTime)
 		b.add("m", "p", tenMegabytes).refused(http.StatusRequestEntityTooLarge, "PAYLOAD_TOO_LARGE")

@@ -21,7 +21,7 @@ import (
 func TestHandshake(t *testing.T) {
 	w := start(t, options{})
 	config := w.Service.Config
-	id := mint()
+	id := newID()
 	w.Secret(id)
 	got := w.anonymous(t).post("/v1/sessions", hello(
 		"sessionId", quote(id), "appId", `"app"`, "side", `"a"`, "clientVersion", `["test", "1"]`,
@@ -70,12 +70,12 @@ func TestHandshakeRepeated(t *testing.T) {
 	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	for epoch := int64(2); epoch < 5; epoch++ {
-		again := a.shake(0, 0).want(http.StatusOK)
+		again := a.handshake(0, 0).want(http.StatusOK)
 		if again.at("resumed") != true || again.number("epoch") != epoch {
 			t.Errorf("epoch %d: %s", epoch, again.body)
 		}
 	}
-	if again := a.shake(0, 0, "side", "").want(http.StatusOK); again.text("side") != "a" {
+	if again := a.handshake(0, 0, "side", "").want(http.StatusOK); again.text("side") != "a" {
 		t.Errorf("without a side: %s", again.body)
 	}
 }
@@ -88,7 +88,7 @@ func TestHandshakeResumes(t *testing.T) {
 	for i := range 3 {
 		b.add("m", "p", strconv.Itoa(i)).want(http.StatusCreated) // frames 1 to 3
 	}
-	got := a.shake(2, 1).want(http.StatusOK)
+	got := a.handshake(2, 1).want(http.StatusOK)
 	if got.number("nextExpectedSeq") != 1 || got.number("nextSentSeq") != 2 {
 		t.Errorf("the server stands at %s", got.body)
 	}
@@ -103,7 +103,7 @@ func TestHandshakeResumes(t *testing.T) {
 		{"the server is in the future", 1, 1},
 		{"it expects what was never sent", 5, 1},
 	} {
-		if got := a.shake(tt.expects, tt.sends).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.at("reason") != nil {
+		if got := a.handshake(tt.expects, tt.sends).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.at("reason") != nil {
 			t.Errorf("%s: %s", tt.why, got.body)
 		}
 	}
@@ -115,18 +115,18 @@ func TestReplace(t *testing.T) {
 	old := w.begin(t, "app", "a")
 	old.open("m").seq(0).want(http.StatusOK)
 	old.add("m", "p", "b").seq(1).want(http.StatusCreated)
-	heir := &client{TB: t, w: w, app: "app", side: "a", id: mint()}
-	heir.shake(0, 0).refused(http.StatusConflict, "SIDE_TAKEN")
-	heir.shake(0, 0, "replaces", quote(old.id)).want(http.StatusCreated)
+	heir := &client{TB: t, w: w, app: "app", side: "a", id: newID()}
+	heir.handshake(0, 0).refused(http.StatusConflict, "SIDE_TAKEN")
+	heir.handshake(0, 0, "replaces", quote(old.id)).want(http.StatusCreated)
 	got := old.get("/v1/session").refused(http.StatusGone, "SESSION_ENDED")
 	if got.text("reason") != "replaced" || got.number("nextExpectedSeq") != 2 {
 		t.Errorf("it is told %s", got.body)
 	}
-	if got := old.shake(0, 2).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.text("reason") != "replaced" || got.number("nextExpectedSeq") != 2 {
+	if got := old.handshake(0, 2).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.text("reason") != "replaced" || got.number("nextExpectedSeq") != 2 {
 		t.Errorf("it is told %s", got.body)
 	}
 	heir.add("m", "p", "the side is in it still").want(http.StatusCreated)
-	heir.shake(0, 0, "replaces", quote(old.id)).want(http.StatusOK) // again: the reply was lost
+	heir.handshake(0, 0, "replaces", quote(old.id)).want(http.StatusOK) // again: the reply was lost
 }
 
 func TestAdmission(t *testing.T) {
@@ -164,7 +164,7 @@ func TestPermission(t *testing.T) {
 	w := start(t, options{})
 	w.Handlers.SetSettings(welcome.Settings{HashcashBits: 8})
 	shake := func(proof string) *request {
-		members := []string{"side", quote(mint())}
+		members := []string{"side", quote(newID())}
 		if proof != "" {
 			members = append(members, "permission", `{"method": "hashcash", "stamp": `+quote(proof)+`}`)
 		}
@@ -250,11 +250,11 @@ func TestExpired(t *testing.T) {
 		}
 		a.add("m", "p", "b").seq(1).refused(http.StatusGone, "SESSION_ENDED")
 		a.delete("/v1/session").refused(http.StatusGone, "SESSION_ENDED")
-		if got := a.shake(0, 1).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.text("reason") != "expired" {
+		if got := a.handshake(0, 1).refused(http.StatusConflict, "SESSION_STATE_MISMATCH"); got.text("reason") != "expired" {
 			t.Errorf("it is told %s", got.body)
 		}
 		idle.get("/v1/session").refused(http.StatusUnauthorized, "SESSION_UNKNOWN") // it left nothing behind
-		idle.shake(0, 0).want(http.StatusCreated)
+		idle.handshake(0, 0).want(http.StatusCreated)
 	})
 }
 
@@ -277,7 +277,7 @@ func TestEnd(t *testing.T) {
 		if got := a.get("/v1/session").refused(http.StatusGone, "SESSION_ENDED"); got.text("reason") != "deleted" {
 			t.Errorf("it is told %s", got.body)
 		}
-		if got := b.look(0).want(http.StatusOK); got.text("frames/1/type") != "closed" || got.text("frames/1/mood") != "scary" {
+		if got := b.poll(0).want(http.StatusOK); got.text("frames/1/type") != "closed" || got.text("frames/1/mood") != "scary" {
 			t.Errorf("b hears %s", got.body)
 		}
 		if got := b.get("/v1/nameplates").want(http.StatusOK); got.count("nameplates") != 0 {
@@ -297,7 +297,7 @@ func TestEnd(t *testing.T) {
 		a.get("/v1/session").want(http.StatusOK)
 		a.delete("/v1/session").want(http.StatusNoContent)
 		a.delete("/v1/session").want(http.StatusNoContent)
-		a.shake(0, 0).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+		a.handshake(0, 0).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 	})
 }
 
@@ -306,7 +306,7 @@ func TestSessionQuotas(t *testing.T) {
 	a := w.begin(t, "app", "a")
 	w.begin(t, "app", "b")
 	w.anonymous(t).post("/v1/sessions", hello()).refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED").says("Retry-After", "1")
-	a.shake(0, 0).want(http.StatusOK) // resuming is not beginning
+	a.handshake(0, 0).want(http.StatusOK) // resuming is not beginning
 	a.delete("/v1/session").want(http.StatusNoContent)
 	w.anonymous(t).post("/v1/sessions", hello()).want(http.StatusCreated)
 	if logged := w.Logs.String(); strings.Contains(logged, `"level":"ERROR"`) {

@@ -11,9 +11,9 @@ import (
 // A command that is wrong, and whose id can be read, is refused as it would be over HTTP. The socket goes on.
 func TestABadCommandIsRefusedAlone(t *testing.T) {
 	w := start(t, options{Limits: func(l *handlers.Limits) { l.Body = 2000 }})
-	a, _ := talk(t, w)
+	a, _ := twoSides(t, w)
 	l := a.connects("")
-	l.hear("heartbeat")
+	l.want("heartbeat")
 	l.frame(0)
 	const add = `"method": "POST", "path": "/v1/mailboxes/m/messages"`
 	for why, tt := range map[string]struct {
@@ -28,14 +28,14 @@ func TestABadCommandIsRefusedAlone(t *testing.T) {
 		"what breaks off":                  {`{"id": "x", ` + add + `, "body": {`, "INVALID_REQUEST", "#/body", "400"},
 		"more than a body":                 {`{"id": "x", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "` + strings.Repeat("x", 10_000) + `"}}`, "PAYLOAD_TOO_LARGE", "", "413"},
 	} {
-		l.say(tt.message)
-		if got := l.hear("reply"); !holdsAll(got, `"id":"x" … "code":"`+tt.code+`" … "status":`+tt.status) || !strings.Contains(got, tt.pointer) {
+		l.send(tt.message)
+		if got := l.want("reply"); !holdsAll(got, `"id":"x" … "code":"`+tt.code+`" … "status":`+tt.status) || !strings.Contains(got, tt.pointer) {
 			t.Errorf("%s is answered %s, want %s at %q", why, got, tt.code, tt.pointer)
 		}
 	}
 	// None of them has taken a number, and the same socket does the next command.
-	l.say(`{"id": "y", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "good"}}`)
-	if got := l.hear("reply"); !holdsAll(got, `"ack":1 … "id":"y" … "status":201`) {
+	l.send(`{"id": "y", "seq": 0, ` + add + `, "body": {"phase": "p", "body": "good"}}`)
+	if got := l.want("reply"); !holdsAll(got, `"ack":1 … "id":"y" … "status":201`) {
 		t.Errorf("a good command is answered %s", got)
 	}
 	a.get("/v1/session").want(http.StatusOK)
@@ -46,13 +46,13 @@ func TestBadCommandsAreLimited(t *testing.T) {
 	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 4 }})
 	a := w.begin(t, "app", "a")
 	l := a.connects("")
-	l.hear("heartbeat")
+	l.want("heartbeat")
 	for range 2 {
-		l.say(`{"id": "x", "method": "GET"}`)
-		l.hear("reply")
+		l.send(`{"id": "x", "method": "GET"}`)
+		l.want("reply")
 	}
-	l.say(`{"id": "x", "method": "GET"}`)
-	if got := l.hear("reply"); !holdsAll(got, `"id":"x" … "code":"RATE_LIMITED" … "status":429`) {
+	l.send(`{"id": "x", "method": "GET"}`)
+	if got := l.want("reply"); !holdsAll(got, `"id":"x" … "code":"RATE_LIMITED" … "status":429`) {
 		t.Errorf("one too many is answered %s", got)
 	}
 }

@@ -51,7 +51,7 @@ func FuzzSocketMessage(f *testing.F) {
 		}
 		n := sessions.Add(1)
 		c := &client{TB: t, w: w, app: fmt.Sprint("fuzz ", n), side: "fuzz", id: fmt.Sprintf("%s%010d", secret, n)}
-		c.shake(0, 0).want(http.StatusCreated)
+		c.handshake(0, 0).want(http.StatusCreated)
 		c.open("m").want(http.StatusOK)
 		l, got := w.upgrade(t, nil)
 		if l == nil {
@@ -60,8 +60,8 @@ func FuzzSocketMessage(f *testing.F) {
 		defer l.conn.Close()
 		_ = l.conn.SetReadDeadline(time.Now().Add(testclient.Limit)) // it is a TCP connection, which can
 		if !first {
-			l.say(fmt.Sprintf(`{"sessionId": %q}`, c.id))
-			l.hear("heartbeat")
+			l.send(fmt.Sprintf(`{"sessionId": %q}`, c.id))
+			l.want("heartbeat")
 		}
 		kind := websocket.TextMessage
 		if binary {
@@ -70,7 +70,7 @@ func FuzzSocketMessage(f *testing.F) {
 		if err := l.conn.WriteMessage(kind, []byte(strings.ReplaceAll(string(message), "SESSION", c.id))); err != nil {
 			t.Fatal(err)
 		}
-		l.say(`{"id": "still there", "method": "GET", "path": "/v1/session"}`)
+		l.send(`{"id": "still there", "method": "GET", "path": "/v1/session"}`)
 		l.fuzzed()
 		again, err := c.get("/v1/session").exchange(t.Context())
 		if err != nil || again.status != http.StatusOK && !(again.status == http.StatusGone && strings.Contains(string(message), "DELETE")) {
@@ -80,7 +80,7 @@ func FuzzSocketMessage(f *testing.F) {
 }
 
 // fuzzed hears what follows a message: one reply at most, and then that it is still there; or why it ends.
-func (l *wsline) fuzzed() {
+func (l *socketClient) fuzzed() {
 	l.Helper()
 	var why string
 	for replies := 0; ; {

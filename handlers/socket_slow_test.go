@@ -21,25 +21,25 @@ import (
 // before, so that who reads slowly is served, and not after, whatever else happens on it.
 func TestSlowReaderOfASocketIsCut(t *testing.T) {
 	for what, tt := range map[string]struct {
-		happens func(a *wsline, b *client)
+		happens func(a *socketClient, b *client)
 		beats   bool // it begins with the next heartbeat
 	}{
-		"when a frame does not go":     {func(_ *wsline, b *client) { b.add("m", "p", "x").want(http.StatusCreated) }, false},
-		"when a reply does not go":     {func(a *wsline, _ *client) { a.say(`{"method": "GET", "path": "/v1/nameplates"}`) }, false},
-		"when a pong does not go":      {func(a *wsline, _ *client) { a.ping() }, false},
-		"when a heartbeat does not go": {func(*wsline, *client) {}, true},
+		"when a frame does not go":     {func(_ *socketClient, b *client) { b.add("m", "p", "x").want(http.StatusCreated) }, false},
+		"when a reply does not go":     {func(a *socketClient, _ *client) { a.send(`{"method": "GET", "path": "/v1/nameplates"}`) }, false},
+		"when a pong does not go":      {func(a *socketClient, _ *client) { a.ping() }, false},
+		"when a heartbeat does not go": {func(*socketClient, *client) {}, true},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := start(t, options{Piped: true})
-				a, b := talk(t, w)
+				a, b := twoSides(t, w)
 				limit := 10 * time.Second
-				if every := a.shake(1, 0).want(http.StatusOK).number("nextWaitMs"); tt.beats {
+				if every := a.handshake(1, 0).want(http.StatusOK).number("nextWaitMs"); tt.beats {
 					limit += time.Duration(every) * time.Millisecond
 				}
 				l, c := a.connects(""), b.connects("")
-				l.hear("heartbeat")
-				c.hear("heartbeat")
+				l.want("heartbeat")
+				c.want("heartbeat")
 				go func() { // b reads, and is to notice nothing
 					for {
 						if _, _, err := c.conn.ReadMessage(); err != nil {
@@ -70,7 +70,7 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 }
 
 // ping asks the server for a pong.
-func (l *wsline) ping() {
+func (l *socketClient) ping() {
 	l.Helper()
 	if err := l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(testclient.Limit)); err != nil {
 		l.Fatal(err)
@@ -80,7 +80,7 @@ func (l *wsline) ping() {
 func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true, Config: func(c *rendezvous.Config) { c.HeartbeatInterval = 15 * time.Second }})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		l := a.connects("")
 		for range 100 {
 			b.add("m", "p", "x").want(http.StatusCreated)
@@ -93,7 +93,7 @@ func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
 			switch {
 			case strings.HasPrefix(string(raw), fmt.Sprintf(`{"frame":{"seq":%d,`, seq)):
 				seq++
-				l.say(fmt.Sprintf(`{"ack": %d}`, seq)) // which shows that it is there: there is no ping among so many frames
+				l.send(fmt.Sprintf(`{"ack": %d}`, seq)) // which shows that it is there: there is no ping among so many frames
 			case strings.HasPrefix(string(raw), `{"heartbeat":`):
 				beats++
 			default:
@@ -110,30 +110,30 @@ func TestASocketThatReadsSlowlyIsServed(t *testing.T) {
 func TestSocketThatStopsReading(t *testing.T) {
 	const messages = 900
 	w := start(t, options{Limits: func(l *handlers.Limits) { l.WriteTime = 500 * time.Millisecond }})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	slow := a.connects(`, "epoch": 1`)
 	if err := slow.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 		t.Fatal(err)
 	}
-	slow.hear("heartbeat") // and from now on it reads nothing
+	slow.want("heartbeat") // and from now on it reads nothing
 	fast, publisher := b.connects(""), w.begin(t, "app", "c").connects("")
-	fast.hear("heartbeat")
-	publisher.hear("heartbeat")
+	fast.want("heartbeat")
+	publisher.want("heartbeat")
 
 	body := strings.Repeat("ab", 8000)
 	before, most := handlerstest.Heap(), uint64(0)
 	var worst time.Duration
 	for i := range messages {
 		began := time.Now()
-		fast.say(fmt.Sprintf(`{"method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "%d", "body": %q}}`, i, body))
-		if got := fast.hear("reply"); !strings.Contains(got, `"status":201`) {
+		fast.send(fmt.Sprintf(`{"method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "%d", "body": %q}}`, i, body))
+		if got := fast.want("reply"); !strings.Contains(got, `"status":201`) {
 			t.Fatal(got)
 		}
 		worst = max(worst, time.Since(began))
 		if i%100 == 0 {
 			most = max(most, handlerstest.Heap())
-			publisher.say(`{"method": "GET", "path": "/v1/nameplates"}`)
-			publisher.hear("reply")
+			publisher.send(`{"method": "GET", "path": "/v1/nameplates"}`)
+			publisher.want("reply")
 		}
 	}
 	if !handlerstest.Eventually(t, func() bool { return strings.Contains(w.Logs.String(), "the peer does not read") }) {
@@ -145,9 +145,9 @@ func TestSocketThatStopsReading(t *testing.T) {
 	if worst > 5*time.Second {
 		t.Errorf("its peer waited for %v", worst)
 	}
-	a.shake(0, 0).want(http.StatusOK)
+	a.handshake(0, 0).want(http.StatusOK)
 	back := a.connects(`, "epoch": 2, "ack": 1`)
-	back.hear("heartbeat")
+	back.want("heartbeat")
 	for i := range messages {
 		_, raw, err := back.conn.ReadMessage()
 		if want := fmt.Sprintf(`{"frame":{"seq":%d,"type":"message","mailbox":"m","position":%d,`, i+1, i+1); err != nil || !strings.HasPrefix(string(raw), want) {
@@ -161,30 +161,30 @@ func TestSocketThatStopsReading(t *testing.T) {
 func TestSocketOfAnOlderEpochIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		first := a.connects(`, "epoch": 1`)
-		first.hear("heartbeat")
+		first.want("heartbeat")
 		first.frame(0)
 		unnamed := a.connects("") // of the current one, within which the later wins
-		unnamed.hear("heartbeat")
+		unnamed.want("heartbeat")
 		first.ends("SUPERSEDED", "slow_down", 4409)
 		unnamed.frame(0)
 
-		a.shake(1, 0).want(http.StatusOK)
+		a.handshake(1, 0).want(http.StatusOK)
 		unnamed.ends("SUPERSEDED", "stop", 4409)
 		second := a.connects(`, "epoch": 2`)
-		second.hear("heartbeat")
+		second.want("heartbeat")
 		late := a.connects(`, "epoch": 1, "ack": 1`)
 		late.ends("SUPERSEDED", "stop", 4409) // and it does not get in the way
 		b.add("m", "p", "x").want(http.StatusCreated)
 		second.frame(1)
-		second.say(`{"method": "GET", "path": "/v1/session"}`)
-		second.hear("reply")
+		second.send(`{"method": "GET", "path": "/v1/session"}`)
+		second.want("reply")
 
 		// A long-poll of a newer handshake ends it just the same.
-		a.shake(2, 0).want(http.StatusOK)
+		a.handshake(2, 0).want(http.StatusOK)
 		second.ends("SUPERSEDED", "stop", 4409)
-		for _, l := range []*wsline{first, unnamed, second, late} {
+		for _, l := range []*socketClient{first, unnamed, second, late} {
 			_ = l.conn.Close()
 		}
 		synctest.Wait()

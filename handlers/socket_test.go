@@ -19,14 +19,14 @@ import (
 	"restante/rendezvous"
 )
 
-// wsline is a session socket under test.
-type wsline struct {
+// socketClient is a session socket under test.
+type socketClient struct {
 	testing.TB
 	conn *websocket.Conn
 }
 
 // upgrade opens a WebSocket, or answers why there is none.
-func (w *testServer) upgrade(t testing.TB, header http.Header) (_ *wsline, status int) {
+func (w *testServer) upgrade(t testing.TB, header http.Header) (_ *socketClient, status int) {
 	t.Helper()
 	d := websocket.Dialer{NetDial: func(string, string) (net.Conn, error) { return w.Dial(t.Context()) }, HandshakeTimeout: testclient.Limit}
 	conn, got, err := d.DialContext(t.Context(), "ws://restante.test/v1/session/socket", header)
@@ -38,30 +38,30 @@ func (w *testServer) upgrade(t testing.TB, header http.Header) (_ *wsline, statu
 		return nil, got.StatusCode
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	return &wsline{t, conn}, got.StatusCode
+	return &socketClient{t, conn}, got.StatusCode
 }
 
 // connects opens a session's socket.
-func (c *client) connects(more string) *wsline {
+func (c *client) connects(more string) *socketClient {
 	c.Helper()
 	l, got := c.w.upgrade(c.TB, nil)
 	if l == nil {
 		c.Fatalf("no socket: %d", got)
 	}
 	c.w.Secret(c.id)
-	l.say(fmt.Sprintf(`{"sessionId": %s%s}`, quote(c.id), more))
+	l.send(fmt.Sprintf(`{"sessionId": %s%s}`, quote(c.id), more))
 	return l
 }
 
-func (l *wsline) say(message string) {
+func (l *socketClient) send(message string) {
 	l.Helper()
 	if err := l.conn.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
 		l.Fatal(err)
 	}
 }
 
-// hear is the next message, which must be of this kind and as the contract describes it.
-func (l *wsline) hear(kind string) string {
+// want is the next message, which must be of this kind and as the contract describes it.
+func (l *socketClient) want(kind string) string {
 	l.Helper()
 	_, raw, err := l.conn.ReadMessage()
 	if err != nil {
@@ -76,17 +76,17 @@ func (l *wsline) hear(kind string) string {
 }
 
 // frame hears the frame of this number.
-func (l *wsline) frame(seq int) {
+func (l *socketClient) frame(seq int) {
 	l.Helper()
-	if got := l.hear("frame"); !strings.HasPrefix(got, fmt.Sprintf(`{"frame":{"seq":%d,`, seq)) {
+	if got := l.want("frame"); !strings.HasPrefix(got, fmt.Sprintf(`{"frame":{"seq":%d,`, seq)) {
 		l.Fatalf("the frame is %s, want %d", got, seq)
 	}
 }
 
 // ends hears the error that ends it, and the close.
-func (l *wsline) ends(code, action string, closed int) string {
+func (l *socketClient) ends(code, action string, closed int) string {
 	l.Helper()
-	got := l.hear("error")
+	got := l.want("error")
 	if !strings.Contains(got, quote(code)) || !strings.Contains(got, `"action":"`+action+`"`) {
 		l.Errorf("the socket ends with %s, want %s %s", got, code, action)
 	}
@@ -94,7 +94,7 @@ func (l *wsline) ends(code, action string, closed int) string {
 	return got
 }
 
-func (l *wsline) closes(code int, reason string) {
+func (l *socketClient) closes(code int, reason string) {
 	l.Helper()
 	_, raw, err := l.conn.ReadMessage()
 	var closed *websocket.CloseError
@@ -105,10 +105,10 @@ func (l *wsline) closes(code int, reason string) {
 
 func TestSocket(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	l := a.connects("")
-	l.hear("heartbeat")
-	l.say(`{"ack": 0}`)
+	l.want("heartbeat")
+	l.send(`{"ack": 0}`)
 	l.frame(0)
 	b.add("m", "p", "b").want(http.StatusCreated)
 	l.frame(1)
@@ -126,8 +126,8 @@ func TestSocket(t *testing.T) {
 		{`{"method": "GET", "path": "http://elsewhere/v1/session"}`, `{"reply" … "urn:restante:problem:not-found"`},
 		{`{"method": "GET", "path": "%"}`, `{"reply" … "urn:restante:problem:not-found"`},
 	} {
-		l.say(tt.command)
-		if got := l.hear("reply"); !holdsAll(got, tt.reply) {
+		l.send(tt.command)
+		if got := l.want("reply"); !holdsAll(got, tt.reply) {
 			t.Errorf("%s is answered %s, want %s…", tt.command, got, tt.reply)
 		}
 	}
@@ -136,8 +136,8 @@ func TestSocket(t *testing.T) {
 	if got := a.get("/v1/session").want(http.StatusOK).number("nextSentSeq"); got != 2 {
 		t.Errorf("acknowledged up to %d", got)
 	}
-	l.say(`{"method": "DELETE", "path": "/v1/session"}`)
-	if got := l.hear("reply"); !strings.Contains(got, `"status":204`) {
+	l.send(`{"method": "DELETE", "path": "/v1/session"}`)
+	if got := l.want("reply"); !strings.Contains(got, `"status":204`) {
 		t.Errorf("the end is answered %s", got)
 	}
 	l.ends("SESSION_ENDED", "restart", 4410)
@@ -158,7 +158,7 @@ func TestSocketRefusesToUpgrade(t *testing.T) {
 	w.anonymous(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket")
 	w.anonymous(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket").refused(http.StatusBadRequest, "INVALID_REQUEST")
 	for origin, status := range map[string]int{"https://elsewhere.example": 403, "null": 403, "http://restante.test": 101, "https://RESTANTE.test": 101, "https://restante.test.evil.example": 403} {
-		var l *wsline
+		var l *socketClient
 		var got int
 		// The one before may not have given its place back yet.
 		handlerstest.Eventually(t, func() bool {
@@ -180,7 +180,7 @@ func TestSocketRefusesToUpgrade(t *testing.T) {
 // Whatever is wrong with a message is told, and ends the socket and nothing else.
 func TestBadMessagesEndASocket(t *testing.T) {
 	w := start(t, options{})
-	a, _ := talk(t, w)
+	a, _ := twoSides(t, w)
 	for why, tt := range map[string]struct {
 		message, code, pointer string
 		closed                 int
@@ -207,9 +207,9 @@ func TestBadMessagesEndASocket(t *testing.T) {
 	} {
 		t.Run(why, func(t *testing.T) {
 			l := a.in(t).connects("")
-			l.hear("heartbeat")
+			l.want("heartbeat")
 			l.frame(0)
-			l.say(tt.message)
+			l.send(tt.message)
 			action := "stop"
 			if tt.closed == 4409 {
 				action = "restart"
@@ -221,15 +221,15 @@ func TestBadMessagesEndASocket(t *testing.T) {
 		})
 	}
 	for message, want := range map[string][2]string{
-		`{}`:                                   {"INVALID_REQUEST", "stop"},
-		`{"sessionId": "short"}`:               {"INVALID_REQUEST", "stop"},
-		`{"ack": 0}`:                           {"INVALID_REQUEST", "stop"},
-		`{"sessionId": ` + quote(mint()) + `}`: {"SESSION_UNKNOWN", "restart"},
+		`{}`:                                    {"INVALID_REQUEST", "stop"},
+		`{"sessionId": "short"}`:                {"INVALID_REQUEST", "stop"},
+		`{"ack": 0}`:                            {"INVALID_REQUEST", "stop"},
+		`{"sessionId": ` + quote(newID()) + `}`: {"SESSION_UNKNOWN", "restart"},
 		`{"sessionId": ` + quote(a.id) + `, "epoch": 7}`: {"SESSION_STATE_MISMATCH", "restart"},
 		`{"sessionId": ` + quote(a.id) + `, "ack": 700}`: {"SESSION_STATE_MISMATCH", "restart"},
 	} {
 		l, _ := w.upgrade(t, nil)
-		l.say(message)
+		l.send(message)
 		closed := map[string]int{"INVALID_REQUEST": 4400, "SESSION_UNKNOWN": 4401, "SESSION_STATE_MISMATCH": 4409}[want[0]]
 		l.ends(want[0], want[1], closed)
 	}
@@ -258,7 +258,7 @@ func TestPongsKeepASocketAttached(t *testing.T) {
 		l := a.connects("")
 		began := time.Now()
 		for time.Since(began) < 10*time.Minute {
-			l.hear("heartbeat")
+			l.want("heartbeat")
 		}
 		if got := a.get("/v1/session").want(http.StatusOK).text("state"); got != "attached" {
 			t.Errorf("the session is %s", got)
@@ -279,7 +279,7 @@ func TestSocketsDrain(t *testing.T) {
 		w := start(t, options{Piped: true})
 		a := w.begin(t, "app", "a")
 		l := a.connects("")
-		l.hear("heartbeat")
+		l.want("heartbeat")
 		w.Service.Drain()
 		l.ends("DRAINING", "retry", websocket.CloseGoingAway)
 		_ = l.conn.Close()
@@ -291,13 +291,13 @@ func TestCommandsOfASocketAreLimited(t *testing.T) {
 	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 6 }})
 	a := w.begin(t, "app", "a")
 	l := a.connects("")
-	l.hear("heartbeat")
+	l.want("heartbeat")
 	for range 4 {
-		l.say(`{"method": "GET", "path": "/v1/nameplates"}`)
-		l.hear("reply")
+		l.send(`{"method": "GET", "path": "/v1/nameplates"}`)
+		l.want("reply")
 	}
-	l.say(`{"method": "GET", "path": "/v1/nameplates"}`)
-	if got := l.hear("reply"); !strings.Contains(got, `"status":429`) || !strings.Contains(got, `"Retry-After":"1"`) {
+	l.send(`{"method": "GET", "path": "/v1/nameplates"}`)
+	if got := l.want("reply"); !strings.Contains(got, `"status":429`) || !strings.Contains(got, `"Retry-After":"1"`) {
 		t.Errorf("the reply is %s", got)
 	}
 }

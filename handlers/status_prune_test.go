@@ -97,7 +97,7 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 
 func TestStatusOfClients(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	c := w.begin(t, "app2", "c")
 	parked := a.get("/v1/session/events?ack=1").later()
 	s := b.get("/v1/session/events").streams()

@@ -12,7 +12,7 @@ func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		a.put("/v1/nameplates/5").want(http.StatusOK)
 		b.add("m", "p", "b").want(http.StatusCreated)
 		pass(time.Second) // counts are that old at most
@@ -64,7 +64,7 @@ func TestHealth(t *testing.T) {
 func TestDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		began, parked := time.Now(), a.get("/v1/session/events?ack=1").later()
 		synctest.Wait()
 		w.Service.Drain()
@@ -92,7 +92,7 @@ func TestDraining(t *testing.T) {
 func TestStorageAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, _ := talk(t, w)
+		a, _ := twoSides(t, w)
 		parked := a.get("/v1/session/events?ack=1").later()
 		pass(time.Second)
 		w.anonymous(t).get("/v1/status").want(http.StatusOK)
@@ -100,7 +100,7 @@ func TestStorageAway(t *testing.T) {
 		pass(time.Second)
 		for _, r := range []*request{
 			w.anonymous(t).post("/v1/sessions", hello()),
-			a.get("/v1/session"), a.look(0), a.post("/v1/session/ack", `{"ack": 0}`), a.delete("/v1/session"), a.delete("/v1/session").seq(0),
+			a.get("/v1/session"), a.poll(0), a.post("/v1/session/ack", `{"ack": 0}`), a.delete("/v1/session"), a.delete("/v1/session").seq(0),
 			a.post("/v1/nameplates", ""), a.get("/v1/nameplates"), a.put("/v1/nameplates/5"), a.delete("/v1/nameplates/5"),
 			a.open("m"), a.get("/v1/mailboxes/m"), a.delete("/v1/mailboxes/m"), a.add("m", "p", "b"), a.get("/v1/mailboxes/m/messages"),
 		} {

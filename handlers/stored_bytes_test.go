@@ -52,9 +52,9 @@ func TestBytesOfAnAddress(t *testing.T) {
 	})
 	t.Run("a session's socket", func(t *testing.T) {
 		l := a.connects("")
-		l.hear("heartbeat")
-		l.say(fmt.Sprintf(`{"id": "1", "method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "p", "body": %q}}`, long))
-		if got := l.hear("reply"); !holdsAll(got, `"code":"QUOTA_EXCEEDED" … "status":429`) {
+		l.want("heartbeat")
+		l.send(fmt.Sprintf(`{"id": "1", "method": "POST", "path": "/v1/mailboxes/m/messages", "body": {"phase": "p", "body": %q}}`, long))
+		if got := l.want("reply"); !holdsAll(got, `"code":"QUOTA_EXCEEDED" … "status":429`) {
 			t.Errorf("the socket is answered %s", got)
 		}
 	})

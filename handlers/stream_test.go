@@ -170,7 +170,7 @@ func (s *stream) ends(code, action string) {
 
 func TestStream(t *testing.T) {
 	w := start(t, options{})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	b.add("m", "p", "line\nand \u2028 line").want(http.StatusCreated)
 	s := a.get("/v1/session/events").streams()
 	for name, want := range map[string]string{"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", "Cache-Control": "no-store", "Ack": "0", "Vary": "Accept"} {
@@ -202,13 +202,13 @@ func TestStream(t *testing.T) {
 	a.get("/v1/session/events?ack=2").with("Accept: text/event-stream").refused(http.StatusConflict, "SUPERSEDED") // old news
 	b.add("m", "p", "d").want(http.StatusCreated)
 	s.frame(3) // and did not end this
-	a.look(3).want(http.StatusOK)
+	a.poll(3).want(http.StatusOK)
 	s.ends("SUPERSEDED", "slow_down")
 
 	s = a.get("/v1/session/events").streams() // names no epoch: it has that of its time
 	s.next("heartbeat")
 	s.frame(3)
-	a.shake(4, 0).want(http.StatusOK)
+	a.handshake(4, 0).want(http.StatusOK)
 	s.ends("SUPERSEDED", "stop")
 	a.get("/v1/session/events?epoch=1").with("Accept: text/event-stream").refused(http.StatusConflict, "SUPERSEDED")
 	s = a.get("/v1/session/events?epoch=2").streams()
@@ -221,7 +221,7 @@ func TestStream(t *testing.T) {
 func TestStreamHeartbeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		began := time.Now()
 		s := a.get("/v1/session/events?wait=7").streams()
 		s.next("heartbeat")
@@ -345,7 +345,7 @@ func TestStreamsAreLimited(t *testing.T) {
 func TestSlowReaderOfAStreamIsCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})
-		a, b := talk(t, w)
+		a, b := twoSides(t, w)
 		s := a.get("/v1/session/events").streams()
 		s.next("heartbeat")
 		for range 30 {
@@ -361,7 +361,7 @@ func TestSlowReaderOfAStreamIsCut(t *testing.T) {
 
 func TestStreamIsToldThatItsWindowIsFull(t *testing.T) {
 	w := start(t, options{Config: func(c *rendezvous.Config) { c.Limits.WindowFrames = 5 }})
-	a, b := talk(t, w)
+	a, b := twoSides(t, w)
 	s := a.get("/v1/session/events").streams()
 	s.next("heartbeat")
 	s.frame(0)

@@ -75,9 +75,9 @@ func withToken(text string) string { return `{"token": ` + quote(text) + `}` }
 // admitted is a client with a new session, for which its token is good.
 func (w *testServer) admitted(t testing.TB, side, text string) *client {
 	t.Helper()
-	c := &client{TB: t, w: w, app: "app", side: side, id: mint()}
+	c := &client{TB: t, w: w, app: "app", side: side, id: newID()}
 	c.w.Secret(text)
-	c.shake(0, 0, "metadata", withToken(text)).want(http.StatusCreated)
+	c.handshake(0, 0, "metadata", withToken(text)).want(http.StatusCreated)
 	return c
 }
 
@@ -101,9 +101,9 @@ func TestATokenIsRefused(t *testing.T) {
 		"replayed for another side": {withToken(by.issue(time.Hour, map[string]any{"side": "other"})), "another side"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fresh := &client{TB: t, w: w, app: "app", side: "fresh", id: mint()}
+			fresh := &client{TB: t, w: w, app: "app", side: "fresh", id: newID()}
 			for when, r := range map[string]*request{
-				"begin": fresh.shake(0, 0, "metadata", tt.metadata), "resume": live.in(t).shake(0, 0, "metadata", tt.metadata),
+				"begin": fresh.handshake(0, 0, "metadata", tt.metadata), "resume": live.in(t).handshake(0, 0, "metadata", tt.metadata),
 				"renew": live.in(t).ask(http.MethodPut, "/v1/session/metadata", tt.metadata),
 			} {
 				if got := r.refused(http.StatusForbidden, "TOKEN_REQUIRED"); !strings.Contains(got.text("detail"), tt.says) {
@@ -112,11 +112,11 @@ func TestATokenIsRefused(t *testing.T) {
 			}
 		})
 	}
-	live.look(0).want(http.StatusOK) // nothing of it has touched the session
+	live.poll(0).want(http.StatusOK) // nothing of it has touched the session
 	if epoch := live.get("/v1/session").want(http.StatusOK).number("epoch"); epoch != 1 {
 		t.Errorf("the epoch is %d", epoch)
 	}
-	live.shake(0, 0, "metadata", withToken(by.issue(time.Hour, nil))).want(http.StatusOK)
+	live.handshake(0, 0, "metadata", withToken(by.issue(time.Hour, nil))).want(http.StatusOK)
 }
 
 func TestTheTokenTellsSideAndEnd(t *testing.T) {
@@ -282,7 +282,7 @@ func socketRenewal() (tt struct {
 	receive receiver
 	renew   func(c *client, text string)
 }) {
-	var l *wsline
+	var l *socketClient
 	renewals := 0
 	tt.receive = func(c *client, take func(string) bool) {
 		l = c.connects(`, "epoch": 1`)
@@ -300,7 +300,7 @@ func socketRenewal() (tt struct {
 			case err != nil || said.Error != nil:
 				c.Fatalf("%s, %v", raw, err)
 			case said.Heartbeat != nil:
-				l.say(fmt.Sprintf(`{"ack": %d}`, ack))
+				l.send(fmt.Sprintf(`{"ack": %d}`, ack))
 			case said.Reply != nil && said.Reply.Status != http.StatusNoContent:
 				c.Fatalf("the reply is %s", raw)
 			case said.Frame != nil:
@@ -313,7 +313,7 @@ func socketRenewal() (tt struct {
 	}
 	tt.renew = func(_ *client, text string) {
 		renewals++
-		l.say(fmt.Sprintf(`{"id": "%d", "method": "PUT", "path": "/v1/session/metadata", "body": %s}`, renewals, withToken(text)))
+		l.send(fmt.Sprintf(`{"id": "%d", "method": "PUT", "path": "/v1/session/metadata", "body": %s}`, renewals, withToken(text)))
 	}
 	return tt
 }

@@ -137,19 +137,19 @@ func TestWormholeBehindAProxy(t *testing.T) {
 		headers []string
 		want    string
 	}{
-		"5.16 no port, nobody trusted":       {nil, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 a port, nobody trusted":        {nil, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 7"}, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 no port":                       {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
-		"5.16 a port that is none":           {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: x"}, "map[ipv4:192.0.2.7 port:0]"},
-		"5.16 a port that is too large":      {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 65536"}, "map[ipv4:192.0.2.7 port:0]"},
-		"5.16 forwarded":                     {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 192.0.2.7, 127.0.0.1"}, "map[ipv4:192.0.2.7 port:0]"},
-		"5.16 IPv6":                          {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 2001:db8::7"}, "map[ipv6:2001:db8::7 port:0]"},
-		"5.16 IPv4 in IPv6":                  {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: ::ffff:192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
-		"5.16 another proxy is trusted":      {[]string{"192.0.2.0/24"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 nonsense of a trusted proxy":   {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: nonsense"}, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 the proxy itself":              {[]string{"127.0.0.1/32"}, nil, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 nonsense, and nobody trusted":  {nil, []string{"X-Real-IP: nonsense", "X-Real-Port: -1"}, "map[ipv4:127.0.0.1 port:%s]"},
-		"5.16 no address, forwarded nowhere": {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: "}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 no port, no proxy is trusted":      {nil, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 a port, no proxy is trusted":       {nil, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 no port":                           {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 a port that is none":               {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: x"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 a port that is too large":          {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 192.0.2.7", "X-Real-Port: 65536"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 forwarded":                         {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: 192.0.2.7, 127.0.0.1"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 IPv6":                              {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: 2001:db8::7"}, "map[ipv6:2001:db8::7 port:0]"},
+		"5.16 IPv4 in IPv6":                      {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: ::ffff:192.0.2.7"}, "map[ipv4:192.0.2.7 port:0]"},
+		"5.16 another proxy is trusted":          {[]string{"192.0.2.0/24"}, []string{"X-Real-IP: 192.0.2.7"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 nonsense of a trusted proxy":       {[]string{"127.0.0.1/32"}, []string{"X-Real-IP: nonsense"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 the proxy itself":                  {[]string{"127.0.0.1/32"}, nil, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 nonsense, and no proxy is trusted": {nil, []string{"X-Real-IP: nonsense", "X-Real-Port: -1"}, "map[ipv4:127.0.0.1 port:%s]"},
+		"5.16 no address, forwarded nowhere":     {[]string{"127.0.0.1/32"}, []string{"X-Forwarded-For: "}, "map[ipv4:127.0.0.1 port:%s]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			forward := "X-Real-IP"

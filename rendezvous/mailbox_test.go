@@ -448,7 +448,7 @@ func TestMailboxAgainstAModel(t *testing.T) {
 					t.Fatalf("%d sides", len(m.Sides))
 				}
 				seen := modelBox{crowded: m.Crowded, changed: m.Updated}
-				nobody := true
+				empty := true
 				for _, o := range m.Sides {
 					v := visitor{side: o.Side, in: m.Has(o.Side), open: m.HasOpen(o.Side)}
 					if o.Closed != nil {
@@ -457,14 +457,14 @@ func TestMailboxAgainstAModel(t *testing.T) {
 					if (v.mood == "") != v.in {
 						t.Fatalf("%s is in: %v, with mood %q", o.Side, v.in, v.mood)
 					}
-					nobody = nobody && !v.in
+					empty = empty && !v.in
 					seen.visitors = append(seen.visitors, v)
 				}
 				if diff := cmp.Diff(model, seen, cmp.AllowUnexported(modelBox{}, visitor{})); diff != "" {
 					t.Fatalf("(-model +mailbox)\n%s", diff)
 				}
-				if m.Empty() != nobody {
-					t.Fatalf("empty: %v; every side that entered has closed: %v", m.Empty(), nobody)
+				if m.Empty() != empty {
+					t.Fatalf("empty: %v; every side that entered has closed: %v", m.Empty(), empty)
 				}
 				for _, s := range sides {
 					if (m.Has(s) || m.HasOpen(s)) && model.of(s) == nil {

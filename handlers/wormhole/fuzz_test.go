@@ -83,53 +83,53 @@ func FuzzWormholeCommands(f *testing.F) {
 	})
 }
 
-// sailor is a client, and what the model says of it.
-type sailor struct {
+// fuzzClient is a client, and what the model says of it.
+type fuzzClient struct {
 	*testclient.Wormhole
-	*berth
+	*modelClient
 	app   string
 	heard []string
 }
 
 // play makes four clients follow a script. The last is of another app, and uses the side of the first.
 func play(t *testing.T, r *handlerstest.Server, app string, script []byte) {
-	first, second := &harbour{map[string]*plate{}, map[string]*box{}}, &harbour{map[string]*plate{}, map[string]*box{}}
-	crew := make([]*sailor, 4)
-	berths := make([]*berth, len(crew))
+	first, second := &model{map[string]*modelNameplate{}, map[string]*modelMailbox{}}, &model{map[string]*modelNameplate{}, map[string]*modelMailbox{}}
+	clients := make([]*fuzzClient, 4)
+	models := make([]*modelClient, len(clients))
 	board := func(i int) {
-		s := &sailor{app: app, berth: &berth{at: first, side: string(rune('a' + i))}}
+		s := &fuzzClient{app: app, modelClient: &modelClient{at: first, side: string(rune('a' + i))}}
 		if i == 3 {
-			s.app, s.berth.at, s.berth.side = app+" too", second, "a"
+			s.app, s.modelClient.at, s.modelClient.side = app+" too", second, "a"
 		}
-		s.Wormhole = r.Bind(t, s.app, s.berth.side)
-		crew[i], berths[i] = s, s.berth
+		s.Wormhole = r.Bind(t, s.app, s.modelClient.side)
+		clients[i], models[i] = s, s.modelClient
 	}
-	for i := range crew {
+	for i := range clients {
 		board(i)
 	}
 	for ; len(script) > 1; script = script[2:] {
-		i, what, which := int(script[0])%len(crew), int(script[0])/len(crew)%9, script[1]
+		i, what, which := int(script[0])%len(clients), int(script[0])/len(clients)%9, script[1]
 		if what == 8 {
-			crew[i].leaves(t)
+			clients[i].finish(t)
 			board(i)
 			continue
 		}
-		crew[i].does(t, what, which, berths)
+		clients[i].command(t, what, which, models)
 	}
-	for _, s := range crew {
-		s.leaves(t)
+	for _, s := range clients {
+		s.finish(t)
 	}
 }
 
-// leaves is sure that it has heard everything, and drops the connection.
-func (s *sailor) leaves(t *testing.T) {
+// finish is sure that it has heard everything, and drops the connection.
+func (s *fuzzClient) finish(t *testing.T) {
 	t.Helper()
 	for len(s.heard) < len(s.due) {
-		s.hearing(s.Next())
+		s.note(s.Next())
 	}
 	s.Write(websocket.TextMessage, `{"type":"ping","ping":"over"}`)
 	for m := s.Next(); m.Kind != "pong"; m = s.Next() {
-		s.hearing(m)
+		s.note(m)
 	}
 	if got, want := fmt.Sprint(s.heard), fmt.Sprint(s.due); got != want {
 		t.Fatalf("%s heard %s, want %s", s.side, got, want)
@@ -137,15 +137,15 @@ func (s *sailor) leaves(t *testing.T) {
 	s.Drop()
 }
 
-// hearing notes a message.
-func (s *sailor) hearing(m testclient.Message) {
+// note notes a message.
+func (s *fuzzClient) note(m testclient.Message) {
 	if m.Kind == "message" {
 		s.heard = append(s.heard, m.Text("side")+": "+m.Text("body"))
 	}
 }
 
-// does has it say one thing, and compares the answer with the model's.
-func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
+// command has it say one thing, and compares the answer with the model's.
+func (s *fuzzClient) command(t *testing.T, what int, which byte, all []*modelClient) {
 	t.Helper()
 	plateID, boxID := []string{"1001", "1002"}[which%2], []string{"m", "n"}[which%2]
 	if which%4 > 1 && s.plate != "" && s.at.plates[s.plate] != nil {
@@ -212,7 +212,7 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 		}
 	case 5, 6:
 		command = fmt.Sprintf(`{"type":"add","phase":"p","body":"%d"}`, which)
-		if complaint := s.berth.add(all, fmt.Sprint(which)); complaint != "" {
+		if complaint := s.modelClient.add(all, fmt.Sprint(which)); complaint != "" {
 			complain(complaint)
 		}
 	case 7:
@@ -245,7 +245,7 @@ func (s *sailor) does(t *testing.T, what int, which byte, all []*berth) {
 			}
 			got = append(got, "nameplates "+strings.Join(ids, " "))
 		case "message":
-			s.hearing(m)
+			s.note(m)
 		case "claimed":
 			if learn == nil {
 				got = append(got, "claimed "+m.Text("mailbox"))

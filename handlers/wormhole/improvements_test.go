@@ -25,7 +25,7 @@ import (
 //   - 5.25 (its --generation-duration, its upgrade script): there is no such flag and no such script.
 //   - 5.26 (no graceful end, no reload): TestWormholeDrain, TestWormholeNotices.
 func TestWormholeImprovements(t *testing.T) {
-	t.Run("5.1 a mistake is told, and costs nobody the connection", func(t *testing.T) {
+	t.Run("5.1 a mistake is reported, and costs no connection", func(t *testing.T) {
 		// There: the connection is dropped without a word, and with it acks that are on their way.
 		r := handlerstest.Start(t, handlerstest.Options{})
 		for _, version := range []string{`[]`, `["python"]`, `"python"`, `{}`, `[1, 2]`, `[null, null]`} {
@@ -55,7 +55,7 @@ func TestWormholeImprovements(t *testing.T) {
 			handlerstest.EqualRows(t, c.List())
 		}
 	})
-	t.Run("5.1 who reads the database stops nobody", func(t *testing.T) {
+	t.Run("5.1 reading the database stops no client", func(t *testing.T) {
 		// There: a dashboard that reads for 5 s has everyone dropped who allocates meanwhile (magic-wormhole#726).
 		r := handlerstest.Start(t, handlerstest.Options{})
 		tx, err := r.DB().BeginTx(t.Context(), nil)
@@ -103,7 +103,7 @@ func TestWormholeImprovements(t *testing.T) {
 		victim.Request("released", "release")
 		handlerstest.EqualRows(t, r.Rows(t, `SELECT id FROM nameplates`))
 	})
-	t.Run("5.4 a mailbox that nobody was ever in does not stop the pruning", func(t *testing.T) {
+	t.Run("5.4 a mailbox that no side was ever in does not stop the pruning", func(t *testing.T) {
 		// There: pruning fails at it, and prunes nothing behind it.
 		handlerstest.Bubble(t, handlerstest.Options{}, func(t *testing.T, r *handlerstest.Server) {
 			r.Exec(t, `INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes)

@@ -40,7 +40,7 @@ func TestWormholeLimits(t *testing.T) {
 		r.Bind(t, "app", "a").Refused("a side may be in 4 mailboxes; close one first", "open", "mailbox", "o")
 		r.Bind(t, "app", "b").Request("claimed", "claim", "nameplate", "2")
 	})
-	t.Run("5.21 nobody is nobody", func(t *testing.T) {
+	t.Run("5.21 an app and a side have names", func(t *testing.T) {
 		// There: an empty appid and side are fine, and may then be bound again.
 		r := handlerstest.Start(t, handlerstest.Options{})
 		for _, members := range [][]any{{"appid", "", "side", "a"}, {"appid", "app", "side", ""}, {"appid", "", "side", ""}} {
@@ -86,7 +86,7 @@ func TestWormholeLimits(t *testing.T) {
 		handlerstest.EqualRows(t, r.Rows(t, `SELECT result FROM usage_nameplates`), "crowded")
 		r.WantRows(t, `SELECT app FROM client_versions`, "app", "app", "app") // each bind is one
 	})
-	t.Run("5.24 nobody guesses a mailbox", func(t *testing.T) {
+	t.Run("5.24 a mailbox cannot be guessed", func(t *testing.T) {
 		// There: it has 64 random bits.
 		r := handlerstest.Start(t, handlerstest.Options{})
 		seen := map[string]bool{}

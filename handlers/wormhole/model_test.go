@@ -5,38 +5,38 @@ import (
 	"slices"
 )
 
-// harbour is a model of what a wormhole server does for the clients of one app, in as
+// model is a model of what a wormhole server does for the clients of one app, in as
 // few words as possible. Each side has one connection at a time.
-type harbour struct {
-	plates map[string]*plate
-	boxes  map[string]*box
+type model struct {
+	plates map[string]*modelNameplate
+	boxes  map[string]*modelMailbox
 }
 
-type plate struct {
-	box      *box
+type modelNameplate struct {
+	box      *modelMailbox
 	claimed  []string // sides, also those that released
 	released []string
 }
 
-type box struct {
+type modelMailbox struct {
 	id     string
 	sides  []string // all that ever entered: two at most
 	inside []string
 	log    []string
 }
 
-// berth is one client's connection in the model.
-type berth struct {
-	at                                   *harbour
+// modelClient is one client's connection in the model.
+type modelClient struct {
+	at                                   *model
 	side                                 string
 	allocated, claimed, released, closed bool
 	plate, box                           string // the nameplate claimed; the mailbox opened, or tried
-	follows                              *box
+	follows                              *modelMailbox
 	due                                  []string // messages
 }
 
 // enter lets a side in, unless two others were first.
-func (b *box) enter(side string) bool {
+func (b *modelMailbox) enter(side string) bool {
 	if !slices.Contains(b.sides, side) {
 		if len(b.sides) == 2 {
 			return false
@@ -54,10 +54,10 @@ func without(list []string, one string) []string {
 }
 
 // claim is what a side gets for a nameplate: its mailbox, or a complaint. box names the one that is made, if one is.
-func (h *harbour) claim(side, id, made string) (b *box, complaint string) {
+func (h *model) claim(side, id, made string) (b *modelMailbox, complaint string) {
 	p := h.plates[id]
 	if p == nil {
-		p = &plate{box: &box{id: made}}
+		p = &modelNameplate{box: &modelMailbox{id: made}}
 		h.plates[id], h.boxes[made] = p, p.box
 	}
 	switch {
@@ -71,7 +71,7 @@ func (h *harbour) claim(side, id, made string) (b *box, complaint string) {
 	return p.box, ""
 }
 
-func (h *harbour) release(side, id string) {
+func (h *model) release(side, id string) {
 	p := h.plates[id]
 	if p == nil || !slices.Contains(p.claimed, side) || slices.Contains(p.released, side) {
 		return
@@ -81,7 +81,7 @@ func (h *harbour) release(side, id string) {
 	}
 }
 
-func (h *harbour) close(side, id string) {
+func (h *model) close(side, id string) {
 	b := h.boxes[id]
 	if b == nil || !slices.Contains(b.inside, side) {
 		return
@@ -98,7 +98,7 @@ func (h *harbour) close(side, id string) {
 }
 
 // waiting are the nameplates that wait for a partner.
-func (h *harbour) waiting() []string {
+func (h *model) waiting() []string {
 	list := []string{}
 	for id, p := range h.plates {
 		if len(p.claimed) == 1 && len(p.released) == 0 {
@@ -110,14 +110,14 @@ func (h *harbour) waiting() []string {
 }
 
 // open is what a client hears when it opens a mailbox.
-func (c *berth) open(id string) (complaint string) {
+func (c *modelClient) open(id string) (complaint string) {
 	if c.follows != nil {
 		return "only one open per connection"
 	}
 	c.box = id
 	b := c.at.boxes[id]
 	if b == nil {
-		b = &box{id: id}
+		b = &modelMailbox{id: id}
 		c.at.boxes[id] = b
 	}
 	if !b.enter(c.side) {
@@ -128,7 +128,7 @@ func (c *berth) open(id string) (complaint string) {
 	return ""
 }
 
-func (c *berth) add(all []*berth, body string) (complaint string) {
+func (c *modelClient) add(all []*modelClient, body string) (complaint string) {
 	if c.follows == nil {
 		return "must open mailbox before adding"
 	}

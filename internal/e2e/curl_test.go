@@ -56,7 +56,7 @@ func theConversation(t *testing.T) (script string, said []string) {
 		said = append(said, sent[1])
 	}
 	if len(said) == 0 {
-		t.Fatalf("in the README's conversation, nobody says anything:\n%s", script)
+		t.Fatalf("in the README's conversation, nothing is said:\n%s", script)
 	}
 	return script, said
 }

@@ -33,7 +33,7 @@ func TestFullDisk(t *testing.T) {
 		try := append(mounting(dir), "true")
 		if out, err := exec.Command(try[0], try[1:]...).CombinedOutput(); err != nil {
 			// Nothing is left untested for that: the quota below takes the space away as well.
-			t.Logf("nobody may mount a file system here (%v: %s); see the quota", err, out)
+			t.Logf("no file system can be mounted here (%v: %s); see the quota", err, out)
 			return
 		}
 		s := e2e.NewServer(t)

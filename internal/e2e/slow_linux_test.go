@@ -194,7 +194,7 @@ func TestSlowClients(t *testing.T) {
 			t.Fatalf("slow client %d is not let go: %v", i, err)
 		}
 		if len(got) > tooMuch {
-			t.Errorf("a client that did not read was given it all, %d bytes: nobody had to wait", len(got))
+			t.Errorf("a client that did not read was given it all, %d bytes: nothing had to wait", len(got))
 		}
 	}
 	gone := time.Since(began)

@@ -238,7 +238,7 @@ func (c *Client) Handshake(ctx context.Context) error {
 	case !w.Resumed && was.epoch > 0:
 		return fmt.Errorf("handshake: the session did not go on, another one began: %s", a.Body)
 	case w.Resumed && was.epoch == 0 && c.Count.Lost.Load() == lost && c.Count.Refused.Load() == refused:
-		return fmt.Errorf("handshake: nobody began this session, and yet: %s", a.Body)
+		return fmt.Errorf("handshake: this session was not begun, and yet: %s", a.Body)
 	case w.Epoch <= was.epoch:
 		return fmt.Errorf("handshake: epoch %d after %d", w.Epoch, was.epoch)
 	case w.NextSentSeq != was.wanted:

@@ -196,7 +196,7 @@ func tellsNothing(t *testing.T, s *e2e.Server, secrets ...string) {
 // bothLeft waits until both sides have left the only mailbox, and holds how that went.
 func bothLeft(t *testing.T, s *e2e.Server, mood string) {
 	t.Helper()
-	e2e.Eventually(t, "nobody is left in a mailbox", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 0 })
+	e2e.Eventually(t, "no mailbox is left", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 0 })
 	e2e.CheckNothingLeft(t, s, nil)
 	e2e.CheckUsage(t, s, "nameplates", "happy")
 	e2e.CheckUsage(t, s, "mailboxes", mood)

@@ -189,7 +189,7 @@ def main(reactor):
     try:
         yield w.close()
     except LonelyError:
-        print("nobody came")
+        print("no partner came")
 
 task.react(main)
 `
@@ -204,7 +204,7 @@ func TestWormholeLonely(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(p.Dir, "leave"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.MustSucceed("nobody came")
+	p.MustSucceed("no partner came")
 	e2e.CheckNothingLeft(t, s, nil)
 	e2e.CheckUsage(t, s, "nameplates", "lonely")
 	e2e.CheckUsage(t, s, "mailboxes", "lonely")

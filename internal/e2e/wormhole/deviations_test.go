@@ -111,7 +111,7 @@ var deviantScripts = map[string]string{
 		B release
 		B list`,
 
-	"nobody releases": `
+	"neither side releases": `
 		A comes
 		A claim {"nameplate":"10001"}
 		A open {"mailbox":"$mailbox1"}
@@ -130,7 +130,7 @@ var deviantScripts = map[string]string{
 		usage
 			closed by all: nothing ≠ mailbox happy; nameplate happy`,
 
-	"nobody else came": `
+	"no other side came": `
 		A comes
 		A allocate
 		A claim {"nameplate":"$nameplate1"}

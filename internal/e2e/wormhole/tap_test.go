@@ -76,7 +76,7 @@ func (a *tapped) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			break
 		}
 		if time.Now().After(deadline) || testclient.Pause(r.Context(), 10*time.Millisecond) != nil {
-			http.Error(rw, "nobody there", http.StatusBadGateway) //nolint:forbidigo // as a proxy would
+			http.Error(rw, "the server is down", http.StatusBadGateway) //nolint:forbidigo // as a proxy would
 			return
 		}
 	}

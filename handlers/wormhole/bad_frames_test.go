@@ -13,8 +13,8 @@ import (
 	"restante/internal/testclient"
 )
 
-// offence is a frame that no good client sends.
-type offence struct {
+// badFrame is a frame that no good client sends.
+type badFrame struct {
 	why   string
 	frame string
 	ack   string // the id of its ack; empty: null
@@ -39,8 +39,8 @@ func noName(member string) string {
 func nested(depth int) string { return strings.Repeat("[", depth) + strings.Repeat("]", depth) }
 
 // hostileAnywhere are refused whether the client has bound or not.
-func hostileAnywhere() []offence {
-	return []offence{
+func hostileAnywhere() []badFrame {
+	return []badFrame{
 		{why: "nothing", frame: ``, error: noObject},
 		{why: "a space", frame: ` `, error: noObject},
 		{why: "a NUL", frame: "\x00", error: noObject},
@@ -102,36 +102,36 @@ func hostileAnywhere() []offence {
 }
 
 // hostileBefore are refused to a client that has not bound.
-func hostileBefore() (list []offence) {
+func hostileBefore() (list []badFrame) {
 	for _, kind := range []string{`"list"`, `1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"BIND"`, `" bind"`, strconv.Quote(strings.Repeat("x", 20<<10))} {
-		list = append(list, offence{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "must bind first"})
+		list = append(list, badFrame{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "must bind first"})
 	}
 	for _, wrong := range notAName {
 		list = append(list,
-			offence{why: "appid " + wrong[:min(len(wrong), 20)], frame: `{"type": "bind", "appid": ` + wrong + `, "side": "a"}`, error: noName("appid")},
-			offence{why: "side " + wrong[:min(len(wrong), 20)], frame: `{"type": "bind", "appid": "a", "side": ` + wrong + `}`, error: noName("side")})
+			badFrame{why: "appid " + wrong[:min(len(wrong), 20)], frame: `{"type": "bind", "appid": ` + wrong + `, "side": "a"}`, error: noName("appid")},
+			badFrame{why: "side " + wrong[:min(len(wrong), 20)], frame: `{"type": "bind", "appid": "a", "side": ` + wrong + `}`, error: noName("side")})
 	}
 	return append(list,
-		offence{why: "a bind of nobody", frame: `{"type": "bind", "appid": "", "side": ""}`, error: "'appid' and 'side' must not be empty"},
-		offence{why: "two appids", frame: `{"type": "bind", "appid": "a", "appid": 1, "side": "a"}`, error: noObject},
-		offence{why: "a version that is a text", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": "1.0"}`, error: noVersion},
-		offence{why: "half a version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a"]}`, error: noVersion},
-		offence{why: "a version of a number", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", 1]}`, error: noVersion},
-		offence{why: "a version of half a surrogate", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "\ud83d"]}`, error: noVersion},
-		offence{why: "a long version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "` + strings.Repeat("x", 257) + `"]}`, error: noVersion})
+		badFrame{why: "a bind without names", frame: `{"type": "bind", "appid": "", "side": ""}`, error: "'appid' and 'side' must not be empty"},
+		badFrame{why: "two appids", frame: `{"type": "bind", "appid": "a", "appid": 1, "side": "a"}`, error: noObject},
+		badFrame{why: "a version that is a text", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": "1.0"}`, error: noVersion},
+		badFrame{why: "half a version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a"]}`, error: noVersion},
+		badFrame{why: "a version of a number", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", 1]}`, error: noVersion},
+		badFrame{why: "a version of half a surrogate", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "\ud83d"]}`, error: noVersion},
+		badFrame{why: "a long version", frame: `{"type": "bind", "appid": "a", "side": "a", "client_version": ["a", "` + strings.Repeat("x", 257) + `"]}`, error: noVersion})
 }
 
 // notAName is what cannot name anything.
 var notAName = []string{`1`, `null`, `true`, `[]`, `{}`, `["a"]`, `"\u0000"`, `"a\u0000b"`, `"a\ud83d"`, `"\ude00b"`, strconv.Quote(strings.Repeat("x", 257)), strconv.Quote(strings.Repeat("x", 50<<10)), nested(100)}
 
 // hostileAfter are refused to one that has, and holds the mailbox m.
-func hostileAfter() (list []offence) {
+func hostileAfter() (list []badFrame) {
 	for _, kind := range []string{`1`, `null`, `{}`, `[]`, `true`, `""`, `"\u0000"`, `"LIST"`, `"list "`, `"welcome"`, `"ack"`, `"message"`, strconv.Quote(strings.Repeat("x", 20<<10))} {
-		list = append(list, offence{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "unknown type"})
+		list = append(list, badFrame{why: "the type " + kind[:min(len(kind), 20)], frame: `{"type": ` + kind + `}`, error: "unknown type"})
 	}
 	for _, wrong := range notAName {
 		for command, member := range map[string]string{"claim": "nameplate", "release": "nameplate", "close": "mailbox", "add": "phase"} {
-			list = append(list, offence{
+			list = append(list, badFrame{
 				why:   command + " " + wrong[:min(len(wrong), 20)],
 				frame: fmt.Sprintf(`{"type": %q, %q: %s, "body": ""}`, command, member, wrong), error: noName(member),
 			})
@@ -139,22 +139,22 @@ func hostileAfter() (list []offence) {
 	}
 	for _, wrong := range []string{``, `a`, `-1`, `+1`, `1.0`, ` 1`, `1\n`, `٣`, strings.Repeat("1", 41), strings.Repeat("1", 256), `1' OR '1'='1`, `../1`, `%31`} {
 		for _, command := range []string{"claim", "release"} {
-			list = append(list, offence{why: command + " " + wrong[:min(len(wrong), 20)], frame: `{"type": "` + command + `", "nameplate": "` + wrong + `"}`, error: noNameplate})
+			list = append(list, badFrame{why: command + " " + wrong[:min(len(wrong), 20)], frame: `{"type": "` + command + `", "nameplate": "` + wrong + `"}`, error: noNameplate})
 		}
 	}
 	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, `"a\ud83d"`, strconv.Quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
-		list = append(list, offence{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: noBody})
+		list = append(list, badFrame{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: noBody})
 	}
 	return append(list,
-		offence{why: "a body with a huge id", frame: `{"type": "add", "phase": "p", "body": "", "id": "` + strings.Repeat("x", 17<<10) + `"}`, error: noID},
-		offence{why: "a body with a list as id", frame: `{"type": "add", "phase": "p", "body": "", "id": ["a"]}`, ack: `["a"]`, error: "'id' must not be a list or an object"},
-		offence{why: "a body with an object as id", frame: `{"type": "add", "phase": "p", "body": "", "id": {}}`, ack: `{}`, error: "'id' must not be a list or an object"},
-		offence{why: "a mood that is a list", frame: `{"type": "close", "mailbox": "m", "mood": ["happy"]}`, error: "'mood' must not be a list or an object"},
-		offence{why: "a mood that is an object", frame: `{"type": "close", "mood": {}}`, error: "'mood' must not be a list or an object"},
-		offence{why: "to open another", frame: `{"type": "open", "mailbox": 1}`, error: "only one open per connection"},
-		offence{why: "to close another", frame: `{"type": "close", "mailbox": "M"}`, error: "open and close must use same mailbox"},
-		offence{why: "to bind again", frame: `{"type": "bind", "appid": 1, "side": []}`, error: "already bound"},
-		offence{why: "a list with a lot", frame: `{"type": "list", "nameplates": ` + nested(9000) + `}`, reply: "nameplates"},
+		badFrame{why: "a body with a huge id", frame: `{"type": "add", "phase": "p", "body": "", "id": "` + strings.Repeat("x", 17<<10) + `"}`, error: noID},
+		badFrame{why: "a body with a list as id", frame: `{"type": "add", "phase": "p", "body": "", "id": ["a"]}`, ack: `["a"]`, error: "'id' must not be a list or an object"},
+		badFrame{why: "a body with an object as id", frame: `{"type": "add", "phase": "p", "body": "", "id": {}}`, ack: `{}`, error: "'id' must not be a list or an object"},
+		badFrame{why: "a mood that is a list", frame: `{"type": "close", "mailbox": "m", "mood": ["happy"]}`, error: "'mood' must not be a list or an object"},
+		badFrame{why: "a mood that is an object", frame: `{"type": "close", "mood": {}}`, error: "'mood' must not be a list or an object"},
+		badFrame{why: "to open another", frame: `{"type": "open", "mailbox": 1}`, error: "only one open per connection"},
+		badFrame{why: "to close another", frame: `{"type": "close", "mailbox": "M"}`, error: "open and close must use same mailbox"},
+		badFrame{why: "to bind again", frame: `{"type": "bind", "appid": 1, "side": []}`, error: "already bound"},
+		badFrame{why: "a list with a lot", frame: `{"type": "list", "nameplates": ` + nested(9000) + `}`, reply: "nameplates"},
 	)
 }
 
@@ -172,13 +172,13 @@ func TestWormholeHostile(t *testing.T) {
 	other := r.Bind(t, "app", "other").Open("theirs")
 	r.WantRows(t, `SELECT app FROM client_versions`, "app")
 	dumped := r.Dumper()
-	hostilities := func(t *testing.T, all []offence, from func() *testclient.Wormhole) {
+	hostilities := func(t *testing.T, all []badFrame, from func() *testclient.Wormhole) {
 		t.Helper()
 		before := dumped(t)
 		for _, h := range all {
 			t.Run(h.why, func(t *testing.T) {
 				c := from().In(t)
-				suffer(c, h)
+				sendBad(c, h)
 				c.WantNothing()
 				began := time.Now()
 				if other.In(t).WantNothing(); time.Since(began) > time.Second {
@@ -219,8 +219,8 @@ func TestWormholeHostile(t *testing.T) {
 	})
 }
 
-// suffer sends a hostile frame, and checks the answer.
-func suffer(c *testclient.Wormhole, h offence) {
+// sendBad sends a hostile frame, and checks the answer.
+func sendBad(c *testclient.Wormhole, h badFrame) {
 	c.Helper()
 	c.Write(websocket.TextMessage, h.frame)
 	switch h.ack {
