@@ -129,18 +129,6 @@ func (m Mailbox) Extend(ttl time.Duration) Mailbox {
 	return m
 }
 
-// Appended returns the mailbox after one more message. StaleAt, by which mailboxes are sorted, stays
-// as it is while it is far enough away. Pruning that looks too early then finds the mailbox alive.
-func (m Mailbox) Appended(body string, now time.Time) Mailbox {
-	m.Last++
-	m.Bytes += int64(len(body))
-	if m.StaleAt.Before(now.Add(m.TTL / 2)) {
-		return m.touch(now)
-	}
-	m.Updated = now
-	return m
-}
-
 // Stale returns when the mailbox's life ends, given the last sign of life of the clients that have it
 // open.
 func (m Mailbox) Stale(lastSeen time.Time) time.Time {

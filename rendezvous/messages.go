@@ -6,6 +6,21 @@ import (
 	"time"
 )
 
+// Draft is a message before it has a position.
+type Draft struct {
+	Phase string
+	Body  string
+	ID    *string // echoed, never used to deduplicate
+}
+
+// Message is a message in its mailbox.
+type Message struct {
+	Position Position
+	Side     Side
+	Draft
+	Received time.Time
+}
+
 // Added is where and when a message was added.
 type Added struct {
 	Position Position  `json:"position"`
@@ -186,6 +201,18 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placem
 		t.s.observing().Added(app, len(added))
 	})
 	return places, t.publishMessages(m, added)
+}
+
+// Appended returns the mailbox after one more message. StaleAt, by which mailboxes are sorted, stays
+// as it is while it is far enough away. Pruning that looks too early then finds the mailbox alive.
+func (m Mailbox) Appended(body string, now time.Time) Mailbox {
+	m.Last++
+	m.Bytes += int64(len(body))
+	if m.StaleAt.Before(now.Add(m.TTL / 2)) {
+		return m.touch(now)
+	}
+	m.Updated = now
+	return m
 }
 
 // hasRoom refuses a message if its mailbox would be too large with it, or if its address may not store more.

@@ -235,51 +235,6 @@ func (s *Service) Drain() {
 // Stopping returns a channel that is closed when the server begins to stop.
 func (s *Service) Stopping() <-chan struct{} { return s.hub.Done() }
 
-// read runs f in a view, and turns its error into one for the client.
-func (s *Service) read(ctx context.Context, f func(*txn) error) error {
-	if s.health.confirmedDown() {
-		return storageUnavailable()
-	}
-	began := s.local()
-	defer s.observeTransaction(time.Now(), false)
-	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx, began)) })
-	return s.clientError(err)
-}
-
-// transact runs f and then delivers the frames it published, in one transaction, and turns its error
-// into one for the client.
-func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
-	if s.health.confirmedDown() {
-		return storageUnavailable()
-	}
-	began := s.local()
-	defer s.observeTransaction(time.Now(), true)
-	err := s.Store.Update(ctx, func(tx Tx) error {
-		t := s.newTxn(tx, began)
-		t.AfterUnknown(func() { s.doubt(t) }) // also if the caller has left
-		if err := f(t); err != nil {
-			return err
-		}
-		return t.deliver()
-	})
-	return s.clientError(err)
-}
-
-// doubt forgets all that is remembered of what a transaction was about, and wakes its readers: it may
-// have committed.
-func (s *Service) doubt(t *txn) {
-	topics := t.topics
-	if t.actor != nil {
-		topics = append(topics, Topic{Session: t.actor.Key})
-	}
-	s.stored.forget()
-	for _, topic := range topics {
-		s.logs.Invalidate(topic.Mailbox)
-		s.outboxes.Invalidate(topic.Session)
-	}
-	s.announce(topics)
-}
-
 // clientError turns an error into what the client is told.
 func (s *Service) clientError(err error) error {
 	var failure *Failure

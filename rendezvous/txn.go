@@ -262,61 +262,35 @@ func exceedsWindow(b Backlog, l Limits, times int64) bool {
 	return b.Frames >= times*l.WindowFrames || b.Bytes >= times*l.WindowBytes
 }
 
-// writeTombstone replaces a session by its tombstone, or by nothing if it never did anything.
-func (t *txn) writeTombstone(of Session, c session.Closed) error {
-	if !c.Used {
-		return t.DeleteSession(of.Key)
-	}
-	count, err := t.CountSessions(of.Address, true, t.s.Config.Limits.AddressSessions)
-	if err != nil {
-		return err
-	}
-	if count >= t.s.Config.Limits.AddressSessions {
-		if err := t.removeOldestTombstone(of.Address); err != nil {
-			return err
-		}
-	}
-	of.Record = c.Record()
-	if err := t.UpdateSession(of, c.At.Add(t.s.Config.TombstoneTTL)); err != nil {
-		return err
-	}
-	return t.EmptySession(of.Key)
+// Topic is what a waiting request wants news of: a session's outbox or a mailbox's log.
+type Topic struct {
+	Session session.Key
+	Mailbox MailboxKey // 0 if the topic is a session's
 }
 
-// removeOldestTombstone removes the oldest tombstone of an address, or of all if address is empty.
-func (t *txn) removeOldestTombstone(address string) error {
-	oldest, err := t.OldestTombstone(address)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+// announce wakes the readers of topics, on this process and on others.
+func (s *Service) announce(topics []Topic) {
+	s.hub.Wake(topics...)
+	if s.Announce != nil {
+		s.stats.Announced.Add(int64(len(topics)))
+		s.Announce(topics)
 	}
-	if err != nil {
-		return err
-	}
-	return t.removeTombstone(oldest)
 }
 
-// removeTombstone removes a tombstone. If it is that of its side's owner, the side's older tombstones
-// are removed with it: otherwise one of those would pass for the owner.
-func (t *txn) removeTombstone(k session.Key) error {
-	stored, err := t.Session(k)
-	if errors.Is(err, ErrNotFound) {
-		return nil
+// Wake wakes the readers that wait on this process, because another process had news of topics.
+func (s *Service) Wake(topics []Topic) {
+	s.stats.Heard.Add(int64(len(topics)))
+	for _, topic := range topics {
+		s.logs.Invalidate(topic.Mailbox)
+		s.outboxes.Invalidate(topic.Session)
 	}
-	if err != nil {
-		return err
-	}
-	owner, err := t.SideOwner(stored.App, stored.Side)
-	for err == nil && owner.Key == k {
-		if err = t.DeleteSession(k); err == nil {
-			owner, err = t.SideOwner(stored.App, stored.Side)
-			k = owner.Key
-		}
-	}
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case err != nil:
-		return err
-	}
-	return t.DeleteSession(k)
+	s.hub.Wake(topics...)
+}
+
+// WakeIf is [Service.Wake] for every topic for which match returns true: for example for all of them,
+// when news from other processes may have been missed.
+func (s *Service) WakeIf(match func(Topic) bool) {
+	s.logs.InvalidateAll()
+	s.outboxes.InvalidateAll()
+	s.hub.WakeIf(match)
 }
