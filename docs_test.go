@@ -78,6 +78,25 @@ func TestTheWayExists(t *testing.T) {
 	}
 }
 
+// TestTheWayIsShort checks that a message passes few files, and does not come back to one that it has just left.
+func TestTheWayIsShort(t *testing.T) {
+	t.Parallel()
+	text := outsideOfCode(t, "docs/architecture.md")
+	_, text, _ = strings.Cut(text, "## A message's way")
+	way, _, _ := strings.Cut(text, "On PostgreSQL")
+	var stops []string
+	for _, stop := range regexp.MustCompile("`([a-z_/.]+\\.go)`").FindAllStringSubmatch(way, -1) {
+		if last := stops[max(0, len(stops)-2):]; slices.Contains(last, stop[1]) {
+			t.Errorf("the way comes back to %s at once, after %q", stop[1], last)
+		}
+		stops = append(stops, stop[1])
+	}
+	files := slices.Compact(slices.Sorted(slices.Values(stops)))
+	if len(files) < 10 || len(files) > 18 {
+		t.Errorf("the way passes %d files: %q", len(files), files)
+	}
+}
+
 // outsideOfCode is a page without its blocks of code.
 func outsideOfCode(t *testing.T, page string) string {
 	t.Helper()

@@ -1,12 +1,20 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"mime"
 	"net/http"
+	"os"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"restante/api"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -120,4 +128,144 @@ func credential(r *http.Request) (session.Key, error) {
 		Code:   rendezvous.SessionRequired,
 		Detail: "send the session id as 'Authorization: Bearer <sessionId>'; POST /v1/sessions begins a session",
 	}
+}
+
+type contentKey struct{}
+
+// content is the body of a request, and what identifies the request.
+type content struct {
+	body           []byte
+	fingerprint    [32]byte
+	idempotencyKey string
+}
+
+// readBody is middleware that reads the body: whole, in time, not too large, and JSON if there is one. It computes the
+// fingerprint of the request, by which a repeated command is told from another one with the same number.
+func (s *Server) readBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := s.bodyOf(w, r)
+		if err == nil && len(body) > 0 && !isMedia(r, "application/json") {
+			err = &rendezvous.Failure{Code: unsupportedMediaType, Detail: "send the body with 'Content-Type: application/json' (curl: --json)"}
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, withBody(r, body, bytes.TrimPrefix(body, []byte("\ufeff")))) // a byte order mark says nothing
+	})
+}
+
+// withBody returns the request with a body that was read, and with the JSON that the operation is to read instead.
+func withBody(r *http.Request, body, asJSON []byte) *http.Request {
+	r = r.WithContext(context.WithValue(r.Context(), contentKey{}, content{asJSON, fingerprint(r, body), r.Header.Get("Idempotency-Key")}))
+	r.Body = io.NopCloser(bytes.NewReader(asJSON))
+	return r
+}
+
+// readMessage is readBody for a message, which may also be sent as a text.
+func (s *Server) readMessage(next http.Handler) http.Handler {
+	asJSON := s.readBody(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case isMedia(r, "text/plain"):
+		case isMedia(r, "application/x-www-form-urlencoded"): // what curl -d says if it is not told
+			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "for a text, add -H 'Content-Type: text/plain' to curl -d; for JSON, use --json"})
+			return
+		default:
+			asJSON.ServeHTTP(w, r)
+			return
+		}
+		body, err := s.bodyOf(w, r)
+		if err == nil && !utf8.Valid(body) {
+			err = &invalid{rendezvous.InvalidRequest, violations("#/body", "utf8", "must be text in UTF-8")}
+		}
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		text := string(body)
+		draft := encode(api.Draft{Phase: textPhase, Body: &text})
+		r = withBody(r, body, draft)
+		r.Header.Set("Content-Type", "application/json")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// textPhase is the phase of a message that was sent as a text.
+const textPhase = "text"
+
+// rejectBody is middleware for operations without a body. A body is refused: a mood in the wrong place, for example,
+// must not be ignored in silence.
+func (s *Server) rejectBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body, err := s.bodyOf(w, r); err != nil || len(body) > 0 && !isEmptyObject(r, body) {
+			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{nil, fingerprint(r, nil), r.Header.Get("Idempotency-Key")})))
+	})
+}
+
+// isEmptyObject reports whether a DELETE has the body {}, which some libraries send with every request.
+func isEmptyObject(r *http.Request, body []byte) bool {
+	return r.Method == http.MethodDelete && string(bytes.TrimSpace(body)) == "{}"
+}
+
+// bodyOf reads the body of a request.
+func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	infoOf(r).bodyRead = true
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	// The deadline is for the body only: if it stayed, it would end a receive that is held.
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Now().Add(s.Limits.BodyTime)) // a test's ResponseWriter may have none
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Limits.Body))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return nil, err
+	}
+	if isCutOff(err) {
+		return nil, &rendezvous.Failure{Code: bodyIncomplete, Detail: "the body did not arrive whole, so nothing was done; send the request again", Err: err}
+	}
+	if err != nil {
+		return nil, &invalid{bodyCode(r), violations("#/body", "readable", "cannot be read")}
+	}
+	_ = deadlines.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// isCutOff reports whether a body ended too early, or did not come in time. The request itself may be in order.
+func isCutOff(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// bodyCode returns the code for a body that cannot be read. Only the handshake has a body and no session.
+func bodyCode(r *http.Request) rendezvous.Code {
+	if needsSession(r) {
+		return rendezvous.InvalidRequest
+	}
+	return rendezvous.MalformedHandshake
+}
+
+// isMedia reports whether the body of a request is of a media type, in UTF-8.
+func isMedia(r *http.Request, media string) bool {
+	contentTypes := r.Header.Values("Content-Type")
+	if len(contentTypes) != 1 {
+		return false
+	}
+	is, params, err := mime.ParseMediaType(contentTypes[0])
+	charset, given := params["charset"]
+	return err == nil && is == media && (!given || strings.EqualFold(charset, "utf-8"))
+}
+
+// fingerprint identifies a request by its method, its path and query, and a hash of its body.
+func fingerprint(r *http.Request, body []byte) [32]byte {
+	content := sha256.Sum256(body)
+	h := sha256.New()
+	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery} {
+		_, _ = io.WriteString(h, part)
+		_, _ = h.Write([]byte{0})
+	}
+	_, _ = h.Write(content[:])
+	return [32]byte(h.Sum(nil))
 }
