@@ -32,7 +32,7 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► internal/bench, internal/listen, internal/munin, internal/token
+//	main ─► internal/bench, internal/listen, internal/munin, internal/rules, internal/token
 //	     ─► internal/operator ─► api, internal/listen
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
@@ -44,7 +44,7 @@ var layers = map[string]layer{
 		uses: []string{
 			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
 			"restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
-			"restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
+			"restante/internal/rules", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
 		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
@@ -72,7 +72,7 @@ var layers = map[string]layer{
 	"restante/handlers": {
 		uses: []string{
 			"restante/api", "restante/handlers/welcome", "restante/handlers/wormhole", "restante/internal/idleconn",
-			"restante/internal/jsonobject", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
+			"restante/internal/jsonobject", "restante/internal/rules", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
 		},
 		bans: map[string]string{
 			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
@@ -95,7 +95,7 @@ var layers = map[string]layer{
 		},
 	},
 	"restante/handlers/wormhole": {
-		uses: []string{"restante/handlers/welcome", "restante/internal/jsonobject", "restante/internal/ws", "restante/rendezvous"},
+		uses: []string{"restante/handlers/welcome", "restante/internal/jsonobject", "restante/internal/rules", "restante/internal/ws", "restante/rendezvous"},
 		bans: map[string]string{
 			"net/http":     "it gets a WebSocket that is open; only handlers answers requests",
 			"restante/api": "the contract does not describe this protocol",
@@ -216,6 +216,12 @@ var layers = map[string]layer{
 	"restante/internal/listen": {
 		bans: map[string]string{
 			"database/sql": "it opens sockets, and nothing else",
+		},
+	},
+	"restante/internal/rules": {
+		bans: map[string]string{
+			"net/http":     "two protocols obey the rules, and only one of them is HTTP",
+			"database/sql": "rules are in files",
 		},
 	},
 	"restante/internal/token": {

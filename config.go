@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,6 +64,7 @@ type Config struct {
 	HashcashBits     int    `group:"What clients are told" default:"0" help:"Ask clients for a hashcash stamp of this many bits; 0 asks for none. Most wormhole clients cannot make one."`
 	Settings         string `group:"What clients are told" placeholder:"FILE" help:"A JSON file with any of motd, advertiseVersion, signalError, disallowList and hashcashBits. It overrides these flags and is read again at SIGHUP."`
 
+	Admission
 	Tokens
 	Administration
 
@@ -176,17 +176,6 @@ func (c *Config) limits() handlers.Limits {
 	l.Body, l.Rate, l.Burst = c.MaxBody, c.RequestRate, c.RequestBurst
 	l.Sockets, l.Identify, l.WriteTime = c.MaxSockets, c.IdentifyWithin, c.SlowReader
 	return l
-}
-
-// admit refuses the clients that --reject-client names.
-func (c *Config) admit(_ context.Context, n rendezvous.ClientInfo) error {
-	said := n.Client[0] + "/" + n.Client[1]
-	for _, pattern := range c.RejectClient {
-		if match, _ := path.Match(pattern, said); match {
-			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "this server does not take this version of the client; update it"}
-		}
-	}
-	return nil
 }
 
 // settings returns what clients are told: what the flags say, overridden by the settings file.

@@ -31,13 +31,14 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Serve   Config      `cmd:"" default:"withargs" help:"Run the server (the default)."`
-	Health  health      `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
-	Bench   measure     `cmd:"" help:"Put load on a running server, and measure it."`
-	Status  showStatus  `cmd:"" help:"Show how a running server is doing."`
-	Usage   showUsage   `cmd:"" help:"Show how a running server is used."`
-	Munin   plot        `cmd:"" help:"Print a graph for Munin."`
-	Version showVersion `cmd:"" help:"Print the version."`
+	Serve   Config        `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Health  health        `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
+	Rules   rulesCommands `cmd:"" help:"Look at files of rules for --rules."`
+	Bench   measure       `cmd:"" help:"Put load on a running server, and measure it."`
+	Status  showStatus    `cmd:"" help:"Show how a running server is doing."`
+	Usage   showUsage     `cmd:"" help:"Show how a running server is used."`
+	Munin   plot          `cmd:"" help:"Print a graph for Munin."`
+	Version showVersion   `cmd:"" help:"Print the version."`
 }
 
 // lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
@@ -143,6 +144,9 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	api.SetSettings(settings)
 	budget := c.connections(service, c.TrustedProxies, log)
 	api.MetricsByApp, api.RefusedConnections = c.MetricsByApp, budget.Refused.Load
+	if err := c.applyRules(api, log); err != nil {
+		return err
+	}
 	reached, err := c.open(ctx, budget)
 	if err != nil {
 		return err
@@ -219,7 +223,7 @@ func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server
 	return err
 }
 
-// reread reads the settings, the certificate and the keys of tokens again at each SIGHUP, until stop. What cannot be read
+// reread reads the settings, the certificate, the keys of tokens and the rules again at each SIGHUP, until stop. What cannot be read
 // changes nothing.
 func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Verifier, log *slog.Logger) (stop func()) {
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
@@ -233,6 +237,7 @@ func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Veri
 			}
 			reached.reload()
 			c.rereadTokens(tokens, log)
+			c.rereadRules(api, log)
 			settings, err := c.settings()
 			if err != nil {
 				log.Error("the settings stay as they were", "error", err)

@@ -144,7 +144,7 @@ func (p *promise) check(r *request, a *answer) error {
 
 	var response *openapi3.Response
 	switch {
-	case route != nil && a.status != http.StatusMisdirectedRequest: // which is answered before an operation is looked for
+	case route != nil && !answeredEarly(route.Operation, a.status):
 		in := &openapi3filter.RequestValidationInput{
 			Request: &http.Request{Method: r.method, Header: r.header}, PathParams: params, Route: route,
 			Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true, ExcludeResponseBody: r.method == http.MethodHead},
@@ -221,6 +221,12 @@ type problem struct {
 	ExpectedSeq, NextExpectedSeq      *int64
 	Reason                            *string
 	Errors                            []struct{ Pointer, Rule, Message string }
+}
+
+// answeredEarly reports whether a status is one with which a request is answered before an operation is looked for. Many
+// operations answer 403, too.
+func answeredEarly(op *openapi3.Operation, status int) bool {
+	return status == http.StatusMisdirectedRequest || status == http.StatusForbidden && op.Responses.Status(status) == nil
 }
 
 func (p *promise) checkProblem(r *request, a *answer, response *openapi3.Response) (errs []error) {

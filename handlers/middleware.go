@@ -73,8 +73,8 @@ func (s *Server) requireCaller(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		if s.Service.VerifyToken != nil {
-			s.fail(w, r, rendezvous.TokenRequiredWithoutSession())
+		if err := s.admitKeyed(r.Context(), rendezvous.AppID(app)); err != nil {
+			s.fail(w, r, err)
 			return
 		}
 		side := rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.KeyedSide(rendezvous.AppID(app), secret), Address: addressOf(r.Context())}

@@ -157,7 +157,7 @@ func waitOf(failure *rendezvous.Failure) time.Duration {
 
 // nameAddress tells a client that is refused for its address how the server calls that.
 func nameAddress(p *api.Problem, address string) {
-	if p.Status == http.StatusTooManyRequests && address != "" {
+	if (p.Status == http.StatusTooManyRequests || rendezvous.Code(p.Code) == rendezvous.RejectedByCustomHandler) && address != "" {
 		p.AddressID = &address
 	}
 }

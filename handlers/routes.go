@@ -20,7 +20,7 @@ func (s *Server) Handler() http.Handler {
 	s.metrics = newMetrics(s)
 	s.wormhole = wormhole.NewServer(wormhole.Options{
 		Observe: s.metrics.command, LimitHit: s.metrics.limits.hit, Refused: s.logRefused,
-		Service: s.Service, Log: s.Log, Settings: s.wormholeSettings, Throttle: s.limiters.wait,
+		Service: s.Service, Log: s.Log, Settings: s.wormholeSettings, Rules: s.rules.Load, Throttle: s.limiters.wait,
 		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
 	})
 	r := chi.NewRouter()
@@ -33,6 +33,7 @@ func (s *Server) Handler() http.Handler {
 	}
 	r.Use(s.clientAddress) // the client, also behind trusted proxies
 	r.Use(s.rateLimit)     // not too many requests of an address
+	r.Use(s.ruleOut)       // what the operator's rules say of the address
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(s.refuseMethod(r))
 	get(r, "/", s.getHome)

@@ -13,6 +13,7 @@ import (
 	"restante/api"
 	"restante/handlers/welcome"
 	"restante/handlers/wormhole"
+	"restante/internal/rules"
 	"restante/rendezvous"
 )
 
@@ -46,6 +47,7 @@ type Server struct {
 	Limits             Limits
 
 	settings   atomic.Pointer[welcome.Settings]
+	rules      atomic.Pointer[rules.Rules]
 	refusals   refusals
 	readiness  readiness
 	limiters   *limiters // nil: no limit

@@ -25,6 +25,10 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 	if err != nil {
 		return nil, err
 	}
+	verdict := s.verdictOn(ctx, h.App, h.Client)
+	if err := s.obey(ctx, verdict); err != nil {
+		return nil, err
+	}
 	if err := s.permit(ctx, r.Body.Permission); err != nil {
 		return nil, err
 	}
@@ -32,14 +36,15 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 	if err != nil {
 		return nil, err
 	}
-	config := s.Service.Config
+	config, settings := s.Service.Config, s.currentSettings()
+	settings.Motd = joined(settings.Motd, verdict.Message)
 	reply := api.HandshakeReply{
 		SessionID: w.ID.Reveal(), AppID: string(w.App), Side: string(w.Side), Resumed: w.Resumed, Epoch: int64(w.Epoch),
 		NextExpectedSeq: int64(w.Wanted), NextSentSeq: int64(w.Kept),
 		HeartbeatIntervalMs: config.HeartbeatInterval.Milliseconds(), HeartbeatsUntilDead: int64(config.HeartbeatsUntilDead),
 		SessionDisconnectGraceMs: w.Grace.Milliseconds(), ClientTimeoutMs: config.ClientTimeout.Milliseconds(),
 		NextWaitMs: w.NextWait.Milliseconds(), ServerTime: w.Now.UnixMilli(),
-		Welcome: greeting(s.currentSettings(), clientIP(ctx).String(), addressOf(ctx)),
+		Welcome: greeting(settings, clientIP(ctx).String(), addressOf(ctx)),
 	}
 	if !w.TokenExpires.IsZero() {
 		reply.TokenExpiresAt = new(w.TokenExpires.UnixMilli())

@@ -30,8 +30,8 @@ var (
 	mailboxPattern    = regexp.MustCompile(`^[A-Za-z0-9._~-]{1,128}$`)
 )
 
-// rules are the contract's own rules for texts, and what the client is told when one is broken.
-var rules = map[string]struct {
+// textRules are the contract's own rules for texts, and what the client is told when one is broken.
+var textRules = map[string]struct {
 	holds func(text, param string) bool
 	says  string
 }{
@@ -58,7 +58,7 @@ var says = map[string][2]string{
 
 func newValidator() *validator.Validate {
 	v := validator.New(validator.WithRequiredStructEnabled())
-	for name, rule := range rules {
+	for name, rule := range textRules {
 		err := v.RegisterValidation(name, func(field validator.FieldLevel) bool {
 			return rule.holds(field.Field().String(), field.Param())
 		})
@@ -137,7 +137,7 @@ func explain(b validator.FieldError) string {
 		text = 0
 	}
 	said, known := says[b.Tag()]
-	switch rule, own := rules[b.Tag()]; {
+	switch rule, own := textRules[b.Tag()]; {
 	case own:
 		return strings.ReplaceAll(rule.says, "%", b.Param())
 	case known:

@@ -32,7 +32,7 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	release := hold(&s.open.wormhole)
-	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), YourAddress: yourAddress(r)}, func() { release(); leave() }) //nolint:contextcheck // the socket outlives the request
+	s.wormhole.Serve(ctx, cancel, conn, wormhole.Client{Address: addressOf(r.Context()), IP: clientIP(r.Context()), YourAddress: yourAddress(r)}, func() { release(); leave() }) //nolint:contextcheck // the socket outlives the request
 }
 
 // noTokens tells wormhole clients that they cannot be admitted where tokens are asked for: their protocol has no place for one.

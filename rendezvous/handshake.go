@@ -66,7 +66,7 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	if s.draining.Load() {
 		return HandshakeReply{}, serverStopping()
 	}
-	if err := s.admit(ctx, h); err != nil {
+	if err := s.Admits(ctx, ClientInfo{h.App, h.Client, h.Metadata, h.Address}); err != nil {
 		return HandshakeReply{}, err
 	}
 	if ReservedSide(h.Side) {
@@ -108,11 +108,12 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 	return w, nil
 }
 
-func (s *Service) admit(ctx context.Context, h Handshake) error {
+// Admits returns why a client is refused, or nil: what [Service.Admit] returns, as a [Failure].
+func (s *Service) Admits(ctx context.Context, c ClientInfo) error {
 	if s.Admit == nil {
 		return nil
 	}
-	err := s.Admit(ctx, ClientInfo{h.App, h.Client, h.Metadata, h.Address})
+	err := s.Admit(ctx, c)
 	var failure *Failure
 	if err == nil || errors.As(err, &failure) {
 		return err

@@ -165,10 +165,8 @@ func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 	if !c.permitted {
 		return mustSubmitFirst
 	}
-	if admit := c.server.Service.Admit; admit != nil {
-		if err := admit(ctx, rendezvous.ClientInfo{App: rendezvous.AppID(app), Client: version, Address: c.client.Address}); err != nil {
-			return c.clientError(err)
-		}
+	if err := c.admit(ctx, rendezvous.AppID(app), version); err != nil {
+		return err
 	}
 	c.bound, c.side = true, rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.Side(side), Address: c.client.Address}
 	c.leaveSide = c.server.sides.enter(c.side.App, c.side.Side)

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"restante/handlers/welcome"
+	"restante/internal/rules"
 	"restante/internal/ws"
 	"restante/rendezvous"
 )
@@ -39,6 +41,8 @@ type Options struct {
 	Log     *slog.Logger
 	// Settings returns what clients are told and asked now.
 	Settings func() welcome.Settings
+	// Rules returns the operator's rules about clients as they are now.
+	Rules func() *rules.Rules
 	// Throttle waits until a client of an address may ask for more.
 	Throttle func(ctx context.Context, address string) error
 	// Observe is called for each command, with its type and what became of it: see outcome.
@@ -69,6 +73,8 @@ func NewServer(o Options) *Server {
 type Client struct {
 	// Address is what its limits count.
 	Address string
+	// IP is its address, for the operator's rules; invalid for a Unix socket.
+	IP netip.Addr
 	// YourAddress is its address as it is told: its port, and ipv4 or ipv6.
 	YourAddress map[string]any
 }
@@ -76,6 +82,7 @@ type Client struct {
 // Serve serves a connection on a goroutine of its own, until ctx or the connection ends. Then it calls cancel and leave.
 func (s *Server) Serve(ctx context.Context, cancel context.CancelFunc, socket *ws.Conn, client Client, leave func()) {
 	c := &conn{Conn: socket, server: s, client: client, settings: s.Settings(), cancel: cancel, leave: leave}
+	c.meetRules()
 	c.Go(func() { c.serve(ctx) })
 }
 
@@ -86,6 +93,7 @@ type conn struct {
 	server     *Server
 	client     Client
 	settings   welcome.Settings
+	rules      *rules.Rules // that the client has met
 	cancel     context.CancelFunc
 	leave      func()
 	bindTimer  *time.Timer // nil once the client has bound
@@ -171,6 +179,9 @@ func (c *conn) handleNext(ctx context.Context) error {
 		return err
 	}
 	if err := c.server.Throttle(ctx, c.client.Address); err != nil {
+		return err
+	}
+	if err := c.meetNewRules(ctx); err != nil {
 		return err
 	}
 	return c.command(ctx, raw)

@@ -1374,7 +1374,7 @@ export interface components {
             nextExpectedSeq?: components["schemas"]["Sequence"];
             /** @description On a stream or a socket: wait this long, as `Retry-After` says elsewhere. */
             retryAfterMs?: components["schemas"]["Millis"];
-            /** @description With a status of 429: for whose address it is refused. */
+            /** @description With a status of 429, and with `REJECTED_BY_CUSTOM_HANDLER`: for whose address it is refused. */
             addressId?: components["schemas"]["AddressId"];
         };
         /**
