@@ -86,12 +86,12 @@ func TestRulesForClientsThatAreConnected(t *testing.T) {
 	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	l := a.connects("")
-	l.hear("heartbeat")
+	l.want("heartbeat")
 	c := w.Bind(t, "app", "s").Open("m")
 	c.Send("add", "phase", "p", "body", "x").Want("message")
 	w.rule(t, "- address: 127.0.0.1\n  refuse: Not now.\n")
-	l.say(`{"id": "x", "method": "GET", "path": "/v1/session"}`)
-	if got := l.hear("reply"); !holdsAll(got, `Not now. … "code":"REJECTED_BY_CUSTOM_HANDLER" … "status":403`) {
+	l.send(`{"id": "x", "method": "GET", "path": "/v1/session"}`)
+	if got := l.want("reply"); !holdsAll(got, `Not now. … "code":"REJECTED_BY_CUSTOM_HANDLER" … "status":403`) {
 		t.Errorf("the socket is answered %s", got)
 	}
 	c.Write(websocket.TextMessage, `{"type": "ping", "ping": 1}`)

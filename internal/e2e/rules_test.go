@@ -85,7 +85,8 @@ func TestRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
-	testclient.NewWormhole(t, conn).Refused(text+", and this app ('appId') is none of them", "bind", "appid", "other", "side", "s")
+	connected := testclient.NewWormhole(t, conn)
+	connected.Refused(text+", and this app ('appId') is none of them", "bind", "appid", "other", "side", "s")
 
 	for status := 0; status != http.StatusTooManyRequests; {
 		status = s.Get("/v1").Status
@@ -104,6 +105,11 @@ func TestRules(t *testing.T) {
 	}
 	id, _, _ = strings.Cut(id, " ")
 	hangUp("- address: "+id+"\n  refuse: You are banned.\n", "read the rules")
+	connected.Write(websocket.TextMessage, `{"type": "ping", "ping": 1}`)
+	if got := connected.Next(); got.Text("error") != "You are banned." {
+		t.Errorf("the wormhole client is told %s", got.Raw)
+	}
+	connected.WantClose(websocket.ClosePolicyViolation)
 	e2e.Eventually(t, "the client is banned", func() bool { return strings.Contains(string(s.Get("/v1").Body), "You are banned.") })
 }
 

@@ -1,7 +1,6 @@
 package page_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -172,6 +171,9 @@ func TestPageAndWormholeOverTLS(t *testing.T) {
 	from := s.wormhole(t, "send", "--text", "mail of the terminal")
 	code := from.WaitCode()
 	to.MustSucceed("mail of the page")
+	cleo := b.visits("https://"+domain+":"+s.port(t), "/")
+	waits := cleo.writes("mail that waits")
+	e2e.Eventually(t, "the page has a wss socket", func() bool { return s.upgrades("/v1/session/socket") > 0 })
 	if got := s.presented(t); !got.Equal(first) {
 		t.Error("it does not present the first certificate")
 	}
@@ -183,17 +185,18 @@ func TestPageAndWormholeOverTLS(t *testing.T) {
 	bob.reads(code)
 	bob.has("mail of the terminal")
 	from.MustSucceed("text message sent")
-	upgrades := 0
-	for line := range bytes.Lines([]byte(s.Output.Latest())) {
-		if bytes.Contains(line, []byte(`"route":"/v1","status":101`)) {
-			upgrades++
-		}
-	}
-	if upgrades != 2 {
-		t.Errorf("the two wormhole clients connected %d times", upgrades)
+	s.wormhole(t, "receive", waits).MustSucceed("mail that waits") // over the socket that was there before
+	cleo.has("mail that waits")
+	if upgrades := s.upgrades("/v1"); upgrades != 3 {
+		t.Errorf("the three wormhole clients connected %d times", upgrades)
 	}
 	if !strings.Contains(s.Output.Latest(), "read the certificate again") {
 		t.Error("that the certificate was replaced is not logged")
 	}
-	tellsNothing(t, s.Server, "mail of the page", "mail of the terminal")
+	tellsNothing(t, s.Server, "mail of the page", "mail of the terminal", "mail that waits")
+}
+
+// upgrades is how many sockets were opened at a path.
+func (s *named) upgrades(route string) int {
+	return strings.Count(s.Output.Latest(), `"route":"`+route+`","status":101`)
 }
