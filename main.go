@@ -37,6 +37,7 @@ type commands struct {
 	Bench   measure       `cmd:"" help:"Put load on a running server, and measure it."`
 	Status  showStatus    `cmd:"" help:"Show how a running server is doing."`
 	Usage   showUsage     `cmd:"" help:"Show how a running server is used."`
+	Check   check         `cmd:"" help:"Look for what is wrong in a database, and mend it."`
 	Munin   plot          `cmd:"" help:"Print a graph for Munin."`
 	Version showVersion   `cmd:"" help:"Print the version."`
 }

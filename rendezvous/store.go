@@ -256,6 +256,10 @@ type OperatorTx interface {
 	// CountUsage adds about limit usage records of each kind to the totals, so that they may be deleted. It returns
 	// how many.
 	CountUsage(limit int) (int, error)
+	// Flaws returns at most limit flaws of a kind. blur is what the starts of usage records were rounded down to.
+	Flaws(kind FlawKind, blur time.Duration, limit int) ([]Flaw, error)
+	// MendRows mends a flaw that is about rows alone: it deletes rows that belong to nothing, or counts again.
+	MendRows(Flaw) error
 	// RecordServer stores a server, with its sign of life, and forgets those that were not seen since forget.
 	RecordServer(s Server, forget time.Time) error
 	// Servers returns at most limit servers, the one that was seen last first.

@@ -35,6 +35,8 @@ type Options struct {
 	// Lost counts the topics of which other processes could not be notified, and Missed how often notifications of
 	// others may have been missed; nil counts nothing.
 	Lost, Missed *atomic.Int64
+	// Patience is how long a statement, and a View, may take; 0 is what is good for a server.
+	Patience time.Duration
 	// ToRead is true if nothing is written, and the schema stays as it is. [OpenToRead] sets it.
 	ToRead bool
 	// Log gets the failures that no caller gets as an error; nil is slog.Default.
@@ -168,7 +170,7 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 
 // newDB returns a DB on an engine and starts its writer.
 func newDB(e *engine, o Options) *DB {
-	db := &DB{engine: e, options: o, log: o.Log, closing: make(chan struct{}), viewLimit: viewLimit}
+	db := &DB{engine: e, options: o, log: o.Log, closing: make(chan struct{}), viewLimit: max(viewLimit, o.Patience)}
 	clock := o.Now
 	if clock == nil && e.dialect.clockQuery == "" {
 		clock = time.Now

@@ -269,3 +269,27 @@ func MigrateTo(tb testing.TB, url string, version int64) *sql.DB {
 	}
 	return db
 }
+
+// ExecWithoutConstraints runs a statement on a database, as if no table referred to another.
+func ExecWithoutConstraints(tb testing.TB, url, statement string) {
+	tb.Helper()
+	if !strings.HasPrefix(url, "postgres") {
+		raw := OpenRaw(tb, url)
+		defer raw.Close()
+		if _, err := raw.ExecContext(tb.Context(), statement); err != nil {
+			tb.Fatalf("%s: %v", statement, err)
+		}
+		return
+	}
+	raw, err := sql.Open("postgres", url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer raw.Close()
+	raw.SetMaxOpenConns(1)
+	for _, s := range []string{"SET session_replication_role = replica", statement} {
+		if _, err := raw.ExecContext(tb.Context(), s); err != nil {
+			tb.Fatalf("%s: %v", s, err)
+		}
+	}
+}

@@ -91,12 +91,15 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	address := o.URL
 	if !o.Pooled {
 		for _, s := range postgresSettings {
+			if s[0] == "statement_timeout" && o.Patience > 0 {
+				s[1] = strconv.FormatInt(o.Patience.Milliseconds(), 10)
+			}
 			if address, err = withParameter(address, s[0], s[1]); err != nil {
 				return nil, problem(err)
 			}
 		}
 	}
-	pool, err := postgresPool(address, postgresReadTimeout)
+	pool, err := postgresPool(address, max(postgresReadTimeout, o.Patience+time.Second))
 	if err != nil {
 		return nil, problem(err)
 	}

@@ -1,0 +1,84 @@
+package rendezvous
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"restante/session"
+)
+
+// maxFlaws is how many flaws of a kind are found at a time.
+const maxFlaws = 1000
+
+// Check looks for everything that is wrong with what is stored, on one snapshot: of each kind it finds a thousand at
+// most.
+func Check(ctx context.Context, store Store, c Config) ([]Flaw, error) {
+	var flaws []Flaw
+	err := store.View(ctx, func(tx Tx) error {
+		flaws = nil
+		for _, kind := range FlawKinds {
+			found, err := tx.Flaws(kind, c.Blur, maxFlaws)
+			if err != nil {
+				return err
+			}
+			flaws = append(flaws, found...)
+		}
+		return nil
+	})
+	return flaws, err
+}
+
+// ErrNoMending is the error for a flaw that cannot be mended.
+var ErrNoMending = errors.New("this cannot be mended")
+
+// Mend mends a flaw, in a transaction. It returns false if the flaw is gone. Mending one kind may bring about flaws of
+// kinds that come later.
+func (s *Service) Mend(ctx context.Context, f Flaw) (mended bool, err error) {
+	if f.Mending() == "" {
+		return false, ErrNoMending
+	}
+	err = s.transact(ctx, func(t *txn) error {
+		mended = false
+		still, err := t.Flaws(f.Kind, s.Config.Blur, maxFlaws)
+		if err != nil || !slices.Contains(still, f) {
+			return err
+		}
+		mended = true
+		return t.mend(f)
+	})
+	return mended && err == nil, err
+}
+
+func (t *txn) mend(f Flaw) error {
+	switch f.Kind {
+	case FlawMailboxSides, FlawMailboxLog:
+		m, err := t.MailboxByKey(f.Mailbox)
+		if err != nil {
+			return err
+		}
+		return t.retire(m, RetiredPruned)
+	case FlawNameplateMailbox, FlawNameplateClaims:
+		n, err := t.Nameplate(f.App, f.Nameplate)
+		if err != nil {
+			return err
+		}
+		return t.retireNameplate(n, true)
+	case FlawOutboxFrames:
+		stored, err := t.Session(f.Session)
+		if err != nil {
+			return err
+		}
+		closed := t.closed(stored, session.Removed)
+		if closed.Reason == session.Removed {
+			closed = closed.Because("what it was to receive was lost in the server's storage")
+		}
+		closed.Used = true
+		t.wakeSession(f.Session)
+		return t.writeTombstone(stored, closed)
+	case FlawSessionOutbox, FlawOrphans, FlawMailboxBytes, FlawNameplateWaiting, FlawOutboxCounters:
+		return t.MendRows(f)
+	case FlawUsage, FlawFile:
+	}
+	return ErrNoMending
+}
