@@ -85,8 +85,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatalf("run ended at once: %v", err)
 	}
 	var body []byte
-	for range 2 { // the first request is in the second answer
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%v/metrics", at), http.NoBody)
+	for _, path := range []string{"/livez", "/metrics"} { // the metrics have the first request
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%v%s", at, path), http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

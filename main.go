@@ -167,6 +167,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		Protocols:         c.protocols(),
 	}, idleconn.Options{Log: log, Disabled: !c.Parking})
 	defer server.Close() //nolint:errcheck // clients have received what they will
+	budget.MakeRoom = server.CloseQuiet
 
 	// The loops outlive the requests: what requests leave to be written is written last.
 	endLoops := startLoops(ctx, service, replicas)

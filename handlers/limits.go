@@ -31,7 +31,11 @@ type bucket struct {
 	*rate.Limiter
 
 	refused atomic.Int64
+	patience
 }
+
+// networkShare is how many times the limit of an IPv6 network of 64 bits applies to the network of 48 bits around it.
+const networkShare = 4
 
 // refusalsPerToken is how many refusals cost as much as a request: a client that goes on without waiting is answered
 // ever later.
@@ -49,7 +53,10 @@ func newLimiters(l Limits) *limiters {
 }
 
 // of returns the bucket of an address.
-func (l *limiters) of(address string, now time.Time) *bucket {
+func (l *limiters) of(address string, now time.Time) *bucket { return l.share(address, 1, now) }
+
+// share returns a bucket with so many times the limit.
+func (l *limiters) share(address string, times int, now time.Time) *bucket {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, known := l.buckets[address]
@@ -57,7 +64,7 @@ func (l *limiters) of(address string, now time.Time) *bucket {
 		if len(l.buckets) >= l.max {
 			l.forget(now)
 		}
-		b = &bucket{Limiter: rate.NewLimiter(l.rate, l.burst)}
+		b = &bucket{Limiter: rate.NewLimiter(l.rate*rate.Limit(times), l.burst*times)}
 		l.buckets[address] = b
 	}
 	return b
@@ -71,7 +78,8 @@ func (l *limiters) allow(address string, now time.Time) bool {
 	}
 	b := l.of(address, now)
 	if b.AllowN(now, 1) {
-		return true
+		network := rendezvous.NetworkID(address)
+		return network == "" || l.share(network, networkShare, now).AllowN(now, 1)
 	}
 	if b.refused.Add(1)%refusalsPerToken == 0 && b.TokensAt(now) > -float64(l.burst) {
 		b.ReserveN(now, 1)
@@ -105,6 +113,11 @@ func (l *limiters) wait(ctx context.Context, address string) error {
 	if l == nil {
 		return nil
 	}
+	if network := rendezvous.NetworkID(address); network != "" {
+		if err := l.share(network, networkShare, time.Now()).Wait(ctx); err != nil {
+			return err
+		}
+	}
 	return l.of(address, time.Now()).Wait(ctx)
 }
 
@@ -112,7 +125,7 @@ func (l *limiters) wait(ctx context.Context, address string) error {
 // worth more than a burst. mu is held.
 func (l *limiters) forget(now time.Time) {
 	for address, bucket := range l.buckets {
-		if bucket.TokensAt(now) >= float64(l.burst) {
+		if bucket.TokensAt(now) >= float64(bucket.Burst()) {
 			delete(l.buckets, address)
 		}
 	}
@@ -133,6 +146,9 @@ func (s *Server) rateLimit(next http.Handler) http.Handler {
 		default:
 			address, now := addressOf(r.Context()), time.Now()
 			admitted := infoOf(r).poll != nil || infoOf(r).read != nil || s.limiters.allow(address, now)
+			if !admitted && !s.limiters.slowDown(r.Context(), address, s.Service.Stopping()) {
+				w.Header().Set("Connection", "close") // it has as many refusals under way as it may
+			}
 			s.limiters.describe(address, now, w.Header())
 			if !admitted {
 				s.fail(w, r, errRateLimited)

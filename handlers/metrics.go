@@ -86,12 +86,12 @@ func newMetrics(s *Server) *metrics {
 		func() float64 { return float64(stats.Parked.Load()) }))
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_streams_open", Help: "Event streams and session sockets that are open now."},
 		func() float64 { return float64(stats.Streams.Load()) }))
-	served := promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	remembered := &rememberedMetrics{served: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), age: s.Limits.Metrics}
 	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !names(r.Header.Values("Accept"), protobuf) { // which is the only format that has native histograms
 			r.Header.Set("Accept", "text/plain") // the other format that the contract promises, whatever a scraper prefers
 		}
-		served.ServeHTTP(w, r)
+		remembered.ServeHTTP(w, r)
 	})
 	return m
 }

@@ -83,6 +83,7 @@ type Limits struct {
 	HeaderSize int           // bytes of a request's header
 	Sockets    int           // sockets and streams of an address
 	Identify   time.Duration // in which the client of a socket must identify itself or bind
+	Metrics    time.Duration // how long an answer with metrics is given again
 	Linger     time.Duration // how long a poll or a socket waits on its goroutine before it waits without one
 }
 
@@ -98,6 +99,7 @@ func DefaultLimits() Limits {
 		HeaderSize: 16 << 10,
 		Sockets:    200,
 		Identify:   5 * time.Second,
+		Metrics:    time.Second,
 		Linger:     100 * time.Millisecond,
 	}
 }

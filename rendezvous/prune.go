@@ -35,6 +35,7 @@ const (
 	KindRested    Kind = "rested number"
 	KindReply     Kind = "recorded reply"
 	KindStatistic Kind = "statistic"
+	KindSpace     Kind = "space"
 )
 
 // Pruned is what one run of pruning did.
@@ -83,6 +84,7 @@ func (s *Service) Prune(ctx context.Context) Pruned {
 		s.pruneLogs(ctx, &run)
 		s.pruneRested(ctx, &run)
 		s.pruneStatistics(ctx, &run)
+		s.freeSpace(ctx, &run)
 	}
 	run.Finished = s.now()
 	s.stats.PruneRuns.Add(1)
@@ -115,7 +117,9 @@ func (s *Service) pruneLoop(ctx context.Context) {
 			return
 		case <-logTick.C:
 			s.logErrors("prune the logs of retired mailboxes", func() error {
-				s.pruneLogs(ctx, &Pruned{Started: s.now(), Retired: map[Kind]int{}})
+				run := &Pruned{Started: s.now(), Retired: map[Kind]int{}}
+				s.pruneLogs(ctx, run)
+				s.freeSpace(ctx, run)
 				return nil
 			})
 			continue

@@ -35,6 +35,22 @@ func (s *Service) countUsage(ctx context.Context, run *Pruned) {
 	}
 }
 
+// spaceSteps is how often in a row space is given back: 64 MiB every ten seconds.
+const spaceSteps = 64
+
+// freeSpace gives back space of what was pruned, step by step, so that no update waits for long.
+func (s *Service) freeSpace(ctx context.Context, run *Pruned) {
+	more := true
+	for i := 0; i < spaceSteps && more && ctx.Err() == nil; i++ {
+		more = s.attempt(run, KindSpace, "free", func() error {
+			return s.transact(ctx, func(t *txn) (err error) {
+				more, err = t.FreeSpace()
+				return err
+			})
+		}) && more
+	}
+}
+
 // pruneRecords deletes records that are old enough, a batch in a transaction.
 func (s *Service) pruneRecords(ctx context.Context, run *Pruned, kind Kind, deleteBatch func(*txn) (int, error)) {
 	for ctx.Err() == nil {

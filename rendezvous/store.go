@@ -58,6 +58,9 @@ type Tx interface {
 	Counts() (Counts, error)
 	// StorageSize returns how much storage the database takes.
 	StorageSize() (StorageSize, error)
+	// FreeSpace gives back some of the space that is free in the storage, and reports whether there is more. It
+	// takes a few milliseconds.
+	FreeSpace() (more bool, err error)
 	// Updated returns the time of the last committed modification.
 	Updated() (time.Time, error)
 

@@ -159,7 +159,7 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 	case !isURL && o.ToRead:
 		return openSQLiteToRead(ctx, path)
 	case !isURL:
-		return openSQLite(ctx, path)
+		return openSQLite(ctx, path, o.Log)
 	default:
 		return nil, &OpenError{
 			Path: kind + "://…", Problem: "this kind of database is not supported",

@@ -34,6 +34,9 @@ type dialect struct {
 	retriesExhausted func(error) error
 	// storageSize returns how much storage the database takes.
 	storageSize func(*tx) (rendezvous.StorageSize, error)
+	// freeSpace gives back some of the space that is free, and reports whether there is more; nil if the database does
+	// that by itself.
+	freeSpace func(*tx) (more bool, err error)
 	// isConnLost reports whether the connection is of no use after err.
 	isConnLost func(error) bool
 	// onRollback registers ended, which is called when the database ends a transaction by

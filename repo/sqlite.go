@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"runtime"
 	"time"
@@ -23,6 +24,7 @@ const writeBusyTimeout = time.Second
 // statement waits one second for a lock, and the writer then tries again.
 var writePragmas = []string{
 	fmt.Sprintf("busy_timeout(%d)", writeBusyTimeout.Milliseconds()), fmt.Sprintf("journal_size_limit(%d)", logKeptSize),
+	"auto_vacuum(2)", // incremental; for a file that is new
 	"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
 }
 
@@ -47,7 +49,7 @@ func newSQLiteDialect() *dialect {
 }
 
 // openSQLite opens a file and brings its schema up to date.
-func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
+func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *engine, err error) {
 	path, err = resolvePath(path)
 	if err != nil {
 		return nil, err
@@ -87,12 +89,16 @@ func openSQLite(ctx context.Context, path string) (_ *engine, err error) {
 	if err := migrate(ctx, e.write.DB, e.dialect); err != nil {
 		return nil, err
 	}
+	if err := convertSmall(ctx, e.write.DB, path, log); err != nil {
+		return nil, err
+	}
 	files := &fileIdentity{}
 	if err := files.record(path); err != nil {
 		return nil, err
 	}
 	e.checkFiles = files.check
 	e.dialect.storageSize = sqliteSize(path)
+	e.dialect.freeSpace = sqliteFreeSpace
 	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, e.read, e.dialect, h) }
 	writable := func(ctx context.Context, h *statementHook) (*conn, error) {
 		c, err := openConn(ctx, e.write, e.dialect, h)

@@ -39,6 +39,15 @@ func (t *tx) StorageSize() (_ rendezvous.StorageSize, err error) {
 	return t.conn.dialect.storageSize(t)
 }
 
+// FreeSpace gives back some of the space that is free.
+func (t *tx) FreeSpace() (more bool, err error) {
+	defer annotate(&err, "giving back space")
+	if t.conn.dialect.freeSpace == nil {
+		return false, nil
+	}
+	return t.conn.dialect.freeSpace(t)
+}
+
 // stamp records the time of a modification. The stored time never goes back, though the clock may.
 func (c *conn) stamp(now time.Time) error {
 	_, err := c.exec(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))

@@ -133,7 +133,7 @@ func Start(t testing.TB, s Options) *Server {
 		w.Service.Store = s.Wrap(store)
 	}
 	limits := handlers.DefaultLimits()
-	limits.Rate, limits.Linger = 0, 0
+	limits.Rate, limits.Linger, limits.Metrics = 0, 0, 0
 	// Tests have one address, and allocate a lot.
 	l := &w.Service.Config.Limits
 	w.Service.Config.BootGrace = 0

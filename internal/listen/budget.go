@@ -21,6 +21,9 @@ type Budget struct {
 	Total      int            // in all; 0 is no limit
 	Exempt     []netip.Prefix // addresses that only Total limits: proxies, whose connections are those of many clients
 	Log        *slog.Logger
+	// MakeRoom closes a connection that is not needed, and returns false if there is none. It is called when there are
+	// Total; nil makes no room.
+	MakeRoom func() bool
 	// Name returns what stands for an address in the log.
 	Name func(netip.Addr) string
 
@@ -34,8 +37,19 @@ type Budget struct {
 	since  int // refused since then
 }
 
-// enter counts a connection in, and returns what counts it out. It returns nil if it is one too many.
-func (b *Budget) enter(from netip.Addr) (leave func()) {
+// admit counts a connection in, and returns what counts it out. It returns nil if it is one too many. If there are too
+// many in all, one that is not needed makes room.
+func (b *Budget) admit(from netip.Addr) (leave func()) {
+	leave, full := b.enter(from, b.MakeRoom == nil)
+	if full && b.MakeRoom != nil {
+		b.MakeRoom()
+		leave, _ = b.enter(from, true)
+	}
+	return leave
+}
+
+// enter counts a connection in. full reports that there are too many in all; it is refused then if refuse is true.
+func (b *Budget) enter(from netip.Addr, refuse bool) (leave func(), full bool) {
 	scopes := map[netip.Prefix]int{}
 	if !b.exempt(from) {
 		for bits, share := range map[int]int{64: 1, 48: networkShare} {
@@ -49,13 +63,17 @@ func (b *Budget) enter(from netip.Addr) (leave func()) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	full := b.Total > 0 && b.total >= b.Total
 	for p, limit := range scopes {
-		full = full || b.open[p] >= limit
+		if b.open[p] >= limit {
+			b.refuse(from)
+			return nil, false
+		}
 	}
-	if full {
-		b.refuse(from)
-		return nil
+	if b.Total > 0 && b.total >= b.Total {
+		if refuse {
+			b.refuse(from)
+		}
+		return nil, true
 	}
 	if b.open == nil {
 		b.open = map[netip.Prefix]int{}
@@ -73,7 +91,7 @@ func (b *Budget) enter(from netip.Addr) (leave func()) {
 				delete(b.open, p)
 			}
 		}
-	})
+	}), false
 }
 
 func (b *Budget) exempt(a netip.Addr) bool {
@@ -127,7 +145,7 @@ func (l limited) Accept() (net.Conn, error) {
 			return conn, nil // from a Unix socket: behind it is a proxy
 		}
 		from, _ := netip.ParseAddrPort(tcp.RemoteAddr().String())
-		if leave := l.budget.enter(from.Addr().Unmap().WithZone("")); leave != nil {
+		if leave := l.budget.admit(from.Addr().Unmap().WithZone("")); leave != nil {
 			return &countedConn{tcp, leave}, nil
 		}
 		_ = tcp.SetLinger(0) // a connection that is refused must not linger here

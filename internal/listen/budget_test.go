@@ -109,3 +109,35 @@ func TestConnectionsInAll(t *testing.T) {
 		}
 	}
 }
+
+// What is not needed makes room when there are too many in all, but not for an address that has too many itself.
+func TestConnectionsThatAreNotNeededMakeRoom(t *testing.T) {
+	var mu sync.Mutex
+	var made int
+	b := &listen.Budget{PerAddress: 2, Total: 3, Log: slog.New(slog.DiscardHandler), Name: netip.Addr.String}
+	var idle net.Conn
+	b.MakeRoom = func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		made++
+		return idle.Close() == nil // the server notices, as if it had closed it
+	}
+	address := accepting(t, b)
+	mu.Lock()
+	idle, _ = answered(t, address, "127.0.0.1")
+	mu.Unlock()
+	for _, from := range []string{"127.0.0.2", "127.0.0.2"} {
+		if _, is := answered(t, address, from); !is {
+			t.Fatalf("the connection from %s is refused", from)
+		}
+	}
+	if _, is := answered(t, address, "127.0.0.2"); is || made != 0 {
+		t.Error("an address that has too many was given room, or others were closed for it")
+	}
+	for is := false; !is; { // until the server has noticed
+		_, is = answered(t, address, "127.0.0.3")
+	}
+	if made == 0 {
+		t.Error("nothing made room")
+	}
+}

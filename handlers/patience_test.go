@@ -1,0 +1,67 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"restante/handlers"
+)
+
+// A session's socket that does not stop asking is answered ever later.
+func TestASocketThatGoesOnIsAnsweredEverLater(t *testing.T) {
+	bubble(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 5 }}, func(t *testing.T, w *testServer) {
+		a := w.begin(t, "app", "a")
+		l := a.connects("")
+		l.want("heartbeat")
+		ask := func(times int) time.Duration {
+			began := time.Now()
+			for i := range times {
+				l.send(fmt.Sprintf(`{"id": "%d", "method": "GET", "path": "/v1/session"}`, i))
+				l.want("reply")
+			}
+			return time.Since(began)
+		}
+		if took := ask(20); took > 0 {
+			t.Errorf("the first 20 took %v", took)
+		}
+		first, second := ask(100), ask(100)
+		if first < time.Second || second < first*3/2 {
+			t.Errorf("a hundred refusals took %v, and the next hundred %v", first, second)
+		}
+		began := time.Now()
+		w.anonymous(t).get("/v1/session").refused(http.StatusTooManyRequests, "RATE_LIMITED")
+		if took := time.Since(began); took < 50*time.Millisecond {
+			t.Errorf("without the socket, it takes %v", took)
+		}
+	})
+}
+
+// The networks of one customer have four times what one has.
+func TestRateLimitByNetwork(t *testing.T) {
+	w := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 2 }})
+	from := func(address string) *request {
+		return w.anonymous(t).get("/v1/status").with("X-Forwarded-For: " + address)
+	}
+	for i := range 8 {
+		from(fmt.Sprintf("2001:db8:0:%x::1", i)).want(http.StatusOK)
+	}
+	from("2001:db8:0:9::1").refused(http.StatusTooManyRequests, "RATE_LIMITED")
+	from("2001:db8:1:9::1").want(http.StatusOK)
+}
+
+// Metrics cost nothing that a stranger can ask for at will: for a second, all get the same.
+func TestMetricsAreRemembered(t *testing.T) {
+	bubble(t, options{Limits: func(l *handlers.Limits) { l.Metrics = time.Second }}, func(t *testing.T, w *testServer) {
+		first := w.anonymous(t).get("/metrics").want(http.StatusOK)
+		w.begin(t, "app", "a")
+		if again := w.anonymous(t).get("/metrics").want(http.StatusOK); string(again.body) != string(first.body) {
+			t.Error("they were collected again at once")
+		}
+		pass(time.Second)
+		if later := w.anonymous(t).get("/metrics").want(http.StatusOK); string(later.body) == string(first.body) {
+			t.Error("they were not collected again after a second")
+		}
+	})
+}
