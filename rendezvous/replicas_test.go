@@ -23,6 +23,16 @@ type replicas struct {
 // replicated runs a test of two replicas, on each engine.
 func replicated(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, r *replicas)) {
 	t.Helper()
+	replicatedAs(t, func(s *rendezvous.Service) {
+		if config != nil {
+			config(&s.Config)
+		}
+	}, test)
+}
+
+// replicatedAs is replicated for services that differ in more than their configuration.
+func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *testing.T, r *replicas)) {
+	t.Helper()
 	onEngines(t, func(t *testing.T, path string) {
 		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
 		if err != nil {
@@ -34,9 +44,7 @@ func replicated(t *testing.T, config func(*rendezvous.Config), test func(t *test
 			services[i] = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent}
 			services[i].Config.BootGrace = 0
 			services[i].Config.PruneInterval = 24 * time.Hour // tests prune
-			if config != nil {
-				config(&services[i].Config)
-			}
+			prepare(services[i])
 			services[i].Announce = func(topics []rendezvous.Topic) {
 				if !r.lossy.Load() {
 					services[1-i].Wake(topics)

@@ -251,3 +251,30 @@ func TestTokensThatAreAskedForLater(t *testing.T) {
 		c.add("m", "no token counts")
 	})
 }
+
+// Either replica may ask for a token, and take one: in all, each is asked for once.
+func TestATokenIsRenewedOnAnotherReplica(t *testing.T) {
+	replicatedAs(t, func(s *rendezvous.Service) { s.VerifyToken = verify }, func(t *testing.T, r *replicas) {
+		for name, lossy := range map[string]bool{"told": false, "not told": true} {
+			r.lossy.Store(lossy)
+			c := r.a.admit(rendezvous.Side("s"+strings.Fields(name)[0]), 2*time.Minute)
+			began, renewed := time.Now(), 0
+			for ack := session.Seq(0); time.Since(began) < 20*time.Minute; {
+				got, err := c.poll(context.Background(), ack)
+				if err != nil {
+					t.Fatalf("%s: after %v and %d tokens: %v", name, time.Since(began), renewed, err)
+				}
+				for range got.Frames {
+					ack++
+					renewed++
+					_, err := r.b.UpdateMetadata(context.Background(), rendezvous.Query{Session: c.key}, tokenFor(app, c.side, 2*time.Minute))
+					c.must(err)
+				}
+			}
+			if renewed < 10 || renewed > 20 { // one a minute; a wake that is lost delays one
+				t.Errorf("%s: it was asked %d times in 20 minutes", name, renewed)
+			}
+			expect(t, r.b.state(c.key), "attached")
+		}
+	})
+}
