@@ -14,7 +14,6 @@ import (
 
 	"restante/rendezvous"
 	"restante/repo"
-	"restante/session"
 )
 
 // interleaving is one operation on one replica, before whose statements other operations run on another
@@ -221,19 +220,25 @@ func TestWhatASideHoldsIsReadAfterItsLocks(t *testing.T) {
 	}
 }
 
-// TestNoFramesUnderEndedSessions ends a session before any statement of another side's add: nothing may
+// TestNoFramesUnderEndedSessions ends or replaces a session before any statement of another side's add: nothing may
 // stay in the outbox of a session that has ended.
 func TestNoFramesUnderEndedSessions(t *testing.T) {
 	t.Parallel()
 	i := newInterleaving(t)
 	ctx := context.Background()
-	for at, most := 0, 1; at < most; at++ {
-		sessionID, err := session.ParseID(fmt.Sprintf("%022d", at))
-		must(err)
+	for at, most := 0, 2; at < most; at++ { // each statement twice
+		sessionID := numberedID(at)
 		app := rendezvous.AppID(fmt.Sprint("app ", at))
 		writer := rendezvous.SideRef{App: app, Side: "writer"}
 		command := rendezvous.Command{Session: sessionID.Key()}
-		_, err = i.elsewhere.Handshake(ctx, rendezvous.Handshake{App: app, Side: "reader", ID: sessionID})
+		end := func() error { _, err := i.elsewhere.End(ctx, command, nil); return err }
+		if at%2 == 1 {
+			end = func() error {
+				_, err := i.elsewhere.Handshake(ctx, rendezvous.Handshake{App: app, ID: numberedID(1_000_000 + at), Replaces: &sessionID})
+				return err
+			}
+		}
+		_, err := i.elsewhere.Handshake(ctx, rendezvous.Handshake{App: app, Side: "reader", ID: sessionID})
 		must(err)
 		_, err = i.elsewhere.Open(ctx, command, "mailbox", 0, 0)
 		must(err)
@@ -243,10 +248,9 @@ func TestNoFramesUnderEndedSessions(t *testing.T) {
 			func() error {
 				_, err := i.here.AddFor(ctx, writer, "mailbox", []rendezvous.Draft{{Phase: "p", Body: "body"}, {Phase: "q", Body: "body"}})
 				return err
-			}, []int{at},
-			func() error { _, err := i.elsewhere.End(ctx, command, nil); return err })
-		most = max(most, statements)
-		what := fmt.Sprintf("before statement %d", at)
+			}, []int{at / 2}, end)
+		most = max(most, 2*statements)
+		what := fmt.Sprintf("before statement %d, replaced: %v", at/2, at%2 == 1)
 		i.check(what, errs)
 		var left struct{ Frames, Backlog, Bytes int64 }
 		must(i.observer.Get(&left, `
