@@ -23,6 +23,7 @@ const module = "restante"
 type layer struct {
 	uses     []string          // packages of ours that it may import, and no other
 	bans     map[string]string // import → why it is banned, with everything below it
+	allows   map[string]string // import of forTests → why the package itself may have it, with everything below it
 	tests    map[string]string // import → why its tests may import it nevertheless, with everything below it
 	stdlib   string            // why it imports no module but the standard library; "" if it may. Its tests may
 	testOnly string            // why only tests may import it; "" if others may
@@ -32,7 +33,7 @@ const noSQL = "SQL belongs to repo alone"
 
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
-//	main ─► internal/bench, internal/listen, internal/munin, internal/rules, internal/token
+//	main ─► internal/bench, internal/conformance, internal/listen, internal/munin, internal/rules, internal/token
 //	     ─► internal/operator ─► api, internal/listen
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
@@ -42,8 +43,8 @@ const noSQL = "SQL belongs to repo alone"
 var layers = map[string]layer{
 	module: {
 		uses: []string{
-			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench", "restante/internal/goruntime",
-			"restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
+			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench",
+			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
 			"restante/internal/rules", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
 		},
 		bans: map[string]string{"database/sql": noSQL},
@@ -68,6 +69,15 @@ var layers = map[string]layer{
 	},
 	"restante/internal/bench": {
 		bans: map[string]string{"database/sql": noSQL},
+	},
+	"restante/internal/conformance": {
+		uses:   []string{"restante/openapi"},
+		allows: map[string]string{"github.com/getkin/kin-openapi": "it checks the answers of any server, and does not serve"},
+		bans: map[string]string{
+			"restante/api":        "a rule taken from the server is no check of it",
+			"restante/rendezvous": "a rule taken from the server is no check of it",
+			"database/sql":        noSQL,
+		},
 	},
 	"restante/handlers": {
 		uses: []string{
@@ -307,7 +317,8 @@ func check(from string, inTest bool, imports string) string {
 	if why, is := listed(l.bans, imports); is {
 		return fmt.Sprintf("%s must not import %s: %s", from, imports, why)
 	}
-	free := inTest || l.testOnly != ""
+	_, allowed := listed(l.allows, imports)
+	free := inTest || l.testOnly != "" || allowed
 	if why, is := listed(forTests, imports); is && !free {
 		return fmt.Sprintf("%s must not import %s outside of tests: %s", from, imports, why)
 	}

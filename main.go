@@ -20,6 +20,7 @@ import (
 
 	"restante/handlers"
 	"restante/internal/bench"
+	"restante/internal/conformance"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
 	"restante/internal/munin"
@@ -31,15 +32,16 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Serve   Config        `cmd:"" default:"withargs" help:"Run the server (the default)."`
-	Health  health        `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
-	Rules   rulesCommands `cmd:"" help:"Look at files of rules for --rules."`
-	Bench   measure       `cmd:"" help:"Put load on a running server, and measure it."`
-	Status  showStatus    `cmd:"" help:"Show how a running server is doing."`
-	Usage   showUsage     `cmd:"" help:"Show how a running server is used."`
-	Check   check         `cmd:"" help:"Look for what is wrong in a database, and mend it."`
-	Munin   plot          `cmd:"" help:"Print a graph for Munin."`
-	Version showVersion   `cmd:"" help:"Print the version."`
+	Serve       Config        `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Health      health        `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
+	Rules       rulesCommands `cmd:"" help:"Look at files of rules for --rules."`
+	Bench       measure       `cmd:"" help:"Put load on a running server, and measure it."`
+	Conformance conforms      `cmd:"" help:"Try whether a server keeps the rules of the contract and of the protocols."`
+	Status      showStatus    `cmd:"" help:"Show how a running server is doing."`
+	Usage       showUsage     `cmd:"" help:"Show how a running server is used."`
+	Check       check         `cmd:"" help:"Look for what is wrong in a database, and mend it."`
+	Munin       plot          `cmd:"" help:"Print a graph for Munin."`
+	Version     showVersion   `cmd:"" help:"Print the version."`
 }
 
 // lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
@@ -253,6 +255,16 @@ func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Veri
 		signal.Stop(hangups)
 		close(done)
 	}
+}
+
+// conforms is `restante conformance`.
+type conforms struct{ conformance.Command }
+
+// Run tries the rules until it is done, or stopped.
+func (c *conforms) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return c.Try(ctx, os.Stdout, os.Stderr)
 }
 
 // measure is `restante bench`.
