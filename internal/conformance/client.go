@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // client is one side, with a session that is live at first.
@@ -75,8 +77,8 @@ func (c *client) resume() handshakeReply {
 // ask sends a request with the session's credential.
 func (c *client) ask(method, path string, body any, header ...string) *answer {
 	all := map[string]string{"Authorization": "Bearer " + c.id}
-	for i := 0; i < len(header); i += 2 {
-		all[header[i]] = header[i+1]
+	for pair := range slices.Chunk(header, 2) {
+		all[pair[0]] = pair[1]
 	}
 	return c.t.do(request{method, path, body, all})
 }
@@ -170,9 +172,10 @@ func (c *client) receive(n int) (all []frame) {
 }
 
 // bodies returns the bodies of messages, joined.
-func bodies(all []frame) (text string) {
+func bodies(all []frame) string {
+	var text strings.Builder
 	for _, f := range all {
-		text += f.Type + ":" + f.Body + " "
+		text.WriteString(f.Type + ":" + f.Body + " ")
 	}
-	return text
+	return text.String()
 }

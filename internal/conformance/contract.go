@@ -50,16 +50,16 @@ func readContract() (*contract, error) {
 }
 
 // route finds the operation that a request is for, or nil.
-func (c *contract) route(r *http.Request) (*routers.Route, map[string]string) {
+func (c *contract) route(r *http.Request) (route *routers.Route, params map[string]string) {
 	steps := strings.Split(r.URL.EscapedPath(), "/")
 	for template, item := range c.doc.Paths.Map() {
-		params, fits := match(strings.Split(template, "/"), steps)
+		values, fits := match(strings.Split(template, "/"), steps)
 		operation := item.GetOperation(r.Method)
 		if r.Method == http.MethodHead {
 			operation = item.Get
 		}
 		if fits && operation != nil {
-			return &routers.Route{Spec: c.doc, Path: template, PathItem: item, Method: r.Method, Operation: operation}, params
+			return &routers.Route{Spec: c.doc, Path: template, PathItem: item, Method: r.Method, Operation: operation}, values
 		}
 	}
 	return nil, nil

@@ -50,7 +50,7 @@ func (s *suite) try(ctx context.Context, r Rule) (result Result) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.limit, fmt.Errorf("no answer within %v", s.limit))
 	defer cancel()
 	t := &trial{suite: s, ctx: ctx}
-	defer func() {
+	defer func() { //nolint:contextcheck // it frees what it holds also when its time is over
 		t.cleanUp()
 		result = Result{Rule: r, Verdict: Kept, TookMs: time.Since(began).Milliseconds()}
 		var err error

@@ -20,7 +20,7 @@ func (c *client) stream(query string, header ...string) (next func() event) {
 	for i := 0; i < len(header); i += 2 {
 		r.header[header[i]] = header[i+1]
 	}
-	response, _ := c.t.send(r)
+	response, _ := c.t.send(r) //nolint:bodyclose // it is closed when the trial is over
 	c.t.closers = append(c.t.closers, func() { _ = response.Body.Close() })
 	if kind := response.Header.Get("Content-Type"); response.StatusCode != http.StatusOK || !strings.HasPrefix(kind, "text/event-stream") {
 		c.t.failf("the stream is answered %d, with Content-Type %q", response.StatusCode, kind)
@@ -77,7 +77,7 @@ func (t *trial) dial(path string) *socket {
 	dialer := websocket.Dialer{Proxy: http.ProxyFromEnvironment, HandshakeTimeout: t.limit}
 	conn, response, err := dialer.DialContext(t.ctx, "ws"+strings.TrimPrefix(t.base, "http")+path, nil)
 	if response != nil {
-		defer response.Body.Close()
+		defer response.Body.Close() //nolint:errcheck // it was read
 	}
 	if err != nil {
 		t.failf("no WebSocket at %s: %w", path, err)

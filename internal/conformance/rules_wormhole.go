@@ -3,6 +3,7 @@ package conformance
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -25,8 +26,8 @@ func (t *trial) wormhole(side string) *wormhole {
 func (w *wormhole) send(kind string, members ...string) {
 	w.sent++
 	command := map[string]string{"type": kind, "id": strconv.Itoa(w.sent)}
-	for i := 0; i < len(members); i += 2 {
-		command[members[i]] = members[i+1]
+	for pair := range slices.Chunk(members, 2) {
+		command[pair[0]] = pair[1]
 	}
 	w.write(command)
 	if got := string(w.want("ack")["id"]); got != strconv.Quote(command["id"]) {

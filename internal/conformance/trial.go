@@ -97,7 +97,7 @@ func (t *trial) do(r request) *answer {
 // exchange sends a request once.
 func (t *trial) exchange(r request) *answer {
 	response, sent := t.send(r)
-	defer response.Body.Close()
+	defer response.Body.Close() //nolint:errcheck // it was read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.lost(r, err)
@@ -110,7 +110,7 @@ func (t *trial) exchange(r request) *answer {
 }
 
 // send sends a request and returns the answer, whose body is to be read and closed.
-func (t *trial) send(r request) (*http.Response, *http.Request) {
+func (t *trial) send(r request) (response *http.Response, sent *http.Request) {
 	var payload []byte
 	contentType := ""
 	switch body := r.body.(type) {
@@ -123,19 +123,18 @@ func (t *trial) send(r request) (*http.Response, *http.Request) {
 		t.must(err)
 		contentType = "application/json"
 	}
-	request, err := http.NewRequestWithContext(t.ctx, r.method, t.base+r.path, bytes.NewReader(payload))
+	sent, err := http.NewRequestWithContext(t.ctx, r.method, t.base+r.path, bytes.NewReader(payload))
 	t.must(err)
 	if contentType != "" {
-		request.Header.Set("Content-Type", contentType)
+		sent.Header.Set("Content-Type", contentType)
 	}
 	for name, value := range r.header {
-		request.Header.Set(name, value)
+		sent.Header.Set(name, value)
 	}
-	response, err := t.http.Do(request)
-	if err != nil {
+	if response, err = t.http.Do(sent); err != nil {
 		t.lost(r, err)
 	}
-	return response, request
+	return response, sent
 }
 
 // lost ends the trial because a request had no answer.
