@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"restante/handlers/handlerstest"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"restante/handlers/handlerstest"
 )
 
 const adminToken = "an operator's secret"

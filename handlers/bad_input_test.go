@@ -3,11 +3,12 @@ package handlers_test
 import (
 	"encoding/json"
 	"net/http"
-	"restante/handlers/handlerstest"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"restante/handlers/handlerstest"
 )
 
 // bad is a request that must be refused and change nothing.

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"restante/handlers"
 	"restante/handlers/handlerstest"
 	"restante/internal/testclient"
 	"restante/rendezvous"
-
-	"github.com/gorilla/websocket"
 )
 
 // TestWormholeLimits is of the improvements 5.20 to 5.24 on the reference server.

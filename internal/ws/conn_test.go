@@ -140,7 +140,7 @@ func TestSendClose(t *testing.T) {
 
 // A request that is no handshake is not answered: the caller does that.
 func TestNoHandshake(t *testing.T) {
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 	r.Header.Set("Connection", "upgrade")
 	r.Header.Set("Upgrade", "websocket")
 	r.Header.Set("Sec-WebSocket-Version", "8")
