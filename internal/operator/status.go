@@ -89,6 +89,9 @@ func WriteStatus(out io.Writer, s api.Status) {
 		state = "not ready"
 	case len(s.Prune.Failures) > 0:
 		state = fmt.Sprintf("ready, but %d things cannot be pruned", len(s.Prune.Failures))
+		if len(s.Prune.Failures) == 1 {
+			state = "ready, but 1 thing cannot be pruned"
+		}
 	}
 	_, _ = fmt.Fprintf(out, "restante %s: %s\n\n", plain(s.Version), state)
 	table(out, nil, [][]string{
