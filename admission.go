@@ -72,6 +72,6 @@ func (c *checkRules) Run() error {
 		_, _ = fmt.Fprintln(os.Stderr, err)
 		return errors.New("a server would not take these rules")
 	}
-	_, _ = fmt.Printf("%s: %d rules\n", c.File, read.Len())
-	return nil
+	_, err = fmt.Fprintf(os.Stdout, "%s: %d rules\n", c.File, read.Len())
+	return err
 }

@@ -281,7 +281,8 @@ func TestATokenIsRenewedOnALiveSession(t *testing.T) {
 func socketRenewal() (tt struct {
 	receive receiver
 	renew   func(c *client, text string)
-}) {
+},
+) {
 	var l *socketClient
 	renewals := 0
 	tt.receive = func(c *client, take func(string) bool) {

@@ -110,7 +110,7 @@ func (s *Service) checkToken(t session.Token, now time.Time) error {
 	return nil
 }
 
-// UpdateMetadata takes a newer token for a live session, also once the one it has has expired. It refuses with
+// UpdateMetadata takes a newer token for a live session, also after its last one expired. It refuses with
 // TOKEN_REQUIRED. Where no tokens are asked for, it changes nothing. To repeat it changes nothing either.
 func (s *Service) UpdateMetadata(ctx context.Context, q Query, metadata json.RawMessage) (Answer[struct{}], error) {
 	var (

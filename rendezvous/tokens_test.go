@@ -153,7 +153,7 @@ func TestASessionEndsWithItsToken(t *testing.T) {
 		for _, when := range []string{"computed", "written", "after a restart"} {
 			_, err := c.poll(context.Background(), ack)
 			failure, ok := errors.AsType[*rendezvous.Failure](err)
-			if !ok || failure.Code != rendezvous.SessionEnded || failure.Ended.Reason != session.Unauthorized {
+			if !ok || failure.Code != rendezvous.SessionEnded || failure.Ended.Reason != session.TokenExpired {
 				t.Errorf("%s: %v", when, err)
 			}
 			expect(t, code(t, c.shakeWith(tokenFor(app, "s", time.Hour), 1)), rendezvous.SessionStateMismatch)

@@ -54,7 +54,7 @@ func (r sessionRow) session() rendezvous.Session {
 			s.Ended.Reason, s.Ended.Text = session.Removed, *r.Text
 		}
 		if *r.Reason == session.Expired && r.Expires != nil {
-			s.Ended.Reason = session.Unauthorized
+			s.Ended.Reason = session.TokenExpired
 		}
 	}
 	return s
@@ -92,7 +92,7 @@ func endingColumns(e *session.Ending) (at *millis, why *session.Reason, text *st
 	if e.Reason == session.Removed {
 		return millisOrNil(&e.At), new(session.Deleted), &e.Text
 	}
-	if e.Reason == session.Unauthorized {
+	if e.Reason == session.TokenExpired {
 		return millisOrNil(&e.At), new(session.Expired), nil
 	}
 	return millisOrNil(&e.At), &e.Reason, nil

@@ -19,8 +19,8 @@ const (
 	Deleted  Reason = "deleted"  // its client ended it
 	Overflow Reason = "overflow" // it left twice the window of frames unacknowledged
 	Removed  Reason = "ended"    // the operator ended it
-	// Unauthorized: its client's token expired, and no newer one came.
-	Unauthorized Reason = "unauthorized"
+	// TokenExpired: its client's token expired, and no newer one came.
+	TokenExpired Reason = "unauthorized"
 )
 
 // Record is what is stored of a session.
@@ -79,7 +79,7 @@ type Closed struct {
 	Ledger Ledger
 	Epoch  Epoch
 	Used   bool
-	// Token is the one that expired, if Reason is [Unauthorized].
+	// Token is the one that expired, if Reason is [TokenExpired].
 	Token Token
 }
 
@@ -173,7 +173,7 @@ func (a Attached) Close(now time.Time, why Reason) Closed {
 // Lapse returns the session as it ends because its token has expired. It leaves a tombstone: the client is
 // to learn why.
 func (a Attached) Lapse(at time.Time) Closed {
-	closed := a.Close(at, Unauthorized)
+	closed := a.Close(at, TokenExpired)
 	closed.Used, closed.Token = true, a.Token
 	return closed
 }

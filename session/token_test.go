@@ -24,7 +24,7 @@ func TestTheStateOfASessionWithAToken(t *testing.T) {
 	)
 	unauthorized := func(at time.Duration) session.State {
 		return session.Closed{
-			Ending: session.Ending{At: after(at), Reason: session.Unauthorized}, Ledger: ledger, Epoch: 4, Used: true,
+			Ending: session.Ending{At: after(at), Reason: session.TokenExpired}, Ledger: ledger, Epoch: 4, Used: true,
 			Token: session.Token{Expires: after(30 * time.Second)},
 		}
 	}

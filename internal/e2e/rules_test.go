@@ -149,7 +149,7 @@ func banned(t *testing.T, log, page string) string {
 	}
 	seen := map[string]bool{}
 	var found []string
-	for _, id := range strings.Fields(string(out)) {
+	for id := range strings.FieldsSeq(string(out)) {
 		if !seen[id] {
 			seen[id] = true
 			found = append(found, id)

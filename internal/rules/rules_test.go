@@ -65,41 +65,50 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"any": {
 			rules.Client{netip.MustParseAddr("203.0.113.1"), id, "app", "x/1"},
-			rules.Verdict{Message: "Be kind."}, rules.Verdict{Message: "Be kind."},
+			rules.Verdict{Message: "Be kind."},
+			rules.Verdict{Message: "Be kind."},
 		},
 		"in a range": {
 			rules.Client{netip.MustParseAddr("192.0.2.7"), id, "app", ""},
-			rules.Verdict{Refuse: "Write to post@mail.example."}, rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
 		},
 		"in a range, as IPv6 writes it": {
 			rules.Client{netip.MustParseAddr("::ffff:192.0.2.7"), id, "app", ""},
-			rules.Verdict{Refuse: "Write to post@mail.example."}, rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
 		},
 		"in a range, and allowed before": {rules.Client{netip.MustParseAddr("192.0.2.99"), id, "app", "acme/1.0"}, rules.Verdict{}, rules.Verdict{}},
 		"by id": {
 			rules.Client{netip.MustParseAddr("203.0.113.1"), "addr-k3vq7t2mza", "app", ""},
-			rules.Verdict{Refuse: "Write to post@mail.example."}, rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
+			rules.Verdict{Refuse: "Write to post@mail.example."},
 		},
 		"by the id of its network": {
 			rules.Client{netip.MustParseAddr("2001:db9::1"), "addr-aaaaaaaaaa-dddddddddd", "app", ""},
-			rules.Verdict{Refuse: "You are banned."}, rules.Verdict{Refuse: "You are banned."},
+			rules.Verdict{Refuse: "You are banned."},
+			rules.Verdict{Refuse: "You are banned."},
 		},
 		"another network": {
 			rules.Client{netip.MustParseAddr("2001:db9::1"), "addr-bbbbbbbbbb-dddddddddd", "app", ""},
-			rules.Verdict{Message: "Be kind."}, rules.Verdict{Message: "Be kind."},
+			rules.Verdict{Message: "Be kind."},
+			rules.Verdict{Message: "Be kind."},
 		},
 		"from a file": {
 			rules.Client{netip.MustParseAddr("203.0.113.5"), id, "app", ""},
-			rules.Verdict{Refuse: "You are banned."}, rules.Verdict{Refuse: "You are banned."},
+			rules.Verdict{Refuse: "You are banned."},
+			rules.Verdict{Refuse: "You are banned."},
 		},
 		"on a Unix socket": {rules.Client{netip.Addr{}, "addr-local", "app", ""}, rules.Verdict{Message: "Be kind."}, rules.Verdict{Message: "Be kind."}},
 		"by version": {
 			rules.Client{netip.MustParseAddr("203.0.113.1"), id, "app", "acme/1.9/beta"},
-			rules.Verdict{Message: "Be kind."}, rules.Verdict{Refuse: "Update your client.", ByVersion: true},
+			rules.Verdict{Message: "Be kind."},
+			rules.Verdict{Refuse: "Update your client.", ByVersion: true},
 		},
 		"by app, with a delay": {
 			rules.Client{netip.MustParseAddr("198.51.100.1"), id, "example.org/slow", ""},
-			rules.Verdict{Message: "Be kind.", Delay: time.Second}, rules.Verdict{Message: "Maintenance tonight.\nBe kind.", Delay: 2 * time.Second},
+			rules.Verdict{Message: "Be kind.", Delay: time.Second},
+			rules.Verdict{Message: "Maintenance tonight.\nBe kind.", Delay: 2 * time.Second},
 		},
 	} {
 		if diff := cmp.Diff(tt.ofAddress, r.OfAddress(tt.client.Address, tt.client.AddressID)); diff != "" {

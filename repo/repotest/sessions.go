@@ -224,7 +224,7 @@ func drawRecord(t *rapid.T) session.Record {
 	if rapid.Bool().Draw(t, "ended") {
 		r.Ended = &session.Ending{
 			At:     drawTime(t, "ended at"),
-			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow, session.Removed, session.Unauthorized}).Draw(t, "reason"),
+			Reason: rapid.SampledFrom([]session.Reason{session.Expired, session.Replaced, session.Deleted, session.Overflow, session.Removed, session.TokenExpired}).Draw(t, "reason"),
 		}
 		if r.Ended.Reason == session.Removed {
 			r.Ended.Text = text.Draw(t, "text")
@@ -236,7 +236,7 @@ func drawRecord(t *rapid.T) session.Record {
 		if rapid.Bool().Draw(t, "to be asked") {
 			r.Token.AskAt = drawTime(t, "ask at")
 		}
-	case !lives && r.Ended.Reason == session.Unauthorized:
+	case !lives && r.Ended.Reason == session.TokenExpired:
 		r.Token.Expires = drawTime(t, "expired")
 	}
 	return r
