@@ -32,33 +32,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/session": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Look at the session
-         * @description Where the session stands: its counters, how many frames wait to be acknowledged, and what its side holds.
-         *     This request is a sign of life, and changes nothing else.
-         */
-        get: operations["getSession"];
-        put?: never;
-        post?: never;
-        /**
-         * End the session
-         * @description Ends the session. With `mood`, every nameplate its side holds is released and every mailbox it is in is closed,
-         *     in the same step. Without, these stay: they belong to the side, which another session can take on with `replaces`.
-         *     Repeating the request that ended the session is answered 204 again.
-         */
-        delete: operations["endSession"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/session/events": {
         parameters: {
             query?: never;
@@ -190,6 +163,33 @@ export interface paths {
         put: operations["updateMetadata"];
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look at the session
+         * @description Where the session stands: its counters, how many frames wait to be acknowledged, and what its side holds.
+         *     This request is a sign of life, and changes nothing else.
+         */
+        get: operations["getSession"];
+        put?: never;
+        post?: never;
+        /**
+         * End the session
+         * @description Ends the session. With `mood`, every nameplate its side holds is released and every mailbox it is in is closed,
+         *     in the same step. Without, these stay: they belong to the side, which another session can take on with `replaces`.
+         *     Repeating the request that ended the session is answered 204 again.
+         */
+        delete: operations["endSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2347,15 +2347,9 @@ export interface components {
         };
     };
     parameters: {
-        /**
-         * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-         * @example 2
-         */
+        /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
         Seq: components["schemas"]["Sequence"];
-        /**
-         * @description The next frame wanted. Every frame below it is processed.
-         * @example 12
-         */
+        /** @description The next frame wanted. Every frame below it is processed. */
         Ack: components["schemas"]["Sequence"];
         /**
          * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
@@ -2366,10 +2360,7 @@ export interface components {
         NameplatePath: components["schemas"]["NameplateID"];
         /** @description The id of the mailbox. */
         MailboxPath: components["schemas"]["MailboxID"];
-        /**
-         * @description Only messages after this position. By default 0, which is all of them.
-         * @example 2
-         */
+        /** @description Only messages after this position. By default 0, which is all of them. */
         After: number;
         /** @description With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`. */
         TTLQuery: components["schemas"]["Millis"];
@@ -2526,14 +2517,200 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    receive: {
+        parameters: {
+            query?: {
+                /** @description The next frame wanted. Every frame below it is processed. */
+                ack?: components["schemas"]["Sequence"];
+                /** @description The `epoch` of the handshake this request goes with. By default, the session's current one. */
+                epoch?: components["schemas"]["Epoch"];
+                /** @description How long to wait for a frame, in seconds, if that is less than the announced hold. On a stream, the time between heartbeats, at least 1. */
+                wait?: number;
+            };
+            header?: {
+                /** @description `wait=5` (RFC 7240) does what the `wait` parameter does, which goes before it. Any other preference is ignored. */
+                Prefer?: string;
+                /**
+                 * @description The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. An
+                 *     `ack` in the query that is not later is ignored, because a library that connects again repeats the URL with which it began.
+                 *     An empty value counts as absent. Only for a stream.
+                 */
+                "Last-Event-ID"?: components["schemas"]["Sequence"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Frames, or a heartbeat; or a stream of them. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Ack: components["headers"]["Ack"];
+                    /**
+                     * @description Frames come as JSON or as a stream.
+                     * @example Accept
+                     */
+                    Vary: string;
+                    /**
+                     * @description On a stream: proxies are not to hold it back.
+                     * @example no
+                     */
+                    "X-Accel-Buffering"?: "no";
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Received"];
+                    /**
+                     * @example event: heartbeat
+                     *     data: {"ack":5,"nextWaitMs":24102,"serverTime":1795222811400}
+                     *
+                     *     event: frame
+                     *     id: 12
+                     *     data: {"seq":12,"type":"opened","mailbox":"q7jzk3v5nhx2m4wfb6ty","side":"b07e55"}
+                     *
+                     *     event: error
+                     *     retry: 1000
+                     *     data: {"type":"urn:restante:problem:draining","title":"The server is stopping","status":503,"detail":"this server is stopping; try again","code":"DRAINING","retriable":true,"action":"retry","retryAfterMs":1000}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
+            406: components["responses"]["NotAcceptable"];
+            409: components["responses"]["ReceiveConflict"];
+            410: components["responses"]["SessionEnded"];
+            429: components["responses"]["ReceiveLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    socket: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `websocket` (RFC 6455). With `Connection`, `Sec-WebSocket-Key` and `Sec-WebSocket-Version: 13`, as any WebSocket client sends them. */
+                Upgrade?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The protocol is switched. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            403: components["responses"]["OriginRejected"];
+            426: components["responses"]["UpgradeRequired"];
+            429: components["responses"]["QuotaExceeded"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    acknowledge: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The next frame wanted. Every frame below it is processed. */
+                Ack?: components["parameters"]["Ack"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ack": 14
+                 *     }
+                 */
+                "application/json": components["schemas"]["Acknowledgement"];
+            };
+        };
+        responses: {
+            /** @description Acknowledged. */
+            200: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Ack: components["headers"]["Ack"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "ack": 5,
+                     *       "nextSentSeq": 14
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Acknowledged"];
+                };
+            };
+            400: components["responses"]["InvalidRequestOrBody"];
+            401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
+            409: components["responses"]["StateMismatch"];
+            410: components["responses"]["SessionEnded"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateMetadata: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The next frame wanted. Every frame below it is processed. */
+                Ack?: components["parameters"]["Ack"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Metadata"];
+            };
+        };
+        responses: {
+            /** @description The session goes on. */
+            204: {
+                headers: {
+                    "Cache-Control": components["headers"]["Cache-Control"];
+                    Ack: components["headers"]["Ack"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["InvalidRequest"];
+            401: components["responses"]["NoSession"];
+            403: components["responses"]["NotAdmitted"];
+            409: components["responses"]["StateMismatch"];
+            410: components["responses"]["SessionEnded"];
+            413: components["responses"]["PayloadTooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["RateLimited"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getSession: {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path?: never;
@@ -2589,20 +2766,14 @@ export interface operations {
                 mood?: components["parameters"]["MoodQuery"];
             };
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path?: never;
@@ -2630,213 +2801,11 @@ export interface operations {
             503: components["responses"]["CommandUnavailable"];
         };
     };
-    receive: {
-        parameters: {
-            query?: {
-                /** @description The next frame wanted. Every frame below it is processed. */
-                ack?: components["schemas"]["Sequence"];
-                /** @description The `epoch` of the handshake this request goes with. By default, the session's current one. */
-                epoch?: components["schemas"]["Epoch"];
-                /** @description How long to wait for a frame, in seconds, if that is less than the announced hold. On a stream, the time between heartbeats, at least 1. */
-                wait?: number;
-            };
-            header?: {
-                /**
-                 * @description `wait=5` (RFC 7240) does what the `wait` parameter does, which goes before it. Any other preference is ignored.
-                 * @example wait=5
-                 */
-                Prefer?: string;
-                /**
-                 * @description The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. An
-                 *     `ack` in the query that is not later is ignored, because a library that connects again repeats the URL with which it began.
-                 *     An empty value counts as absent. Only for a stream.
-                 * @example 11
-                 */
-                "Last-Event-ID"?: components["schemas"]["Sequence"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Frames, or a heartbeat; or a stream of them. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    Ack: components["headers"]["Ack"];
-                    /**
-                     * @description Frames come as JSON or as a stream.
-                     * @example Accept
-                     */
-                    Vary: string;
-                    /**
-                     * @description On a stream: proxies are not to hold it back.
-                     * @example no
-                     */
-                    "X-Accel-Buffering"?: "no";
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example event: heartbeat
-                     *     data: {"ack":5,"nextWaitMs":24102,"serverTime":1795222811400}
-                     *
-                     *     event: frame
-                     *     id: 12
-                     *     data: {"seq":12,"type":"opened","mailbox":"q7jzk3v5nhx2m4wfb6ty","side":"b07e55"}
-                     *
-                     *     event: error
-                     *     retry: 1000
-                     *     data: {"type":"urn:restante:problem:draining","title":"The server is stopping","status":503,"detail":"this server is stopping; try again","code":"DRAINING","retriable":true,"action":"retry","retryAfterMs":1000}
-                     */
-                    "text/event-stream": string;
-                    "application/json": components["schemas"]["Received"];
-                };
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["NoSession"];
-            403: components["responses"]["NotAdmitted"];
-            406: components["responses"]["NotAcceptable"];
-            409: components["responses"]["ReceiveConflict"];
-            410: components["responses"]["SessionEnded"];
-            429: components["responses"]["ReceiveLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    socket: {
-        parameters: {
-            query?: never;
-            header?: {
-                /** @description `websocket` (RFC 6455). With `Connection`, `Sec-WebSocket-Key` and `Sec-WebSocket-Version: 13`, as any WebSocket client sends them. */
-                Upgrade?: string;
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The protocol is switched. */
-            101: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["InvalidRequest"];
-            403: components["responses"]["OriginRejected"];
-            426: components["responses"]["UpgradeRequired"];
-            429: components["responses"]["QuotaExceeded"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    acknowledge: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
-                Ack?: components["parameters"]["Ack"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "ack": 14
-                 *     }
-                 */
-                "application/json": components["schemas"]["Acknowledgement"];
-            };
-        };
-        responses: {
-            /** @description Acknowledged. */
-            200: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    Ack: components["headers"]["Ack"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    /**
-                     * @example {
-                     *       "ack": 5,
-                     *       "nextSentSeq": 14
-                     *     }
-                     */
-                    "application/json": components["schemas"]["Acknowledged"];
-                };
-            };
-            400: components["responses"]["InvalidRequestOrBody"];
-            401: components["responses"]["NoSession"];
-            403: components["responses"]["NotAdmitted"];
-            409: components["responses"]["StateMismatch"];
-            410: components["responses"]["SessionEnded"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
-    updateMetadata: {
-        parameters: {
-            query?: never;
-            header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
-                Ack?: components["parameters"]["Ack"];
-            };
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                /**
-                 * @example {
-                 *       "token": "eyJhbGciOiJIUzI1NiJ9.e30.2hoUYkRzbBzYkpFOrnlP-H8Yqp9vEzMQQi0YV7nyeRw"
-                 *     }
-                 */
-                "application/json": components["schemas"]["Metadata"];
-            };
-        };
-        responses: {
-            /** @description The session goes on. */
-            204: {
-                headers: {
-                    "Cache-Control": components["headers"]["Cache-Control"];
-                    Ack: components["headers"]["Ack"];
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            400: components["responses"]["InvalidRequest"];
-            401: components["responses"]["NoSession"];
-            403: components["responses"]["NotAdmitted"];
-            409: components["responses"]["StateMismatch"];
-            410: components["responses"]["SessionEnded"];
-            413: components["responses"]["PayloadTooLarge"];
-            415: components["responses"]["UnsupportedMediaType"];
-            429: components["responses"]["RateLimited"];
-            500: components["responses"]["Internal"];
-            503: components["responses"]["Unavailable"];
-        };
-    };
     listNameplates: {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path?: never;
@@ -2881,20 +2850,14 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path?: never;
@@ -2936,20 +2899,14 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -2994,20 +2951,14 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3033,10 +2984,7 @@ export interface operations {
         parameters: {
             query?: never;
             header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3087,27 +3035,18 @@ export interface operations {
     openMailbox: {
         parameters: {
             query?: {
-                /**
-                 * @description Only messages after this position. By default 0, which is all of them.
-                 * @example 2
-                 */
+                /** @description Only messages after this position. By default 0, which is all of them. */
                 after?: components["parameters"]["After"];
             };
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3163,20 +3102,14 @@ export interface operations {
                 mood?: components["parameters"]["MoodQuery"];
             };
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3201,10 +3134,7 @@ export interface operations {
     listMessages: {
         parameters: {
             query?: {
-                /**
-                 * @description Only messages after this position. By default 0, which is all of them.
-                 * @example 2
-                 */
+                /** @description Only messages after this position. By default 0, which is all of them. */
                 after?: components["parameters"]["After"];
                 /** @description At most this many messages. An answer may hold fewer, if they are large. */
                 limit?: number;
@@ -3221,10 +3151,7 @@ export interface operations {
                 own?: boolean;
             };
             header?: {
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3244,8 +3171,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    /** @example Tea at four? */
-                    "text/plain": string;
                     /**
                      * @example {
                      *       "messages": [
@@ -3269,6 +3194,8 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["Messages"];
+                    /** @example Tea at four? */
+                    "text/plain": string;
                 };
             };
             400: components["responses"]["InvalidRequest"];
@@ -3292,20 +3219,14 @@ export interface operations {
                 ttlMs?: components["parameters"]["TTLQuery"];
             };
             header?: {
-                /**
-                 * @description The number of this command. The server does each number once, and repeats its reply when asked again.
-                 * @example 2
-                 */
+                /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
                  *     for each command, of at most 255 characters. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
-                /**
-                 * @description The next frame wanted. Every frame below it is processed.
-                 * @example 12
-                 */
+                /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
             };
             path: {
@@ -3565,10 +3486,7 @@ export interface operations {
             query?: {
                 /** @description Only the sessions of this app. */
                 app?: string;
-                /**
-                 * @description Only the sessions from this address id, as log lines and answers have it.
-                 * @example addr-5f2c81d09b7a
-                 */
+                /** @description Only the sessions from this address id, as log lines and answers have it. */
                 address?: string;
                 /** @description At most so many; 100 by default. */
                 limit?: number;
@@ -3616,10 +3534,7 @@ export interface operations {
     removeSession: {
         parameters: {
             query?: {
-                /**
-                 * @description What the client is told.
-                 * @example This server moves to relay.example.org tonight.
-                 */
+                /** @description What the client is told. */
                 text?: string;
             };
             header?: never;

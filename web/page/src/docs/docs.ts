@@ -1,42 +1,11 @@
-/** Shows the contract, with the `curl` form of each operation, in the theme that the reader likes. */
+/** Shows the contract, to read and to try, in the theme that the reader likes. */
 
-/** As much as is needed of Swagger UI, which is a script of its own. */
-interface System {
-  React: { createElement(type: unknown, props: object | null, ...children: unknown[]): unknown; Fragment: unknown };
-  specSelectors: { specJson(): { getIn(path: string[]): { toJS(): Sample[] } | undefined } };
-}
-interface Sample {
-  lang: string;
-  source: string;
-}
-interface Operation {
-  pathMethod: [path: string, method: string];
-}
+import { a11y, labelFields } from './accessible.js';
+import { follow } from './follow.js';
+import { here, server } from './here.js';
+import { samples } from './samples.js';
+
 declare function SwaggerUIBundle(options: object): void;
-
-/** Puts the samples of an operation before its parameters. */
-const samples = {
-  wrapComponents: {
-    parameters: (Parameters: unknown, { React, specSelectors }: System) => (operation: Operation) => {
-      const list = specSelectors.specJson().getIn(['paths', ...operation.pathMethod, 'x-codeSamples'])?.toJS() ?? [];
-      const show = ({ source }: Sample, key: number) => React.createElement('pre', { key, tabIndex: 0 }, here(source.trim()));
-      return React.createElement(
-        React.Fragment,
-        null,
-        React.createElement('section', { className: 'samples' }, React.createElement('h4', null, 'On the command line'), ...list.map(show)),
-        React.createElement(Parameters, operation),
-      );
-    },
-  },
-};
-
-/** The address of this server, which may be reached below a path. */
-const server = new URL('.', document.baseURI).href.replace(/\/$/, '');
-
-/** A command as it is to be typed for this server. */
-function here(command: string): string {
-  return command.replaceAll('$SERVER', server).replace(/wss?:\/\/(localhost:4000|mail\.example)/g, server.replace(/^http/, 'ws'));
-}
 
 /** Sends a request below the path of this server. A proxy may take that path off, and then the contract does not have it. */
 function below(request: { url: string }): { url: string } {
@@ -45,18 +14,30 @@ function below(request: { url: string }): { url: string } {
   return request;
 }
 
+/** Sorts the operations of a tag: as the contract has them, but what ends something comes last. */
+function order(a: Listed, b: Listed): number {
+  return Number(a.get('method') === 'delete') - Number(b.get('method') === 'delete');
+}
+interface Listed {
+  get(what: 'method'): string;
+}
+
 const dark = matchMedia('(prefers-color-scheme: dark)');
 const theme = () => document.documentElement.classList.toggle('dark-mode', dark.matches);
 dark.addEventListener('change', theme);
 theme();
+const reference = document.getElementById('reference');
+if (reference !== null) labelFields(reference);
 
 SwaggerUIBundle({
-  url: 'openapi.yaml',
+  url: 'openapi.json', // which takes a browser less time than YAML
   requestInterceptor: below,
   dom_id: '#reference',
-  deepLinking: true,
   docExpansion: 'list',
   defaultModelsExpandDepth: 0,
+  operationsSorter: order,
+  syntaxHighlight: false, // its colours are hard to read, and it takes long
+  tryItOutEnabled: true,
   validatorUrl: null,
-  plugins: [samples],
+  plugins: [samples(here), a11y, follow],
 });
