@@ -35,6 +35,7 @@ const noSQL = "SQL belongs to repo alone"
 //
 //	main ─► internal/bench, internal/conformance, internal/listen, internal/munin, internal/rules, internal/token
 //	     ─► internal/operator ─► api, internal/listen
+//	     ─► webhooks ─► rendezvous
 //	     ─► handlers ─► api, openapi, rendezvous, session, internal/idleconn
 //	     ─► repo ─────► rendezvous, session
 //	        rendezvous ─► session, internal/hub, internal/logcache, internal/presence
@@ -46,6 +47,7 @@ var layers = map[string]layer{
 			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench",
 			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
 			"restante/internal/rules", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
+			"restante/webhooks",
 		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
@@ -78,6 +80,15 @@ var layers = map[string]layer{
 			"restante/rendezvous": "a rule taken from the server is no check of it",
 			"database/sql":        noSQL,
 		},
+	},
+	"restante/webhooks": {
+		uses: []string{"restante/rendezvous"},
+		bans: map[string]string{
+			"restante/repo":     "what is to be told, the use cases say; only main knows how it is stored",
+			"restante/handlers": "it is a client of other servers, and serves no request",
+			"database/sql":      noSQL,
+		},
+		tests: map[string]string{"restante/repo": "what survives a process is in a real store", "restante/internal/testgate": "some start a real PostgreSQL"},
 	},
 	"restante/handlers": {
 		uses: []string{

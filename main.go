@@ -135,6 +135,10 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		service.Announce = replicas.Announce
 		service.Config.LookupBatchWindow = lookupBatchWindow
 	}
+	tell, err := c.tellWebhooks(service, log)
+	if err != nil {
+		return err
+	}
 	limits := c.limits()
 	api := &handlers.Server{
 		Service: service, Log: log, Version: buildVersion(), Started: started, Pages: web.Pages,
@@ -172,7 +176,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	budget.MakeRoom = server.CloseQuiet
 
 	// The loops outlive the requests: what requests leave to be written is written last.
-	endLoops := startLoops(ctx, service, replicas)
+	endLoops := startLoops(ctx, service, replicas, tell)
 	defer admin.serve(ctx, api)()
 	failed := make(chan error, len(reached.All()))
 	for _, l := range reached.All() {
@@ -202,13 +206,14 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 
 // startLoops runs what the service and the notifications of replicas, if there are any, do beside requests. end ends
 // them, and returns once they have written what they had to write.
-func startLoops(ctx context.Context, service *rendezvous.Service, replicas *repo.Notifier) (end func()) {
+func startLoops(ctx context.Context, service *rendezvous.Service, replicas *repo.Notifier, tell func(context.Context)) (end func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	if replicas != nil {
 		running.Go(func() { replicas.Run(ctx, service) })
 	}
 	running.Go(func() { service.Run(ctx) })
+	running.Go(func() { tell(ctx) })
 	return func() {
 		cancel()
 		running.Wait()

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/go-chi/chi/v5"
 	strictjson "github.com/go-json-experiment/json"
@@ -250,6 +251,54 @@ func (e ListedSessionState) Valid() bool {
 	case ListedSessionStateAttached:
 		return true
 	case ListedSessionStateDetached:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MailboxRetiredDataReason.
+const (
+	MailboxRetiredDataReasonClosed MailboxRetiredDataReason = "closed"
+	MailboxRetiredDataReasonPruned MailboxRetiredDataReason = "pruned"
+)
+
+// Valid indicates whether the value is a known member of the MailboxRetiredDataReason enum.
+func (e MailboxRetiredDataReason) Valid() bool {
+	switch e {
+	case MailboxRetiredDataReasonClosed:
+		return true
+	case MailboxRetiredDataReasonPruned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MailboxRetiredType.
+const (
+	MailboxRetiredTypeMailboxRetired MailboxRetiredType = "mailbox.retired"
+)
+
+// Valid indicates whether the value is a known member of the MailboxRetiredType enum.
+func (e MailboxRetiredType) Valid() bool {
+	switch e {
+	case MailboxRetiredTypeMailboxRetired:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MessageAddedType.
+const (
+	MessageAddedTypeMessageAdded MessageAddedType = "message.added"
+)
+
+// Valid indicates whether the value is a known member of the MessageAddedType enum.
+func (e MessageAddedType) Valid() bool {
+	switch e {
+	case MessageAddedTypeMessageAdded:
 		return true
 	default:
 		return false
@@ -870,6 +919,31 @@ type Mailbox struct {
 // MailboxID Examples: q7jzk3v5nhx2m4wfb6ty
 type MailboxID = string
 
+// MailboxRetired defines model for MailboxRetired.
+type MailboxRetired struct {
+	Data MailboxRetired_Data `json:"data"`
+
+	// Timestamp When the mailbox was retired.
+	Timestamp time.Time          `json:"timestamp"`
+	Type      MailboxRetiredType `json:"type"`
+}
+
+// MailboxRetiredDataReason defines model for MailboxRetired.Data.Reason.
+type MailboxRetiredDataReason string
+
+// MailboxRetired_Data defines model for MailboxRetired.Data.
+type MailboxRetired_Data struct {
+	AppID string `json:"appId"`
+
+	// LastPosition The position of the last message in the log; 0 if there is none.
+	LastPosition LastPosition             `json:"lastPosition"`
+	Mailbox      string                   `json:"mailbox"`
+	Reason       MailboxRetiredDataReason `json:"reason"`
+}
+
+// MailboxRetiredType defines model for MailboxRetired.Type.
+type MailboxRetiredType string
+
 // Message defines model for Message.
 type Message struct {
 	Body  string  `json:"body"`
@@ -885,6 +959,36 @@ type Message struct {
 	// Side The side that added it.
 	Side string `json:"side"`
 }
+
+// MessageAdded defines model for MessageAdded.
+type MessageAdded struct {
+	Data MessageAdded_Data `json:"data"`
+
+	// Timestamp When the server received the message.
+	Timestamp time.Time        `json:"timestamp"`
+	Type      MessageAddedType `json:"type"`
+}
+
+// MessageAdded_Data defines model for MessageAdded.Data.
+type MessageAdded_Data struct {
+	AppID   string  `json:"appId"`
+	Body    string  `json:"body"`
+	ID      *string `json:"id,omitempty"`
+	Mailbox string  `json:"mailbox"`
+	Phase   string  `json:"phase"`
+
+	// Position The place of a message in its mailbox, from 1.
+	Position Position `json:"position"`
+
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	ServerRx Timestamp `json:"serverRx"`
+
+	// Side The side that added it.
+	Side string `json:"side"`
+}
+
+// MessageAddedType defines model for MessageAdded.Type.
+type MessageAddedType string
 
 // MessageFrame Another session added a message.
 type MessageFrame struct {
@@ -1382,6 +1486,9 @@ type Status struct {
 	// UpdatedAgeMs A duration in milliseconds.
 	UpdatedAgeMs Millis `json:"updatedAgeMs"`
 	Version      string `json:"version"`
+
+	// Webhooks What the webhooks of apps are told. Absent if no app has one.
+	Webhooks *WebhookCounts `json:"webhooks,omitempty"`
 }
 
 // StatusService defines model for Status.Service.
@@ -1456,6 +1563,24 @@ type Violation struct {
 
 	// Rule The rule that is broken.
 	Rule string `json:"rule"`
+}
+
+// WebhookCounts What the webhooks of apps are told. Absent if no app has one.
+type WebhookCounts struct {
+	Abandoned     Count `json:"abandoned"`
+	Failing       Count `json:"failing"`
+	FailuresTotal Count `json:"failuresTotal"`
+	Pending       Count `json:"pending"`
+
+	// PendingSince A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	PendingSince *Timestamp `json:"pendingSince,omitempty"`
+	RefusedTotal Count      `json:"refusedTotal"`
+	ToldTotal    Count      `json:"toldTotal"`
+}
+
+// WebhookEvent What a webhook is told. Later versions may add types. Answer 2xx to a type that you do not know.
+type WebhookEvent struct {
+	union json.RawMessage
 }
 
 // Welcome defines model for Welcome.
@@ -1822,6 +1947,18 @@ type UpdateMetadataParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
+// EventParams defines parameters for Event.
+type EventParams struct {
+	// WebhookID Identifies the event.
+	WebhookID string `json:"webhook-id"`
+
+	// WebhookTimestamp When this attempt was made, in seconds since 1970.
+	WebhookTimestamp string `json:"webhook-timestamp"`
+
+	// WebhookSignature For each secret `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body, with dots between them.
+	WebhookSignature string `json:"webhook-signature"`
+}
+
 // OpenMailboxJSONRequestBody defines body for OpenMailbox for application/json ContentType.
 type OpenMailboxJSONRequestBody = Lifetime
 
@@ -1842,6 +1979,110 @@ type UpdateMetadataJSONRequestBody = Metadata
 
 // BeginSessionJSONRequestBody defines body for BeginSession for application/json ContentType.
 type BeginSessionJSONRequestBody = Handshake
+
+// EventJSONRequestBody defines body for Event for application/json ContentType.
+type EventJSONRequestBody = WebhookEvent
+
+// AsMessageAdded returns the union data inside the WebhookEvent as a MessageAdded
+func (t WebhookEvent) AsMessageAdded() (MessageAdded, error) {
+	var body MessageAdded
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageAdded overwrites any union data inside the WebhookEvent as the provided MessageAdded
+func (t *WebhookEvent) FromMessageAdded(v MessageAdded) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"message.added"}`))
+	t.union = b
+	return err
+}
+
+// MergeMessageAdded performs a merge with any union data inside the WebhookEvent, using the provided MessageAdded
+func (t *WebhookEvent) MergeMessageAdded(v MessageAdded) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"message.added"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMailboxRetired returns the union data inside the WebhookEvent as a MailboxRetired
+func (t WebhookEvent) AsMailboxRetired() (MailboxRetired, error) {
+	var body MailboxRetired
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMailboxRetired overwrites any union data inside the WebhookEvent as the provided MailboxRetired
+func (t *WebhookEvent) FromMailboxRetired(v MailboxRetired) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"mailbox.retired"}`))
+	t.union = b
+	return err
+}
+
+// MergeMailboxRetired performs a merge with any union data inside the WebhookEvent, using the provided MailboxRetired
+func (t *WebhookEvent) MergeMailboxRetired(v MailboxRetired) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	b, err = runtime.JSONMerge(b, []byte(`{"type":"mailbox.retired"}`))
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookEvent) Discriminator() (string, error) {
+	var discriminator struct {
+		Discriminator string `json:"type"`
+	}
+	err := json.Unmarshal(t.union, &discriminator)
+	return discriminator.Discriminator, err
+}
+
+func (t WebhookEvent) ValueByDiscriminator() (interface{}, error) {
+	discriminator, err := t.Discriminator()
+	if err != nil {
+		return nil, err
+	}
+	switch discriminator {
+	case "mailbox.retired":
+		return t.AsMailboxRetired()
+	case "message.added":
+		return t.AsMessageAdded()
+	default:
+		return nil, errors.New("unknown discriminator value: " + discriminator)
+	}
+}
+
+func (t WebhookEvent) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookEvent) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -3553,6 +3794,113 @@ func HandlerWithOptions(si ServerInterface, options ChiServerOptions) http.Handl
 	})
 
 	return r
+}
+
+// WebhookReceiverInterface represents handlers for receiving inbound
+// webhook requests. Each webhook becomes a Handle*Webhook
+// method that the implementation fills in. The caller mounts the per-
+// webhook http.Handler returned by {Op}WebhookHandler at
+// whatever URL path they advertise to senders.
+type WebhookReceiverInterface interface {
+	// Something happened in a mailbox
+	// HandleEventWebhook handles the POST webhook for event.
+	HandleEventWebhook(w http.ResponseWriter, r *http.Request, params EventParams)
+}
+
+// WebhookReceiverMiddlewareFunc wraps an http.Handler with cross-
+// cutting behavior (signature verification, logging, rate limiting, ...).
+type WebhookReceiverMiddlewareFunc func(http.Handler) http.Handler
+
+// EventWebhookHandler returns the http.Handler for the event webhook.
+// Mount this at the URL path advertised to webhook senders. errHandler
+// may be nil; if so, parameter-binding errors return 400 with the error
+// message. Middlewares are applied in the order provided -- the last
+// argument becomes the outermost wrapper.
+func EventWebhookHandler(si WebhookReceiverInterface, errHandler func(w http.ResponseWriter, r *http.Request, err error), middlewares ...WebhookReceiverMiddlewareFunc) http.Handler {
+	if errHandler == nil {
+		errHandler = func(w http.ResponseWriter, r *http.Request, err error) {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+		}
+	}
+	var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		_ = err
+
+		// Parameter object where we will unmarshal all parameters from the request.
+		var params EventParams
+
+		// ------------- Required header parameter "webhook-id" -------------
+		if valueList, found := r.Header[http.CanonicalHeaderKey("webhook-id")]; found {
+			var WebhookID string
+			n := len(valueList)
+			if n != 1 {
+				errHandler(w, r, &TooManyValuesForParamError{ParamName: "webhook-id", Count: n})
+				return
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-id", valueList[0], &WebhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				errHandler(w, r, &InvalidParamFormatError{ParamName: "webhook-id", Err: err})
+				return
+			}
+			params.WebhookID = WebhookID
+
+		} else {
+			err := fmt.Errorf("Header parameter webhook-id is required, but not found")
+			errHandler(w, r, &RequiredHeaderError{ParamName: "webhook-id", Err: err})
+			return
+		}
+
+		// ------------- Required header parameter "webhook-timestamp" -------------
+		if valueList, found := r.Header[http.CanonicalHeaderKey("webhook-timestamp")]; found {
+			var WebhookTimestamp string
+			n := len(valueList)
+			if n != 1 {
+				errHandler(w, r, &TooManyValuesForParamError{ParamName: "webhook-timestamp", Count: n})
+				return
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-timestamp", valueList[0], &WebhookTimestamp, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				errHandler(w, r, &InvalidParamFormatError{ParamName: "webhook-timestamp", Err: err})
+				return
+			}
+			params.WebhookTimestamp = WebhookTimestamp
+
+		} else {
+			err := fmt.Errorf("Header parameter webhook-timestamp is required, but not found")
+			errHandler(w, r, &RequiredHeaderError{ParamName: "webhook-timestamp", Err: err})
+			return
+		}
+
+		// ------------- Required header parameter "webhook-signature" -------------
+		if valueList, found := r.Header[http.CanonicalHeaderKey("webhook-signature")]; found {
+			var WebhookSignature string
+			n := len(valueList)
+			if n != 1 {
+				errHandler(w, r, &TooManyValuesForParamError{ParamName: "webhook-signature", Count: n})
+				return
+			}
+
+			err = runtime.BindStyledParameterWithOptions("simple", "webhook-signature", valueList[0], &WebhookSignature, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+			if err != nil {
+				errHandler(w, r, &InvalidParamFormatError{ParamName: "webhook-signature", Err: err})
+				return
+			}
+			params.WebhookSignature = WebhookSignature
+
+		} else {
+			err := fmt.Errorf("Header parameter webhook-signature is required, but not found")
+			errHandler(w, r, &RequiredHeaderError{ParamName: "webhook-signature", Err: err})
+			return
+		}
+
+		si.HandleEventWebhook(w, r, params)
+	})
+	for _, mw := range middlewares {
+		h = mw(h)
+	}
+	return h
 }
 
 // GetLivenessRequestObject is what GetLiveness is asked.

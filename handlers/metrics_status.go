@@ -57,6 +57,8 @@ var statusGauges = []statusGauge{
 		}
 		return float64(*s.Prune.LastGoodAt) / 1000
 	}),
+	newStatusGauge("restante_webhooks_pending", "Mailboxes of which a webhook is still to be told something.", func(s api.Status) float64 { return float64(webhookCounts(s).Pending) }),
+	newStatusGauge("restante_webhooks_abandoned", "Of these, those for which no attempt is made any more.", func(s api.Status) float64 { return float64(webhookCounts(s).Abandoned) }),
 	newStatusGauge("restante_ready", "1 if requests can be served.", func(s api.Status) float64 {
 		if s.Ready {
 			return 1
@@ -84,4 +86,12 @@ func (c statusCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, g := range statusGauges {
 		ch <- prometheus.MustNewConstMetric(g.desc, prometheus.GaugeValue, g.value(now))
 	}
+}
+
+// webhookCounts returns what there is to be told to webhooks: nothing if no app has one.
+func webhookCounts(s api.Status) api.WebhookCounts {
+	if s.Webhooks == nil {
+		return api.WebhookCounts{}
+	}
+	return *s.Webhooks
 }

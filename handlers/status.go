@@ -56,6 +56,15 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 	if full {
 		status.Servers = new(serversSeen(now.Servers))
 	}
+	if len(s.Service.Config.Webhooks) > 0 {
+		status.Webhooks = &api.WebhookCounts{
+			Pending: now.Webhooks.Pending, Failing: now.Webhooks.Failing, Abandoned: now.Webhooks.Abandoned,
+			ToldTotal: stats.Told.Load(), FailuresTotal: stats.NotTold.Load(), RefusedTotal: stats.Refused.Load(),
+		}
+		if !now.Webhooks.Oldest.IsZero() {
+			status.Webhooks.PendingSince = new(now.Webhooks.Oldest.UnixMilli())
+		}
+	}
 	if !now.StorageOK {
 		status.Storage = api.StatusStorageUnavailable
 	}

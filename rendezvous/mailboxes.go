@@ -192,6 +192,9 @@ func (t *txn) retire(m Mailbox, why RetiredReason) error {
 	if err := t.publish(m, RetiredFrame{why, m.Last}); err != nil {
 		return err
 	}
+	if err := t.queueDispatch(m, m.Last+1, why); err != nil {
+		return err
+	}
 	nameplates, err := t.NameplatesTo(m.Key)
 	if err != nil {
 		return err

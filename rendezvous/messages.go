@@ -196,6 +196,9 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placem
 	if err := t.chargeMailbox(before, m); err != nil {
 		return nil, err
 	}
+	if err := t.queueDispatch(m, added[0].Position, ""); err != nil {
+		return nil, err
+	}
 	t.AfterCommit(func() {
 		t.s.logs.Append(m.Key, added...)
 		t.s.observing().Added(app, len(added))

@@ -34,6 +34,7 @@ const (
 	KindList      Kind = "list"
 	KindRested    Kind = "rested number"
 	KindReply     Kind = "recorded reply"
+	KindDispatch  Kind = "dispatch"
 	KindStatistic Kind = "statistic"
 	KindSpace     Kind = "space"
 )

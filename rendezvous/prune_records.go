@@ -11,6 +11,7 @@ func (s *Service) pruneRested(ctx context.Context, run *Pruned) {
 		}
 		return len(counted), err
 	})
+	s.pruneRecords(ctx, run, KindDispatch, func(t *txn) (int, error) { return t.DeleteDispatches(t.now.Add(-keepDispatches), pruneBatch) })
 	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.now, pruneBatch) })
 }
 

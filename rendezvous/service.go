@@ -15,20 +15,21 @@ import (
 
 // Config is the policy of a [Service]. [DefaultConfig] has the defaults.
 type Config struct {
-	HeartbeatInterval   time.Duration // the longest a receive is held
-	HeartbeatsUntilDead int           // intervals of silence that detach a session
-	ClientTimeout       time.Duration // after which a client should assume that the server is gone
-	SessionGrace        time.Duration // how long a detached session is waited for
-	MailboxTTL          time.Duration // how long a mailbox is kept without a sign of life
-	MaxTTL              time.Duration // the longest grace or ttl a client may ask for
-	TombstoneTTL        time.Duration // how long the end of a session is remembered
-	BootGrace           time.Duration // how long nothing expires after a start or an outage
-	PruneInterval       time.Duration // between two runs of pruning
-	LookupBatchWindow   time.Duration // how long lookups that expect nothing are batched; 0: each is made alone
-	DrainSpan           time.Duration // over which held receives are answered at a stop
-	UsageRetention      time.Duration // how long usage records and client versions are kept
-	NameplateRest       time.Duration // before a nameplate that was retired is allocated again
-	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
+	HeartbeatInterval   time.Duration  // the longest a receive is held
+	HeartbeatsUntilDead int            // intervals of silence that detach a session
+	ClientTimeout       time.Duration  // after which a client should assume that the server is gone
+	SessionGrace        time.Duration  // how long a detached session is waited for
+	MailboxTTL          time.Duration  // how long a mailbox is kept without a sign of life
+	MaxTTL              time.Duration  // the longest grace or ttl a client may ask for
+	TombstoneTTL        time.Duration  // how long the end of a session is remembered
+	BootGrace           time.Duration  // how long nothing expires after a start or an outage
+	PruneInterval       time.Duration  // between two runs of pruning
+	LookupBatchWindow   time.Duration  // how long lookups that expect nothing are batched; 0: each is made alone
+	DrainSpan           time.Duration  // over which held receives are answered at a stop
+	UsageRetention      time.Duration  // how long usage records and client versions are kept
+	NameplateRest       time.Duration  // before a nameplate that was retired is allocated again
+	Blur                time.Duration  // usage records' start times are rounded down to it; 0 keeps them
+	Webhooks            map[AppID]bool // apps whose webhook is told of messages and retirements
 	Limits              Limits
 }
 
@@ -126,6 +127,9 @@ type Service struct {
 	// itself.
 	Announce func([]Topic)
 
+	// OnDispatch is called after each commit with something to tell a webhook. It must not block. It may be nil.
+	OnDispatch func()
+
 	hub           hub.Hub[Topic]
 	receivers     hub.Exclusive[session.Key]
 	presence      presence.Table
@@ -176,6 +180,9 @@ type Stats struct {
 	Heard        atomic.Int64 // topics of which other processes had news
 	Lost         atomic.Int64 // topics that other processes could not be told of
 	Missed       atomic.Int64 // times that news of other processes may have been missed
+	Told         atomic.Int64 // events that a webhook took
+	NotTold      atomic.Int64 // attempts to tell a webhook that failed
+	Refused      atomic.Int64 // of these, those to an address to which this process does not connect
 }
 
 // Stats returns this process's counters.

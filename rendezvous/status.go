@@ -36,6 +36,7 @@ type Status struct {
 	Ended     UsageTotals   // what ended in this process since it started
 	AllEnded  UsageTotals   // what ended since the storage was made
 	Servers   []Server      // that use the storage, or did within a day, the one that was seen last first
+	Webhooks  DispatchCounts
 	ClockSkew time.Duration // by how much the storage's clock is ahead of this machine's
 }
 
@@ -51,6 +52,7 @@ type countCache struct {
 	oldest   time.Time // since when the oldest stale thing is stale; zero if nothing is
 	ended    UsageTotals
 	servers  []Server
+	webhooks DispatchCounts
 	counting bool
 	pending  int64 // places of sessions whose transactions run now
 	begun    int64 // sessions that were stored here and are in no count
@@ -147,6 +149,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
 		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
 		Ended: s.endedHere.copied(), AllEnded: s.countCache.ended, Servers: s.countCache.servers,
+		Webhooks:  s.countCache.webhooks,
 		ClockSkew: s.clock.skew(s.local()),
 	}
 }
@@ -193,6 +196,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	s.countCache.mu.Unlock()
 	var counts Counts
 	var storage StorageSize
+	var webhooks DispatchCounts
 	var updated, at time.Time
 	var ended UsageTotals
 	var servers []Server
@@ -211,6 +215,11 @@ func (s *Service) count(ctx context.Context) (err error) {
 		if servers, err = t.Servers(maxServers); err != nil {
 			return err
 		}
+		if len(s.Config.Webhooks) > 0 {
+			if webhooks, err = t.DispatchCounts(); err != nil {
+				return err
+			}
+		}
 		updated, err = t.Updated()
 		return err
 	})
@@ -225,6 +234,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	}
 	s.stored.setDisk(storage.Used)
 	s.countCache.begun -= begun // the others began while this counted
+	s.countCache.webhooks = webhooks
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	s.countCache.ended, s.countCache.servers = ended, servers
 	return nil

@@ -65,6 +65,7 @@ type Tx interface {
 	Updated() (time.Time, error)
 
 	OperatorTx
+	DispatchTx
 }
 
 // SessionTx is about sessions and the replies to their commands.
@@ -267,6 +268,26 @@ type OperatorTx interface {
 	RecordServer(s Server, forget time.Time) error
 	// Servers returns at most limit servers, the one that was seen last first.
 	Servers(limit int) ([]Server, error)
+}
+
+// DispatchTx is about what the webhooks of apps are still to be told.
+type DispatchTx interface {
+	// QueueDispatch stores a dispatch. If there is one for the mailbox, only Last, Reason and Retired change.
+	QueueDispatch(Dispatch) error
+	// DispatchesDue reports whether there are dispatches of the app that are due and not abandoned.
+	DispatchesDue(AppID) (bool, error)
+	// ClaimDispatches returns at most limit of them, those that are due longest first, and makes them due at
+	// until, for the sender. No two transactions get the same one.
+	ClaimDispatches(app AppID, sender string, until time.Time, limit int) ([]Dispatch, error)
+	Dispatch(MailboxKey) (Dispatch, error)
+	// UpdateDispatch stores everything but what is to be told.
+	UpdateDispatch(Dispatch) error
+	DeleteDispatch(MailboxKey) error
+	// DeleteDispatches deletes at most limit dispatches whose Since is at or before a time. It returns how many.
+	DeleteDispatches(before time.Time, limit int) (int, error)
+	// ReviveDispatches makes those due that are abandoned.
+	ReviveDispatches(now time.Time) error
+	DispatchCounts() (DispatchCounts, error)
 }
 
 // Session is a session, and the app and side it belongs to.

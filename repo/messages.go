@@ -83,14 +83,20 @@ func (t *tx) eachMessage(k rendezvous.MailboxKey, after rendezvous.Position, cou
 		LIMIT ?`, k, after, count)
 }
 
-// retireLog takes the log from a mailbox that is being retired. A short log that no outbox refers to is
+// retireLog takes the log from a mailbox that is being retired. A short log that no outbox and no dispatch refers to is
 // deleted at once. Otherwise it is kept until [tx.DeleteRetiredLog] has deleted it, page by page.
 func (t *tx) retireLog(m rendezvous.Mailbox) error {
 	if m.Last == 0 {
 		return nil
 	}
 	if m.Last <= logPage {
-		referred, err := queryOne[int](t, `SELECT COUNT(*) FROM (SELECT 1 FROM outbox_entries WHERE mailbox = ? LIMIT 1) AS few`, m.Key)
+		referred, err := queryOne[int](t, `
+			SELECT COUNT(*) FROM (
+				SELECT 1 FROM outbox_entries WHERE mailbox = ?
+				UNION ALL
+				SELECT 1 FROM dispatches WHERE mailbox = ?
+				LIMIT 1
+			) AS few`, m.Key, m.Key)
 		if err != nil {
 			return err
 		}
@@ -106,24 +112,26 @@ func (t *tx) retireLog(m rendezvous.Mailbox) error {
 // logPage is how many messages are deleted in one transaction, at most.
 const logPage = 100
 
-// RetiredLogs returns up to limit logs of retired mailboxes that no outbox refers to, with keys above after.
+// RetiredLogs returns up to limit logs of retired mailboxes that no outbox and no dispatch refers to, with keys above after.
 func (t *tx) RetiredLogs(after rendezvous.MailboxKey, limit int) (_ []rendezvous.MailboxKey, err error) {
 	defer annotate(&err, "listing the logs of retired mailboxes")
 	return queryAll[rendezvous.MailboxKey](t, `
 		SELECT r.mailbox FROM retired_logs AS r
 		WHERE r.mailbox > ? AND NOT EXISTS (SELECT 1 FROM outbox_entries AS e WHERE e.mailbox = r.mailbox)
+			AND NOT EXISTS (SELECT 1 FROM dispatches AS d WHERE d.mailbox = r.mailbox)
 		ORDER BY r.mailbox
 		LIMIT ?`, after, limit)
 }
 
 // DeleteRetiredLog deletes a page of a retired mailbox's log, oldest first, and reports whether it is
-// all gone. A log that an outbox refers to stays as it is.
+// all gone. A log that an outbox or a dispatch refers to stays as it is.
 func (t *tx) DeleteRetiredLog(k rendezvous.MailboxKey) (gone bool, err error) {
 	defer annotate(&err, "deleting the log of the retired mailbox %d", k)
 	deleted, err := t.exec(`
 		DELETE FROM messages
 		WHERE mailbox = ? AND position < (SELECT MIN(position) FROM messages WHERE mailbox = ?) + ?
-			AND NOT EXISTS (SELECT 1 FROM outbox_entries AS e WHERE e.mailbox = ?)`, k, k, logPage, k)
+			AND NOT EXISTS (SELECT 1 FROM outbox_entries AS e WHERE e.mailbox = ?)
+			AND NOT EXISTS (SELECT 1 FROM dispatches AS d WHERE d.mailbox = ?)`, k, k, logPage, k, k)
 	if err != nil || deleted == logPage {
 		return false, err
 	}

@@ -21,6 +21,8 @@ var allowedScans = map[string]string{
 	"SELECT COUNT(*) FROM sessions WHERE ended IS NULL":           "the same",
 	"SELECT (p.page_count - f.freelist_count) * s.page_size":      "tables of one row, with what stands in the file's header",
 	"SELECT address, CAST(SUM(bytes) AS BIGINT) AS bytes":         "the sums are read at the start, and twice a minute where there are replicas",
+	"SELECT COUNT(*) AS pending,":                                 "the same",
+	"UPDATE dispatches SET abandoned = 0":                         "an index of nothing but what was abandoned, once at a start",
 	"SELECT day, app, result, rank, count, value FROM (":          "the operator asks for usage, by hand or seldom",
 	"SELECT app, COALESCE(implementation, '') AS implementation,": "the same",
 	"SELECT kind, result, count FROM usage_totals":                "a dozen rows, and an index of what was not counted yet",

@@ -163,6 +163,8 @@ type Status struct {
 	Ready   bool
 	Storage string
 	Counts  struct{ Nameplates, Mailboxes, Messages, Sessions int64 }
+	// Webhooks is what the webhooks of apps are still to be told.
+	Webhooks struct{ Pending, Failing, Abandoned int64 }
 }
 
 // Status asks the server for its status.

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"tombstone", tombstones},
 		{"command", commands},
 		{"keyed reply", keyedReplies},
+		{"dispatch", dispatches},
 		{"outbox", outboxes},
 		{"run", runs},
 		{"mailbox", mailboxes},

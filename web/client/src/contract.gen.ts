@@ -621,7 +621,30 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    event: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Something happened in a mailbox
+         * @description Sent to the webhook of an app for each message, and for each mailbox that is retired, by the scheme of
+         *     [Standard Webhooks](https://www.standardwebhooks.com). `webhook-id` is the same whenever an event is sent again. The
+         *     events of a mailbox come in their order; an event is sent until it is answered 2xx, and so may come twice.
+         */
+        post: operations["event"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         /**
@@ -1164,6 +1187,7 @@ export interface components {
             /** @description Digits of the nameplate that was allocated last, in any app; 0 before the first. It grows when numbers run short. */
             codeDigits: components["schemas"]["Count"];
             prune: components["schemas"]["Prune"];
+            webhooks?: components["schemas"]["WebhookCounts"];
             ended: components["schemas"]["Ended"];
             /** @description The servers that use the database, or did within the last day, this one included; the one that was seen last comes first. Only on the admin side. */
             servers?: components["schemas"]["ServerSeen"][];
@@ -1241,6 +1265,68 @@ export interface components {
             sockets: components["schemas"]["Count"];
             /** @description Sockets of wormhole clients. */
             wormhole: components["schemas"]["Count"];
+        };
+        /** @description What the webhooks of apps are told. Absent if no app has one. */
+        WebhookCounts: {
+            /** @description Mailboxes of which something is still to be told. */
+            pending: components["schemas"]["Count"];
+            /** @description Of these, those for which the last attempt failed. */
+            failing: components["schemas"]["Count"];
+            /** @description Of these, those for which no attempt is made any more, until a server starts: a day has passed, or the receiver answered 410. */
+            abandoned: components["schemas"]["Count"];
+            /** @description Since when the one waits that waits longest; absent if none does. */
+            pendingSince?: components["schemas"]["Timestamp"];
+            /** @description Events that a receiver took from this process. */
+            toldTotal: components["schemas"]["Count"];
+            /** @description Attempts that failed. */
+            failuresTotal: components["schemas"]["Count"];
+            /** @description Of these, those to an address to which this server does not connect. */
+            refusedTotal: components["schemas"]["Count"];
+        };
+        /** @description What a webhook is told. Later versions may add types. Answer 2xx to a type that you do not know. */
+        WebhookEvent: components["schemas"]["MessageAdded"] | components["schemas"]["MailboxRetired"];
+        MessageAdded: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.added";
+            /**
+             * Format: date-time
+             * @description When the server received the message.
+             */
+            timestamp: string;
+            data: {
+                appId: string;
+                mailbox: string;
+                position: components["schemas"]["Position"];
+                /** @description The side that added it. */
+                side: string;
+                phase: string;
+                body: string;
+                id?: string;
+                /** @description When the server received it. */
+                serverRx: components["schemas"]["Timestamp"];
+            };
+        };
+        MailboxRetired: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "mailbox.retired";
+            /**
+             * Format: date-time
+             * @description When the mailbox was retired.
+             */
+            timestamp: string;
+            data: {
+                appId: string;
+                mailbox: string;
+                /** @enum {string} */
+                reason: "closed" | "pruned";
+                lastPosition: components["schemas"]["LastPosition"];
+            };
         };
         /** @description What this process has removed because it was stale, since it started. */
         Prune: {
@@ -3402,6 +3488,15 @@ export interface operations {
                      *       },
                      *       "codeDigits": 1,
                      *       "clockSkewMs": -3,
+                     *       "webhooks": {
+                     *         "pending": 2,
+                     *         "failing": 1,
+                     *         "abandoned": 0,
+                     *         "pendingSince": 1795222790118,
+                     *         "toldTotal": 8812,
+                     *         "failuresTotal": 17,
+                     *         "refusedTotal": 0
+                     *       },
                      *       "prune": {
                      *         "intervalMs": 60000,
                      *         "startedAt": 1795222800000,
@@ -3867,6 +3962,58 @@ export interface operations {
             404: components["responses"]["NotFound"];
             429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
+        };
+    };
+    event: {
+        parameters: {
+            query?: never;
+            header: {
+                /**
+                 * @description Identifies the event.
+                 * @example evt_lkgqzkgp6zflkgqzkgp6zflk_1
+                 */
+                "webhook-id": string;
+                /**
+                 * @description When this attempt was made, in seconds since 1970.
+                 * @example 1795222809
+                 */
+                "webhook-timestamp": string;
+                /**
+                 * @description For each secret `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body, with dots between them.
+                 * @example v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=
+                 */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookEvent"];
+            };
+        };
+        responses: {
+            /** @description Received; any 2xx says so. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Send no more of this mailbox, until the server is started again. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received. It is sent again, later and later, for a day. Redirects are not followed. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
         };
     };
 }

@@ -1,0 +1,197 @@
+package webhooks
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"restante/rendezvous"
+)
+
+const (
+	// concurrency is how many mailboxes are told of at once, for each app.
+	concurrency = 8
+	// lookInterval is how often this process looks for what is due: what another process left, or what has to be
+	// tried again. What is committed here is told at once.
+	lookInterval = time.Second
+	// recordTime is how long recording an attempt may take, beyond the attempt, before another process may try.
+	recordTime = 5 * time.Second
+	// maxAnswer is how much of an answer is read, so that the connection can be used again.
+	maxAnswer = 64 << 10
+)
+
+// errGone is the answer 410: the receiver wants no more.
+var errGone = errors.New("the receiver answered 410: it wants no more")
+
+// Sender tells webhooks what they are to be told.
+type Sender struct {
+	service *rendezvous.Service
+	log     *slog.Logger
+	name    string // identifies this process
+	wake    chan struct{}
+	hooks   map[rendezvous.AppID]*receiver
+}
+
+// receiver is a webhook, and how it is reached.
+type receiver struct {
+	Webhook
+
+	client *http.Client
+	free   chan struct{} // holds as many as mailboxes are told of now
+}
+
+// lease is how long a mailbox is this process's alone after it was claimed, or after an event was told.
+func (r *receiver) lease() time.Duration { return r.timeout() + recordTime }
+
+// NewSender returns a sender for webhooks, and has the service note what they are to be told. It is called before the
+// service is used.
+func NewSender(service *rendezvous.Service, hooks []Webhook, log *slog.Logger) *Sender {
+	s := &Sender{service: service, log: log, name: rand.Text(), wake: make(chan struct{}, 1), hooks: map[rendezvous.AppID]*receiver{}}
+	service.Config.Webhooks = map[rendezvous.AppID]bool{}
+	service.OnDispatch = func() {
+		select {
+		case s.wake <- struct{}{}:
+		default: // it is awake already
+		}
+	}
+	for _, h := range hooks {
+		service.Config.Webhooks[h.App] = true
+		s.hooks[h.App] = &receiver{h, newClient(&h), make(chan struct{}, concurrency)}
+	}
+	return s
+}
+
+// Run tells webhooks what is to be told, until ctx ends.
+func (s *Sender) Run(ctx context.Context) {
+	if err := s.service.ReviveDispatches(ctx); err != nil {
+		s.log.Warn("what was abandoned for webhooks stays so", "error", err)
+	}
+	ticker := time.NewTicker(lookInterval)
+	defer ticker.Stop()
+	var running sync.WaitGroup
+	defer running.Wait()
+	for {
+		for _, to := range s.hooks {
+			s.claim(ctx, to, &running)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-s.wake:
+		}
+	}
+}
+
+// claim begins to tell a webhook what is due, as far as there is room for it.
+func (s *Sender) claim(ctx context.Context, to *receiver, running *sync.WaitGroup) {
+	room := cap(to.free) - len(to.free)
+	if room == 0 {
+		return
+	}
+	claimed, err := s.service.ClaimDispatches(ctx, to.App, s.name, to.lease(), room)
+	if err != nil && ctx.Err() == nil {
+		s.log.Debug("could not look for what webhooks are to be told", "error", err)
+	}
+	for _, d := range claimed {
+		to.free <- struct{}{}
+		running.Go(func() {
+			defer s.service.OnDispatch() // there is room for another
+			defer func() { <-to.free }()
+			s.tell(ctx, to, d)
+		})
+	}
+}
+
+// tell tells a webhook what is to be told of a mailbox, one event after the other, until one fails or none is left.
+func (s *Sender) tell(ctx context.Context, to *receiver, d rendezvous.Dispatch) {
+	for own := true; own; {
+		events, err := s.service.Events(ctx, d)
+		if err != nil || len(events) == 0 {
+			return // another process tries it once the lease is over
+		}
+		for _, e := range events {
+			err := s.post(ctx, to, e)
+			if ctx.Err() != nil {
+				s.release(ctx, d)
+				return
+			}
+			if err != nil {
+				s.failed(ctx, to, d, err)
+				return
+			}
+			s.service.Stats().Told.Add(1)
+			if d, own, err = s.service.Told(ctx, d, e, to.lease()); err != nil || !own {
+				return
+			}
+		}
+	}
+}
+
+// release gives back what this process has not told, because it stops.
+func (s *Sender) release(ctx context.Context, d rendezvous.Dispatch) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	if err := s.service.ReleaseDispatch(ctx, d); err != nil {
+		s.log.Debug("another process tries a webhook later", "error", err)
+	}
+}
+
+// failed records an attempt that failed.
+func (s *Sender) failed(ctx context.Context, to *receiver, d rendezvous.Dispatch, why error) {
+	s.service.Stats().NotTold.Add(1)
+	if errors.Is(why, errAddress) {
+		s.service.Stats().Refused.Add(1)
+	}
+	now, err := s.service.NotTold(ctx, d, errors.Is(why, errGone))
+	switch {
+	case err != nil:
+		return
+	case now.Abandoned:
+		s.log.Error("a webhook is told no more of a mailbox until the server starts again", "app", to.App, "error", why)
+	case now.Attempts == 1:
+		s.log.Warn("a webhook could not be told; it is tried again", "app", to.App, "error", why, "next", now.Due)
+	}
+}
+
+// post sends an event. It returns nil if the receiver answered 2xx.
+func (s *Sender) post(ctx context.Context, to *receiver, e rendezvous.Event) error {
+	body, err := encode(e)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, to.timeout())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URL, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	r.Header = http.Header{
+		"Content-Type": {"application/json"}, "User-Agent": {"Restante"},
+		"Webhook-Id": {e.ID}, "Webhook-Timestamp": {strconv.FormatInt(at.Unix(), 10)}, "Webhook-Signature": {sign(to.Secrets, e.ID, at, body)},
+	}
+	answer, err := to.client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()                                          //nolint:errcheck // there is nothing to do about it
+	_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, maxAnswer)) // what it says does not matter
+	switch {
+	case answer.StatusCode/100 == 2:
+		return nil
+	case answer.StatusCode == http.StatusGone:
+		return errGone
+	case answer.StatusCode/100 == 3:
+		return fmt.Errorf("the receiver answered %d: redirects are not followed", answer.StatusCode)
+	}
+	return fmt.Errorf("the receiver answered %d", answer.StatusCode)
+}

@@ -1,0 +1,329 @@
+package webhooks_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"restante/internal/testgate"
+	"restante/rendezvous"
+	"restante/repo"
+	"restante/repo/pgtest"
+	"restante/webhooks"
+)
+
+const (
+	app   = "example.org/hooked"
+	limit = time.Minute // for what would otherwise hang
+)
+
+// told is what a receiver was told.
+type told struct {
+	ID, Type, Mailbox string
+	Position          int64
+	Body, Reason      string
+}
+
+// receiver is a webhook's other end. It answers what answer says for the nth request, 204 by default.
+type receiver struct {
+	*httptest.Server
+	answer func(n int) (status int)
+	silent bool // it never answers
+
+	mu   sync.Mutex
+	all  []told
+	came chan struct{}
+}
+
+func newReceiver(t *testing.T, answer func(n int) int) *receiver {
+	t.Helper()
+	r := &receiver{answer: answer, came: make(chan struct{}, 1000)}
+	r.Server = httptest.NewServer(r)
+	t.Cleanup(r.Close)
+	return r
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	var body struct {
+		Type string
+		Data struct {
+			Mailbox, Body, Reason string
+			Position              int64
+		}
+	}
+	text, _ := io.ReadAll(req.Body)
+	_ = json.Unmarshal(text, &body)
+	r.mu.Lock()
+	r.all = append(r.all, told{req.Header.Get("webhook-id"), body.Type, body.Data.Mailbox, body.Data.Position, body.Data.Body, body.Data.Reason})
+	n := len(r.all)
+	r.mu.Unlock()
+	defer func() { r.came <- struct{}{} }()
+	if r.silent {
+		<-req.Context().Done()
+		return
+	}
+	if req.URL.Path == "/elsewhere" || req.Header.Get("webhook-signature") == "" {
+		w.WriteHeader(http.StatusTeapot)
+		return
+	}
+	if r.answer != nil {
+		if status := r.answer(n); status != 0 {
+			w.Header().Set("Location", "/elsewhere")
+			w.WriteHeader(status)
+			return
+		}
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// await waits until the receiver was asked n times, and returns what it was told.
+func (r *receiver) await(t *testing.T, n int) []told {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		all := slices.Clone(r.all)
+		r.mu.Unlock()
+		if len(all) >= n {
+			return all
+		}
+		select {
+		case <-r.came:
+		case <-ctx.Done():
+			t.Fatalf("the receiver was asked %d times, want %d: %+v", len(all), n, all)
+		}
+	}
+}
+
+// world is a service with webhooks, which run until stop.
+type world struct {
+	*rendezvous.Service
+	*webhooks.Sender
+	stop func()
+}
+
+// onEngines runs a test with the URL of a new database of each engine.
+func onEngines(t *testing.T, test func(t *testing.T, database string)) {
+	t.Helper()
+	t.Run("SQLite", func(t *testing.T) {
+		t.Parallel()
+		test(t, filepath.Join(t.TempDir(), "restante.db"))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		t.Parallel()
+		testgate.Enter(t)
+		test(t, pgtest.Database(t))
+	})
+}
+
+// start starts a process on a database, which tells the app's webhook at an address.
+func start(t *testing.T, database, address, more string) *world {
+	t.Helper()
+	hooks, err := webhooks.Parse([]byte(`{"webhooks": [{"app": "` + app + `", "url": "` + address + `", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]` + more + `}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	store, err := repo.Open(t.Context(), repo.Options{URL: database, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{Service: &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log}}
+	w.Sender = webhooks.NewSender(w.Service, hooks, log)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { w.Sender.Run(ctx) })
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(w.stop)
+	return w
+}
+
+// local has a webhook reach the receiver on this machine.
+const local = `, "allow": ["127.0.0.0/8", "::1/128"], "timeoutMs": 1000`
+
+// adds adds messages with the numbers from first to last in a mailbox.
+func (w *world) adds(t *testing.T, mailbox string, first, last int) {
+	t.Helper()
+	ref := rendezvous.SideRef{App: app, Side: "a"}
+	if _, err := w.OpenFor(t.Context(), ref, rendezvous.MailboxID(mailbox)); err != nil {
+		t.Fatal(err)
+	}
+	for n := first; n <= last; n++ {
+		if _, err := w.AddFor(t.Context(), ref, rendezvous.MailboxID(mailbox), []rendezvous.Draft{{Phase: "n", Body: strconv.Itoa(n)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) closes(t *testing.T, mailbox string) {
+	t.Helper()
+	if err := w.CloseFor(t.Context(), rendezvous.SideRef{App: app, Side: "a"}, rendezvous.MailboxID(mailbox), rendezvous.Happy); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inOrder fails unless each mailbox's messages came first in the order of their positions, whatever was repeated, and
+// each id is one event.
+func inOrder(t *testing.T, all []told) {
+	t.Helper()
+	next, ids := map[string]int64{}, map[string]string{}
+	for _, e := range all {
+		what := fmt.Sprint(e)
+		if before, known := ids[e.ID]; known {
+			if before != what {
+				t.Errorf("%s was %s, and is %s", e.ID, before, what)
+			}
+			continue
+		}
+		ids[e.ID] = what
+		if next[e.Mailbox]++; e.Type == "message.added" && (e.Position != next[e.Mailbox] || e.Body != strconv.FormatInt(e.Position, 10)) {
+			t.Errorf("%s came as number %d", what, next[e.Mailbox])
+		}
+	}
+}
+
+// TestTold is a receiver that fails now and then: it is told all, in order, with the same ids.
+func TestTold(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, database string) {
+		r := newReceiver(t, func(n int) int { return map[bool]int{true: http.StatusInternalServerError}[n == 3] })
+		w := start(t, database, r.URL, local)
+		for _, mailbox := range []string{"one", "two"} {
+			w.adds(t, mailbox, 1, 5)
+			w.closes(t, mailbox)
+		}
+		all := r.await(t, 13) // 12 events, of which one twice
+		inOrder(t, all)
+		last := slices.IndexFunc(all, func(e told) bool { return e.Type == "mailbox.retired" && e.Mailbox == "two" })
+		if last < 0 || all[last].Reason != "closed" || !strings.HasSuffix(all[last].ID, "_retired") {
+			t.Errorf("the retirement of a mailbox is not told: %+v", all)
+		}
+		w.complete(t)
+	})
+}
+
+// complete waits until nothing is left to tell, and the logs can be deleted.
+func (w *world) complete(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	for {
+		counts, err := w.DispatchCounts(ctx)
+		if err != nil {
+			t.Fatalf("%v: %+v", err, counts)
+		}
+		if counts == (rendezvous.DispatchCounts{}) {
+			break
+		}
+	}
+	w.Prune(ctx)
+	if counts := w.Status(ctx).Counts; counts.Messages != 0 {
+		t.Errorf("%d messages are left of retired mailboxes", counts.Messages)
+	}
+}
+
+// TestRestart is a process that stops while the receiver is away, and another one that goes on.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, database string) {
+		r := newReceiver(t, func(n int) int { return map[bool]int{true: http.StatusServiceUnavailable}[n == 2] })
+		w := start(t, database, r.URL, local)
+		w.adds(t, "box", 1, 3)
+		r.await(t, 2)
+		w.stop()
+		w = start(t, database, r.URL, local)
+		w.adds(t, "box", 4, 4)
+		w.closes(t, "box")
+		inOrder(t, r.await(t, 6))
+		w.complete(t)
+	})
+}
+
+// TestReplicas is two processes that tell the same webhook: each event once, as none of them dies.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	testgate.Enter(t)
+	database := pgtest.Database(t)
+	r := newReceiver(t, nil)
+	first, second := start(t, database, r.URL, local), start(t, database, r.URL, local)
+	for n := 1; n <= 10; n++ {
+		for _, mailbox := range []string{"one", "two", "three"} {
+			first.adds(t, mailbox, n, n)
+			first, second = second, first
+		}
+	}
+	for _, mailbox := range []string{"one", "two", "three"} {
+		first.closes(t, mailbox)
+	}
+	all := r.await(t, 33)
+	inOrder(t, all)
+	first.complete(t)
+	if first.Stats().Told.Load()+second.Stats().Told.Load() != 33 {
+		t.Errorf("%d and %d events were told", first.Stats().Told.Load(), second.Stats().Told.Load())
+	}
+}
+
+// TestRefused are receivers of which nothing is accepted: no redirect is followed, no special address connected to.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	r := newReceiver(t, func(int) int { return http.StatusTemporaryRedirect })
+	silent := newReceiver(t, nil)
+	silent.silent = true
+	port := r.URL[strings.LastIndex(r.URL, ":"):]
+	for name, hook := range map[string]struct{ address, more string }{
+		"a redirect":                      {r.URL, local},
+		"loopback":                        {"https://127.0.0.1" + port, ""},
+		"a name that leads to loopback":   {"https://localhost" + port, ""},
+		"allowed, but another one":        {"http://localhost" + port, `, "allow": ["10.0.0.0/8"]`},
+		"loopback in another way":         {"https://0x7f.1" + port, `, "timeoutMs": 3000`},
+		"a receiver that says no more":    {newReceiver(t, func(int) int { return http.StatusGone }).URL, local},
+		"a receiver that does not answer": {silent.URL, `, "allow": ["127.0.0.1/32"], "timeoutMs": 50`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := start(t, filepath.Join(t.TempDir(), "restante.db"), hook.address, hook.more)
+			w.adds(t, "box", 1, 1)
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			counts := rendezvous.DispatchCounts{}
+			for counts.Failing == 0 {
+				var err error
+				if counts, err = w.DispatchCounts(ctx); err != nil {
+					t.Fatal(err)
+				}
+			}
+			gone := strings.HasSuffix(name, "no more")
+			if counts.Pending != 1 || (counts.Abandoned == 1) != gone || w.Stats().Told.Load() != 0 {
+				t.Errorf("%+v, and %d told", counts, w.Stats().Told.Load())
+			}
+			if refused := strings.Contains(name, "loopback") || strings.Contains(name, "another one"); refused != (w.Stats().Refused.Load() > 0) && !strings.Contains(name, "another way") {
+				t.Errorf("refused for the address: %d", w.Stats().Refused.Load())
+			}
+		})
+	}
+	t.Cleanup(func() {
+		for _, e := range r.all {
+			if e.Mailbox != "box" || len(r.all) > 20 {
+				t.Errorf("the receiver was asked %+v", r.all)
+			}
+		}
+	})
+}
