@@ -34,7 +34,7 @@ SwaggerUIBundle({
   requestInterceptor: below,
   dom_id: '#reference',
   docExpansion: 'list',
-  defaultModelsExpandDepth: 0,
+  defaultModelsExpandDepth: -1, // each operation shows its schemas
   operationsSorter: order,
   syntaxHighlight: false, // its colours are hard to read, and it takes long
   tryItOutEnabled: true,
