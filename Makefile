@@ -74,7 +74,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 	.ci/flakes '$(N)' '$(TEST)' $(PKG)
 
 .PHONY: check
-check: format tidy fresh vet prose contract client lint module-test ## All checks but the tests
+check: format tidy fresh vet prose contract client lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
 nightly: web/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
@@ -93,6 +93,10 @@ torture: ## Try to break the server; DURATION=10m for longer, ARGS='--database=p
 .PHONY: lint
 lint: ## Lint the Go code
 	$(STAGE) 'Lint' $(TOOL) golangci-lint run ./...
+
+.PHONY: vulnerable
+vulnerable: ## Look for known vulnerabilities, where their sources can be reached
+	$(STAGE) 'Known vulnerabilities' .ci/vulnerable
 
 .PHONY: fix
 fix: ## Format the Go code, and fix what the linters can
