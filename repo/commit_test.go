@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -185,7 +186,11 @@ func TestACommitOfWhichTheOutcomeIsUnknown(t *testing.T) {
 			if !errors.Is(err, want) || errors.Is(err, rendezvous.ErrUnavailable) {
 				t.Errorf("%+v: %v, want %v", x, err, want)
 			}
-			<-unknown
+			select {
+			case <-unknown:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("%+v: no AfterUnknown function ran", x)
+			}
 			if kept := hasMailbox(u.db, id); kept != x.kept {
 				t.Errorf("%+v: it was kept: %v", x, kept)
 			}
