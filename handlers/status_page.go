@@ -156,7 +156,7 @@ func yesNo(b bool) string {
 
 // figure returns a number with three digits at most after the point, or none if it is large.
 func figure(v float64) string {
-	if v >= 100 || v == float64(int64(v)) {
+	if v >= 10 || v == float64(int64(v)) {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
