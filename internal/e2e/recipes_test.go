@@ -84,3 +84,38 @@ func TestRecipes(t *testing.T) {
 		t.Errorf("the job gets %s", out)
 	}
 }
+
+// TestRecipeTimer takes the units of the timer as they stand: systemd finds no fault in them, and what they start
+// collects a report.
+func TestRecipeTimer(t *testing.T) {
+	t.Parallel()
+	ctx, dir := e2e.Context(t), t.TempDir()
+	s := e2e.Serve(t)
+	text, err := os.ReadFile(e2e.Path("docs/http.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"collect.sh": recipe(t, "docs/http.md", "recipe: collect", s.Address)}
+	for _, name := range []string{"collect.service", "collect.timer"} {
+		_, after, found := strings.Cut(string(text), "<!-- recipe: "+name+" -->\n```ini\n")
+		unit, _, ended := strings.Cut(after, "```")
+		if !found || !ended {
+			t.Fatalf("docs/http.md has no unit %s", name)
+		}
+		files[name] = strings.ReplaceAll(unit, "/srv/reports", dir)
+	}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out := run(ctx, t, dir, "systemd-analyze verify --man=no ./collect.service ./collect.timer"); out != "" {
+		t.Errorf("systemd says: %s", out)
+	}
+	_, line, _ := strings.Cut(files["collect.service"], "ExecStart=")
+	line, _, _ = strings.Cut(line, "\n")
+	run(ctx, t, dir, recipe(t, "docs/http.md", "recipe: report", s.Address)+line)
+	if reports, err := os.ReadFile(filepath.Join(dir, "reports")); err != nil || strings.Count(string(reports), "\n") != 1 {
+		t.Errorf("what is collected is %q, %v", reports, err)
+	}
+}
