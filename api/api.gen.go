@@ -50,6 +50,39 @@ func (e Action) Valid() bool {
 	}
 }
 
+// Defines values for AwayReason.
+const (
+	AwayReasonDeleted      AwayReason = "deleted"
+	AwayReasonEnded        AwayReason = "ended"
+	AwayReasonExpired      AwayReason = "expired"
+	AwayReasonOverflow     AwayReason = "overflow"
+	AwayReasonReplaced     AwayReason = "replaced"
+	AwayReasonSilent       AwayReason = "silent"
+	AwayReasonUnauthorized AwayReason = "unauthorized"
+)
+
+// Valid indicates whether the value is a known member of the AwayReason enum.
+func (e AwayReason) Valid() bool {
+	switch e {
+	case AwayReasonDeleted:
+		return true
+	case AwayReasonEnded:
+		return true
+	case AwayReasonExpired:
+		return true
+	case AwayReasonOverflow:
+		return true
+	case AwayReasonReplaced:
+		return true
+	case AwayReasonSilent:
+		return true
+	case AwayReasonUnauthorized:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ClosedFrameType.
 const (
 	ClosedFrameTypeClosed ClosedFrameType = "closed"
@@ -188,6 +221,21 @@ func (e Code) Valid() bool {
 	case CodeUPGRADEREQUIRED:
 		return true
 	case CodeWINDOWFULL:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CrowdedFrameType.
+const (
+	CrowdedFrameTypeCrowded CrowdedFrameType = "crowded"
+)
+
+// Valid indicates whether the value is a known member of the CrowdedFrameType enum.
+func (e CrowdedFrameType) Valid() bool {
+	switch e {
+	case CrowdedFrameTypeCrowded:
 		return true
 	default:
 		return false
@@ -374,6 +422,39 @@ func (e PermissionMethod) Valid() bool {
 	}
 }
 
+// Defines values for PresenceFrameType.
+const (
+	PresenceFrameTypePresence PresenceFrameType = "presence"
+)
+
+// Valid indicates whether the value is a known member of the PresenceFrameType enum.
+func (e PresenceFrameType) Valid() bool {
+	switch e {
+	case PresenceFrameTypePresence:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for PresenceState.
+const (
+	PresenceStateAway PresenceState = "away"
+	PresenceStateHere PresenceState = "here"
+)
+
+// Valid indicates whether the value is a known member of the PresenceState enum.
+func (e PresenceState) Valid() bool {
+	switch e {
+	case PresenceStateAway:
+		return true
+	case PresenceStateHere:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PruneFailureError.
 const (
 	PruneFailureErrorFault       PruneFailureError = "fault"
@@ -428,6 +509,21 @@ func (e PruneFailureKind) Valid() bool {
 	case PruneFailureKindStatistic:
 		return true
 	case PruneFailureKindTombstone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ReceivedFrameType.
+const (
+	ReceivedFrameTypeReceived ReceivedFrameType = "received"
+)
+
+// Valid indicates whether the value is a known member of the ReceivedFrameType enum.
+func (e ReceivedFrameType) Valid() bool {
+	switch e {
+	case ReceivedFrameTypeReceived:
 		return true
 	default:
 		return false
@@ -655,6 +751,10 @@ type AllAdded struct {
 // Examples: example.org/chat
 type AppID = string
 
+// AwayReason Why a side is away: its session is detached (`silent`), or it ended: its grace ran out, another one replaced it, its client ended
+// it, it left too many frames unacknowledged, the operator ended it, or its token expired.
+type AwayReason string
+
 // Claim defines model for Claim.
 type Claim struct {
 	// Mailbox The mailbox behind the nameplate.
@@ -699,6 +799,18 @@ type Counts struct {
 	Nameplates Count `json:"nameplates"`
 	Sessions   Count `json:"sessions"`
 }
+
+// CrowdedFrame A third side was refused. Sent on request, at most once a minute.
+type CrowdedFrame struct {
+	Mailbox string `json:"mailbox"`
+
+	// Seq The number of a command or of a frame, from 0.
+	Seq  Sequence         `json:"seq"`
+	Type CrowdedFrameType `json:"type"`
+}
+
+// CrowdedFrameType defines model for CrowdedFrame.Type.
+type CrowdedFrameType string
 
 // Draft defines model for Draft.
 type Draft struct {
@@ -1046,8 +1158,18 @@ type Nameplates struct {
 // Occupant defines model for Occupant.
 type Occupant struct {
 	// Mood How a side felt when it closed. When closing a mailbox, `happy` if left out.
-	Mood *Mood  `json:"mood,omitempty"`
-	Side string `json:"side"`
+	Mood *Mood `json:"mood,omitempty"`
+
+	// Reason Why a side is away: its session is detached (`silent`), or it ended: its grace ran out, another one replaced it, its client ended
+	// it, it left too many frames unacknowledged, the operator ended it, or its token expired.
+	Reason *AwayReason `json:"reason,omitempty"`
+
+	// Received The place of a message in its mailbox, from 1.
+	Received *Position `json:"received,omitempty"`
+	Side     string    `json:"side"`
+
+	// State `here`: its session is attached.
+	State *PresenceState `json:"state,omitempty"`
 }
 
 // OpenedFrame A side opened the mailbox.
@@ -1083,6 +1205,29 @@ type PermissionRequired struct {
 
 // Position The place of a message in its mailbox, from 1.
 type Position = int64
+
+// PresenceFrame Another side is there, or is not. Sent on request.
+type PresenceFrame struct {
+	Mailbox string `json:"mailbox"`
+
+	// Reason Why a side is away: its session is detached (`silent`), or it ended: its grace ran out, another one replaced it, its client ended
+	// it, it left too many frames unacknowledged, the operator ended it, or its token expired.
+	Reason *AwayReason `json:"reason,omitempty"`
+
+	// Seq The number of a command or of a frame, from 0.
+	Seq  Sequence `json:"seq"`
+	Side string   `json:"side"`
+
+	// State `here`: its session is attached.
+	State PresenceState     `json:"state"`
+	Type  PresenceFrameType `json:"type"`
+}
+
+// PresenceFrameType defines model for PresenceFrame.Type.
+type PresenceFrameType string
+
+// PresenceState `here`: its session is attached.
+type PresenceState string
 
 // Problem A failure (RFC 9457), and what to do next.
 type Problem struct {
@@ -1222,6 +1367,22 @@ type Received struct {
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerTime Timestamp `json:"serverTime"`
 }
+
+// ReceivedFrame Another side has acknowledged the messages of others up to a position. Sent on request.
+type ReceivedFrame struct {
+	Mailbox string `json:"mailbox"`
+
+	// Position The place of a message in its mailbox, from 1.
+	Position Position `json:"position"`
+
+	// Seq The number of a command or of a frame, from 0.
+	Seq  Sequence          `json:"seq"`
+	Side string            `json:"side"`
+	Type ReceivedFrameType `json:"type"`
+}
+
+// ReceivedFrameType defines model for ReceivedFrame.Type.
+type ReceivedFrameType string
 
 // RehandshakeFrame The token of this session expires soon. Send a newer one with `PUT /v1/session/metadata`. Otherwise the session ends then.
 //
@@ -1789,6 +1950,12 @@ type GetMailboxParams struct {
 type OpenMailboxParams struct {
 	// After Only messages after this position. By default 0, which is all of them.
 	After *After `form:"after,omitempty" json:"after,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Presence Whether to be told if the other side is there, and that a third side was refused.
+	Presence *bool `form:"presence,omitempty" json:"presence,omitempty" validate:"omitempty"`
+
+	// Receipts Whether to be told up to which position the other side has acknowledged the messages.
+	Receipts *bool `form:"receipts,omitempty" json:"receipts,omitempty" validate:"omitempty"`
 
 	// Seq The number of this command. The server does each number once, and repeats its reply when asked again.
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2643,6 +2810,32 @@ func (siw *ServerInterfaceWrapper) OpenMailbox(w http.ResponseWriter, r *http.Re
 			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
 		} else {
 			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "presence" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "presence", r.URL.Query(), &params.Presence, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "presence"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "presence", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "receipts" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "receipts", r.URL.Query(), &params.Receipts, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "receipts"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "receipts", Err: err})
 		}
 		return
 	}

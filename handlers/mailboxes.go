@@ -9,7 +9,10 @@ import (
 
 // OpenMailbox is PUT /v1/mailboxes/{mailbox}.
 func (s *Server) OpenMailbox(ctx context.Context, r api.OpenMailboxRequestObject) (api.OpenMailboxResponseObject, error) {
-	a, err := s.Service.Open(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), lifetime(r.Body))
+	a, err := s.Service.Open(ctx, command(ctx, r.Params.Seq, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), rendezvous.OpenRequest{
+		After: after(r.Params.After), TTL: lifetime(r.Body),
+		Watch: rendezvous.Watch{Presence: isTrue(r.Params.Presence), Receipts: isTrue(r.Params.Receipts)},
+	})
 	seen, err := resultOf(ctx, a, err)
 	if err != nil {
 		return nil, err
@@ -40,12 +43,24 @@ func (s *Server) CloseMailbox(ctx context.Context, r api.CloseMailboxRequestObje
 	return api.CloseMailbox204Response{}, nil
 }
 
+// isTrue reports whether a parameter is given and true.
+func isTrue(parameter *bool) bool { return parameter != nil && *parameter }
+
 func mailbox(seen rendezvous.MailboxView) api.Mailbox {
 	m := api.Mailbox{Mailbox: string(seen.Mailbox), LastPosition: int64(seen.Last), Sides: make([]api.Occupant, len(seen.Sides))}
 	for i, side := range seen.Sides {
 		m.Sides[i].Side = string(side.Side)
 		if side.Mood != "" {
 			m.Sides[i].Mood = new(api.Mood(side.Mood))
+		}
+		if state, reason := side.Attendance.State(); state != "" {
+			m.Sides[i].State = new(api.PresenceState(state))
+			if reason != "" {
+				m.Sides[i].Reason = new(api.AwayReason(reason))
+			}
+		}
+		if side.Received > 0 {
+			m.Sides[i].Received = new(int64(side.Received))
 		}
 	}
 	return m

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -158,7 +159,7 @@ func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err er
 	switch {
 	case errors.As(err, &format) && len(r.URL.Query()[format.ParamName]) > 1:
 		bad.violations = violations(parameter(format.ParamName), "once", "must be given once")
-	case errors.As(err, &format) && (format.ParamName == "open" || format.ParamName == "own"):
+	case errors.As(err, &format) && slices.Contains([]string{"open", "own", "presence", "receipts"}, format.ParamName):
 		bad.violations = violations(parameter(format.ParamName), "type", "must be true or false")
 	case errors.As(err, &format):
 		bad.violations = violations(parameter(format.ParamName), "type", "must be an integer from 0 to 9007199254740991")

@@ -66,7 +66,7 @@ func TestAStepOfTheStoragesClockEndsNothing(t *testing.T) {
 			clocked(t, func(t *testing.T, w *world, c *clocks) {
 				time.Sleep(12 * time.Minute) // after the grace of the start
 				a := w.begin("a")
-				_, err := w.Open(t.Context(), a.command(), "m", 0, 0)
+				_, err := w.Open(t.Context(), a.command(), "m", rendezvous.OpenRequest{})
 				a.must(err)
 				time.Sleep(9 * time.Minute)
 				c.store.Store(int64(step))

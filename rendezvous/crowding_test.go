@@ -12,7 +12,7 @@ func TestAThirdSideIsRefusedAndChangesNothingForTheFirstTwo(t *testing.T) {
 		a, b, mailbox := pair(w)
 		third := w.begin("c")
 		for range 3 {
-			_, err := w.Open(t.Context(), third.command(), mailbox, 0, 0)
+			_, err := w.Open(t.Context(), third.command(), mailbox, rendezvous.OpenRequest{})
 			expect(t, code(t, err), rendezvous.Crowded)
 		}
 		for _, c := range []*client{a, b} {
@@ -52,7 +52,7 @@ func TestARefusedThirdSideRenewsNothing(t *testing.T) {
 		}
 		for range 11 { // a minute short of the ttl, and then it is over all the same
 			time.Sleep(time.Minute)
-			_, err := w.Open(t.Context(), third.command(), mailbox, 0, 0)
+			_, err := w.Open(t.Context(), third.command(), mailbox, rendezvous.OpenRequest{})
 			if err == nil {
 				t.Fatal("let in")
 			}

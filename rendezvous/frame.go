@@ -9,7 +9,8 @@ import (
 	"restante/session"
 )
 
-// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame], [RetiredFrame] or [RehandshakeFrame]. It
+// Frame is what a session is sent: [MessageFrame], [OpenedFrame], [ClosedFrame], [RetiredFrame] or [RehandshakeFrame],
+// and if it asks for them [PresenceFrame], [ReceivedFrame] and [CrowdedFrame]. It
 // is stored as the JSON document in which it is sent, so a frame that is sent again has the same
 // bytes, also after its mailbox is gone.
 //
@@ -39,6 +40,21 @@ type RehandshakeFrame struct {
 	Expires time.Time // when the token of the session expires
 }
 
+// PresenceFrame says whether another side is there.
+type PresenceFrame struct {
+	Side       Side
+	Attendance Attendance
+}
+
+// ReceivedFrame says up to which position another side has processed the messages of the others.
+type ReceivedFrame struct {
+	Side     Side
+	Position Position
+}
+
+// CrowdedFrame says that a third side was refused.
+type CrowdedFrame struct{}
+
 // RetiredReason says why a mailbox was retired.
 type RetiredReason string
 
@@ -48,28 +64,32 @@ const (
 	RetiredPruned RetiredReason = "pruned" // it was stale
 )
 
-func (MessageFrame) frame() {}
-func (OpenedFrame) frame()  {}
-func (ClosedFrame) frame()  {}
-func (RetiredFrame) frame() {}
+func (MessageFrame) frame()  {}
+func (OpenedFrame) frame()   {}
+func (ClosedFrame) frame()   {}
+func (RetiredFrame) frame()  {}
+func (PresenceFrame) frame() {}
+func (ReceivedFrame) frame() {}
+func (CrowdedFrame) frame()  {}
 
 func (RehandshakeFrame) frame() {}
 
 // document is the wire form of every frame, as the contract describes it.
 type document struct {
-	Seq      session.Seq   `json:"seq"`
-	Type     string        `json:"type"`
-	Mailbox  MailboxID     `json:"mailbox,omitempty"`
-	Position Position      `json:"position,omitempty"`
-	Side     *Side         `json:"side,omitempty"`
-	Phase    *string       `json:"phase,omitempty"`
-	Body     *string       `json:"body,omitempty"`
-	ID       *string       `json:"id,omitempty"`
-	ServerRx *int64        `json:"serverRx,omitempty"`
-	Mood     Mood          `json:"mood,omitempty"`
-	Reason   RetiredReason `json:"reason,omitempty"`
-	Last     *Position     `json:"lastPosition,omitempty"`
-	Expires  *int64        `json:"tokenExpiresAt,omitempty"`
+	Seq      session.Seq `json:"seq"`
+	Type     string      `json:"type"`
+	Mailbox  MailboxID   `json:"mailbox,omitempty"`
+	Position Position    `json:"position,omitempty"`
+	Side     *Side       `json:"side,omitempty"`
+	Phase    *string     `json:"phase,omitempty"`
+	Body     *string     `json:"body,omitempty"`
+	ID       *string     `json:"id,omitempty"`
+	ServerRx *int64      `json:"serverRx,omitempty"`
+	Mood     Mood        `json:"mood,omitempty"`
+	State    string      `json:"state,omitempty"`
+	Reason   string      `json:"reason,omitempty"`
+	Last     *Position   `json:"lastPosition,omitempty"`
+	Expires  *int64      `json:"tokenExpiresAt,omitempty"`
 }
 
 // Encode returns the wire form of a frame with its number.
@@ -85,7 +105,14 @@ func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
 	case ClosedFrame:
 		d.Type, d.Side, d.Mood = "closed", &f.Side, f.Mood
 	case RetiredFrame:
-		d.Type, d.Reason, d.Last = "retired", f.Reason, &f.Last
+		d.Type, d.Reason, d.Last = "retired", string(f.Reason), &f.Last
+	case PresenceFrame:
+		d.Type, d.Side = "presence", &f.Side
+		d.State, d.Reason = f.Attendance.State()
+	case ReceivedFrame:
+		d.Type, d.Side, d.Position = "received", &f.Side, f.Position
+	case CrowdedFrame:
+		d.Type = "crowded"
 	case RehandshakeFrame:
 		expires := millis(f.Expires)
 		d.Type, d.Expires = "rehandshake", &expires

@@ -252,7 +252,7 @@ func TestReplacingWithoutASideTakesTheSideOver(t *testing.T) {
 		heir := replace(a.id)
 		expect(t, w.state(a.key), "closed: replaced")
 		command := rendezvous.Command{Session: heir.ID.Key()}
-		if _, err := w.Open(t.Context(), command, mailbox, 0, 0); err != nil { // it is not crowded out of its own mailbox
+		if _, err := w.Open(t.Context(), command, mailbox, rendezvous.OpenRequest{}); err != nil { // it is not crowded out of its own mailbox
 			t.Fatal(err)
 		}
 		if _, err := w.End(t.Context(), command, nil); err != nil {

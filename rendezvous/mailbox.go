@@ -26,6 +26,11 @@ type Mailbox struct {
 	ForNameplate bool
 	// Crowded reports that a third side was refused.
 	Crowded bool
+	// Watched is since when its sides are told of each other. It is zero if none has asked for that.
+	Watched time.Time
+	// CrowdedTold and ReceivedTold are when its sides were last told that a third one was refused, and how far a side
+	// has processed the messages.
+	CrowdedTold, ReceivedTold time.Time
 	// Last is the position of the newest message, 0 if there is none.
 	Last Position
 	// Bytes is the size of all bodies together.
@@ -41,11 +46,15 @@ type Opening struct {
 	Entered time.Time
 	Opened  *time.Time // nil while it has only entered, by a nameplate
 	Closed  *Closing   // nil while it is in
+	// Attendance is what the others were last told of it, and Received up to which position it has processed the
+	// messages of the others. They are known only if the mailbox is watched.
+	Attendance Attendance
+	Received   Position
 }
 
 // Equal reports whether two openings are the same.
 func (o Opening) Equal(other Opening) bool {
-	return o.Side == other.Side && o.Entered.Equal(other.Entered) &&
+	return o.Side == other.Side && o.Attendance == other.Attendance && o.Received == other.Received && o.Entered.Equal(other.Entered) &&
 		(o.Opened == nil) == (other.Opened == nil) && (o.Opened == nil || o.Opened.Equal(*other.Opened)) &&
 		(o.Closed == nil) == (other.Closed == nil) && (o.Closed == nil || o.Closed.At.Equal(other.Closed.At) && o.Closed.Mood == other.Closed.Mood)
 }

@@ -15,18 +15,28 @@ type MailboxView struct {
 	Last    Position   `json:"lastPosition"`
 }
 
-// SideView is one of the mailbox's sides. Mood is empty until the side has closed.
+// SideView is one of the mailbox's sides. Mood is empty until the side has closed. Attendance and Received are known
+// only if the mailbox is watched.
 type SideView struct {
-	Side Side `json:"side"`
-	Mood Mood `json:"mood,omitempty"`
+	Side       Side       `json:"side"`
+	Mood       Mood       `json:"mood,omitempty"`
+	Attendance Attendance `json:"attendance,omitempty"`
+	Received   Position   `json:"received,omitempty"`
+}
+
+// OpenRequest is how a mailbox is opened.
+type OpenRequest struct {
+	After Position      // only messages after it are sent
+	TTL   time.Duration // the longer life asked for, or 0
+	Watch Watch         // what else is sent; what was asked for before is sent on
 }
 
 func viewOf(m Mailbox) MailboxView {
 	seen := MailboxView{Mailbox: m.ID, Sides: []SideView{}, Last: m.Last}
 	for _, o := range m.Sides {
-		one := SideView{Side: o.Side}
+		one := SideView{Side: o.Side, Attendance: o.Attendance, Received: o.Received}
 		if o.Closed != nil {
-			one.Mood = o.Closed.Mood
+			one.Mood, one.Attendance = o.Closed.Mood, Unknown
 		}
 		seen.Sides = append(seen.Sides, one)
 	}
@@ -34,17 +44,19 @@ func viewOf(m Mailbox) MailboxView {
 }
 
 // Open enters the mailbox, making it if there is none, and subscribes the session to it: the session
-// gets the messages after the given position as frames, and then everything that happens. ttl asks for
-// a longer life; 0 asks for nothing. It refuses with CROWDED, with QUOTA_EXCEEDED, with WINDOW_FULL if
-// there is more to replay than the session may leave unacknowledged, and with INVALID_REQUEST if after
-// is past the last message.
-func (s *Service) Open(ctx context.Context, c Command, id MailboxID, after Position, ttl time.Duration) (Answer[MailboxView], error) {
+// gets the messages after the given position as frames, and then everything that happens. It refuses with CROWDED, with QUOTA_EXCEEDED, with WINDOW_FULL if
+// there is more to replay than the session may leave unacknowledged, and with INVALID_REQUEST if it is to begin past
+// the last message.
+func (s *Service) Open(ctx context.Context, c Command, id MailboxID, r OpenRequest) (Answer[MailboxView], error) {
 	return execute(ctx, s, c, func(t *txn) (MailboxView, error) {
-		m, err := t.open(t.actor.App, t.actor.Side, id, after, ttl)
+		m, err := t.open(t.actor.App, t.actor.Side, id, r.After, r.TTL)
+		if err == nil && r.Watch.any() {
+			m, err = t.watch(m)
+		}
 		if err != nil {
 			return MailboxView{}, err
 		}
-		return viewOf(m), t.subscribe(m, after)
+		return viewOf(m), t.subscribe(m, r.After, r.Watch)
 	})
 }
 
@@ -107,8 +119,14 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 	had, inside, isNew := m.HasOpen(side), m.Has(side), m.Key == 0
 	m, admitted := m.Open(side, t.now)
 	if !admitted {
+		m, tell := m.TellCrowded(t.now)
 		if err := t.UpdateMailbox(m); err != nil {
 			return m, err
+		}
+		if tell {
+			if err := t.publishCrowded(m); err != nil {
+				return m, err
+			}
 		}
 		return m, refuse(Crowded, "two other sides share this mailbox already")
 	}
@@ -140,17 +158,21 @@ func (t *txn) createMailbox(m Mailbox) (Mailbox, error) {
 	return m, err
 }
 
-// subscribe subscribes the acting session to a mailbox and sends it the log after a position. A
-// session that is subscribed already is sent nothing again.
-func (t *txn) subscribe(m Mailbox, after Position) error {
+// subscribe subscribes the acting session to a mailbox and sends it the log after a position, and what it wants to be
+// told of the other side. A session that is subscribed already is sent nothing again.
+func (t *txn) subscribe(m Mailbox, after Position, wants Watch) error {
 	if t.actor.Key == (session.Key{}) {
 		return nil // a side without a session reads the log
 	}
-	fresh, err := t.Subscribe(t.actor.Key, m.Key)
-	if err == nil && fresh && after < m.Last {
+	fresh, asked, err := t.Subscribe(t.actor.Key, m.Key, wants)
+	if err != nil {
+		return err
+	}
+	if fresh && after < m.Last {
 		t.outgoing = append(t.outgoing, outgoing{to: t.actor.Key, of: m.ID, run: run{key: m.Key, first: after + 1, count: int64(m.Last - after)}})
 	}
-	return err
+	t.tellNow(m, asked)
+	return nil
 }
 
 func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {

@@ -72,7 +72,7 @@ func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) (Al
 	if opening != nil {
 		m, err := t.open(t.actor.App, t.actor.Side, id, 0, opening.TTL)
 		if err == nil {
-			err = t.subscribe(m, m.Last)
+			err = t.subscribe(m, m.Last, Watch{})
 		}
 		if err != nil {
 			return AllAdded{}, err

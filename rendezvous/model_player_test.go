@@ -73,7 +73,7 @@ func (h *history) arrive(c *player, n int) answer {
 		a, err := h.Release(ctx, command, o.Nameplate)
 		return answered(h.t, a, err)
 	case "open":
-		a, err := h.Open(ctx, command, o.Mailbox, o.After, o.TTL)
+		a, err := h.Open(ctx, command, o.Mailbox, rendezvous.OpenRequest{After: o.After, TTL: o.TTL})
 		return answered(h.t, a, err)
 	case "add":
 		a, err := h.Add(ctx, command, o.Mailbox, rendezvous.Draft{Phase: "p", Body: o.Body})

@@ -159,7 +159,8 @@ func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl ti
 
 // recordCrowded refuses a third side and records that there was one. It does not extend any life.
 func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
-	if n.Crowded && m.Crowded {
+	m, tell := m.TellCrowded(t.now)
+	if n.Crowded && m.Crowded && !tell {
 		return crowded()
 	}
 	n.Crowded, m.Crowded = true, true
@@ -168,6 +169,11 @@ func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 	}
 	if err := t.UpdateNameplate(n); err != nil {
 		return err
+	}
+	if tell {
+		if err := t.publishCrowded(m); err != nil {
+			return err
+		}
 	}
 	t.wake(Topic{Mailbox: m.Key}) // the sides that are there may want to know
 	return crowded()

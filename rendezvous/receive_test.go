@@ -351,7 +351,7 @@ func TestOpeningALongLogReplaysItPageByPage(t *testing.T) {
 		for range 12 {
 			a.add(claimed.Mailbox, "x")
 		}
-		_, err := w.Open(t.Context(), b.command(), claimed.Mailbox, 2, 0)
+		_, err := w.Open(t.Context(), b.command(), claimed.Mailbox, rendezvous.OpenRequest{After: 2})
 		b.must(err)
 		a.add(claimed.Mailbox, "y")
 		for ack := session.Seq(0); ack < 11; ack += 4 {

@@ -18,6 +18,9 @@ import (
 type replicas struct {
 	a, b  *world
 	lossy atomic.Bool
+	run   func(i int)
+	// kill replaces a replica by one that remembers nothing. The loops of the old one go on, and its clients are gone.
+	kill func(t *testing.T, i int)
 }
 
 // replicated runs a test of two replicas, on each engine.
@@ -53,16 +56,29 @@ func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{}, 2)
-		for _, s := range services {
+		r.run = func(i int) {
 			go func() {
-				s.Run(ctx)
+				services[i].Run(ctx)
 				done <- struct{}{}
 			}()
 		}
+		runs := 2
+		for i := range services {
+			r.run(i)
+		}
+		r.kill = func(t *testing.T, i int) {
+			t.Helper()
+			old := services[i]
+			services[i] = &rendezvous.Service{Config: old.Config, Store: store, Log: silent, Announce: old.Announce}
+			[]*world{r.a, r.b}[i].Service = services[i]
+			runs++
+			r.run(i)
+		}
 		defer func() {
 			cancel()
-			<-done
-			<-done
+			for range runs {
+				<-done
+			}
 			if err := store.Close(); err != nil {
 				t.Error(err)
 			}

@@ -155,6 +155,8 @@ type Service struct {
 	clock      storeClock
 	loggedSkew atomic.Int64              // nanoseconds: the skew of the clocks when it was logged last
 	graceUntil atomic.Pointer[time.Time] // in local time: see session.Timing
+	graceFrom  atomic.Pointer[time.Time] // in local time: since when clients can reach this process
+	watchNews  hub.Event                 // set when there are mailboxes to watch
 	lastTick   atomic.Int64              // unix milliseconds: when watchLoop ticked last; 0 while it does not run
 }
 
@@ -206,7 +208,9 @@ func (s *Service) startBootGrace() { s.graceFor(s.Config.BootGrace) }
 
 // graceFor starts a time in which nothing expires. It does not shorten one that lasts longer.
 func (s *Service) graceFor(d time.Duration) {
-	until := s.local().Add(d)
+	from := s.local()
+	s.graceFrom.Store(&from)
+	until := from.Add(d)
 	for {
 		last := s.graceUntil.Load()
 		if last != nil && !until.After(*last) || s.graceUntil.CompareAndSwap(last, &until) {
@@ -219,7 +223,7 @@ func (s *Service) graceFor(d time.Duration) {
 // the storage and the clock. When it returns, it has stored what must not be lost.
 func (s *Service) Run(ctx context.Context) {
 	s.startBootGrace()
-	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop, s.storedLoop, s.serverLoop}
+	loops := []func(context.Context){s.pruneLoop, s.recordLoop, s.watchLoop, s.countLoop, s.addressLoop, s.tokenLoop, s.storedLoop, s.serverLoop, s.attendanceLoop}
 	done := make(chan struct{}, len(loops))
 	for _, loop := range loops {
 		go func() {

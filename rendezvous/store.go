@@ -44,6 +44,7 @@ type Tx interface {
 	ReplyTx
 	OutboxTx
 	MailboxTx
+	AttendanceTx
 	NameplateTx
 
 	// RecordClients stores which clients connected.
@@ -139,8 +140,8 @@ type ReplyTx interface {
 // order of their keys, so that no two transactions wait for each other.
 type OutboxTx interface {
 	// Subscribe subscribes the session to what happens in the mailbox. It reports whether the
-	// subscription is new.
-	Subscribe(session.Key, MailboxKey) (bool, error)
+	// subscription is new, and what the session wants that it did not want before; that it never forgets.
+	Subscribe(session.Key, MailboxKey, Watch) (fresh bool, asked Watch, err error)
 	Unsubscribe(session.Key, MailboxKey) error
 	// Subscribers returns the sessions subscribed to a mailbox, in the order of their keys.
 	Subscribers(MailboxKey) ([]Subscriber, error)
@@ -171,7 +172,7 @@ type MailboxTx interface {
 	// IdleMailbox is MailboxByKey, unless another transaction has locked it: then it returns
 	// [ErrNotFound].
 	IdleMailbox(MailboxKey) (Mailbox, error)
-	// CreateMailbox stores a new mailbox with its sides. The returned mailbox has its key.
+	// CreateMailbox stores a new mailbox with its sides; it is not watched yet. The returned mailbox has its key.
 	CreateMailbox(Mailbox) (Mailbox, error)
 	// UpdateMailbox stores everything but the messages. Sides are added and changed, never removed.
 	UpdateMailbox(Mailbox) error
@@ -207,6 +208,23 @@ type MailboxTx interface {
 	Holders(MailboxKey) ([]Session, error)
 	// SocketsSeen moves the mailboxes' SocketSeen forward, never back.
 	SocketsSeen(keys []MailboxKey, at time.Time) error
+}
+
+// AttendanceTx is about what sides are told of each other.
+type AttendanceTx interface {
+	// WatchedMailboxes returns at most limit mailboxes that are watched, with keys above after, in the order of their
+	// keys, for a View.
+	WatchedMailboxes(after MailboxKey, limit int) ([]Mailbox, error)
+	// OwnersIn returns, for the sides that are in watched mailboxes with keys from first to last, the session that
+	// began last with that side, live or ended. They may change before this transaction ends.
+	OwnersIn(first, last MailboxKey) ([]Session, error)
+	// MailboxesToExamine returns the watched mailboxes with keys from first to last in which a session has acknowledged
+	// more than [AttendanceTx.Examined] says.
+	MailboxesToExamine(first, last MailboxKey) ([]MailboxKey, error)
+	// Progress returns how far the sessions that subscribe to the mailbox are, in the order of their keys.
+	Progress(MailboxKey) ([]Progress, error)
+	// Examined records that Progress was looked at when kept was the oldest frame that the session had not acknowledged.
+	Examined(m MailboxKey, k session.Key, kept session.Seq) error
 }
 
 // NameplateTx is about nameplates.
@@ -304,6 +322,7 @@ type Session struct {
 type Subscriber struct {
 	Key  session.Key
 	Side Side
+	Watch
 }
 
 // Reply is what a numbered command was answered with, and which command it was.

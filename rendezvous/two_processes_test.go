@@ -144,7 +144,7 @@ func (p *twoProcesses) meet() {
 		p.epoch = w.Epoch
 	}
 	for _, id := range []session.ID{p.reader, p.sender} { // so that neither hears of the other
-		_, err := p.processes[0].Open(p.t.Context(), rendezvous.Command{Session: id.Key()}, talk, 0, 0)
+		_, err := p.processes[0].Open(p.t.Context(), rendezvous.Command{Session: id.Key()}, talk, rendezvous.OpenRequest{})
 		p.must(err)
 	}
 	p.acked = -1

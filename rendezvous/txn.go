@@ -283,6 +283,9 @@ func (s *Service) Wake(topics []Topic) {
 	for _, topic := range topics {
 		s.logs.Invalidate(topic.Mailbox)
 		s.outboxes.Invalidate(topic.Session)
+		if topic == watchedTopic {
+			s.watchNews.Set()
+		}
 	}
 	s.hub.Wake(topics...)
 }
@@ -290,6 +293,9 @@ func (s *Service) Wake(topics []Topic) {
 // WakeIf is [Service.Wake] for every topic for which match returns true: for example for all of them,
 // when news from other processes may have been missed.
 func (s *Service) WakeIf(match func(Topic) bool) {
+	if match(watchedTopic) {
+		s.watchNews.Set()
+	}
 	s.logs.InvalidateAll()
 	s.outboxes.InvalidateAll()
 	s.hub.WakeIf(match)

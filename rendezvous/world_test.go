@@ -208,7 +208,7 @@ func (c *client) claim(id rendezvous.NameplateID) rendezvous.Claimed {
 
 func (c *client) open(id rendezvous.MailboxID) rendezvous.MailboxView {
 	c.w.t.Helper()
-	a, err := c.w.Open(context.Background(), c.command(), id, 0, 0)
+	a, err := c.w.Open(context.Background(), c.command(), id, rendezvous.OpenRequest{})
 	c.must(err)
 	return a.Result
 }
@@ -253,6 +253,7 @@ type frame struct {
 	Side     string
 	Body     string
 	Mood     string
+	State    string
 	Reason   string
 	Last     rendezvous.Position `json:"lastPosition"`
 }

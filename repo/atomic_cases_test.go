@@ -157,7 +157,7 @@ func opens(name string, m rendezvous.MailboxID) step {
 		if m == "" {
 			m = s.mailbox
 		}
-		_, err := s.Open(s.ctx, s.command(name), m, 0, 0)
+		_, err := s.Open(s.ctx, s.command(name), m, rendezvous.OpenRequest{})
 		return err
 	}
 }

@@ -151,7 +151,7 @@ func (b *batchRun) member(i int, c behaviour, leave func()) func(rendezvous.Tx) 
 		case exits:
 			runtime.Goexit()
 		case ignores:
-			_, _ = tx.Subscribe(session.Key{}, 999)
+			_, _, _ = tx.Subscribe(session.Key{}, 999, rendezvous.Watch{})
 		case cancelsBefore:
 			b.t.Errorf("member %d ran after it was canceled", i)
 		case endsTransaction, endsTransactionIgnored, endsTransactionOnce:

@@ -34,7 +34,7 @@ func BenchmarkBytesWritten(b *testing.B) {
 	s, db, reader, writer := benchService(b)
 	_, err := s.OpenFor(b.Context(), writer, "m")
 	must(err)
-	_, err = s.Open(b.Context(), reader, "m", 0, 0)
+	_, err = s.Open(b.Context(), reader, "m", rendezvous.OpenRequest{})
 	must(err)
 	draft := []rendezvous.Draft{{Phase: "p", Body: strings.Repeat("x", 256)}}
 	before := writtenBytes()
@@ -83,7 +83,7 @@ func BenchmarkBesideALongLog(b *testing.B) {
 			go func() {
 				defer close(stopped)
 				for beside && ctx.Err() == nil {
-					_, err := s.Open(context.Background(), reader, "long", 0, 0)
+					_, err := s.Open(context.Background(), reader, "long", rendezvous.OpenRequest{})
 					must(err)
 					opened++
 					must(db.Update(context.Background(), func(tx rendezvous.Tx) error {

@@ -25,7 +25,7 @@ func sound(t *testing.T, s *rendezvous.Service) {
 	claimed, err := s.Claim(t.Context(), command("a"), "42", 0)
 	must(err)
 	for _, name := range []string{"a", "b"} {
-		_, err = s.Open(t.Context(), command(name), claimed.Result.Mailbox, 0, 0)
+		_, err = s.Open(t.Context(), command(name), claimed.Result.Mailbox, rendezvous.OpenRequest{})
 		must(err)
 	}
 	for _, body := range []string{"one", "two"} {

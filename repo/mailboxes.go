@@ -22,6 +22,9 @@ type mailboxRow struct {
 	Bytes        int64
 	Stored       int64
 	Held         millis
+	Watched      *millis
+	CrowdedTold  *millis `db:"crowded_told"`
+	ReceivedTold *millis `db:"received_told"`
 }
 
 // sideRow is a side of a mailbox.
@@ -32,6 +35,9 @@ type sideRow struct {
 	Opened  *millis
 	Closed  *millis
 	Mood    *rendezvous.Mood
+
+	Attendance rendezvous.Attendance
+	Received   rendezvous.Position
 }
 
 // mailboxWithSideRow is a mailbox with one of its sides, if it has any.
@@ -42,23 +48,27 @@ type mailboxWithSideRow struct {
 	Opened  *millis
 	Closed  *millis
 	Mood    *rendezvous.Mood
+
+	Attendance *rendezvous.Attendance
+	Received   *rendezvous.Position
 }
 
 const (
 	// selectMailboxWithSides selects mailboxes with their sides, a row for each side.
 	selectMailboxWithSides = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
-	       m.crowded, m.last_position, m.bytes, m.stored, m.held, s.side, s.entered, s.opened, s.closed, s.mood
+	       m.crowded, m.last_position, m.bytes, m.stored, m.held, m.watched, m.crowded_told, m.received_told,
+	       s.side, s.entered, s.opened, s.closed, s.mood, s.attendance, s.received
 	FROM mailboxes AS m
 	LEFT JOIN mailbox_sides AS s ON s.mailbox = m.key`
 	// selectMailbox selects mailboxes; callers add a WHERE clause.
 	selectMailbox = `
 	SELECT m.key, m.app, m.id, m.created, m.updated, m.ttl, m.stale_at, m.for_nameplate,
-	       m.crowded, m.last_position, m.bytes, m.stored, m.held
+	       m.crowded, m.last_position, m.bytes, m.stored, m.held, m.watched, m.crowded_told, m.received_told
 	FROM mailboxes AS m`
 	// selectSide selects sides of mailboxes; callers add a WHERE clause.
 	selectSide = `
-	SELECT s.mailbox, s.side, s.entered, s.opened, s.closed, s.mood
+	SELECT s.mailbox, s.side, s.entered, s.opened, s.closed, s.mood, s.attendance, s.received
 	FROM mailbox_sides AS s`
 )
 
@@ -69,6 +79,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
 		TTL: r.TTL.duration(), StaleAt: r.StaleAt.time(), ForNameplate: bool(r.ForNameplate),
 		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes, Stored: r.Stored,
+		Watched: r.Watched.timeOrZero(), CrowdedTold: r.CrowdedTold.timeOrZero(), ReceivedTold: r.ReceivedTold.timeOrZero(),
 	}
 	if r.Held > 0 {
 		m.SocketSeen = r.Held.time()
@@ -82,7 +93,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 }
 
 func (r sideRow) opening() rendezvous.Opening {
-	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: timeOrNil(r.Opened)}
+	o := rendezvous.Opening{Side: r.Side, Entered: r.Entered.time(), Opened: timeOrNil(r.Opened), Attendance: r.Attendance, Received: r.Received}
 	if r.Closed != nil && r.Mood != nil {
 		o.Closed = &rendezvous.Closing{At: r.Closed.time(), Mood: *r.Mood}
 	}
@@ -127,7 +138,7 @@ func (t *tx) mailboxWithSides(query string, args ...any) (rendezvous.Mailbox, er
 	m := rows[0].mailbox(nil)
 	for _, r := range rows {
 		if r.Side != nil {
-			m.Sides = append(m.Sides, sideRow{m.Key, *r.Side, *r.Entered, r.Opened, r.Closed, r.Mood}.opening())
+			m.Sides = append(m.Sides, sideRow{m.Key, *r.Side, *r.Entered, r.Opened, r.Closed, r.Mood, *r.Attendance, *r.Received}.opening())
 		}
 	}
 	t.rememberStored(m)
@@ -162,10 +173,11 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 	defer annotate(&err, "updating mailbox %d", m.Key)
 	if err = requireRow(t.exec(`
 		UPDATE mailboxes
-		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?
+		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?,
+		    watched = ?, crowded_told = ?, received_told = ?
 		WHERE key = ?`,
 		toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt), flag(m.ForNameplate), flag(m.Crowded),
-		m.Last, m.Bytes, m.Stored, m.Key)); err != nil {
+		m.Last, m.Bytes, m.Stored, millisOrNull(m.Watched), millisOrNull(m.CrowdedTold), millisOrNull(m.ReceivedTold), m.Key)); err != nil {
 		return err
 	}
 	return t.putSides(m)
@@ -183,11 +195,12 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 			closed, mood = millisOrNil(&o.Closed.At), &o.Closed.Mood
 		}
 		if _, err := t.exec(`
-			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood)
-			VALUES (?, ?, ?, ?, ?, ?, ?)
+			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood, attendance, received)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (mailbox, side) DO UPDATE
-			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood`,
-			m.Key, m.App, o.Side, toMillis(o.Entered), millisOrNil(o.Opened), closed, mood); err != nil {
+			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood,
+			    attendance = excluded.attendance, received = excluded.received`,
+			m.Key, m.App, o.Side, toMillis(o.Entered), millisOrNil(o.Opened), closed, mood, o.Attendance, o.Received); err != nil {
 			return err
 		}
 	}

@@ -102,8 +102,22 @@ func TestMigratingAFilledDatabase(t *testing.T) {
 				must(tx.Append(box, rendezvous.Message{Position: box.Last, Side: "writer", Draft: rendezvous.Draft{Phase: "p", Body: "three"}, Received: time.UnixMilli(5).UTC()}))
 				subscribers, err := tx.Subscribers(box.Key)
 				must(err)
-				if len(subscribers) != 1 {
+				if len(subscribers) != 1 || subscribers[0].Watch != (rendezvous.Watch{}) {
 					t.Fatalf("the subscribers are %v", subscribers)
+				}
+				if watched, err := tx.WatchedMailboxes(0, 9); err != nil || len(watched) != 0 || !box.Watched.IsZero() {
+					t.Errorf("no side asked, and %v are watched (%v)", watched, err)
+				}
+				must(tx.UpdateMailbox(box.Watch(time.UnixMilli(5))))
+				owners, err := tx.OwnersIn(box.Key, box.Key)
+				must(err)
+				if len(owners) != 1 || owners[0].Key != reader {
+					t.Errorf("the owners of the sides are %v", owners)
+				}
+				progress, err := tx.Progress(box.Key)
+				must(err)
+				if fmt.Sprint(progress) != fmt.Sprint([]rendezvous.Progress{{Session: reader, Side: "reader", Kept: 1}}) {
+					t.Errorf("the progress is %v", progress)
 				}
 				first, err := tx.SendMessages(reader, box.Key, 2, 2)
 				must(err)

@@ -54,7 +54,7 @@ func TestOpeningALongLogWritesOneRow(t *testing.T) {
 		}
 
 		statements := recordStatements(db)
-		_, err = s.Open(t.Context(), reader, "mailbox", 0, 0)
+		_, err = s.Open(t.Context(), reader, "mailbox", rendezvous.OpenRequest{})
 		must(err)
 		repo.SetHook(db, nil)
 		if n := len(statements()); n > 30 {

@@ -8,13 +8,35 @@ import (
 	"restante/session"
 )
 
-// Subscribe subscribes the session to the mailbox. It reports whether the subscription is new.
-func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey) (_ bool, err error) {
+// watchRow is what a session wants to be told of the other side of a mailbox.
+type watchRow struct{ Presence, Receipts flag }
+
+// Subscribe subscribes the session to the mailbox. It reports whether the subscription is new, and what the session
+// wants for the first time.
+func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.Watch) (fresh bool, asked rendezvous.Watch, err error) {
 	defer annotate(&err, "subscribing session %s to mailbox %d", k, m)
 	n, err := t.exec(`
-		INSERT INTO subscriptions (mailbox, session) VALUES (?, ?)
-		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k))
-	return n > 0, err
+		INSERT INTO subscriptions (mailbox, session, presence, receipts) VALUES (?, ?, ?, ?)
+		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k), flag(wants.Presence), flag(wants.Receipts))
+	if err != nil || n > 0 {
+		return n > 0, wants, err
+	}
+	if wants == (rendezvous.Watch{}) {
+		return false, wants, nil
+	}
+	had, err := queryOne[watchRow](t, `SELECT presence, receipts FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
+	if err != nil {
+		return false, asked, err
+	}
+	asked = rendezvous.Watch{Presence: wants.Presence && !bool(had.Presence), Receipts: wants.Receipts && !bool(had.Receipts)}
+	if asked == (rendezvous.Watch{}) {
+		return false, asked, nil
+	}
+	_, err = t.exec(`
+		UPDATE subscriptions SET presence = ?, receipts = ?
+		WHERE mailbox = ? AND session = ?`,
+		had.Presence || flag(wants.Presence), had.Receipts || flag(wants.Receipts), m, digest(k))
+	return false, asked, err
 }
 
 // Unsubscribe ends a subscription, if there is one.
@@ -31,15 +53,16 @@ func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, er
 	type row struct {
 		Key  digest
 		Side rendezvous.Side
+		watchRow
 	}
 	rows, err := queryAll[row](t, `
-		SELECT s.key, s.side
+		SELECT s.key, s.side, u.presence, u.receipts
 		FROM subscriptions AS u
 		JOIN sessions AS s ON s.key = u.session
 		WHERE u.mailbox = ?
 		ORDER BY u.session`, m)
 	return mapSlice(rows, func(r row) rendezvous.Subscriber {
-		return rendezvous.Subscriber{Key: session.Key(r.Key), Side: r.Side}
+		return rendezvous.Subscriber{Key: session.Key(r.Key), Side: r.Side, Watch: rendezvous.Watch{Presence: bool(r.Presence), Receipts: bool(r.Receipts)}}
 	}), err
 }
 

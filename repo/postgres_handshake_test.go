@@ -82,7 +82,7 @@ func prepareFrames(s *rendezvous.Service, app rendezvous.AppID, id session.ID, c
 	must(err)
 	_, err = s.OpenFor(ctx, writer, "mailbox")
 	must(err)
-	_, err = s.Open(ctx, rendezvous.Command{Session: id.Key()}, "mailbox", 0, 0)
+	_, err = s.Open(ctx, rendezvous.Command{Session: id.Key()}, "mailbox", rendezvous.OpenRequest{})
 	must(err)
 	_, err = s.AddFor(ctx, writer, "mailbox", make([]rendezvous.Draft, count))
 	must(err)

@@ -240,7 +240,7 @@ func TestNoFramesUnderEndedSessions(t *testing.T) {
 		}
 		_, err := i.elsewhere.Handshake(ctx, rendezvous.Handshake{App: app, Side: "reader", ID: sessionID})
 		must(err)
-		_, err = i.elsewhere.Open(ctx, command, "mailbox", 0, 0)
+		_, err = i.elsewhere.Open(ctx, command, "mailbox", rendezvous.OpenRequest{})
 		must(err)
 		_, err = i.elsewhere.OpenFor(ctx, writer, "mailbox")
 		must(err)

@@ -31,6 +31,22 @@ func timeOrNil(m *millis) *time.Time {
 	return &t
 }
 
+// millisOrNull returns NULL for the zero time.
+func millisOrNull(t time.Time) *millis {
+	if t.IsZero() {
+		return nil
+	}
+	return millisOrNil(&t)
+}
+
+// timeOrZero returns the zero time for NULL.
+func (m *millis) timeOrZero() time.Time {
+	if m == nil {
+		return time.Time{}
+	}
+	return m.time()
+}
+
 // span is a duration as it is stored: integer milliseconds.
 type span int64
 

@@ -66,16 +66,21 @@ func (t *Table) client(k session.Key) *client {
 // LastSeen returns the last sign of life, given the stored one. It is exact if only this process
 // wrote it; otherwise it is the stored one plus [MaxLag].
 func (t *Table) LastSeen(k session.Key, stored, now time.Time) time.Time {
+	return t.LastSeenWithin(k, stored, now, MaxLag)
+}
+
+// LastSeenWithin is LastSeen of a session whose signs of life every process stores within lag.
+func (t *Table) LastSeenWithin(k session.Key, stored, now time.Time, lag time.Duration) time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.clients[k]
 	switch {
 	case c == nil || c.seen.IsZero() && c.polls == 0:
-		return stored.Add(MaxLag)
+		return stored.Add(lag)
 	case c.polls > 0:
 		return now
-	case stored.After(c.stored) && stored.Add(MaxLag).After(c.seen):
-		return stored.Add(MaxLag)
+	case stored.After(c.stored) && stored.Add(lag).After(c.seen):
+		return stored.Add(lag)
 	}
 	return c.seen
 }

@@ -43,6 +43,18 @@ func (t *Table) TakeReturned() []Sighting {
 	return sightings
 }
 
+// Newer returns the last sign of life of a client if it came so much later than the stored one. That a poll is held is
+// none, because the moment at which it began says enough.
+func (t *Table) Newer(k session.Key, stored time.Time, by time.Duration) (Sighting, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.clients[k]
+	if c == nil || c.seen.Sub(stored) < by {
+		return Sighting{}, false
+	}
+	return Sighting{session.Sighting{Key: k, Seen: c.seen}, c.grace}, true
+}
+
 // TakeSightings returns the signs of life that are newer than the stored ones, where the stored one
 // is at least minAge old. It also forgets the clients whose sessions have expired.
 func (t *Table) TakeSightings(now time.Time, minAge, silence time.Duration) []Sighting {

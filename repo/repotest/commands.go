@@ -148,12 +148,12 @@ var outboxes = []testCase{
 			return err
 		})
 		h.wantFailure("Subscribe without a session", func(tx rendezvous.Tx) error {
-			_, err := tx.Subscribe(key(1), h.mailbox(tx).Key)
+			_, _, err := tx.Subscribe(key(1), h.mailbox(tx).Key, rendezvous.Watch{})
 			return err
 		})
 		h.wantFailure("Subscribe without a mailbox", func(tx rendezvous.Tx) error {
 			h.session(tx, key(1))
-			_, err := tx.Subscribe(key(1), 999)
+			_, _, err := tx.Subscribe(key(1), 999, rendezvous.Watch{})
 			return err
 		})
 	}},
@@ -163,10 +163,10 @@ var outboxes = []testCase{
 			var want []rendezvous.Subscriber
 			for _, k := range []byte{2, 3, 1} {
 				h.session(tx, key(k))
-				wantEqual(h, "new", value(tx.Subscribe(key(k), m.Key)), true)
-				wantEqual(h, "again", value(tx.Subscribe(key(k), m.Key)), false)
+				wantEqual(h, "new", h.subscribe(tx, key(k), m.Key), true)
+				wantEqual(h, "again", h.subscribe(tx, key(k), m.Key), false)
 			}
-			value(tx.Subscribe(key(1), other.Key))
+			h.subscribe(tx, key(1), other.Key)
 			for k := byte(1); k <= 3; k++ {
 				want = append(want, rendezvous.Subscriber{Key: key(k), Side: value(tx.Session(key(k))).Side})
 			}

@@ -85,7 +85,7 @@ var mailboxes = []testCase{
 		h.update(func(tx rendezvous.Tx) {
 			h.session(tx, key(1))
 			m := h.add(tx, h.mailbox(tx, "a"), "body")
-			value(tx.Subscribe(key(1), m.Key))
+			h.subscribe(tx, key(1), m.Key)
 			h.must(tx.RetireMailbox(m, usage))
 			_, err := tx.Mailbox(m.App, m.ID)
 			h.wantNotFound("by id", err)

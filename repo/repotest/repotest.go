@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"outbox", outboxes},
 		{"run", runs},
 		{"mailbox", mailboxes},
+		{"attendance", attendances},
 		{"message", messages},
 		{"nameplate", nameplates},
 		{"limit", limits},
@@ -177,6 +178,14 @@ func (h *harness) mailbox(tx rendezvous.Tx, sides ...rendezvous.Side) rendezvous
 		m, _ = m.Open(s, at(int64(i)))
 	}
 	return value(tx.CreateMailbox(m))
+}
+
+// subscribe subscribes a session that wants only messages, and reports whether the subscription is new.
+func (h *harness) subscribe(tx rendezvous.Tx, k session.Key, m rendezvous.MailboxKey) bool {
+	h.Helper()
+	fresh, _, err := tx.Subscribe(k, m, rendezvous.Watch{})
+	h.must(err)
+	return fresh
 }
 
 // add appends a message.

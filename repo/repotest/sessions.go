@@ -70,7 +70,7 @@ var sessions = []testCase{
 		h.update(func(tx rendezvous.Tx) {
 			h.session(tx, key(1))
 			m := h.mailbox(tx)
-			value(tx.Subscribe(key(1), m.Key))
+			h.subscribe(tx, key(1), m.Key)
 			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
 			for range 3 {
 				value(tx.SendFrame(key(1), frame))
@@ -89,7 +89,7 @@ var sessions = []testCase{
 		h.update(func(tx rendezvous.Tx) {
 			s := h.session(tx, key(1))
 			m := h.mailbox(tx)
-			value(tx.Subscribe(key(1), m.Key))
+			h.subscribe(tx, key(1), m.Key)
 			h.must(tx.Complete(key(1), 0, rendezvous.Reply{}))
 			value(tx.SendFrame(key(1), frame))
 			h.must(tx.DeleteSession(key(1)))

@@ -208,7 +208,7 @@ func writes(m rendezvous.Mailbox, n rendezvous.Nameplate) map[string]func(rendez
 		"UpdateLastSeen": func(tx rendezvous.Tx) error { return tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(9)}}) },
 		"Complete":       func(tx rendezvous.Tx) error { return tx.Complete(key(1), 0, rendezvous.Reply{}) },
 		"MarkUsed":       func(tx rendezvous.Tx) error { return tx.MarkUsed(key(1)) },
-		"Subscribe":      func(tx rendezvous.Tx) error { _, err := tx.Subscribe(key(1), m.Key); return err },
+		"Subscribe":      func(tx rendezvous.Tx) error { _, _, err := tx.Subscribe(key(1), m.Key, rendezvous.Watch{}); return err },
 		"Unsubscribe":    func(tx rendezvous.Tx) error { return tx.Unsubscribe(key(1), m.Key) },
 		"SendFrame":      func(tx rendezvous.Tx) error { _, err := tx.SendFrame(key(1), frame); return err },
 		"Acknowledge": func(tx rendezvous.Tx) error {

@@ -263,7 +263,8 @@ export interface paths {
         };
         /**
          * Look at a mailbox
-         * @description The sides that are or were in the mailbox, and the length of its log. Only for a side that is in it; any other is told `NOT_FOUND`,
+         * @description The sides that are or were in the mailbox, and the length of its log. If a side has asked for presence or receipts, also whether
+         *     each of them is there, and how far it is. Only for a side that is in it; any other is told `NOT_FOUND`,
          *     whether it exists or not.
          */
         get: operations["getMailbox"];
@@ -274,6 +275,8 @@ export interface paths {
          *     open changes nothing. A side that closed the mailbox enters it again. A third side is told `CROWDED`.
          *
          *     An `after` above `lastPosition` is `INVALID_REQUEST`. A long log arrives page by page, as the client receives.
+         *     With `presence` and `receipts`, frames also tell of the other side, from now on until this side closes the mailbox. They may also be
+         *     asked for later, by opening again. Without a session, they have `GET` tell.
          */
         put: operations["openMailbox"];
         post?: never;
@@ -885,7 +888,7 @@ export interface components {
             serverTime: components["schemas"]["Timestamp"];
         };
         /** @description Something that happened in a mailbox that this session has open, or that the session is asked for. Later versions may add types. Ignore a type that you do not know, and acknowledge its frame. */
-        Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"] | components["schemas"]["RehandshakeFrame"];
+        Frame: components["schemas"]["MessageFrame"] | components["schemas"]["OpenedFrame"] | components["schemas"]["ClosedFrame"] | components["schemas"]["RetiredFrame"] | components["schemas"]["RehandshakeFrame"] | components["schemas"]["PresenceFrame"] | components["schemas"]["ReceivedFrame"] | components["schemas"]["CrowdedFrame"];
         /** @description Another session added a message. */
         MessageFrame: {
             seq: components["schemas"]["Sequence"];
@@ -956,6 +959,52 @@ export interface components {
             type: "rehandshake";
             tokenExpiresAt: components["schemas"]["Timestamp"];
         };
+        /** @description Another side is there, or is not. Sent on request. */
+        PresenceFrame: {
+            seq: components["schemas"]["Sequence"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "presence";
+            mailbox: string;
+            side: string;
+            state: components["schemas"]["PresenceState"];
+            reason?: components["schemas"]["AwayReason"];
+        };
+        /** @description Another side has acknowledged the messages of others up to a position. Sent on request. */
+        ReceivedFrame: {
+            seq: components["schemas"]["Sequence"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "received";
+            mailbox: string;
+            side: string;
+            position: components["schemas"]["Position"];
+        };
+        /** @description A third side was refused. Sent on request, at most once a minute. */
+        CrowdedFrame: {
+            seq: components["schemas"]["Sequence"];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "crowded";
+            mailbox: string;
+        };
+        /**
+         * @description `here`: its session is attached.
+         * @enum {string}
+         */
+        PresenceState: "here" | "away";
+        /**
+         * @description Why a side is away: its session is detached (`silent`), or it ended: its grace ran out, another one replaced it, its client ended
+         *     it, it left too many frames unacknowledged, the operator ended it, or its token expired.
+         * @enum {string}
+         */
+        AwayReason: "silent" | "expired" | "replaced" | "deleted" | "overflow" | "ended" | "unauthorized";
         /**
          * @description The client's first message.
          * @example {
@@ -1114,6 +1163,12 @@ export interface components {
             side: string;
             /** @description There once the side has closed. */
             mood?: components["schemas"]["Mood"];
+            /** @description There if a side has asked for presence or receipts, and this one has or had a session. */
+            state?: components["schemas"]["PresenceState"];
+            /** @description There if the side is away. */
+            reason?: components["schemas"]["AwayReason"];
+            /** @description Up to where it has acknowledged the messages of the others, if a side has asked for presence or receipts. */
+            received?: components["schemas"]["Position"];
         };
         Draft: {
             /** @description What the message is about; the two sides agree on it. */
@@ -3098,7 +3153,9 @@ export interface operations {
                      *           "mood": "happy"
                      *         },
                      *         {
-                     *           "side": "3f9c21"
+                     *           "side": "3f9c21",
+                     *           "state": "here",
+                     *           "received": 2
                      *         }
                      *       ],
                      *       "lastPosition": 2
@@ -3123,6 +3180,10 @@ export interface operations {
             query?: {
                 /** @description Only messages after this position. By default 0, which is all of them. */
                 after?: components["parameters"]["After"];
+                /** @description Whether to be told if the other side is there, and that a third side was refused. */
+                presence?: boolean;
+                /** @description Whether to be told up to which position the other side has acknowledged the messages. */
+                receipts?: boolean;
             };
             header?: {
                 /** @description The number of this command. The server does each number once, and repeats its reply when asked again. */
