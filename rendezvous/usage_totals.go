@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 )
@@ -62,8 +63,6 @@ func (e *endedHere) copied() UsageTotals {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	copied := UsageTotals{}
-	for of, count := range e.totals {
-		copied[of] = count
-	}
+	maps.Copy(copied, e.totals)
 	return copied
 }

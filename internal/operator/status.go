@@ -37,7 +37,7 @@ func (c *StatusCommand) Print(ctx context.Context, out io.Writer, screen bool) e
 	for {
 		text, err := c.text(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // it is interrupted on purpose
 		}
 		if err != nil && !c.Watch {
 			return err
