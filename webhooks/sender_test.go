@@ -65,7 +65,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	text, _ := io.ReadAll(req.Body)
 	_ = json.Unmarshal(text, &body)
 	r.mu.Lock()
-	r.all = append(r.all, told{req.Header.Get("webhook-id"), body.Type, body.Data.Mailbox, body.Data.Position, body.Data.Body, body.Data.Reason})
+	r.all = append(r.all, told{req.Header.Get("Webhook-Id"), body.Type, body.Data.Mailbox, body.Data.Position, body.Data.Body, body.Data.Reason})
 	n := len(r.all)
 	r.mu.Unlock()
 	defer func() { r.came <- struct{}{} }()
@@ -73,7 +73,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		<-req.Context().Done()
 		return
 	}
-	if req.URL.Path == "/elsewhere" || req.Header.Get("webhook-signature") == "" {
+	if req.URL.Path == "/elsewhere" || req.Header.Get("Webhook-Signature") == "" {
 		w.WriteHeader(http.StatusTeapot)
 		return
 	}

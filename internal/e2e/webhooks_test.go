@@ -29,7 +29,7 @@ func TestWebhookKilled(t *testing.T) {
 		text, _ := io.ReadAll(r.Body)
 		_ = json.Unmarshal(text, &e)
 		mu.Lock()
-		all = append(all, event{r.Header.Get("webhook-id"), e.Data.Body})
+		all = append(all, event{r.Header.Get("Webhook-Id"), e.Data.Body})
 		mu.Unlock()
 		if kill.CompareAndSwap(true, false) {
 			took <- struct{}{}
