@@ -11,6 +11,7 @@ import (
 
 	"restante/handlers"
 	"restante/internal/listen"
+	"restante/internal/tracing"
 )
 
 // Administration is where and how the operator reaches the admin side.
@@ -18,7 +19,8 @@ type Administration struct {
 	AdminListen []string `group:"Operation" placeholder:"ADDR" help:"Address of the admin side, in the forms of --listen: sessions, usage and a status page for the operator. /metrics and /v1/status are then served there and no longer to clients. Off by default."`
 	AdminToken  string   `group:"Operation" placeholder:"TOKEN" help:"What the operator sends to the admin side as a bearer token or as a password. It is required if that is not on a loopback address. Best set as RESTANTE_ADMIN_TOKEN: other users see a program's flags."`
 
-	MetricsByApp int `group:"Operation" default:"0" placeholder:"COUNT" help:"Count clients, messages and what is retired also by app, for so many apps, which are then named in /metrics; the others are counted as other. 0 counts nothing by app (${default})."`
+	OTLPEndpoint string `group:"Operation" name:"otlp-endpoint" env:"RESTANTE_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"Where traces are exported to with OTLP/HTTP, for example http://localhost:4318; also OTEL_EXPORTER_OTLP_ENDPOINT, as of OpenTelemetry's SDKs. Off by default."`
+	MetricsByApp int    `group:"Operation" default:"0" placeholder:"COUNT" help:"Count clients, messages and what is retired also by app, for so many apps, which are then named in /metrics; the others are counted as other. 0 counts nothing by app (${default})."`
 }
 
 // minToken is the length of the shortest token, in bytes.
@@ -43,6 +45,26 @@ func (a *Administration) validateAdmin() error {
 	}
 	return nil
 }
+
+// trace has the server trace requests, if there is a receiver of traces. end exports what is left.
+func (a *Administration) trace(ctx context.Context, api *handlers.Server, log *slog.Logger) (end func(), err error) {
+	if a.OTLPEndpoint == "" {
+		return func() {}, nil
+	}
+	if api.Tracer, err = tracing.New(ctx, tracing.Options{Endpoint: a.OTLPEndpoint, Version: api.Version, Log: log}); err != nil {
+		return nil, fmt.Errorf("--otlp-endpoint: %w", err)
+	}
+	return func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracesTimeout)
+		defer cancel()
+		if err := api.Tracer.Close(ctx); err != nil {
+			log.Warn("cannot export the last traces", "error", err)
+		}
+	}, nil
+}
+
+// tracesTimeout is how long a stop waits for the last traces to be exported.
+const tracesTimeout = 2 * time.Second
 
 // adminSide is the admin side, or nil.
 type adminSide struct {

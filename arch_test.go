@@ -46,13 +46,14 @@ var layers = map[string]layer{
 		uses: []string{
 			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench",
 			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
-			"restante/internal/rules", "restante/internal/token", "restante/rendezvous", "restante/repo", "restante/web",
+			"restante/internal/rules", "restante/internal/token", "restante/internal/tracing", "restante/rendezvous", "restante/repo", "restante/web",
 			"restante/webhooks",
 		},
 		bans: map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
-			"restante/openapi":      "the contract and the program have one version",
-			"restante/internal/e2e": "the program explains itself only when it runs",
+			"restante/internal/tracing/tracingtest": "they receive what the program exports",
+			"restante/openapi":                      "the contract and the program have one version",
+			"restante/internal/e2e":                 "the program explains itself only when it runs",
 		},
 	},
 	"restante/internal/munin": {
@@ -93,7 +94,7 @@ var layers = map[string]layer{
 	"restante/handlers": {
 		uses: []string{
 			"restante/api", "restante/handlers/welcome", "restante/handlers/wormhole", "restante/internal/idleconn",
-			"restante/internal/jsonobject", "restante/internal/rules", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
+			"restante/internal/jsonobject", "restante/internal/rules", "restante/internal/tracing", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
 		},
 		bans: map[string]string{
 			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
@@ -102,10 +103,11 @@ var layers = map[string]layer{
 			"github.com/jmoiron":    noSQL,
 		},
 		tests: map[string]string{
-			"restante/repo":                  "they ask a server that has a real store",
-			"restante/handlers/handlerstest": "it starts the server that they ask",
-			"restante/internal/testclient":   "its wormhole client meets their sessions",
-			"restante/internal/token":        "they send tokens that are really signed",
+			"restante/repo":                         "they ask a server that has a real store",
+			"restante/handlers/handlerstest":        "it starts the server that they ask",
+			"restante/internal/tracing/tracingtest": "they receive what it traces",
+			"restante/internal/testclient":          "its wormhole client meets their sessions",
+			"restante/internal/token":               "they send tokens that are really signed",
 		},
 	},
 	"restante/handlers/welcome": {
@@ -116,7 +118,7 @@ var layers = map[string]layer{
 		},
 	},
 	"restante/handlers/wormhole": {
-		uses: []string{"restante/handlers/welcome", "restante/internal/jsonobject", "restante/internal/rules", "restante/internal/ws", "restante/rendezvous"},
+		uses: []string{"restante/handlers/welcome", "restante/internal/jsonobject", "restante/internal/rules", "restante/internal/tracing", "restante/internal/ws", "restante/rendezvous"},
 		bans: map[string]string{
 			"net/http":     "it gets a WebSocket that is open; only handlers answers requests",
 			"restante/api": "the contract does not describe this protocol",
@@ -130,9 +132,17 @@ var layers = map[string]layer{
 	"restante/handlers/handlerstest": {
 		uses: []string{
 			"restante/handlers", "restante/handlers/welcome", "restante/internal/idleconn", "restante/internal/testclient",
-			"restante/rendezvous", "restante/repo",
+			"restante/internal/tracing", "restante/rendezvous", "restante/repo",
 		},
 		testOnly: "it runs the server in tests, and looks at what it has stored",
+	},
+	"restante/internal/tracing": {
+		bans:  map[string]string{"database/sql": "it is told what happens, and looks at nothing"},
+		tests: map[string]string{"restante/internal/tracing/tracingtest": "they receive what it exports"},
+	},
+	"restante/internal/tracing/tracingtest": {
+		testOnly: "it receives traces to test with",
+		bans:     map[string]string{"restante/internal/tracing": "it knows the protocol only, as any receiver"},
 	},
 	"restante/internal/ws": {
 		uses: []string{"restante/internal/idleconn"},
@@ -314,6 +324,11 @@ var forTests = map[string]string{
 	"pgregory.net/rapid":            "it is no part of a program",
 }
 
+// confined are imports that one package of ours may have, with everything below them: its path, and why.
+var confined = map[string]struct{ to, why string }{
+	"go.opentelemetry.io": {"restante/internal/tracing", "OpenTelemetry shapes nothing here: the use cases tell an Observer, and handlers a Tracer"},
+}
+
 // check tells what is wrong with an import, or nothing.
 func check(from string, inTest bool, imports string) string {
 	l, placed := layers[from]
@@ -327,6 +342,11 @@ func check(from string, inTest bool, imports string) string {
 	}
 	if why, is := listed(l.bans, imports); is {
 		return fmt.Sprintf("%s must not import %s: %s", from, imports, why)
+	}
+	for root, c := range confined {
+		if (imports == root || strings.HasPrefix(imports, root+"/")) && from != c.to && !strings.HasPrefix(from, c.to+"/") {
+			return fmt.Sprintf("%s must not import %s, only %s may: %s", from, imports, c.to, c.why)
+		}
 	}
 	_, allowed := listed(l.allows, imports)
 	free := inTest || l.testOnly != "" || allowed
@@ -446,6 +466,9 @@ func TestLayersCanFail(t *testing.T) {
 		"the suite of stores is in tests":           {"restante/repo", true, "restante/repo/repotest", ""},
 		"the suite of stores imports testing":       {"restante/repo/repotest", false, "testing", ""},
 		"the suite of stores knows one":             {"restante/repo/repotest", false, "restante/repo", "by their interface"},
+		"traces are of OpenTelemetry":               {"restante/internal/tracing", false, "go.opentelemetry.io/otel/trace", ""},
+		"the domain knows OpenTelemetry":            {"restante/rendezvous", true, "go.opentelemetry.io/otel/trace", "only restante/internal/tracing"},
+		"handlers know OpenTelemetry":               {"restante/handlers", false, "go.opentelemetry.io/otel", "only restante/internal/tracing"},
 		"testing is in the program":                 {"restante/repo", false, "testing", "test flags"},
 		"what is below testing is, too":             {"restante/internal/hub", false, "testing/synctest", "test flags"},
 		"a package is new":                          {module + "/utils", false, "fmt", "has no place"},

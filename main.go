@@ -149,6 +149,11 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.SetSettings(settings)
+	endTraces, err := c.trace(ctx, api, log)
+	if err != nil {
+		return err
+	}
+	defer endTraces()
 	budget := c.connections(service, c.TrustedProxies, log)
 	api.MetricsByApp, api.RefusedConnections = c.MetricsByApp, budget.Refused.Load
 	if err := c.applyRules(api, log); err != nil {

@@ -41,6 +41,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	case !answered:
 		return noAnswer{}, nil
 	}
+	infoOf(how.r).span.DeliversFrames(got.Frames)
 	received := api.Receive200JSONResponse{
 		Ack: int64(got.Wanted), Heartbeat: len(got.Frames) == 0, Frames: make([]api.Frame, len(got.Frames)),
 		NextWaitMs: got.NextWait.Milliseconds(), ServerTime: got.Now.UnixMilli(),

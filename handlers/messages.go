@@ -126,6 +126,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	if side.App == "" && r.Params.Open == nil && r.Params.Wait == nil && r.Params.Own == nil {
 		a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), limit)
 		page, err := resultOf(ctx, a, err)
+		tracePage(infoOf(how.r).span, rendezvous.MailboxID(r.Mailbox), page)
 		return how.answer(page), err
 	}
 	if side.App == "" {
@@ -153,6 +154,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	case !answered:
 		return noMessages{}, nil
 	}
+	tracePage(infoOf(how.r).span, ask.Mailbox, page)
 	return how.answer(page), nil
 }
 

@@ -55,7 +55,7 @@ func newMetrics(s *Server) *metrics {
 	build.Set(1)
 	m.limits = newLimitHits(s.RefusedConnections)
 	registry := prometheus.NewRegistry()
-	s.Service.Observe(m.observer(registry, s.MetricsByApp))
+	s.Service.Observe(m.observer(registry, s.MetricsByApp, s.Tracer))
 	registry.MustRegister(m.requests, m.duration, m.problems, m.commands, build, m.limits, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), statusCollector{s})
 	stats := s.Service.Stats()
 	for _, c := range []struct {

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"restante/internal/tracing"
 	"restante/rendezvous"
 )
 
@@ -17,9 +19,9 @@ const (
 // maxClientVersions is how many versions of clients have a counter of their own.
 const maxClientVersions = 50
 
-// observer returns what counts what the service does, and registers the metrics. byApp is how many apps are counted
-// apart; 0 counts none of them so.
-func (m *metrics) observer(registry prometheus.Registerer, byApp int) rendezvous.Observer {
+// observer returns what counts and traces what the service does, and registers the metrics. byApp is how many apps are
+// counted apart; 0 counts none of them so.
+func (m *metrics) observer(registry prometheus.Registerer, byApp int, tracer *tracing.Tracer) rendezvous.Observer {
 	transactions := histogram("restante_transaction_duration_seconds", "Time of transactions, waiting for the writer included, by whether they only read.",
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, 1, 5}, "kind")
 	reads, writes := transactions.WithLabelValues("read"), transactions.WithLabelValues("write")
@@ -46,7 +48,8 @@ func (m *metrics) observer(registry prometheus.Registerer, byApp int) rendezvous
 	registry.MustRegister(transactions, batches, delivered, polls, versions, retired)
 	apps := newAppMetrics(registry, byApp)
 	return rendezvous.Observer{
-		Transaction: func(took time.Duration, wrote bool) {
+		Transaction: func(ctx context.Context, took time.Duration, wrote bool) {
+			tracer.Transaction(ctx, took, wrote)
 			if wrote {
 				writes.Observe(took.Seconds())
 			} else {
@@ -54,7 +57,12 @@ func (m *metrics) observer(registry prometheus.Registerer, byApp int) rendezvous
 			}
 		},
 		Batch: func(updates int) { batch.Observe(float64(updates)) },
-		Added: apps.added,
+		Added: func(ctx context.Context, app rendezvous.AppID, to rendezvous.MailboxID, messages []rendezvous.Message) {
+			apps.added(app, len(messages))
+			for _, m := range messages {
+				tracer.Added(ctx, string(to), int64(m.Position), m.Received)
+			}
+		},
 		Delivered: func(to rendezvous.Transport, took time.Duration) {
 			delivered.WithLabelValues(string(to)).Observe(took.Seconds())
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"restante/internal/idleconn"
+	"restante/internal/tracing"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -34,7 +35,8 @@ type requestInfo struct {
 	status   int
 	sent     int64 // bytes of the answer's body
 	id       string
-	trace    string // that the client's traceparent names
+	trace    string // that the client's traceparent names, or that the request began
+	span     *tracing.Span
 	code     rendezvous.Code
 	err      error
 }
@@ -129,7 +131,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 			o := &observer{w, info, s.Limits.WriteTime, func() { m.limits.hit(limitSlowReader) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
-			r = r.WithContext(context.WithValue(r.Context(), requestInfoKey{}, info))
+			r = r.WithContext(context.WithValue(s.traced(r, info), requestInfoKey{}, info))
 			// The routing context is made here, so that the pattern is known afterwards.
 			routes := chi.NewRouteContext()
 			r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routes))
@@ -156,6 +158,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 				}
 				took := time.Since(info.began)
 				m.observe(r.Method, pattern, info, took)
+				info.span.EndRequest(method(r.Method), pattern, info.status, string(info.code), info.id)
 				s.log(r, info, pattern, took)
 			}()
 			next.ServeHTTP(o, r)

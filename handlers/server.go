@@ -14,6 +14,7 @@ import (
 	"restante/handlers/welcome"
 	"restante/handlers/wormhole"
 	"restante/internal/rules"
+	"restante/internal/tracing"
 	"restante/rendezvous"
 )
 
@@ -42,6 +43,8 @@ type Server struct {
 	Admin bool
 	// MetricsByApp is how many apps are counted apart; 0 counts nothing by app.
 	MetricsByApp int
+	// Tracer traces requests; nil traces nothing.
+	Tracer *tracing.Tracer
 	// RefusedConnections returns how many connections were refused; nil if none are.
 	RefusedConnections func() int64
 	Limits             Limits

@@ -92,7 +92,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.cancel()
 	err = c.Send(encodeMessage("heartbeat", heartbeat(first)))
 	if err == nil {
-		delivering.Go(func() { c.end(ctx, c.deliver(stream)) }) //nolint:contextcheck // the stream has it
+		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) }) //nolint:contextcheck // the stream has it
 	}
 	for err == nil {
 		err = c.handleNext(ctx, stream)
@@ -132,16 +132,14 @@ func (c *sessionSocket) readMessage() ([]byte, error) {
 }
 
 // deliver sends frames and heartbeats until the stream or the socket ends.
-func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
+func (c *sessionSocket) deliver(ctx context.Context, stream *rendezvous.Stream) error {
 	for {
 		got, beat, err := stream.Next()
 		if err != nil {
 			return err
 		}
-		for _, frame := range got.Frames {
-			if err := c.Send(encodeMessage("frame", json.RawMessage(frame))); err != nil {
-				return err
-			}
+		if err := c.sendFrames(ctx, got.Frames); err != nil {
+			return err
 		}
 		if beat {
 			if err := c.Send(encodeMessage("heartbeat", heartbeat(got))); err != nil {
@@ -152,6 +150,22 @@ func (c *sessionSocket) deliver(stream *rendezvous.Stream) error {
 			}
 		}
 	}
+}
+
+// sendFrames sends frames, and traces that.
+func (c *sessionSocket) sendFrames(ctx context.Context, frames [][]byte) (err error) {
+	if len(frames) == 0 {
+		return nil
+	}
+	_, span := c.server.Tracer.Start(ctx, "deliver")
+	span.DeliversFrames(frames)
+	for _, frame := range frames {
+		if err = c.Send(encodeMessage("frame", json.RawMessage(frame))); err != nil {
+			break
+		}
+	}
+	span.End(err)
+	return err
 }
 
 // handleNext reads one message and handles it. A command that fails gets its failure as the reply, also if it is no

@@ -30,11 +30,12 @@ func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api
 		return nil, err
 	}
 	replyWanted(ctx, first.Wanted)
-	return &eventStream{server: s, stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
+	return &eventStream{ctx: ctx, server: s, stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
 }
 
 // eventStream answers a receive with server-sent events (HTML, §9.2).
 type eventStream struct {
+	ctx    context.Context // of the request
 	server *Server
 	stream *rendezvous.Stream
 	first  rendezvous.Delivery
@@ -68,8 +69,20 @@ func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
 		if beat {
 			events.Write(event("heartbeat", heartbeat(got)))
 		}
-		err = e.send(w, events.Bytes())
+		err = e.deliver(w, got.Frames, events.Bytes())
 	}
+	return err
+}
+
+// deliver sends the events of frames, and traces that.
+func (e *eventStream) deliver(w http.ResponseWriter, frames [][]byte, events []byte) error {
+	if len(frames) == 0 {
+		return e.send(w, events)
+	}
+	_, span := e.server.Tracer.Start(e.ctx, "deliver")
+	span.DeliversFrames(frames)
+	err := e.send(w, events)
+	span.End(err)
 	return err
 }
 

@@ -198,7 +198,7 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
-	defer s.observeTransaction(time.Now(), false)
+	defer s.observeTransaction(ctx, time.Now(), false)
 	err := s.Store.View(ctx, func(tx Tx) error { return f(s.newTxn(tx, began)) })
 	return s.clientError(err)
 }
@@ -210,9 +210,10 @@ func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
 		return storageUnavailable()
 	}
 	began := s.local()
-	defer s.observeTransaction(time.Now(), true)
+	defer s.observeTransaction(ctx, time.Now(), true)
 	err := s.Store.Update(ctx, func(tx Tx) error {
 		t := s.newTxn(tx, began)
+		t.caller = ctx
 		t.AfterUnknown(func() { s.doubt(t) }) // also if the caller has left
 		if err := f(t); err != nil {
 			return err

@@ -201,7 +201,7 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placem
 	}
 	t.AfterCommit(func() {
 		t.s.logs.Append(m.Key, added...)
-		t.s.observing().Added(app, len(added))
+		t.s.observing().Added(t.caller, app, id, added)
 	})
 	return places, t.publishMessages(m, added)
 }

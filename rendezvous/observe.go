@@ -1,16 +1,20 @@
 package rendezvous
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // Observer is told what a [Service] does, as it does it. Its functions must not block, and run on many goroutines at
 // once. One that is nil is not called.
 type Observer struct {
-	// Transaction is called after each transaction, with the time that it took for its caller.
-	Transaction func(took time.Duration, wrote bool)
+	// Transaction is called after each transaction, with its caller's context and the time that it took for that.
+	Transaction func(ctx context.Context, took time.Duration, wrote bool)
 	// Batch is called after each commit that several updates may share, with how many did.
 	Batch func(updates int)
-	// Added is called for messages that were added, once that is committed.
-	Added func(app AppID, messages int)
+	// Added is called for messages that were added to a mailbox, with their caller's context: once that is committed, and
+	// before a receiver learns of them.
+	Added func(ctx context.Context, app AppID, to MailboxID, messages []Message)
 	// Delivered is called for each message that is handed to a client which was waiting when the message was added,
 	// with the time between the two.
 	Delivered func(to Transport, took time.Duration)
@@ -87,13 +91,13 @@ func (s *Service) Observe(o Observer) {
 // complete replaces the functions that are nil.
 func (o Observer) complete() Observer {
 	if o.Transaction == nil {
-		o.Transaction = func(time.Duration, bool) {}
+		o.Transaction = func(context.Context, time.Duration, bool) {}
 	}
 	if o.Batch == nil {
 		o.Batch = func(int) {}
 	}
 	if o.Added == nil {
-		o.Added = func(AppID, int) {}
+		o.Added = func(context.Context, AppID, MailboxID, []Message) {}
 	}
 	if o.Delivered == nil {
 		o.Delivered = func(Transport, time.Duration) {}
@@ -148,8 +152,8 @@ func (s *Service) observeFrames(to Transport, waitingSince time.Time, frames [][
 }
 
 // observeTransaction tells the observer of a transaction that began at a time.
-func (s *Service) observeTransaction(began time.Time, wrote bool) {
-	s.observing().Transaction(time.Since(began), wrote)
+func (s *Service) observeTransaction(ctx context.Context, began time.Time, wrote bool) {
+	s.observing().Transaction(ctx, time.Since(began), wrote)
 }
 
 // observeRetired tells the observer what is retired, once the transaction has committed.

@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -15,11 +16,12 @@ type txn struct {
 	Tx
 	s           *Service
 	now         time.Time
-	address     string   // from which the request came, if it is known
-	actor       *Session // the session that acts; nil for a side without a session
-	stored      Session  // the acting session as it is stored
-	wasDetached bool     // the acting session was detached before this request
-	renews      bool     // the request brings a new token, so the session may be without a valid one
+	caller      context.Context // of an update; only observers are told
+	address     string          // from which the request came, if it is known
+	actor       *Session        // the session that acts; nil for a side without a session
+	stored      Session         // the acting session as it is stored
+	wasDetached bool            // the acting session was detached before this request
+	renews      bool            // the request brings a new token, so the session may be without a valid one
 	outgoing    []outgoing
 	endings     []ending
 	place       *place // of the session that a handshake begins

@@ -20,6 +20,7 @@ import (
 	"restante/handlers/welcome"
 	"restante/internal/idleconn"
 	"restante/internal/testclient"
+	"restante/internal/tracing"
 	"restante/rendezvous"
 	"restante/repo"
 )
@@ -91,8 +92,9 @@ type Options struct {
 	Origins         []string
 	Hosts           []string // that requests may be for
 	BasePath        string
-	Admin           bool // there is an admin side: see [handlers.Server.AdminHandler]
-	MetricsByApp    int  // apps that metrics count apart
+	Admin           bool            // there is an admin side: see [handlers.Server.AdminHandler]
+	Tracer          *tracing.Tracer // nil traces nothing
+	MetricsByApp    int             // apps that metrics count apart
 	// Piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	Piped bool
 }
@@ -144,7 +146,7 @@ func Start(t testing.TB, s Options) *Server {
 	if s.Limits != nil {
 		s.Limits(&limits)
 	}
-	w.Handlers = &handlers.Server{Service: w.Service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.ForwardedHeader, Pages: packed(t, s.Pages), Origins: s.Origins, Hosts: s.Hosts, BasePath: s.BasePath, Admin: s.Admin, MetricsByApp: s.MetricsByApp, Limits: limits}
+	w.Handlers = &handlers.Server{Service: w.Service, Log: log, Version: "test", Started: time.Now(), ForwardedHeader: s.ForwardedHeader, Pages: packed(t, s.Pages), Origins: s.Origins, Hosts: s.Hosts, BasePath: s.BasePath, Admin: s.Admin, MetricsByApp: s.MetricsByApp, Tracer: s.Tracer, Limits: limits}
 	for _, p := range s.Proxies {
 		w.Handlers.TrustedProxies = append(w.Handlers.TrustedProxies, netip.MustParsePrefix(p))
 	}

@@ -13,6 +13,7 @@ import (
 
 	"restante/handlers/welcome"
 	"restante/internal/rules"
+	"restante/internal/tracing"
 	"restante/internal/ws"
 	"restante/rendezvous"
 )
@@ -51,6 +52,8 @@ type Options struct {
 	LimitHit func(rendezvous.Limit)
 	// Refused is called for each command that is refused, with the code and the client's address.
 	Refused func(code rendezvous.Code, address string)
+	// Tracer traces what is added and delivered; nil traces nothing.
+	Tracer *tracing.Tracer
 	// BindTimeout is the time in which a client must bind.
 	BindTimeout time.Duration
 	// Linger is how long a connection waits on its goroutine before it waits without one.

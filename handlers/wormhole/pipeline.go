@@ -120,7 +120,9 @@ func (c *conn) addBatch(ctx context.Context, to rendezvous.MailboxID, sub *subsc
 	for i, a := range batch {
 		drafts[i] = a.draft
 	}
-	refused, err := c.server.Service.AddFor(ctx, c.side, to, drafts)
+	adding, span := c.server.Tracer.Start(ctx, "wormhole add")
+	refused, err := c.server.Service.AddFor(adding, c.side, to, drafts)
+	span.End(err)
 	if err != nil {
 		refused = slices.Repeat([]error{c.clientError(err)}, len(batch))
 	} else if err := c.deliver(ctx, sub); err != nil && !errors.Is(err, rendezvous.ErrRetired) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/internal/tracing"
 	"restante/internal/ws"
 	"restante/rendezvous"
 )
@@ -17,6 +18,7 @@ import (
 // subscription sends the messages of the mailbox that is open.
 type subscription struct {
 	key     rendezvous.MailboxKey
+	mailbox rendezvous.MailboxID
 	since   time.Time // when it began
 	stop    func()
 	release func() // the mailbox may be pruned again
@@ -31,7 +33,7 @@ type subscription struct {
 
 // subscribe sends the messages that a mailbox holds, and then those that are added.
 func (c *conn) subscribe(ctx context.Context, key rendezvous.MailboxKey) {
-	sub := &subscription{key: key, since: time.Now(), release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
+	sub := &subscription{key: key, mailbox: *c.mailbox, since: time.Now(), release: c.server.Service.KeepAlive(key), ended: make(chan struct{})}
 	c.subscription = sub
 	opened, _ := json.Marshal(map[string]string{"type": "open", "mailbox": string(*c.mailbox)}) // strings can be encoded
 	sub.stop = c.server.Service.Follow(key, func() error { return c.look(ctx, sub) }, func(err error) {
@@ -103,7 +105,7 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 			sub.met = sub.met || m.Side != c.side.Side
 			c.Queue(encodeMessage("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
 		}
-		if err := c.Send(); err != nil {
+		if err := c.sendDelivery(ctx, sub.mailbox, messages); err != nil {
 			return err
 		}
 		sub.after = messages[len(messages)-1].Position
@@ -113,4 +115,19 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 			}
 		}
 	}
+}
+
+// sendDelivery sends the messages that are queued, and traces that. Those that the client added itself are echoes.
+func (c *conn) sendDelivery(ctx context.Context, of rendezvous.MailboxID, messages []rendezvous.Message) error {
+	_, span := c.server.Tracer.Start(ctx, "wormhole deliver")
+	if span != nil {
+		for _, m := range messages {
+			if m.Side != c.side.Side {
+				span.Delivers(tracing.Message{Mailbox: string(of), Position: int64(m.Position), Received: m.Received.UnixMilli()})
+			}
+		}
+	}
+	err := c.Send()
+	span.End(err)
+	return err
 }
