@@ -78,7 +78,7 @@ func (RehandshakeFrame) frame() {}
 type document struct {
 	Seq      session.Seq `json:"seq"`
 	Type     string      `json:"type"`
-	Mailbox  MailboxID   `json:"mailbox,omitempty"`
+	Mailbox  *MailboxID  `json:"mailbox,omitempty"`
 	Position Position    `json:"position,omitempty"`
 	Side     *Side       `json:"side,omitempty"`
 	Phase    *string     `json:"phase,omitempty"`
@@ -94,7 +94,7 @@ type document struct {
 
 // Encode returns the wire form of a frame with its number.
 func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
-	d := document{Seq: seq, Mailbox: of}
+	d := document{Seq: seq, Mailbox: &of}
 	switch f := f.(type) {
 	case MessageFrame:
 		m := f.Message
@@ -115,7 +115,7 @@ func Encode(f Frame, of MailboxID, seq session.Seq) []byte {
 		d.Type = "crowded"
 	case RehandshakeFrame:
 		expires := millis(f.Expires)
-		d.Type, d.Expires = "rehandshake", &expires
+		d.Type, d.Mailbox, d.Expires = "rehandshake", nil, &expires
 	}
 	payload, err := json.Marshal(d)
 	if err != nil {

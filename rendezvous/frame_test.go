@@ -89,6 +89,11 @@ func TestEncode(t *testing.T) {
 			message(1<<53-1, "a1", "p", "b", nil), "box", 1<<53 - 1,
 			`{"seq":9007199254740991,"type":"message","mailbox":"box","position":9007199254740991,"side":"a1","phase":"p","body":"b","serverRx":1700000000123}`,
 		},
+		"a token expires": {
+			rendezvous.RehandshakeFrame{Expires: time.UnixMilli(1_700_000_000_123)},
+			"", 4,
+			`{"seq":4,"type":"rehandshake","tokenExpiresAt":1700000000123}`,
+		},
 		"a side opened": {
 			rendezvous.OpenedFrame{Side: "a1"},
 			"box", 4,
