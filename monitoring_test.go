@@ -163,7 +163,7 @@ func checkMonitoring(t *testing.T, body string) {
 		expressions = append(expressions, string(v.Query))
 	}
 	for _, file := range []string{"restante.rules.yaml", "restante.rules_test.yaml", "README.md"} {
-		text, err := os.ReadFile(filepath.Join("docs/monitoring", file))
+		text, err := os.ReadFile(filepath.Join("docs", "monitoring", file))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -305,54 +305,6 @@ func (e ListedSessionState) Valid() bool {
 	}
 }
 
-// Defines values for MailboxRetiredDataReason.
-const (
-	MailboxRetiredDataReasonClosed MailboxRetiredDataReason = "closed"
-	MailboxRetiredDataReasonPruned MailboxRetiredDataReason = "pruned"
-)
-
-// Valid indicates whether the value is a known member of the MailboxRetiredDataReason enum.
-func (e MailboxRetiredDataReason) Valid() bool {
-	switch e {
-	case MailboxRetiredDataReasonClosed:
-		return true
-	case MailboxRetiredDataReasonPruned:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for MailboxRetiredType.
-const (
-	MailboxRetiredTypeMailboxRetired MailboxRetiredType = "mailbox.retired"
-)
-
-// Valid indicates whether the value is a known member of the MailboxRetiredType enum.
-func (e MailboxRetiredType) Valid() bool {
-	switch e {
-	case MailboxRetiredTypeMailboxRetired:
-		return true
-	default:
-		return false
-	}
-}
-
-// Defines values for MessageAddedType.
-const (
-	MessageAddedTypeMessageAdded MessageAddedType = "message.added"
-)
-
-// Valid indicates whether the value is a known member of the MessageAddedType enum.
-func (e MessageAddedType) Valid() bool {
-	switch e {
-	case MessageAddedTypeMessageAdded:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for MessageFrameType.
 const (
 	MessageFrameTypeMessage MessageFrameType = "message"
@@ -704,6 +656,54 @@ func (e UsageGroupResult) Valid() bool {
 	}
 }
 
+// Defines values for EventJSONBody0Type.
+const (
+	EventJSONBody0TypeMessageAdded EventJSONBody0Type = "message.added"
+)
+
+// Valid indicates whether the value is a known member of the EventJSONBody0Type enum.
+func (e EventJSONBody0Type) Valid() bool {
+	switch e {
+	case EventJSONBody0TypeMessageAdded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventJSONBody1DataReason.
+const (
+	EventJSONBody1DataReasonClosed EventJSONBody1DataReason = "closed"
+	EventJSONBody1DataReasonPruned EventJSONBody1DataReason = "pruned"
+)
+
+// Valid indicates whether the value is a known member of the EventJSONBody1DataReason enum.
+func (e EventJSONBody1DataReason) Valid() bool {
+	switch e {
+	case EventJSONBody1DataReasonClosed:
+		return true
+	case EventJSONBody1DataReasonPruned:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventJSONBody1Type.
+const (
+	EventJSONBody1TypeMailboxRetired EventJSONBody1Type = "mailbox.retired"
+)
+
+// Valid indicates whether the value is a known member of the EventJSONBody1Type enum.
+func (e EventJSONBody1Type) Valid() bool {
+	switch e {
+	case EventJSONBody1TypeMailboxRetired:
+		return true
+	default:
+		return false
+	}
+}
+
 // Acknowledged defines model for Acknowledged.
 type Acknowledged struct {
 	// Ack The number of a command or of a frame, from 0.
@@ -1031,31 +1031,6 @@ type Mailbox struct {
 // MailboxID Examples: q7jzk3v5nhx2m4wfb6ty
 type MailboxID = string
 
-// MailboxRetired defines model for MailboxRetired.
-type MailboxRetired struct {
-	Data MailboxRetired_Data `json:"data"`
-
-	// Timestamp When the mailbox was retired.
-	Timestamp time.Time          `json:"timestamp"`
-	Type      MailboxRetiredType `json:"type"`
-}
-
-// MailboxRetiredDataReason defines model for MailboxRetired.Data.Reason.
-type MailboxRetiredDataReason string
-
-// MailboxRetired_Data defines model for MailboxRetired.Data.
-type MailboxRetired_Data struct {
-	AppID string `json:"appId"`
-
-	// LastPosition The position of the last message in the log; 0 if there is none.
-	LastPosition LastPosition             `json:"lastPosition"`
-	Mailbox      string                   `json:"mailbox"`
-	Reason       MailboxRetiredDataReason `json:"reason"`
-}
-
-// MailboxRetiredType defines model for MailboxRetired.Type.
-type MailboxRetiredType string
-
 // Message defines model for Message.
 type Message struct {
 	Body  string  `json:"body"`
@@ -1071,36 +1046,6 @@ type Message struct {
 	// Side The side that added it.
 	Side string `json:"side"`
 }
-
-// MessageAdded defines model for MessageAdded.
-type MessageAdded struct {
-	Data MessageAdded_Data `json:"data"`
-
-	// Timestamp When the server received the message.
-	Timestamp time.Time        `json:"timestamp"`
-	Type      MessageAddedType `json:"type"`
-}
-
-// MessageAdded_Data defines model for MessageAdded.Data.
-type MessageAdded_Data struct {
-	AppID   string  `json:"appId"`
-	Body    string  `json:"body"`
-	ID      *string `json:"id,omitempty"`
-	Mailbox string  `json:"mailbox"`
-	Phase   string  `json:"phase"`
-
-	// Position The place of a message in its mailbox, from 1.
-	Position Position `json:"position"`
-
-	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
-	ServerRx Timestamp `json:"serverRx"`
-
-	// Side The side that added it.
-	Side string `json:"side"`
-}
-
-// MessageAddedType defines model for MessageAdded.Type.
-type MessageAddedType string
 
 // MessageFrame Another session added a message.
 type MessageFrame struct {
@@ -1739,11 +1684,6 @@ type WebhookCounts struct {
 	ToldTotal    Count      `json:"toldTotal"`
 }
 
-// WebhookEvent What a webhook is told. Later versions may add types. Answer 2xx to a type that you do not know.
-type WebhookEvent struct {
-	union json.RawMessage
-}
-
 // Welcome defines model for Welcome.
 type Welcome struct {
 	// AddressID What the server keeps and logs in place of the client's address: a keyed hash that changes daily. Quote it to the operator.
@@ -2114,6 +2054,11 @@ type UpdateMetadataParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 }
 
+// EventJSONBody defines parameters for Event.
+type EventJSONBody struct {
+	union json.RawMessage
+}
+
 // EventParams defines parameters for Event.
 type EventParams struct {
 	// WebhookID Identifies the event.
@@ -2124,6 +2069,67 @@ type EventParams struct {
 
 	// WebhookSignature For each secret `v1,` and the HMAC-SHA256, in base64, of `webhook-id`, `webhook-timestamp` and the body, with dots between them.
 	WebhookSignature string `json:"webhook-signature"`
+}
+
+// EventJSONBody0 defines parameters for Event.
+type EventJSONBody0 EventJSONBody_0
+
+// EventJSONBody_0_Data defines parameters for Event.
+type EventJSONBody_0_Data struct {
+	AppID   string  `json:"appId"`
+	Body    string  `json:"body"`
+	ID      *string `json:"id,omitempty"`
+	Mailbox string  `json:"mailbox"`
+	Phase   string  `json:"phase"`
+
+	// Position The place of a message in its mailbox, from 1.
+	Position Position `json:"position"`
+
+	// ServerRx A moment, in milliseconds since 1970-01-01T00:00:00Z.
+	ServerRx Timestamp `json:"serverRx"`
+
+	// Side The side that added it.
+	Side string `json:"side"`
+}
+
+// EventJSONBody0Type defines parameters for Event.
+type EventJSONBody0Type string
+
+// EventJSONBody_0 defines parameters for Event.
+type EventJSONBody_0 struct {
+	Data EventJSONBody_0_Data `json:"data"`
+
+	// Timestamp When the server received the message.
+	Timestamp time.Time          `json:"timestamp"`
+	Type      EventJSONBody0Type `json:"type"`
+}
+
+// EventJSONBody1 defines parameters for Event.
+type EventJSONBody1 EventJSONBody_1
+
+// EventJSONBody1DataReason defines parameters for Event.
+type EventJSONBody1DataReason string
+
+// EventJSONBody_1_Data defines parameters for Event.
+type EventJSONBody_1_Data struct {
+	AppID string `json:"appId"`
+
+	// LastPosition The position of the last message in the log; 0 if there is none.
+	LastPosition LastPosition             `json:"lastPosition"`
+	Mailbox      string                   `json:"mailbox"`
+	Reason       EventJSONBody1DataReason `json:"reason"`
+}
+
+// EventJSONBody1Type defines parameters for Event.
+type EventJSONBody1Type string
+
+// EventJSONBody_1 defines parameters for Event.
+type EventJSONBody_1 struct {
+	Data EventJSONBody_1_Data `json:"data"`
+
+	// Timestamp When the mailbox was retired.
+	Timestamp time.Time          `json:"timestamp"`
+	Type      EventJSONBody1Type `json:"type"`
 }
 
 // OpenMailboxJSONRequestBody defines body for OpenMailbox for application/json ContentType.
@@ -2148,33 +2154,25 @@ type UpdateMetadataJSONRequestBody = Metadata
 type BeginSessionJSONRequestBody = Handshake
 
 // EventJSONRequestBody defines body for Event for application/json ContentType.
-type EventJSONRequestBody = WebhookEvent
+type EventJSONRequestBody EventJSONBody
 
-// AsMessageAdded returns the union data inside the WebhookEvent as a MessageAdded
-func (t WebhookEvent) AsMessageAdded() (MessageAdded, error) {
-	var body MessageAdded
+// AsEventJSONBody0 returns the union data inside the EventJSONBody as a EventJSONBody0
+func (t EventJSONBody) AsEventJSONBody0() (EventJSONBody0, error) {
+	var body EventJSONBody0
 	err := json.Unmarshal(t.union, &body)
 	return body, err
 }
 
-// FromMessageAdded overwrites any union data inside the WebhookEvent as the provided MessageAdded
-func (t *WebhookEvent) FromMessageAdded(v MessageAdded) error {
+// FromEventJSONBody0 overwrites any union data inside the EventJSONBody as the provided EventJSONBody0
+func (t *EventJSONBody) FromEventJSONBody0(v EventJSONBody0) error {
 	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	b, err = runtime.JSONMerge(b, []byte(`{"type":"message.added"}`))
 	t.union = b
 	return err
 }
 
-// MergeMessageAdded performs a merge with any union data inside the WebhookEvent, using the provided MessageAdded
-func (t *WebhookEvent) MergeMessageAdded(v MessageAdded) error {
+// MergeEventJSONBody0 performs a merge with any union data inside the EventJSONBody, using the provided EventJSONBody0
+func (t *EventJSONBody) MergeEventJSONBody0(v EventJSONBody0) error {
 	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	b, err = runtime.JSONMerge(b, []byte(`{"type":"message.added"}`))
 	if err != nil {
 		return err
 	}
@@ -2184,31 +2182,23 @@ func (t *WebhookEvent) MergeMessageAdded(v MessageAdded) error {
 	return err
 }
 
-// AsMailboxRetired returns the union data inside the WebhookEvent as a MailboxRetired
-func (t WebhookEvent) AsMailboxRetired() (MailboxRetired, error) {
-	var body MailboxRetired
+// AsEventJSONBody1 returns the union data inside the EventJSONBody as a EventJSONBody1
+func (t EventJSONBody) AsEventJSONBody1() (EventJSONBody1, error) {
+	var body EventJSONBody1
 	err := json.Unmarshal(t.union, &body)
 	return body, err
 }
 
-// FromMailboxRetired overwrites any union data inside the WebhookEvent as the provided MailboxRetired
-func (t *WebhookEvent) FromMailboxRetired(v MailboxRetired) error {
+// FromEventJSONBody1 overwrites any union data inside the EventJSONBody as the provided EventJSONBody1
+func (t *EventJSONBody) FromEventJSONBody1(v EventJSONBody1) error {
 	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	b, err = runtime.JSONMerge(b, []byte(`{"type":"mailbox.retired"}`))
 	t.union = b
 	return err
 }
 
-// MergeMailboxRetired performs a merge with any union data inside the WebhookEvent, using the provided MailboxRetired
-func (t *WebhookEvent) MergeMailboxRetired(v MailboxRetired) error {
+// MergeEventJSONBody1 performs a merge with any union data inside the EventJSONBody, using the provided EventJSONBody1
+func (t *EventJSONBody) MergeEventJSONBody1(v EventJSONBody1) error {
 	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	b, err = runtime.JSONMerge(b, []byte(`{"type":"mailbox.retired"}`))
 	if err != nil {
 		return err
 	}
@@ -2218,35 +2208,12 @@ func (t *WebhookEvent) MergeMailboxRetired(v MailboxRetired) error {
 	return err
 }
 
-func (t WebhookEvent) Discriminator() (string, error) {
-	var discriminator struct {
-		Discriminator string `json:"type"`
-	}
-	err := json.Unmarshal(t.union, &discriminator)
-	return discriminator.Discriminator, err
-}
-
-func (t WebhookEvent) ValueByDiscriminator() (interface{}, error) {
-	discriminator, err := t.Discriminator()
-	if err != nil {
-		return nil, err
-	}
-	switch discriminator {
-	case "mailbox.retired":
-		return t.AsMailboxRetired()
-	case "message.added":
-		return t.AsMessageAdded()
-	default:
-		return nil, errors.New("unknown discriminator value: " + discriminator)
-	}
-}
-
-func (t WebhookEvent) MarshalJSON() ([]byte, error) {
+func (t EventJSONBody) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
 }
 
-func (t *WebhookEvent) UnmarshalJSON(b []byte) error {
+func (t *EventJSONBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }

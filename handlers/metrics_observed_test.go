@@ -56,7 +56,9 @@ func TestMetricsOfPolls(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		<-left
+		if err := <-left; err == nil {
+			t.Error("a poll that was abandoned is answered")
+		}
 		synctest.Wait()
 		w.metric(t, `restante_polls_total{ending="abandoned"} 1`)
 		last := a.get("/v1/session/events?ack=2").later()

@@ -131,7 +131,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 			o := &observer{w, info, s.Limits.WriteTime, func() { m.limits.hit(limitSlowReader) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
-			r = r.WithContext(context.WithValue(s.traced(r, info), requestInfoKey{}, info))
+			r = r.WithContext(context.WithValue(s.traced(r, info), requestInfoKey{}, info)) //nolint:contextcheck // it is that of the request
 			// The routing context is made here, so that the pattern is known afterwards.
 			routes := chi.NewRouteContext()
 			r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routes))

@@ -92,7 +92,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.cancel()
 	err = c.Send(encodeMessage("heartbeat", heartbeat(first)))
 	if err == nil {
-		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) }) //nolint:contextcheck // the stream has it
+		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) })
 	}
 	for err == nil {
 		err = c.handleNext(ctx, stream)
@@ -134,7 +134,7 @@ func (c *sessionSocket) readMessage() ([]byte, error) {
 // deliver sends frames and heartbeats until the stream or the socket ends.
 func (c *sessionSocket) deliver(ctx context.Context, stream *rendezvous.Stream) error {
 	for {
-		got, beat, err := stream.Next()
+		got, beat, err := stream.Next() //nolint:contextcheck // the stream has it
 		if err != nil {
 			return err
 		}

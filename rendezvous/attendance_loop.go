@@ -155,7 +155,7 @@ func (s *Service) attend(m Mailbox, owners []Session, now time.Time) (Mailbox, [
 		case a == Here || a == Silent:
 			a = Attendance(session.Expired) // and its tombstone is gone
 		}
-		changed := false
+		var changed bool
 		if m, changed = m.Attend(o.Side, a); changed {
 			frames = append(frames, PresenceFrame{o.Side, a})
 		}
@@ -238,7 +238,7 @@ func (t *txn) examine(m Mailbox) (_ Mailbox, frames []ReceivedFrame, err error) 
 		if err := t.Examined(m.Key, p.Session, p.Kept); err != nil {
 			return m, nil, err
 		}
-		changed := false
+		var changed bool
 		if m, changed = m.Receive(p.Side, p.received(m.Last)); changed {
 			m.ReceivedTold = t.now
 			frames = append(frames, ReceivedFrame{p.Side, p.received(m.Last)})

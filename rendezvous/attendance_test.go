@@ -117,10 +117,12 @@ func TestPresenceIsToldOnRequest(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a, plain := w.watches("a", "m"), w.begin("b")
 		plain.open("m")
-		plain.add("m", "x")
 		b := &watcher{client: plain}
 		b.hears()
-		expect(t, fmt.Sprint(a.listen()), "[opened message b here  b received 1]")
+		expect(t, fmt.Sprint(a.listen()), "[opened b here ]")
+		plain.add("m", "x")
+		b.hears()
+		expect(t, fmt.Sprint(a.listen()), "[message b received 1]")
 		_, err := w.Open(t.Context(), b.command(), "m", rendezvous.OpenRequest{Watch: rendezvous.Watch{Presence: true}})
 		b.must(err)
 		expect(t, fmt.Sprint(b.listen()), "[a here ]")
@@ -140,7 +142,7 @@ func TestASessionThatEndsOfItselfIsTold(t *testing.T) {
 		c.Limits.WindowFrames, c.SessionGrace, c.MailboxTTL = 4, time.Minute, time.Hour
 	}
 	t.Run("by silence", func(t *testing.T) {
-		bubble(t, small, func(t *testing.T, w *world) {
+		bubble(t, small, func(_ *testing.T, w *world) {
 			a, b := w.watches("a", "m"), w.begin("b")
 			b.open("m")
 			a.hears("opened", "b here ")
@@ -151,7 +153,7 @@ func TestASessionThatEndsOfItselfIsTold(t *testing.T) {
 		})
 	})
 	t.Run("by overflow", func(t *testing.T) {
-		bubble(t, small, func(t *testing.T, w *world) {
+		bubble(t, small, func(_ *testing.T, w *world) {
 			a, b := w.watches("a", "m"), w.begin("b")
 			b.open("m")
 			b.open("busy")

@@ -41,14 +41,16 @@ const spaceSteps = 64
 
 // freeSpace gives back space of what was pruned, step by step, so that no update waits for long.
 func (s *Service) freeSpace(ctx context.Context, run *Pruned) {
-	more := true
-	for i := 0; i < spaceSteps && more && ctx.Err() == nil; i++ {
-		more = s.attempt(run, KindSpace, "free", func() error {
+	for i := 0; i < spaceSteps && ctx.Err() == nil; i++ {
+		more := false // of this step alone: its transaction may still run when ctx has ended
+		if !s.attempt(run, KindSpace, "free", func() error {
 			return s.transact(ctx, func(t *txn) (err error) {
 				more, err = t.FreeSpace()
 				return err
 			})
-		}) && more
+		}) || !more {
+			return
+		}
 	}
 }
 

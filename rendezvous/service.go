@@ -254,7 +254,7 @@ func (s *Service) clientError(err error) error {
 		s.health.served()
 		return nil
 	case errors.As(err, &failure):
-		s.observeLimit(failure)
+		_ = s.observeLimit(failure) // which is the same
 		return err
 	case isCanceled(err):
 		return err // the caller has left, so no reply is sent

@@ -2,6 +2,7 @@ package rendezvous_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,14 +13,14 @@ import (
 // countedMidway is a store that has the sessions counted in the middle of each transaction.
 type countedMidway struct {
 	rendezvous.Store
-	count func()
+	count atomic.Pointer[func()]
 }
 
 func (s *countedMidway) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	return s.Store.Update(ctx, func(tx rendezvous.Tx) error {
 		err := f(tx)
-		if s.count != nil {
-			s.count()
+		if count := s.count.Load(); count != nil {
+			(*count)()
 		}
 		return err
 	})
@@ -28,9 +29,9 @@ func (s *countedMidway) Update(ctx context.Context, f func(rendezvous.Tx) error)
 // TestSessionsInAll begins more sessions than there may be. The limit holds between two counts, and right through one:
 // no count finds a session whose transaction is not over, and none may forget it.
 func TestSessionsInAll(t *testing.T) {
-	var store countedMidway
+	var store *countedMidway
 	limit := func(c *rendezvous.Config) { c.Limits.Sessions = 5 }
-	wrap := func(s rendezvous.Store) rendezvous.Store { store = countedMidway{Store: s}; return &store }
+	wrap := func(s rendezvous.Store) rendezvous.Store { store = &countedMidway{Store: s}; return store }
 	bubbleOn(t, limit, wrap, func(t *testing.T, w *world) {
 		time.Sleep(300 * time.Millisecond) // the loops count at other moments
 		begin := func() (begun int) {
@@ -45,11 +46,12 @@ func TestSessionsInAll(t *testing.T) {
 			}
 			return begun
 		}
-		store.count = func() { w.Status(t.Context()) }
+		count := func() { w.Status(t.Context()) }
+		store.count.Store(&count)
 		if begun := begin(); begun != 5 {
 			t.Errorf("%d sessions begin, and each is counted while it begins", begun)
 		}
-		store.count = nil
+		store.count.Store(nil)
 		if begun := begin(); begun != 0 {
 			t.Errorf("%d more sessions begin", begun)
 		}

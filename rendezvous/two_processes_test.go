@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // process is one of two services on one database, with a clock of its own.
 type process struct {
 	*rendezvous.Service
-	skew time.Duration
+	skew atomic.Int64 // in nanoseconds
 	stop func()
 }
 
@@ -47,9 +48,10 @@ const talk = rendezvous.MailboxID("talk")
 
 // startProcess starts a process, which remembers nothing. One that was there before is gone without a word, as if killed.
 func (p *twoProcesses) startProcess(i int, skew time.Duration) {
-	one := &process{skew: skew}
+	one := &process{}
+	one.skew.Store(int64(skew))
 	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: p.store, Log: silent}
-	s.Now = func() time.Time { return time.Now().Round(0).Add(one.skew) }
+	s.Now = func() time.Time { return time.Now().Round(0).Add(time.Duration(one.skew.Load())) }
 	s.Config.BootGrace, s.Config.PruneInterval = 0, 24*time.Hour
 	s.Config.SessionGrace, s.Config.MailboxTTL = time.Second, time.Second // all that lives does so because of signs of life
 	s.Config.Limits.AnswerFrames = 5
@@ -117,17 +119,19 @@ func TestTwoProcessesAreOne(t *testing.T) {
 			}()
 			p.meet()
 			r.Repeat(map[string]func(*rapid.T){
-				"add":        func(*rapid.T) { p.add() },
-				"poll":       func(*rapid.T) { p.poll(p.any(), 0) },
-				"wait":       func(*rapid.T) { p.wait() },
-				"command":    func(*rapid.T) { p.command() },
-				"shake":      func(*rapid.T) { p.shake() },
-				"tell":       func(*rapid.T) { p.tell() },
-				"lose":       func(*rapid.T) { p.lose() },
-				"pass":       func(*rapid.T) { p.pass() },
-				"prune":      func(*rapid.T) { p.any().Prune(r.Context()) },
-				"kill":       func(*rapid.T) { p.kill() },
-				"step clock": func(*rapid.T) { p.any().skew += time.Duration(rapid.IntRange(-900, 900).Draw(r, "step")) * time.Second },
+				"add":     func(*rapid.T) { p.add() },
+				"poll":    func(*rapid.T) { p.poll(p.any(), 0) },
+				"wait":    func(*rapid.T) { p.wait() },
+				"command": func(*rapid.T) { p.command() },
+				"shake":   func(*rapid.T) { p.shake() },
+				"tell":    func(*rapid.T) { p.tell() },
+				"lose":    func(*rapid.T) { p.lose() },
+				"pass":    func(*rapid.T) { p.pass() },
+				"prune":   func(*rapid.T) { p.any().Prune(r.Context()) },
+				"kill":    func(*rapid.T) { p.kill() },
+				"step clock": func(*rapid.T) {
+					p.any().skew.Add(int64(rapid.IntRange(-900, 900).Draw(r, "step")) * int64(time.Second))
+				},
 			})
 			for p.acked < p.sent {
 				p.poll(p.any(), 0)
@@ -193,7 +197,8 @@ func (p *twoProcesses) take(got rendezvous.Delivery) {
 		p.t.Fatalf("a receive says that command %d is wanted, after %d commands", got.Wanted, p.done)
 	}
 	ack := p.acked + 1
-	if missing := p.sent + 1 - ack; len(got.Frames) != int(min(missing, 5)) {
+	// A process that has missed the news may answer with those that it knows: the others come with the next receive.
+	if missing := p.sent + 1 - ack; len(got.Frames) > int(min(missing, 5)) || (missing > 0) != (len(got.Frames) > 0) {
 		p.t.Fatalf("%d frames from %d on, of %d", len(got.Frames), ack, p.sent+1)
 	}
 	for i, payload := range got.Frames {
@@ -285,7 +290,7 @@ func (p *twoProcesses) pass() {
 func (p *twoProcesses) kill() {
 	i := rapid.IntRange(0, 1).Draw(p.t, "killed")
 	killed := p.processes[i]
-	p.startProcess(i, killed.skew)
+	p.startProcess(i, time.Duration(killed.skew.Load()))
 	killed.stop()
 }
 

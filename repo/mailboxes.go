@@ -79,7 +79,7 @@ func (r mailboxRow) mailbox(sides []sideRow) rendezvous.Mailbox {
 		Key: r.Key, App: r.App, ID: r.ID, Created: r.Created.time(), Updated: r.Updated.time(),
 		TTL: r.TTL.duration(), StaleAt: r.StaleAt.time(), ForNameplate: bool(r.ForNameplate),
 		Crowded: bool(r.Crowded), Last: r.LastPosition, Bytes: r.Bytes, Stored: r.Stored,
-		Watched: r.Watched.timeOrZero(), CrowdedTold: r.CrowdedTold.timeOrZero(), ReceivedTold: r.ReceivedTold.timeOrZero(),
+		Watched: timeOrZero(r.Watched), CrowdedTold: timeOrZero(r.CrowdedTold), ReceivedTold: timeOrZero(r.ReceivedTold),
 	}
 	if r.Held > 0 {
 		m.SocketSeen = r.Held.time()

@@ -27,7 +27,7 @@ type Waker interface {
 	WakeIf(func(rendezvous.Topic) bool)
 }
 
-// wakes wakes the waiting requests of this process, and counts how often notifications may have been missed.
+// wakes has the waiting requests of this process look again, and counts how often notifications may have been missed.
 type wakes struct {
 	Waker
 

@@ -40,7 +40,7 @@ func millisOrNull(t time.Time) *millis {
 }
 
 // timeOrZero returns the zero time for NULL.
-func (m *millis) timeOrZero() time.Time {
+func timeOrZero(m *millis) time.Time {
 	if m == nil {
 		return time.Time{}
 	}

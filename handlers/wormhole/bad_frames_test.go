@@ -9,6 +9,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/handlers"
 	"restante/handlers/handlerstest"
 	"restante/internal/testclient"
 )
@@ -168,7 +169,8 @@ func manyMembers(n int) string {
 
 // Whatever a client sends, it gets an error and may go on. No other client notices, and nothing is stored.
 func TestWormholeHostile(t *testing.T) {
-	r := handlerstest.Start(t, handlerstest.Options{})
+	// The clients of this test suffer a lot before they bind.
+	r := handlerstest.Start(t, handlerstest.Options{Limits: func(l *handlers.Limits) { l.Identify = time.Hour }})
 	other := r.Bind(t, "app", "other").Open("theirs")
 	r.WantRows(t, `SELECT app FROM client_versions`, "app")
 	dumped := r.Dumper()

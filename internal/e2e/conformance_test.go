@@ -43,7 +43,7 @@ func TestConformanceFindsFaults(t *testing.T) {
 		"sending/gap":          replace(`"expectedSeq":0`, `"expectedSeq":1`),
 		"receiving/heartbeat":  replace(`"heartbeat":true`, `"heartbeat":false`),
 		"receiving/again": func(r *http.Response) {
-			replaceInBody(t, r, `"two `, `"`+r.Header.Get("Date")+r.Header.Get("X-Request-Id"))
+			replaceInBody(t, r, `"two `, `"`+r.Header.Get("Date")+r.Header.Get("X-Request-ID"))
 		},
 		"receiving/one":            drop("Retry-After"),
 		"mailboxes/log":            replace(`"position":3`, `"position":4`),

@@ -131,13 +131,18 @@ func TestConnectionsThatAreNotNeededMakeRoom(t *testing.T) {
 			t.Fatalf("the connection from %s is refused", from)
 		}
 	}
-	if _, is := answered(t, address, "127.0.0.2"); is || made != 0 {
+	closed := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return made
+	}
+	if _, is := answered(t, address, "127.0.0.2"); is || closed() != 0 {
 		t.Error("an address that has too many was given room, or others were closed for it")
 	}
 	for is := false; !is; { // until the server has noticed
 		_, is = answered(t, address, "127.0.0.3")
 	}
-	if made == 0 {
+	if closed() == 0 {
 		t.Error("nothing made room")
 	}
 }

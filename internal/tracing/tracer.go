@@ -78,8 +78,8 @@ func (t *Tracer) Request(ctx context.Context, header http.Header, began time.Tim
 		return ctx, nil
 	}
 	ctx = propagation.TraceContext{}.Extract(ctx, propagation.HeaderCarrier(header))
-	ctx, span := t.tracer.Start(ctx, "request", trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindServer))
-	return ctx, &Span{t, span}
+	ctx, span := t.tracer.Start(ctx, "request", trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindServer)) //nolint:spancheck // Span.End ends it
+	return ctx, &Span{t, span}                                                                                        //nolint:spancheck // Span.End ends it
 }
 
 // Start begins a span below that of the context, or a trace of its own if there is none.
@@ -87,8 +87,8 @@ func (t *Tracer) Start(ctx context.Context, name string) (context.Context, *Span
 	if t == nil {
 		return ctx, nil
 	}
-	ctx, span := t.tracer.Start(ctx, name)
-	return ctx, &Span{t, span}
+	ctx, span := t.tracer.Start(ctx, name) //nolint:spancheck // Span.End ends it
+	return ctx, &Span{t, span}             //nolint:spancheck // Span.End ends it
 }
 
 // Transaction adds the span of a transaction that has just ended below that of the context, if there is one.

@@ -15,7 +15,7 @@ var dispatches = []testCase{
 			box = value(tx.CreateMailbox(rendezvous.NewMailbox("app", "box", time.Hour, tx.Now())))
 			wantEqual(h, "due", value(tx.DispatchesDue("app")), false)
 			h.must(tx.QueueDispatch(rendezvous.Dispatch{Mailbox: box.Key, App: "app", ID: "box", Sent: 4, Last: 5, Since: tx.Now(), Due: tx.Now()}))
-			// What there is is extended, and keeps how far it is.
+			// A dispatch that exists is extended, and keeps how far it is.
 			h.must(tx.QueueDispatch(rendezvous.Dispatch{Mailbox: box.Key, App: "app", ID: "box", Sent: 5, Last: 6, Since: tx.Now(), Due: tx.Now()}))
 			wantEqual(h, "due", value(tx.DispatchesDue("app")), true)
 			wantEqual(h, "due of another app", value(tx.DispatchesDue("other")), false)

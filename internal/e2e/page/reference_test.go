@@ -19,7 +19,7 @@ func TestPageReference(t *testing.T) {
 		t.Errorf("only %d operations are there", n)
 	}
 	sessions := look[string](g.tab, "[...document.querySelectorAll('#operations-tag-sessions ~ * .opblock')].map(({ id }) => id.split('-').pop()).join(' ')")
-	if want := "beginSession receive socket acknowledge getSession endSession"; sessions != want {
+	if want := "beginSession receive socket acknowledge updateMetadata getSession endSession"; sessions != want {
 		t.Errorf("the operations on sessions are %s; in the order in which one reads, they are %s", sessions, want)
 	}
 	for id, command := range map[string]string{

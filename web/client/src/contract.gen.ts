@@ -1338,51 +1338,6 @@ export interface components {
             /** @description Of these, those to an address to which this server does not connect. */
             refusedTotal: components["schemas"]["Count"];
         };
-        /** @description What a webhook is told. Later versions may add types. Answer 2xx to a type that you do not know. */
-        WebhookEvent: components["schemas"]["MessageAdded"] | components["schemas"]["MailboxRetired"];
-        MessageAdded: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            type: "message.added";
-            /**
-             * Format: date-time
-             * @description When the server received the message.
-             */
-            timestamp: string;
-            data: {
-                appId: string;
-                mailbox: string;
-                position: components["schemas"]["Position"];
-                /** @description The side that added it. */
-                side: string;
-                phase: string;
-                body: string;
-                id?: string;
-                /** @description When the server received it. */
-                serverRx: components["schemas"]["Timestamp"];
-            };
-        };
-        MailboxRetired: {
-            /**
-             * @description discriminator enum property added by openapi-typescript
-             * @enum {string}
-             */
-            type: "mailbox.retired";
-            /**
-             * Format: date-time
-             * @description When the mailbox was retired.
-             */
-            timestamp: string;
-            data: {
-                appId: string;
-                mailbox: string;
-                /** @enum {string} */
-                reason: "closed" | "pruned";
-                lastPosition: components["schemas"]["LastPosition"];
-            };
-        };
         /** @description What this process has removed because it was stale, since it started. */
         Prune: {
             intervalMs: components["schemas"]["Millis"];
@@ -4050,7 +4005,42 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["WebhookEvent"];
+                "application/json": {
+                    /** @constant */
+                    type: "message.added";
+                    /**
+                     * Format: date-time
+                     * @description When the server received the message.
+                     */
+                    timestamp: string;
+                    data: {
+                        appId: string;
+                        mailbox: string;
+                        position: components["schemas"]["Position"];
+                        /** @description The side that added it. */
+                        side: string;
+                        phase: string;
+                        body: string;
+                        id?: string;
+                        /** @description When the server received it. */
+                        serverRx: components["schemas"]["Timestamp"];
+                    };
+                } | {
+                    /** @constant */
+                    type: "mailbox.retired";
+                    /**
+                     * Format: date-time
+                     * @description When the mailbox was retired.
+                     */
+                    timestamp: string;
+                    data: {
+                        appId: string;
+                        mailbox: string;
+                        /** @enum {string} */
+                        reason: "closed" | "pruned";
+                        lastPosition: components["schemas"]["LastPosition"];
+                    };
+                };
             };
         };
         responses: {

@@ -64,7 +64,11 @@ func run(ctx context.Context, server string) error {
 		from, to *side
 		text     string
 	}{{a, b, "ping"}, {b, a, "pong"}} {
-		added, err := step.from.api.AddMessageWithResponse(ctx, mailbox, nil, client.Draft{Phase: "chat", Body: step.text})
+		var draft client.Drafts
+		if err := draft.FromDraft(client.Draft{Phase: "chat", Body: step.text}); err != nil {
+			return err
+		}
+		added, err := step.from.api.AddMessageWithResponse(ctx, mailbox, nil, draft)
 		if err != nil {
 			return err
 		}
