@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -74,16 +72,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	defer cancel()
 	c := settings(t)
 	c.MetricsByApp = 1
-	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
-	c.Ready = func(a []net.Addr) { ready <- a }
-	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
-	var at net.Addr
-	select {
-	case addresses := <-ready:
-		at = addresses[0]
-	case err := <-ended:
-		t.Fatalf("run ended at once: %v", err)
-	}
+	at, ended := serving(ctx, t, c)
 	var body []byte
 	for _, path := range []string{"/livez", "/metrics"} { // the metrics have the first request
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%v%s", at, path), http.NoBody)

@@ -207,18 +207,10 @@ func TestAdminSide(t *testing.T) {
 	side.Close()
 	c = settings(t)
 	c.AdminListen = []string{address}
-	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
-	c.Ready = func(a []net.Addr) { ready <- a }
-	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
-	var public []net.Addr
-	select {
-	case public = <-ready:
-	case err := <-ended:
-		t.Fatalf("run ended at once: %v", err)
-	}
+	public, ended := serving(ctx, t, c)
 	for at, want := range map[string]int{
 		address + "/status": http.StatusOK, address + "/metrics": http.StatusOK, address + "/v1/admin/usage": http.StatusOK,
-		public[0].String() + "/metrics": http.StatusNotFound, public[0].String() + "/v1/admin/usage": http.StatusNotFound,
+		public.String() + "/metrics": http.StatusNotFound, public.String() + "/v1/admin/usage": http.StatusNotFound,
 	} {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at, http.NoBody)
 		if err != nil {
@@ -236,4 +228,19 @@ func TestAdminSide(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("it ended with %v", err)
 	}
+}
+
+// serving runs the server until ctx ends. It returns where the server listens, and how run ends.
+func serving(ctx context.Context, t *testing.T, c Config) (at net.Addr, ended <-chan error) {
+	t.Helper()
+	ready, over := make(chan []net.Addr, 1), make(chan error, 1)
+	c.Ready = func(a []net.Addr) { ready <- a }
+	go func() { over <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
+	select {
+	case addresses := <-ready:
+		return addresses[0], over
+	case err := <-over:
+		t.Fatalf("run ended at once: %v", err)
+	}
+	panic("unreachable")
 }

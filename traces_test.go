@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"net"
 	"net/http"
 	"testing"
 
@@ -19,16 +17,7 @@ func TestTracesAreExportedAtAStop(t *testing.T) {
 	defer cancel()
 	c := settings(t)
 	c.OTLPEndpoint = spans.URL
-	ready, ended := make(chan []net.Addr, 1), make(chan error, 1)
-	c.Ready = func(a []net.Addr) { ready <- a }
-	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
-	var at net.Addr
-	select {
-	case addresses := <-ready:
-		at = addresses[0]
-	case err := <-ended:
-		t.Fatalf("run ended at once: %v", err)
-	}
+	at, ended := serving(ctx, t, c)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%v/v1/session", at), http.NoBody)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 )
 
 // A request whose body is cut off may be sent again: nothing was done, and its number is still wanted.
@@ -58,14 +57,8 @@ func TestABodyThatIsCutOffMayBeSentAgain(t *testing.T) {
 // rawHalfClosed sends bytes as they are, says that no more will come, and reads one response.
 func (w *testServer) rawHalfClosed(t testing.TB, request string) *answer {
 	t.Helper()
-	conn, err := w.Dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := w.dialRaw(t)
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Fatal(err)
-	}
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}

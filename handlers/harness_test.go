@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -33,17 +34,24 @@ func bubble(t *testing.T, s options, test func(t *testing.T, w *testServer)) {
 	})
 }
 
-// raw sends bytes as they are and reads one response: for what no HTTP client sends.
-func (w *testServer) raw(t testing.TB, request string) *answer {
+// dialRaw connects to the server, for a minute at most.
+func (w *testServer) dialRaw(t testing.TB) net.Conn {
 	t.Helper()
 	conn, err := w.Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
+	return conn
+}
+
+// raw sends bytes as they are and reads one response: for what no HTTP client sends.
+func (w *testServer) raw(t testing.TB, request string) *answer {
+	t.Helper()
+	conn := w.dialRaw(t)
+	defer conn.Close()
 	var sending sync.WaitGroup
 	sending.Go(func() { _, _ = conn.Write([]byte(request)) }) // the server may refuse before it has read all
 	a, err := readAnswer(conn, nil)

@@ -9,9 +9,9 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
-	"time"
 
 	"restante/api"
+	"restante/internal/units"
 )
 
 //go:embed status.css
@@ -74,22 +74,22 @@ func factsOf(now api.Status) []fact {
 		if at == nil || *at == 0 {
 			return "not yet"
 		}
-		return span(now.ServerTime-*at) + " ago"
+		return units.Span(now.ServerTime-*at) + " ago"
 	}
 	facts := []fact{
 		{"Ready", yesNo(now.Ready), !now.Ready},
 		{"Storage", string(now.Storage), now.Storage != api.StatusStorageOk},
-		{"Up for", span(now.ServerTime - now.Started), false},
+		{"Up for", units.Span(now.ServerTime - now.Started), false},
 		{"Last modification", ago(&now.Updated), false},
 		{"Sessions", fmt.Sprintf("%d attached, %d detached", now.Sessions.Attached, now.Sessions.Detached), false},
 		{"Clients", fmt.Sprintf("%d polls, %d streams, %d sockets, %d wormhole", now.Clients.Polls, now.Clients.Streams, now.Clients.Sockets, now.Clients.Wormhole), false},
 		{"Nameplates", fmt.Sprintf("%d, the last with %d digits", now.Counts.Nameplates, now.CodeDigits), false},
 		{"Mailboxes", fmt.Sprintf("%d with %d messages", now.Counts.Mailboxes, now.Counts.Messages), false},
-		{"Database", fmt.Sprintf("%s, log %s", size(now.StorageBytes.Database), size(now.StorageBytes.Log)), false},
+		{"Database", fmt.Sprintf("%s, log %s", units.Size(now.StorageBytes.Database), units.Size(now.StorageBytes.Log)), false},
 		{"Last good prune", ago(now.Prune.LastGoodAt), len(now.Prune.Failures) > 0},
 	}
 	if now.Prune.NextAt != nil {
-		facts = append(facts, fact{"Next prune", "in " + span(*now.Prune.NextAt-now.ServerTime), false})
+		facts = append(facts, fact{"Next prune", "in " + units.Span(*now.Prune.NextAt-now.ServerTime), false})
 	}
 	return facts
 }
@@ -99,7 +99,7 @@ func pruneRows(now api.Status) []pruneRow {
 	for i, f := range now.Prune.Failures {
 		rows[i] = pruneRow{
 			Kind: string(f.Kind), Key: f.Key, Error: string(f.Error), Attempts: fmt.Sprint(f.Attempts),
-			Last: span(now.ServerTime-f.LastAt) + " ago", Next: "in " + span(f.NextTryAt-now.ServerTime),
+			Last: units.Span(now.ServerTime-f.LastAt) + " ago", Next: "in " + units.Span(f.NextTryAt-now.ServerTime),
 		}
 		if f.App != nil {
 			rows[i].App = *f.App
@@ -160,31 +160,4 @@ func figure(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	}
 	return fmt.Sprintf("%.2f", v)
-}
-
-// span returns a number of milliseconds as a duration for people.
-func span(ms int64) string {
-	d := time.Duration(max(ms, 0)) * time.Millisecond
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
-
-// size returns a number of bytes for people.
-func size(n int64) string {
-	for _, unit := range []struct {
-		name string
-		of   int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n >= unit.of {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.of), unit.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

@@ -29,7 +29,7 @@ const (
 	noID        = "'id' must be at most 16384 bytes of JSON"
 	noPing      = "'ping' must be at most 16384 bytes of JSON"
 	noVersion   = "'client_version' must be a list of two strings of at most 256 bytes, without NUL"
-	noBody      = "'body' must be a string of at most 65536 bytes"
+	invalidBody = "'body' must be a string of at most 65536 bytes"
 )
 
 func noName(member string) string {
@@ -144,7 +144,7 @@ func hostileAfter() (list []badFrame) {
 		}
 	}
 	for _, wrong := range []string{`1`, `null`, `true`, `[]`, `{}`, `"a\ud83d"`, strconv.Quote(strings.Repeat("x", 64<<10+1)), nested(5000)} {
-		list = append(list, badFrame{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: noBody})
+		list = append(list, badFrame{why: "the body " + wrong[:min(len(wrong), 20)], frame: `{"type": "add", "phase": "p", "body": ` + wrong + `}`, error: invalidBody})
 	}
 	return append(list,
 		badFrame{why: "a body with a huge id", frame: `{"type": "add", "phase": "p", "body": "", "id": "` + strings.Repeat("x", 17<<10) + `"}`, error: noID},

@@ -69,3 +69,21 @@ func CheckUsage(t *testing.T, s *Server, of string, want ...string) {
 		t.Errorf("%s went %v, want %v", of, results, want)
 	}
 }
+
+// OpenDatabase opens a server's database beside it, on one connection, until the test ends. exec executes a statement,
+// and waits up to a minute for its turn.
+func OpenDatabase(t *testing.T, s *Server) (db *sqlx.DB, exec func(statement string)) {
+	t.Helper()
+	db, err := sqlx.Open("sqlite", "file:"+s.Database+"?_pragma=busy_timeout(60000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(1)
+	return db, func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}

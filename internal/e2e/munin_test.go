@@ -1,7 +1,6 @@
 package e2e_test
 
 import (
-	"database/sql"
 	"fmt"
 	"maps"
 	"net/http"
@@ -121,18 +120,7 @@ func TestMunin(t *testing.T) {
 		shows(t)
 		stale(t, 0, "0", "0")
 	})
-	database, err := sql.Open("sqlite", "file:"+s.Database+"?_pragma=busy_timeout(60000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer database.Close()
-	database.SetMaxOpenConns(1)
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := database.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	database, exec := e2e.OpenDatabase(t, s)
 	t.Run("it cannot write", func(t *testing.T) {
 		exec("BEGIN IMMEDIATE")
 		stale(t, 2, "0", "0")

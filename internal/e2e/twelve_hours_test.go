@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -44,18 +43,7 @@ func TestTwelveHours(t *testing.T) {
 	s.Start()
 	s.WaitReady()
 	asOneSide(t, s, "a", http.MethodPut, "/v1/mailboxes/poisoned")
-	database, err := sql.Open("sqlite", "file:"+s.Database+"?_pragma=busy_timeout(60000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer database.Close()
-	database.SetMaxOpenConns(1)
-	exec := func(statement string) {
-		t.Helper()
-		if _, err := database.ExecContext(t.Context(), statement); err != nil {
-			t.Fatalf("%s: %v", statement, err)
-		}
-	}
+	database, exec := e2e.OpenDatabase(t, s)
 	ended := func() (n int) {
 		t.Helper()
 		if err := database.QueryRowContext(context.WithoutCancel(t.Context()), "SELECT COUNT(*) FROM usage_mailboxes").Scan(&n); err != nil {

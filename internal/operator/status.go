@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"restante/api"
+	"restante/internal/units"
 )
 
 // StatusCommand is the command line of status.
@@ -98,7 +99,7 @@ func WriteStatus(out io.Writer, s api.Status) {
 		{"started", ago(now, &s.Started)},
 		{"last modification", ago(now, &s.Updated)},
 		{"stored", fmt.Sprintf("%d nameplates, %d mailboxes, %d messages; counted %s", s.Counts.Nameplates, s.Counts.Mailboxes, s.Counts.Messages, ago(now, &s.CountsAt))},
-		{"database", fmt.Sprintf("%s, log %s", size(s.StorageBytes.Database), size(s.StorageBytes.Log))},
+		{"database", fmt.Sprintf("%s, log %s", units.Size(s.StorageBytes.Database), units.Size(s.StorageBytes.Log))},
 		{"sessions", fmt.Sprintf("%d attached, %d detached", s.Sessions.Attached, s.Sessions.Detached)},
 		{"clients", some(s.Clients.Polls, "polls", s.Clients.Streams, "streams", s.Clients.Sockets, "sockets", s.Clients.Wormhole, "wormhole")},
 		{"mailboxes ended", results(s.Ended.Here.Mailboxes) + " since the start; " + results(s.Ended.AllTime.Mailboxes) + " in all"},
@@ -131,9 +132,9 @@ func results(r api.ResultCounts) string {
 func skew(ms int64) string {
 	switch {
 	case ms > 0:
-		return span(ms) + " behind the storage's"
+		return units.Span(ms) + " behind the storage's"
 	case ms < 0:
-		return span(-ms) + " ahead of the storage's"
+		return units.Span(-ms) + " ahead of the storage's"
 	}
 	return "as the storage's"
 }

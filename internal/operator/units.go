@@ -3,25 +3,10 @@ package operator
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode"
-)
 
-// span returns a number of milliseconds as a duration for people.
-func span(ms int64) string {
-	d := time.Duration(max(ms, 0)) * time.Millisecond
-	switch {
-	case d < time.Second:
-		return fmt.Sprintf("%d ms", ms)
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
+	"restante/internal/units"
+)
 
 // ago returns how long before now a time was, both in milliseconds since the epoch.
 func ago(now int64, at *int64) string {
@@ -31,7 +16,7 @@ func ago(now int64, at *int64) string {
 	if now-*at < 1000 {
 		return "now"
 	}
-	return span(now-*at) + " ago"
+	return units.Span(now-*at) + " ago"
 }
 
 // until returns how long after now a time is.
@@ -42,20 +27,7 @@ func until(now int64, at *int64) string {
 	case *at <= now:
 		return "now"
 	}
-	return "in " + span(*at-now)
-}
-
-// size returns a number of bytes for people.
-func size(n int64) string {
-	for _, unit := range []struct {
-		name string
-		of   int64
-	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
-		if n >= unit.of {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(unit.of), unit.name)
-		}
-	}
-	return fmt.Sprintf("%d bytes", n)
+	return "in " + units.Span(*at-now)
 }
 
 // plain returns a text that may come from a client as one that a terminal only shows.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"restante/api"
+	"restante/internal/units"
 )
 
 // UsageCommand is the command line of usage.
@@ -106,5 +107,5 @@ func quantiles(q *api.Quantiles) []string {
 	if q == nil || q.Count == 0 {
 		return []string{"", "", ""}
 	}
-	return []string{span(q.P50Ms), span(q.P90Ms), span(q.P99Ms)}
+	return []string{units.Span(q.P50Ms), units.Span(q.P90Ms), units.Span(q.P99Ms)}
 }
