@@ -42,23 +42,25 @@ func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *
 			t.Fatal(err)
 		}
 		var r replicas
-		var services [2]*rendezvous.Service
+		var services [2]atomic.Pointer[rendezvous.Service] // an announcement may come while one is replaced
 		for i := range services {
-			services[i] = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent}
-			services[i].Config.BootGrace = 0
-			services[i].Config.PruneInterval = 24 * time.Hour // tests prune
-			prepare(services[i])
-			services[i].Announce = func(topics []rendezvous.Topic) {
+			service := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent}
+			service.Config.BootGrace = 0
+			service.Config.PruneInterval = 24 * time.Hour // tests prune
+			prepare(service)
+			service.Announce = func(topics []rendezvous.Topic) {
 				if !r.lossy.Load() {
-					services[1-i].Wake(topics)
+					services[1-i].Load().Wake(topics)
 				}
 			}
+			services[i].Store(service)
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{}, 2)
 		r.run = func(i int) {
+			service := services[i].Load()
 			go func() {
-				services[i].Run(ctx)
+				service.Run(ctx)
 				done <- struct{}{}
 			}()
 		}
@@ -68,9 +70,10 @@ func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *
 		}
 		r.kill = func(t *testing.T, i int) {
 			t.Helper()
-			old := services[i]
-			services[i] = &rendezvous.Service{Config: old.Config, Store: store, Log: silent, Announce: old.Announce}
-			[]*world{r.a, r.b}[i].Service = services[i]
+			old := services[i].Load()
+			service := &rendezvous.Service{Config: old.Config, Store: store, Log: silent, Announce: old.Announce}
+			services[i].Store(service)
+			[]*world{r.a, r.b}[i].Service = service
 			runs++
 			r.run(i)
 		}
@@ -83,8 +86,8 @@ func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *
 				t.Error(err)
 			}
 		}()
-		r.a = &world{Service: services[0], t: t, path: path, store: store}
-		r.b = &world{Service: services[1], t: t, path: path, store: store}
+		r.a = &world{Service: services[0].Load(), t: t, path: path, store: store}
+		r.b = &world{Service: services[1].Load(), t: t, path: path, store: store}
 		test(t, &r)
 	})
 }
