@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func (s *Sender) Run(ctx context.Context) {
 	defer running.Wait()
 	for {
 		for _, to := range s.hooks {
-			s.claim(ctx, to, &running)
+			s.survive(func() { s.claim(ctx, to, &running) })
 		}
 		select {
 		case <-ctx.Done():
@@ -89,6 +90,16 @@ func (s *Sender) Run(ctx context.Context) {
 		case <-s.wake:
 		}
 	}
+}
+
+// survive calls f, and logs a panic: no event may end the loop, or the server.
+func (s *Sender) survive(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.Error("a panic while a webhook was to be told", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }
 
 // claim begins to tell a webhook what is due, as far as there is room for it.
@@ -106,7 +117,7 @@ func (s *Sender) claim(ctx context.Context, to *receiver, running *sync.WaitGrou
 		running.Go(func() {
 			defer s.service.OnDispatch() // there is room for another
 			defer func() { <-to.free }()
-			s.tell(ctx, to, d)
+			s.survive(func() { s.tell(ctx, to, d) }) // if it panics, it is tried again when the lease is over
 		})
 	}
 }
