@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"math/big"
+	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,14 +25,15 @@ type encrypted struct {
 	*e2e.Server
 	address   string
 	cert, key string
-	roots     *x509.CertPool // every certificate that it has had
-	serial    *big.Int       // of the last one
+	roots     atomic.Pointer[x509.CertPool] // every certificate that it has had
+	serial    *big.Int                      // of the last one
 }
 
 func serveEncrypted(t *testing.T, flags ...string) *encrypted {
 	t.Helper()
 	dir := t.TempDir()
-	s := &encrypted{address: e2e.FreeAddress(t), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem"), roots: x509.NewCertPool()}
+	s := &encrypted{address: e2e.FreeAddress(t), cert: filepath.Join(dir, "cert.pem"), key: filepath.Join(dir, "key.pem")}
+	s.roots.Store(x509.NewCertPool())
 	s.replace(t)
 	s.Server = e2e.Serve(t, append([]string{"--tls-listen=" + s.address, "--tls-cert=" + s.cert, "--tls-key=" + s.key}, flags...)...)
 	return s
@@ -40,12 +43,26 @@ func serveEncrypted(t *testing.T, flags ...string) *encrypted {
 func (s *encrypted) replace(t *testing.T) {
 	t.Helper()
 	made := e2e.WriteCertificate(t, s.cert, s.key)
-	s.roots.AddCert(made)
+	roots := s.roots.Load().Clone() // clients are reading the one that there is
+	roots.AddCert(made)
+	s.roots.Store(roots)
 	s.serial = made.SerialNumber
 }
 
+// config has clients verify the server by the certificates that it has had when they connect.
 func (s *encrypted) config() *tls.Config {
-	return &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection does it
+		VerifyConnection: func(with tls.ConnectionState) error {
+			host, _, err := net.SplitHostPort(s.address)
+			if err != nil {
+				return err
+			}
+			_, err = with.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: host, Roots: s.roots.Load()})
+			return err
+		},
+	}
 }
 
 // presents holds that a new connection is presented the last certificate.
