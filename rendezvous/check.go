@@ -47,7 +47,10 @@ func (s *Service) Mend(ctx context.Context, f Flaw) (mended bool, err error) {
 		mended = true
 		return t.mend(f)
 	})
-	return mended && err == nil, err
+	if err != nil {
+		return false, err // the transaction may still run, and write mended
+	}
+	return mended, nil
 }
 
 func (t *txn) mend(f Flaw) error {

@@ -116,7 +116,10 @@ func (s *Service) ClaimDispatches(ctx context.Context, app AppID, sender string,
 		claimed, err = t.ClaimDispatches(app, sender, t.now.Add(lease), limit)
 		return err
 	})
-	return claimed, err
+	if err != nil {
+		return nil, err // the transaction may still run, and write claimed
+	}
+	return claimed, nil
 }
 
 // Events returns what is to be told next of a dispatch, in its order, but not all of it.
@@ -143,7 +146,7 @@ func (s *Service) Events(ctx context.Context, d Dispatch) (events []Event, err e
 // Told records that an event was told, and keeps the dispatch for the sender. It returns what the
 // dispatch is now; ok is false if nothing is left to tell, or another process took it over.
 func (s *Service) Told(ctx context.Context, d Dispatch, e Event, lease time.Duration) (now Dispatch, ok bool, err error) {
-	err = s.transact(ctx, func(t *txn) error {
+	err = s.transact(ctx, func(t *txn) (err error) {
 		ok = false
 		if now, err = t.ownDispatch(d); err != nil {
 			return ignoreNotFound(err)
@@ -155,20 +158,26 @@ func (s *Service) Told(ctx context.Context, d Dispatch, e Event, lease time.Dura
 		now.Due, ok = t.now.Add(lease), true
 		return t.UpdateDispatch(now)
 	})
-	return now, ok, err
+	if err != nil {
+		return Dispatch{}, false, err // the transaction may still run, and write its results
+	}
+	return now, ok, nil
 }
 
 // NotTold records that an attempt failed. gone is true if the receiver wants no more. It returns what
 // the dispatch is now.
 func (s *Service) NotTold(ctx context.Context, d Dispatch, gone bool) (now Dispatch, err error) {
-	err = s.transact(ctx, func(t *txn) error {
+	err = s.transact(ctx, func(t *txn) (err error) {
 		if now, err = t.ownDispatch(d); err != nil {
 			return ignoreNotFound(err)
 		}
 		now = now.Failed(gone, t.now)
 		return t.UpdateDispatch(now)
 	})
-	return now, err
+	if err != nil {
+		return Dispatch{}, err // the transaction may still run, and write now
+	}
+	return now, nil
 }
 
 // ReleaseDispatch lets any process try the dispatch at once.

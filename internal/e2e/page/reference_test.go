@@ -53,7 +53,8 @@ func TestPageReferenceTries(t *testing.T) {
 	number, _, _ = strings.Cut(number, `"`)
 	bob.front()
 	bob.expands("nameplates-claimNameplate")
-	look[bool](bob.tab, "document.querySelector('#operations-nameplates-claimNameplate tr[data-param-name=nameplate] input').focus() === undefined")
+	bob.until("((field) => { field?.focus(); return field !== null && document.activeElement === field; })" + // the page may still draw it
+		"(document.querySelector('#operations-nameplates-claimNameplate tr[data-param-name=nameplate] input'))")
 	if err := chromedp.Do(bob.ctx, chromedp.KeyEvent(number)); err != nil {
 		t.Fatal(err)
 	}
