@@ -335,6 +335,7 @@ type Frame struct {
 	Side          string
 	Phase, Body   string
 	Mood          string
+	State, Reason string // of presence
 }
 
 // Poll receives once.
