@@ -118,6 +118,39 @@ func TestACommitThatFailsIsAnnouncedNowhere(t *testing.T) {
 	}
 }
 
+// TestFramesTellWhatAFailedCommitKept covers the same for receives that are answered with frames from memory: they tell
+// which command is wanted, though they do not ask the storage.
+func TestFramesTellWhatAFailedCommitKept(t *testing.T) {
+	for name, fault := range commitFaults {
+		t.Run(name, func(t *testing.T) {
+			onCommits(t, func(t *testing.T, w *world, store *faultyCommits) {
+				a, b, mailbox := pair(w)
+				a.add(mailbox, "one")
+				expect(t, len(b.receive(0)), 1) // what is remembered of its outbox is full
+				first := b.command()
+				first.Seq = new(session.Seq(0))
+				store.next = &fault
+				if _, err := w.Allocate(t.Context(), first, 0); err == nil {
+					t.Error("the commit did not fail")
+				}
+				a.add(mailbox, "two")
+				got, err := b.poll(t.Context(), 1)
+				b.must(err)
+				expect(t, frames(t, got)[0].Body, "two")
+				expect(t, got.Wanted == 1, fault.kept)
+				answer, err := w.Allocate(t.Context(), first, 0)
+				b.must(err)
+				expect(t, answer.Replayed, fault.kept)
+				a.add(mailbox, "three")
+				got, err = b.poll(t.Context(), 2)
+				b.must(err)
+				expect(t, frames(t, got)[0].Body, "three")
+				expect(t, got.Wanted, 1)
+			})
+		})
+	}
+}
+
 // TestReadersFindWhatAnUnknownCommitKept covers a message whose commit is in doubt: its readers look at once, whether
 // its sender still waits or not.
 func TestReadersFindWhatAnUnknownCommitKept(t *testing.T) {

@@ -70,6 +70,40 @@ func TestNothingIsMissedBetweenAReadAndAWait(t *testing.T) {
 	})
 }
 
+// TestAPollMissesNoEndWhileItReads covers what ends a poll while it reads again: another poll that takes its session, and
+// the end of its hold.
+func TestAPollMissesNoEndWhileItReads(t *testing.T) {
+	var after atomic.Pointer[func()]
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return interrupted{s, &after} }, func(t *testing.T, w *world) {
+		_, b, _ := pair(w)
+		time.Sleep(300 * time.Millisecond)                              // the loops read at other moments
+		wake := func() { w.Wake([]rendezvous.Topic{{Session: b.key}}) } // and forget the outbox, so that the storage is read
+		defer time.AfterFunc(time.Hour, wake).Stop()                    // or a poll that missed its end would be held for ever
+		readAgain := func(meanwhile func()) {
+			after.Store(&meanwhile)
+			wake()
+		}
+
+		held := b.park(t.Context(), 0)
+		readAgain(func() {
+			next, err := w.StartPoll(context.Background(), rendezvous.ReceiveRequest{Session: b.key})
+			b.must(err)
+			next.Close()
+		})
+		began := time.Now()
+		ended := <-held
+		expect(t, code(t, ended.err), rendezvous.Superseded)
+		expect(t, ended.at.Sub(began), 0)
+
+		began = time.Now()
+		held = b.park(t.Context(), 0)
+		readAgain(func() { time.Sleep(w.Config.HeartbeatInterval) })
+		ended = <-held
+		b.must(ended.err)
+		expect(t, ended.at.Sub(began), w.Config.HeartbeatInterval)
+	})
+}
+
 // TestNothingIsMissedInASharedLook covers the same for a look that receivers share.
 func TestNothingIsMissedInASharedLook(t *testing.T) {
 	var after atomic.Pointer[func()]
