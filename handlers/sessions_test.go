@@ -19,8 +19,8 @@ import (
 )
 
 func TestHandshake(t *testing.T) {
-	w := start(t, options{})
-	config := w.Service.Config
+	interval := rendezvous.DefaultConfig().HeartbeatInterval.Milliseconds()
+	w := start(t, options{Config: func(c *rendezvous.Config) { c.HeartbeatInterval = rendezvous.DefaultConfig().HeartbeatInterval }})
 	id := newID()
 	w.Secret(id)
 	got := w.anonymous(t).post("/v1/sessions", hello(
@@ -42,7 +42,6 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("%s is %d, want %d", member, got.number(member), want)
 		}
 	}
-	interval := config.HeartbeatInterval.Milliseconds()
 	if wait := got.number("nextWaitMs"); wait > interval || wait < interval*9/10 {
 		t.Errorf("nextWaitMs is %d", wait)
 	}

@@ -26,7 +26,7 @@ var commitFaults = map[string]commitFault{
 	"the caller left, and it failed, truly": {err: rendezvous.ErrUnavailable, late: true},
 }
 
-// faultyCommits is a store whose next update commits in another way.
+// faultyCommits is a store on which the test's next update commits in another way.
 type faultyCommits struct {
 	rendezvous.Store
 	next *commitFault
@@ -42,7 +42,7 @@ func (t faultyTx) AfterCommit(func())    {}
 func (t faultyTx) AfterUnknown(f func()) { *t.unknown = append(*t.unknown, f) }
 
 func (s *faultyCommits) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
-	if s.next == nil {
+	if ofLoop(ctx) || s.next == nil {
 		return s.Store.Update(ctx, f)
 	}
 	fault := *s.next

@@ -116,10 +116,17 @@ func open(t testing.TB, path string, config func(*rendezvous.Config), wrap func(
 	return run(t, path, store, s)
 }
 
+// loopKey marks the context of a service's loops.
+type loopKey struct{}
+
+// ofLoop reports whether one of the service's loops asks, and not the test: a store that changes what the test's next
+// transaction does lets those of the loops pass, which run beside the test.
+func ofLoop(ctx context.Context) bool { return ctx.Value(loopKey{}) != nil }
+
 // run starts a world on a store that is open.
 func run(t testing.TB, path string, store *repo.DB, s *rendezvous.Service) *world {
 	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), loopKey{}, true))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -310,7 +317,7 @@ func openAt(t testing.TB, path string, now func() time.Time) *world {
 		t.Fatal(err)
 	}
 	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent, Now: now}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), loopKey{}, true))
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
