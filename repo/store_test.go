@@ -20,13 +20,16 @@ import (
 	"restante/repo/repotest"
 )
 
+// defaultChecks is how many cases of each property are tried.
+const defaultChecks = "40"
+
 // TestMain is also the other process of TestOpen, and checks that no goroutine is left.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("RESTANTE_HOLD"); path != "" {
 		holdDatabase(path)
 		return
 	}
-	must(flag.Set("rapid.checks", "40")) // unless the command line says otherwise
+	must(flag.Set("rapid.checks", defaultChecks)) // unless the command line says otherwise
 	goleak.VerifyTestMain(testMain{m})
 }
 
