@@ -77,7 +77,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 check: format tidy fresh vet prose contract client lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
-nightly: web/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
+nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
 	.ci/nightly
 
 .PHONY: mutants
@@ -149,6 +149,10 @@ web/node_modules/.package-lock.json: web/package-lock.json
 	$(STAGE) 'Tools of the client and the page' npm --prefix web ci --no-audit --no-fund
 	@touch $@
 
+.ci/generators/node_modules/.package-lock.json: .ci/generators/package-lock.json
+	$(STAGE) 'Generators of clients' npm --prefix .ci/generators ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
 .PHONY: race
-race: web/node_modules/.package-lock.json
+race: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json
 	$(STAGE) 'Tests, with the race detector' .ci/test
