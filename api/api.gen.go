@@ -1935,6 +1935,9 @@ type ListMessagesParams struct {
 
 // AddMessageParams defines parameters for AddMessage.
 type AddMessageParams struct {
+	// Phase Take the whole request body, of any content type, as the body of one message of this phase.
+	Phase *string `form:"phase,omitempty" json:"phase,omitempty" validate:"omitempty,min=1,max=128,plain"`
+
 	// Open Enter and open the mailbox first, in the same step, as `PUT` does.
 	Open *bool `form:"open,omitempty" json:"open,omitempty" validate:"omitempty"`
 
@@ -3022,6 +3025,19 @@ func (siw *ServerInterfaceWrapper) AddMessage(w http.ResponseWriter, r *http.Req
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params AddMessageParams
+
+	// ------------- Optional query parameter "phase" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "phase", r.URL.Query(), &params.Phase, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "phase"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "phase", Err: err})
+		}
+		return
+	}
 
 	// ------------- Optional query parameter "open" -------------
 

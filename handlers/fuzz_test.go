@@ -227,6 +227,10 @@ func malformed(t *rapid.T, r *request, params map[string]string) error {
 	if r.body == "" {
 		asked.Body = http.NoBody
 	}
+	if asked.URL.Query().Has("phase") { // then any body is a text, which the contract can only tell in words
+		asked.Header = asked.Header.Clone()
+		asked.Header.Set("Content-Type", "text/plain")
+	}
 	return openapi3filter.ValidateRequest(t.Context(), &openapi3filter.RequestValidationInput{
 		Request: asked, PathParams: params, Route: route,
 		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc},

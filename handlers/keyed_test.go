@@ -48,6 +48,40 @@ func TestOneRequestLeavesAMessageAndOneFetchesIt(t *testing.T) {
 	}
 }
 
+// A sender that chooses nothing but the address sends any body, which is the message's as it stands.
+func TestAMessageWithItsPhaseInTheAddress(t *testing.T) {
+	w := start(t, options{})
+	a, b := w.keyed(t, "example.org/ci", secretA), w.keyed(t, "example.org/ci", secretB)
+	const messages = "/v1/mailboxes/builds/messages"
+	bodies := []struct{ media, body string }{
+		{"Content-Type: application/json", `{"action": "opened",  "number": 7}`},
+		{"Content-Type: application/json", `{"phase": "pake", "body": "7b22"}`},
+		{"Content-Type: application/json", `[1, 2]`},
+		{"Content-Type: application/json", `{"it is": no JSON`},
+		{"Content-Type: application/x-www-form-urlencoded", "payload=%7B%7D"},
+		{"Content-Type: text/plain; charset=utf-8", "\ufeffTea?"},
+		{"Content-Type: application/octet-stream", "tea"},
+		{"-Content-Type", "tea"},
+		{"Content-Type: application/json", ""},
+	}
+	for _, x := range bodies {
+		a.post(messages+"?open=true&phase=git%20hub", x.body).with("-Content-Type", x.media).want(http.StatusCreated)
+	}
+	got := b.get(messages + "?open=true").want(http.StatusOK)
+	for i, x := range bodies {
+		at := "messages/" + strconv.Itoa(i) + "/"
+		if phase, body := got.text(at+"phase"), got.text(at+"body"); phase != "git hub" || body != x.body {
+			t.Errorf("%s: it is %q of the phase %q, want %q", x.media, body, phase, x.body)
+		}
+	}
+	a.post(messages+"?phase=", "tea").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.post(messages+"?phase=a&phase=b", "tea").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.post(messages+"?phase=%01", "tea").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.post(messages+"?phase="+strings.Repeat("p", 129), "tea").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.post(messages+"?phase=p", "\xff").refused(http.StatusBadRequest, "INVALID_REQUEST")
+	a.post(messages+"?phase=p", strings.Repeat("t", 64<<10+1)).refused(http.StatusBadRequest, "INVALID_REQUEST")
+}
+
 func TestAKeyedReadWaitsForTheOtherSide(t *testing.T) {
 	w := start(t, options{})
 	a, b := w.keyed(t, "app", secretA), w.keyed(t, "app", secretB)

@@ -162,11 +162,14 @@ func withBody(r *http.Request, body, asJSON []byte) *http.Request {
 	return r
 }
 
-// readMessage is readBody for a message, which may also be sent as a text.
+// readMessage is readBody for a message, which may also be sent as a text, and as anything if the query names its phase.
 func (s *Server) readMessage(next http.Handler) http.Handler {
 	asJSON := s.readBody(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
+		phase := textPhase
+		switch query := r.URL.Query(); {
+		case query.Has("phase"):
+			phase = query.Get("phase")
 		case isMedia(r, "text/plain"):
 		case isMedia(r, "application/x-www-form-urlencoded"): // what curl -d says if it is not told
 			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "for a text, add -H 'Content-Type: text/plain' to curl -d; for JSON, use --json"})
@@ -184,7 +187,7 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 			return
 		}
 		text := string(body)
-		draft := encode(api.Draft{Phase: textPhase, Body: &text})
+		draft := encode(api.Draft{Phase: phase, Body: &text})
 		r = withBody(r, body, draft)
 		r.Header.Set("Content-Type", "application/json")
 		next.ServeHTTP(w, r)

@@ -83,6 +83,9 @@ func TestRecipes(t *testing.T) {
 	if out := run(ctx, t, dir, waits); !strings.Contains(out, "the answer is approved") {
 		t.Errorf("the job gets %s", out)
 	}
+	if out := run(ctx, t, dir, at("hook")+"\n"+at("hooked")); !strings.HasSuffix(out, "opened 7\n") {
+		t.Errorf("what reads the webhook gets %s", out)
+	}
 }
 
 // TestRecipeTimer takes the units of the timer as they stand: systemd finds no fault in them, and what they start

@@ -325,6 +325,9 @@ export interface paths {
          *
          *     This side must have opened the mailbox (`NOT_OPEN`), or opens it now with `open=true`: a session is then subscribed to what comes
          *     after this message. A body that is sent as `text/plain` becomes a message of the phase `text`.
+         *
+         *     With `phase`, the body is the message's body as it stands, whatever its content type says: any text in UTF-8, such as the JSON
+         *     that a webhook of another service sends.
          */
         post: operations["addMessage"];
         delete?: never;
@@ -3315,6 +3318,8 @@ export interface operations {
     addMessage: {
         parameters: {
             query?: {
+                /** @description Take the whole request body, of any content type, as the body of one message of this phase. */
+                phase?: string;
                 /** @description Enter and open the mailbox first, in the same step, as `PUT` does. */
                 open?: boolean;
                 /** @description With `open=true`, how long the mailbox is to be kept when nothing happens in it, as in the body of `PUT`. */
