@@ -172,7 +172,7 @@ func TestAdminUsage(t *testing.T) {
 // The status page shows plots of the last hour, and forgets what is older.
 func TestStatusPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := start(t, options{Admin: true, Piped: true})
+		w := start(t, options{Admin: true, Piped: true, Version: "1.2.3-here"})
 		w.begin(t, "app", "a").open("m").want(http.StatusOK)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
@@ -187,6 +187,9 @@ func TestStatusPage(t *testing.T) {
 		page := answer.Body.String()
 		if answer.Code != http.StatusOK || !strings.Contains(page, "all is well") || strings.Count(page, "<polyline") < 5 {
 			t.Errorf("the page is %d %s", answer.Code, page)
+		}
+		if !strings.Contains(page, "<td>1.2.3-here<td>2 h ago<td>") {
+			t.Errorf("the page does not name the server: %.3000s", page)
 		}
 		points, _, _ := strings.Cut(page[strings.Index(page, `points="`)+len(`points="`):], `"`)
 		if n := len(strings.Fields(points)); n != 360 {

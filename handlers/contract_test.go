@@ -132,7 +132,7 @@ func TestMetrics(t *testing.T) {
 	for _, line := range []string{
 		`restante_http_requests_total{method="PUT",route="/v1/mailboxes/{mailbox}",status="200"} 1`,
 		`restante_http_requests_total{method="other",route=`,
-		`restante_handshakes_total 1`,
+		`restante_handshakes_total{outcome="new"} 1`,
 		`restante_ready 1`,
 	} {
 		if !strings.Contains(got, line) {

@@ -66,9 +66,6 @@ func newMetrics(s *Server) *metrics {
 		{"restante_heartbeats_total", "Receives that ended without a frame, and heartbeats of streams.", &stats.Heartbeats},
 		{"restante_superseded_total", "Receives that made way for another.", &stats.Superseded},
 		{"restante_replayed_total", "Repeated commands that got their recorded reply.", &stats.Replayed},
-		{"restante_handshakes_total", "Accepted handshakes.", &stats.Handshakes},
-		{"restante_handshakes_resumed_total", "Accepted handshakes that resumed a session.", &stats.Resumed},
-		{"restante_handshakes_rejected_total", "Refused handshakes.", &stats.Rejected},
 		{"restante_overflowed_total", "Sessions ended because their frames piled up.", &stats.Overflowed},
 		{"restante_prune_runs_total", "Runs of pruning.", &stats.PruneRuns},
 		{"restante_prune_good_runs_total", "Runs of pruning in which nothing failed.", &stats.PruneGood},
@@ -84,6 +81,11 @@ func newMetrics(s *Server) *metrics {
 		{"restante_wakes_heard_total", "Topics of news that other replicas told of.", &stats.Heard},
 	} {
 		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help}, func() float64 { return float64(c.count.Load()) }))
+	}
+	for outcome, count := range map[string]*atomic.Int64{"new": &stats.Begun, "resumed": &stats.Resumed, "rejected": &stats.Rejected} {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "restante_handshakes_total", Help: "Handshakes by outcome.", ConstLabels: prometheus.Labels{"outcome": outcome},
+		}, func() float64 { return float64(count.Load()) }))
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_receives_parked", Help: "Receives that are held now."},
 		func() float64 { return float64(stats.Parked.Load()) }))

@@ -43,6 +43,9 @@ type plot struct {
 // pruneRow is a row of what could not be pruned.
 type pruneRow struct{ Kind, Key, App, Error, Detail, Attempts, Last, Next string }
 
+// serverRow is a row of the servers that use the database.
+type serverRow struct{ ID, Version, Started, Seen, Pruned, Clock string }
+
 // getStatusPage is GET /status on the admin side. It needs no script: the page loads itself again.
 func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
 	now := s.status(r.Context(), true)
@@ -54,9 +57,10 @@ func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
 		Facts    []fact
 		Plots    []plot
 		Failures []pruneRow
+		Servers  []serverRow
 	}{
 		template.CSS(statusStyle), //nolint:gosec // it is the server's own
-		now.Ready && len(now.Prune.Failures) == 0, now.Version, factsOf(now), plotsOf(s.history.last()), pruneRows(now),
+		now.Ready && len(now.Prune.Failures) == 0, now.Version, factsOf(now), plotsOf(s.history.last()), pruneRows(now), serverRows(now),
 	})
 	if err != nil {
 		s.fail(w, r, err)
@@ -70,12 +74,7 @@ func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
 }
 
 func factsOf(now api.Status) []fact {
-	ago := func(at *int64) string {
-		if at == nil || *at == 0 {
-			return "not yet"
-		}
-		return units.Span(now.ServerTime-*at) + " ago"
-	}
+	ago := func(at *int64) string { return agoOf(now, at) }
 	facts := []fact{
 		{"Ready", yesNo(now.Ready), !now.Ready},
 		{"Storage", string(now.Storage), now.Storage != api.StatusStorageOk},
@@ -92,6 +91,26 @@ func factsOf(now api.Status) []fact {
 		facts = append(facts, fact{"Next prune", "in " + units.Span(*now.Prune.NextAt-now.ServerTime), false})
 	}
 	return facts
+}
+
+func agoOf(now api.Status, at *int64) string {
+	if at == nil || *at == 0 {
+		return "not yet"
+	}
+	return units.Span(now.ServerTime-*at) + " ago"
+}
+
+func serverRows(now api.Status) (rows []serverRow) {
+	if now.Servers == nil {
+		return nil
+	}
+	for _, one := range *now.Servers {
+		rows = append(rows, serverRow{
+			ID: one.ID[:min(len(one.ID), 8)], Version: one.Version, Started: agoOf(now, &one.StartedAt), Seen: agoOf(now, &one.SeenAt),
+			Pruned: agoOf(now, one.PrunedAt), Clock: units.Skew(one.ClockSkewMs),
+		})
+	}
+	return rows
 }
 
 func pruneRows(now api.Status) []pruneRow {

@@ -55,9 +55,8 @@ func (s *Service) Handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 		s.stats.Rejected.Add(1)
 	case w.Resumed:
 		s.stats.Resumed.Add(1)
-		s.stats.Handshakes.Add(1)
 	default:
-		s.stats.Handshakes.Add(1)
+		s.stats.Begun.Add(1)
 	}
 	return w, err
 }

@@ -168,8 +168,8 @@ type Stats struct {
 	Heartbeats   atomic.Int64 // receives that ended without a frame, and heartbeats of streams
 	Superseded   atomic.Int64 // receives that made way for another
 	Replayed     atomic.Int64 // repeated commands that got their recorded reply
-	Handshakes   atomic.Int64 // accepted handshakes
-	Resumed      atomic.Int64 // of these, those that resumed a session
+	Begun        atomic.Int64 // handshakes that began a session
+	Resumed      atomic.Int64 // handshakes that resumed one
 	Rejected     atomic.Int64 // refused handshakes
 	Overflowed   atomic.Int64 // sessions that ended because too many frames were unacknowledged
 	PruneRuns    atomic.Int64

@@ -8,6 +8,7 @@ import (
 
 // writeTombstone replaces a session by its tombstone, or by nothing if it never did anything.
 func (t *txn) writeTombstone(of Session, c session.Closed) error {
+	t.AfterCommit(func() { t.s.presence.End(of.Key) })
 	if !c.Used {
 		return t.DeleteSession(of.Key)
 	}

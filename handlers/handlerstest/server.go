@@ -95,6 +95,8 @@ type Options struct {
 	Admin           bool            // there is an admin side: see [handlers.Server.AdminHandler]
 	Tracer          *tracing.Tracer // nil traces nothing
 	MetricsByApp    int             // apps that metrics count apart
+	// Version has the server be named among those that use the database.
+	Version string
 	// Piped has the server reached through pipes instead of sockets, which a bubble of virtual time needs.
 	Piped bool
 }
@@ -120,7 +122,7 @@ func Start(t testing.TB, s Options) *Server {
 		s.Level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewJSONHandler(w.Logs, &slog.HandlerOptions{Level: s.Level}))
-	w.Service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Log: log, Now: s.Now, Admit: s.Admit, VerifyToken: s.VerifyToken}
+	w.Service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Version: s.Version, Log: log, Now: s.Now, Admit: s.Admit, VerifyToken: s.VerifyToken}
 	store, err := repo.Open(t.Context(), repo.Options{URL: w.Path, Now: s.Now, Batched: w.Service.ObserveBatch, Log: log})
 	if err != nil {
 		t.Fatal(err)

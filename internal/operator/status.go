@@ -104,7 +104,7 @@ func WriteStatus(out io.Writer, s api.Status) {
 		{"clients", some(s.Clients.Polls, "polls", s.Clients.Streams, "streams", s.Clients.Sockets, "sockets", s.Clients.Wormhole, "wormhole")},
 		{"mailboxes ended", results(s.Ended.Here.Mailboxes) + " since the start; " + results(s.Ended.AllTime.Mailboxes) + " in all"},
 		{"pruning", fmt.Sprintf("last good run %s, next %s; %d of %d runs without a failure", ago(now, s.Prune.LastGoodAt), until(now, s.Prune.NextAt), s.Prune.GoodRunsTotal, s.Prune.RunsTotal)},
-		{"clock", skew(s.ClockSkewMs)},
+		{"clock", units.Skew(s.ClockSkewMs)},
 	})
 	if len(s.Prune.Failures) > 0 {
 		_, _ = fmt.Fprint(out, "\nWhat cannot be pruned\n\n")
@@ -118,7 +118,7 @@ func WriteStatus(out io.Writer, s api.Status) {
 		_, _ = fmt.Fprint(out, "\nServers on this database within a day\n\n")
 		var rows [][]string
 		for _, one := range *s.Servers {
-			rows = append(rows, []string{one.ID[:min(len(one.ID), 8)], one.Version, ago(now, &one.StartedAt), ago(now, &one.SeenAt), ago(now, one.PrunedAt), skew(one.ClockSkewMs)})
+			rows = append(rows, []string{one.ID[:min(len(one.ID), 8)], one.Version, ago(now, &one.StartedAt), ago(now, &one.SeenAt), ago(now, one.PrunedAt), units.Skew(one.ClockSkewMs)})
 		}
 		table(out, []string{"SERVER", "VERSION", "STARTED", "SEEN", "GOOD PRUNE", "CLOCK"}, rows)
 	}
@@ -126,17 +126,6 @@ func WriteStatus(out io.Writer, s api.Status) {
 
 func results(r api.ResultCounts) string {
 	return some(r.Happy, "happy", r.Lonely, "lonely", r.Scary, "scary", r.Errory, "errory", r.Pruney, "pruney", r.Crowded, "crowded", r.Quiet, "quiet")
-}
-
-// skew tells by how much a machine's clock differs from the storage's.
-func skew(ms int64) string {
-	switch {
-	case ms > 0:
-		return units.Span(ms) + " behind the storage's"
-	case ms < 0:
-		return units.Span(-ms) + " ahead of the storage's"
-	}
-	return "as the storage's"
 }
 
 func deref(text *string) string {

@@ -40,6 +40,7 @@ type client struct {
 	epoch    session.Epoch // of the acknowledgement
 	acked    session.Seq
 	toldFull bool // the client has been told that its window is full
+	ended    bool // its session is over
 }
 
 // Notify makes the table send on c, without blocking, when there is an acknowledgement or a returned
@@ -248,12 +249,21 @@ func (t *Table) WindowFull(k session.Key, full bool) (tell bool) {
 	return tell
 }
 
-// CountAttached counts the clients that this process has seen and that are not silent.
+// End records that a client's session is over. What else is known of it may still be asked for.
+func (t *Table) End(k session.Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[k]; c != nil {
+		c.ended = true
+	}
+}
+
+// CountAttached counts the clients that this process has seen, that are not silent, and whose sessions are not over.
 func (t *Table) CountAttached(now time.Time, silence time.Duration) (n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, c := range t.clients {
-		if c.polls > 0 || now.Before(c.seen.Add(silence)) {
+		if !c.ended && (c.polls > 0 || now.Before(c.seen.Add(silence))) {
 			n++
 		}
 	}
