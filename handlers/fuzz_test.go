@@ -163,6 +163,15 @@ func (f *fuzzer) try(t *rapid.T, path, method string) {
 		if p.Name == "mailbox" && rapid.Bool().Draw(t, "a mailbox that is open") {
 			drawn = "m" + caller.side
 		}
+		if p.In == "header" {
+			// HTTP itself has no other characters in headers, and no white space around them.
+			drawn = strings.TrimSpace(strings.Map(func(r rune) rune {
+				if unicode.IsControl(r) {
+					return -1
+				}
+				return r
+			}, drawn))
+		}
 		if drawn == "" && p.In != "path" {
 			continue // which is an error here, and the default to the library; the tables of bad input have it
 		}
@@ -175,13 +184,6 @@ func (f *fuzzer) try(t *rapid.T, path, method string) {
 		case "query":
 			query.Set(p.Name, drawn)
 		case "header":
-			// HTTP itself has no other characters in headers, and no white space around them.
-			drawn = strings.TrimSpace(strings.Map(func(r rune) rune {
-				if unicode.IsControl(r) {
-					return -1
-				}
-				return r
-			}, drawn))
 			headers = append(headers, p.Name+": "+drawn)
 		}
 	}
