@@ -717,6 +717,9 @@ type Acknowledged struct {
 type Acknowledgement struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *int64 `json:"ack" validate:"required,min=0,max=9007199254740991"`
+
+	// Epoch How many handshakes of this session were accepted.
+	Epoch *Epoch `json:"epoch,omitempty"`
 }
 
 // Action What to do next.

@@ -9,15 +9,30 @@ import (
 	"restante/session"
 )
 
+type epochKey struct{}
+
+// withEpoch returns a context in which acknowledgements go with a handshake of this epoch.
+func withEpoch(ctx context.Context, epoch session.Epoch) context.Context {
+	return context.WithValue(ctx, epochKey{}, epoch)
+}
+
+// epochOf returns the epoch that acknowledgements in ctx go with, or nil if none was named.
+func epochOf(ctx context.Context) *session.Epoch {
+	if epoch, ok := ctx.Value(epochKey{}).(session.Epoch); ok {
+		return &epoch
+	}
+	return nil
+}
+
 // command returns what a use case needs to know of a request that changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
 	came, _ := ctx.Value(contentKey{}).(content)
-	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Fingerprint: came.fingerprint, IdempotencyKey: came.idempotencyKey, Address: addressOf(ctx)}
+	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Epoch: epochOf(ctx), Fingerprint: came.fingerprint, IdempotencyKey: came.idempotencyKey, Address: addressOf(ctx)}
 }
 
 // query returns what a use case needs to know of a request that only looks.
 func query(ctx context.Context, ack *api.Ack) rendezvous.Query {
-	return rendezvous.Query{Session: caller(ctx), Keyed: keyedCaller(ctx), Ack: number(ack)}
+	return rendezvous.Query{Session: caller(ctx), Keyed: keyedCaller(ctx), Ack: number(ack), Epoch: epochOf(ctx)}
 }
 
 func number(n *int64) *session.Seq {

@@ -127,6 +127,9 @@ func requestedWait(p api.ReceiveParams) *time.Duration {
 
 // Acknowledge is POST /v1/session/ack.
 func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject) (api.AcknowledgeResponseObject, error) {
+	if epoch := r.Body.Epoch; epoch != nil {
+		ctx = withEpoch(ctx, session.Epoch(*epoch))
+	}
 	q := query(ctx, r.Body.Ack)
 	if header := number(r.Params.Ack); header != nil && *header > *q.Ack {
 		q.Ack = header

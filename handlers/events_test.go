@@ -88,7 +88,15 @@ func TestOnlyAcknowledge(t *testing.T) {
 	if got := a.post("/v1/session/ack", `{"ack": 0}`).with("Ack: 2").want(http.StatusOK); got.number("nextSentSeq") != 2 {
 		t.Errorf("the higher counts: %s", got.body)
 	}
-	a.post("/v1/session/ack", `{"ack": 3}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+	b.add("m", "p", "c").want(http.StatusCreated)
+	a.handshake(2, 0).want(http.StatusOK)
+	if got := a.post("/v1/session/ack", `{"ack": 3, "epoch": 1}`).want(http.StatusOK); got.number("nextSentSeq") != 2 {
+		t.Errorf("an older epoch counts: %s", got.body)
+	}
+	if got := a.post("/v1/session/ack", `{"ack": 3, "epoch": 2}`).want(http.StatusOK); got.number("nextSentSeq") != 3 {
+		t.Errorf("the current epoch does not count: %s", got.body)
+	}
+	a.post("/v1/session/ack", `{"ack": 4}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 }
 
 func TestAnswersAreBounded(t *testing.T) {

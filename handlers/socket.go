@@ -87,6 +87,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	}
 	defer stream.Close()
 	c.OnControl(stream.Alive)
+	commandCtx := withEpoch(ctx, stream.Epoch())
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	defer c.cancel()
@@ -95,7 +96,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) })
 	}
 	for err == nil {
-		err = c.handleNext(ctx, stream)
+		err = c.handleNext(commandCtx, stream)
 	}
 	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
 }
@@ -210,7 +211,10 @@ func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) 
 		if err := decodeMessage(raw, &said); err != nil {
 			return nil, err
 		}
-		_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack)})
+		if said.Epoch != nil {
+			ctx = withEpoch(ctx, session.Epoch(*said.Epoch))
+		}
+		_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack), Epoch: epochOf(ctx)})
 		return nil, err
 	}
 	var command api.SocketCommand

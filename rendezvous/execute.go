@@ -19,6 +19,9 @@ type Command struct {
 	Seq *session.Seq
 	// Ack says that every frame below it is processed; nil acknowledges nothing.
 	Ack *session.Seq
+	// Epoch is that of the handshake the acknowledgement goes with; nil means the current one. Of an
+	// older epoch, Ack acknowledges nothing.
+	Epoch *session.Epoch
 	// IdempotencyKey identifies a command without a number, so that it is executed once within 24 hours. "":
 	// the command is executed each time.
 	IdempotencyKey string
@@ -43,6 +46,9 @@ type Query struct {
 	Session session.Key
 	Keyed   SideRef      // acts if there is no session; its App is empty if a session acts
 	Ack     *session.Seq // every frame below it is processed; nil acknowledges nothing
+	// Epoch is that of the handshake the acknowledgement goes with; nil means the current one. Of an
+	// older epoch, Ack acknowledges nothing.
+	Epoch *session.Epoch
 }
 
 // outcome is a recorded reply: a result, or the refusal that was the answer.
@@ -83,7 +89,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	case err != nil && actor != nil:
 		answer.Wanted = actor.Wanted // the command was undone, or is not known to be committed
 	}
-	s.recordRequest(c.Session, actor, c.Ack, err)
+	s.recordRequest(c.Session, actor, c.Ack, c.Epoch, err)
 	if answer.Replayed {
 		s.stats.Replayed.Add(1)
 	}
@@ -128,17 +134,24 @@ func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer A
 }
 
 // recordRequest records a request of a session: it is a sign of life, and may acknowledge frames. A
-// request that failed with err acknowledges nothing. actor is nil if the session was not found. If
-// that is because of the storage, the request is a sign of life of a client that is known here.
-func (s *Service) recordRequest(k session.Key, actor *Session, ack *session.Seq, err error) {
+// request that failed with err, or that goes with another epoch, acknowledges nothing. actor is nil if
+// the session was not found. If that is because of the storage, the request is a sign of life of a
+// client that is known here.
+func (s *Service) recordRequest(k session.Key, actor *Session, ack *session.Seq, epoch *session.Epoch, err error) {
 	if actor == nil {
 		s.touchIfUnavailable(k, err)
 		return
 	}
 	s.presence.Touch(actor.Key, s.now(), actor.Grace)
-	if ack != nil && err == nil {
+	if ack != nil && err == nil && isCurrent(epoch, actor.Epoch) {
 		s.presence.Acknowledge(actor.Key, actor.Epoch, *ack)
 	}
+}
+
+// isCurrent reports whether an acknowledgement that goes with a handshake counts. One of an older epoch may
+// be of a page that has gone: the page that took its place may not know what it had processed.
+func isCurrent(epoch *session.Epoch, current session.Epoch) bool {
+	return epoch == nil || *epoch == current
 }
 
 // touchIfUnavailable records a sign of life in a request that failed because of the storage.
@@ -188,7 +201,7 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 		answer.Result, err = look(t)
 		return err
 	})
-	s.recordRequest(q.Session, actor, q.Ack, err)
+	s.recordRequest(q.Session, actor, q.Ack, q.Epoch, err)
 	return answer, annotate(err, actor, answer.Wanted, false)
 }
 

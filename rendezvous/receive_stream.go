@@ -70,6 +70,9 @@ func (st *Stream) Close() {
 	st.s.stats.Streams.Add(-1)
 }
 
+// Epoch returns the epoch that the stream goes with.
+func (st *Stream) Epoch() session.Epoch { return *st.request.Epoch }
+
 // Alive records a sign of life that is no use case: a pong, for example.
 func (st *Stream) Alive() { st.s.presence.Touch(st.request.Session, st.s.now(), st.grace) }
 

@@ -191,6 +191,28 @@ func TestADuplicatedTabsOlderCopyIsToldToStopWhicheverPollsLast(t *testing.T) {
 	})
 }
 
+func TestAnAcknowledgementOfAnOlderEpochThatArrivesLateChangesNothing(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		a.add(mailbox, "one")
+		expect(t, len(b.receive(0)), 1)
+		older := b.epoch
+		b.must(b.shake(0, 0)) // its page is loaded again, and has not stored that it processed the message
+		acknowledge := func(epoch session.Epoch) session.Seq {
+			kept, err := w.Acknowledge(t.Context(), rendezvous.Query{Session: b.key, Ack: new(session.Seq(1)), Epoch: &epoch})
+			b.must(err)
+			return kept.Result
+		}
+		expect(t, acknowledge(older), 0)
+		command := b.command()
+		command.Ack, command.Epoch = new(session.Seq(1)), &older
+		_, err := w.Allocate(t.Context(), command, 0)
+		b.must(err)
+		expect(t, b.receive(0)[0].Body, "one")
+		expect(t, acknowledge(b.epoch), 1)
+	})
+}
+
 func TestAReceiveOfAnEpochThatHasNotBegunIsRefused(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		c := w.begin("a")

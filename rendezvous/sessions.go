@@ -25,7 +25,7 @@ func (s *Service) SideOf(ctx context.Context, q Query) (Answer[SideRef], error) 
 func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {
 	return query(ctx, s, q, func(t *txn) (session.Seq, error) {
 		kept := s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept)
-		if q.Ack != nil {
+		if q.Ack != nil && isCurrent(q.Epoch, t.actor.Epoch) {
 			kept = max(kept, *q.Ack)
 		}
 		return kept, nil

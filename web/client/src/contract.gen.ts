@@ -136,6 +136,7 @@ export interface paths {
         /**
          * Only acknowledge
          * @description Says which frames are processed, without receiving. Repeating it, or acknowledging less than before, changes nothing.
+         *     Name the `epoch` of your handshake: an acknowledgement that arrives after a later handshake then changes nothing.
          *     An `ack` above what was ever sent is `SESSION_STATE_MISMATCH`.
          */
         post: operations["acknowledge"];
@@ -857,6 +858,11 @@ export interface components {
              * @description The next frame wanted. Every frame below it is processed.
              */
             ack: number;
+            /**
+             * @description The `epoch` of the handshake that `ack` goes with. By default the session's current one, and on a socket the one with which
+             *     it began. Of an older epoch, `ack` changes nothing: it came late, from a page that has gone.
+             */
+            epoch?: components["schemas"]["Epoch"];
         };
         Acknowledged: {
             /** @description The next command the server wants. */

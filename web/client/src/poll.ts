@@ -10,7 +10,12 @@ const HOLDS = [undefined, 12, 6];
 export interface Patience {
   /** The hold that it asks for, as an index. */
   hold: number;
+  /** How often in a row another receiver was ahead of this one. */
+  behind: number;
 }
+
+/** After so many refusals in a row, no request of this page is late: the server knows more than this page does. */
+const BEHIND = 3;
 
 /** The statuses of proxies that do not wait for an answer any longer. */
 const IMPATIENT = [408, 502, 504, 524];
@@ -47,8 +52,10 @@ async function receive(connection: Connection, patience: Patience, atOnce: boole
   const began = platform.now();
   try {
     const { error, body, retryAfterMs } = await connection.request(signal, 'GET', path);
+    patience.behind = error?.code === 'SUPERSEDED' ? patience.behind + 1 : 0;
     if (!error) return (body as Received).frames;
     if (error.action !== 'slow_down') throw error;
+    if (patience.behind === BEHIND) throw new ConnectionLost('another receiver is ahead'); // a handshake tells what to do
     await new Condition().wait(signal, platform, Math.max(retryAfterMs, PACE_MS));
   } catch (error) {
     const impatient = error instanceof ConnectionLost && IMPATIENT.includes(error.status) && platform.now() - began > IDLE_MS;

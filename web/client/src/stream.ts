@@ -29,7 +29,7 @@ export async function stream(connection: Connection, proven: (request?: undefine
         const answersHeartbeat = heartbeat;
         heartbeat = false;
         acknowledged = inbox.ack;
-        const { error } = await connection.request(signal, 'POST', '/v1/session/ack', JSON.stringify({ ack: acknowledged }));
+        const { error } = await connection.request(signal, 'POST', '/v1/session/ack', JSON.stringify({ ack: acknowledged, epoch }));
         if (error) throw error;
         if (answersHeartbeat) proven();
       }

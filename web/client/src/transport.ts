@@ -20,6 +20,7 @@ const PATIENCE_MS = 4000;
 /** What a session remembers of its network: how long its proxies wait, and how the live transports fared on it. */
 export class TransportHistory implements Patience {
   hold = 0;
+  behind = 0;
   readonly sse = { failures: 0, notBefore: 0 };
   readonly socket = { failures: 0, notBefore: 0 };
 

@@ -301,9 +301,9 @@ export class Model {
 
   #command(session: Kept, call: Call, url: URL): Reply {
     if (url.pathname === '/v1/session/ack') {
-      const { ack } = JSON.parse(call.body ?? '{}') as { ack: number };
+      const { ack, epoch = session.epoch } = JSON.parse(call.body ?? '{}') as { ack: number; epoch?: number };
       if (ack > session.next) return problem('SESSION_STATE_MISMATCH');
-      session.frames = session.frames.filter(({ seq }) => seq >= ack);
+      if (epoch === session.epoch) session.frames = session.frames.filter(({ seq }) => seq >= ack);
       return ok(200, { ack: session.wanted, nextSentSeq: session.frames[0]?.seq ?? session.next });
     }
     const seq = Number(call.headers['Seq']);

@@ -179,3 +179,18 @@ describe('auto', () => {
     assert.equal(count(ada, 'POST /v1/sessions'), 1);
   });
 });
+
+test('a receiver that the server is ahead of begins again, and misses nothing', async () => {
+  for (const transport of ['poll', 'auto'] as const) {
+    const { world, ada, a, heard, say } = await listening(transport);
+    await world.clock.pass(1000);
+    const kept = ada.kept(a);
+    kept.parked = undefined;
+    await say('one');
+    kept.frames = []; // acknowledged, by a page that has gone
+    ada.network.cut();
+    await world.clock.until('it is heard', () => heard.length > 0);
+    assert.deepEqual(heard, ['one']);
+    assert.notEqual(ada.kept(a), kept, 'and it has not stayed in that session');
+  }
+});
