@@ -54,7 +54,7 @@ module: ## Give the Go module the path under which it is hosted: make module NAM
 
 .PHONY: test
 test: ## Everything: install what is needed, check, and run all tests with the race detector
-	$(STAGE) 'make test' $(MAKE) --no-print-directory setup bounded
+	$(STAGE) -limit none 'make test' $(MAKE) --no-print-directory setup bounded
 
 # Setup may install Go, which this needs. Nothing of it takes longer than so long, or is left.
 .PHONY: bounded
@@ -63,7 +63,7 @@ bounded:
 
 .PHONY: quick
 quick: ## The tests of every day: no browser, no PostgreSQL, no other server; under a minute
-	$(STAGE) 'make quick' .ci/quick
+	$(STAGE) -limit 20m 'make quick' .ci/quick
 
 N    ?= 20
 TEST ?=
@@ -82,7 +82,7 @@ nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.packag
 
 .PHONY: mutants
 mutants: ## Plant every fault of .ci/mutants, one by one, and run the test that must find it; ARGS='name' for some of them
-	$(STAGE) 'Faults that tests must find' .ci/mutate $(ARGS)
+	$(STAGE) -limit 90m 'Faults that tests must find' .ci/mutate $(ARGS)
 
 DURATION ?= 60s
 
@@ -106,7 +106,7 @@ fix: ## Format the Go code, and fix what the linters can
 
 .PHONY: setup
 setup:
-	$(STAGE) 'Programs that are needed' .ci/setup
+	$(STAGE) -limit 30m 'Programs that are needed' .ci/setup
 
 .PHONY: format
 format:
@@ -143,7 +143,7 @@ contract: .ci/node_modules/.package-lock.json
 .PHONY: client
 client: web/node_modules/.package-lock.json
 	$(STAGE) 'Client and page: types and imports' npm --prefix web --silent run check
-	$(STAGE) 'Client and page: tests' npm --prefix web --silent test
+	$(STAGE) -limit 35m 'Client and page: tests' npm --prefix web --silent test
 
 web/node_modules/.package-lock.json: web/package-lock.json
 	$(STAGE) 'Tools of the client and the page' npm --prefix web ci --no-audit --no-fund
@@ -155,4 +155,4 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 .PHONY: race
 race: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json
-	$(STAGE) 'Tests, with the race detector' .ci/test
+	$(STAGE) -limit 45m 'Tests, with the race detector' .ci/test

@@ -197,7 +197,8 @@ func TestACountThatTakesTooLongIsNoOutageAndIsTriedEverLess(t *testing.T) {
 		time.Sleep(4 * time.Hour)
 		expect(t, code(t, w.Ready(t.Context())), "")
 		expect(t, w.state(c.key), string(rendezvous.SessionUnknown)) // it was pruned
-		if n := counts.Load(); n > 10 {                              // 240 if it did not wait ever longer
+		// It would be 240 if it did not wait ever longer.
+		if n := counts.Load(); n > 10 {
 			t.Errorf("counted %d times in four hours", n)
 		}
 	})

@@ -65,3 +65,43 @@ func hang(t *testing.T, limits ...string) (began bool) {
 	}
 	return true
 }
+
+// TestHangingStageIsNamed runs a stage of `make test` that hangs. It ends at its limit, is red and is named, and a
+// process that it left in the background ends with it.
+func TestHangingStageIsNamed(t *testing.T) {
+	t.Parallel()
+	testgate.Enter(t)
+	for limit := 2 * time.Second; !hangStage(t, limit); limit *= 2 {
+		t.Logf("%v is not enough for the stage to begin", limit)
+	}
+}
+
+// hangStage runs the stage, and checks how that ends. It reports whether its command had begun by then.
+func hangStage(t *testing.T, limit time.Duration) (began bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // it hangs
+	defer cancel()
+	said := filepath.Join(t.TempDir(), "left")
+	cmd := exec.CommandContext(ctx, filepath.FromSlash("./.ci/stage"), "-limit", limit.String(), "That hangs",
+		"bash", "-c", "setsid sleep 1235 & echo $! >"+said+"; wait")
+	cmd.Dir = filepath.Join("..", "..")
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	if ctx.Err() != nil || !errors.As(err, &failed) || failed.ExitCode() < 1 {
+		t.Fatalf("the stage ends with %v:\n%s", err, out)
+	}
+	for _, want := range []string{"── That hangs\n", limit.String() + " have passed", "── That hangs: FAILED ("} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("%q is not in what the stage says:\n%s", want, out)
+		}
+	}
+	left, err := os.ReadFile(said)
+	if err != nil || len(left) == 0 {
+		return false
+	}
+	if command, err := os.ReadFile("/proc/" + strings.TrimSpace(string(left)) + "/cmdline"); err == nil && strings.Contains(string(command), "1235") {
+		t.Errorf("a process is left: %q", command)
+	}
+	return true
+}
