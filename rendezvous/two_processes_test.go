@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -89,20 +90,39 @@ func (p *twoProcesses) must(err error) {
 // reader gets every message once, in order, with the same bytes whichever process is asked; neither session ends; and
 // the server never says that it did more, or less, than what is committed.
 //
+// Each request is one after the other; repo has a test that interleaves the statements of two.
+//
 // For a deeper run: -rapid.checks=2000 -rapid.steps=80.
 func TestTwoProcessesAreOne(t *testing.T) {
-	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
-		defer func() { _ = checks.Value.Set(checks.DefValue) }()
-		_ = checks.Value.Set("20")
-	}
 	empty, path := emptyDatabase(t), filepath.Join(t.TempDir(), "both")
-	rapid.Check(t, func(r *rapid.T) {
+	twoProcessesOn(t, 20, func() string {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
 			_ = os.Remove(path + suffix)
 		}
 		if err := os.WriteFile(path, empty, 0o600); err != nil {
-			r.Fatal(err)
+			t.Fatal(err)
 		}
+		return path
+	})
+}
+
+// TestTwoProcessesAreOneOnPostgres is TestTwoProcessesAreOne on PostgreSQL.
+func TestTwoProcessesAreOneOnPostgres(t *testing.T) {
+	twoProcessesOn(t, 3, func() string { return newPostgres(t) })
+}
+
+// twoProcessesOn tries so many histories every day, each on a new database, and twenty times as many at night.
+func twoProcessesOn(t *testing.T, everyDay int, newDatabase func() string) {
+	t.Helper()
+	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue {
+		defer func() { _ = checks.Value.Set(checks.DefValue) }()
+		if os.Getenv("RESTANTE_NIGHTLY") != "" {
+			everyDay *= 20
+		}
+		_ = checks.Value.Set(strconv.Itoa(everyDay))
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		path := newDatabase()
 		rapid.SyncTest(r, func(r *rapid.T) {
 			p := &twoProcesses{t: r, sender: newID(), reader: newID(), first: map[session.Seq]string{}}
 			var err error
