@@ -74,7 +74,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 	.ci/flakes '$(N)' '$(TEST)' $(PKG)
 
 .PHONY: check
-check: format tidy fresh vet prose contract client lint module-test vulnerable ## All checks but the tests
+check: format tidy fresh vet prose planted contract client lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
 nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
@@ -127,6 +127,10 @@ vet:
 .PHONY: prose
 prose:
 	$(STAGE) 'Comments and documents' go test -count=1 -run 'TestProse|TestLinks|TestTheWayExists' .
+
+.PHONY: planted
+planted:
+	$(STAGE) 'Faults that tests must find still apply' .ci/mutate --check
 
 .PHONY: module-test
 module-test:
