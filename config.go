@@ -68,7 +68,7 @@ type Config struct {
 	Tokens
 	Administration
 
-	Webhooks  string        `group:"Operation" placeholder:"FILE" help:"A JSON file that says which app is told of messages and retired mailboxes at which address, with which secrets."`
+	Webhooks  string        `group:"Operation" placeholder:"FILE" help:"A JSON file that says which app is told of messages and retired mailboxes at which address, with which secrets. It is read again at SIGHUP. 'restante webhooks check FILE' finds mistakes in it."`
 	Parking   bool          `group:"Operation" default:"true" negatable:"" help:"Let clients wait without a goroutine and buffers of their own, where the system allows it. Use --no-parking to find out whether that causes a problem."`
 	Drain     time.Duration `group:"Operation" default:"2s" help:"The time over which the release of waiting clients is spread at a stop (${default})."`
 	BlurUsage time.Duration `group:"Operation" default:"0s" help:"Round the start times in usage records down to a multiple of this; 0 keeps them (${default})."`

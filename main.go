@@ -28,20 +28,22 @@ import (
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/web"
+	"restante/webhooks"
 )
 
 // commands is the command line.
 type commands struct {
-	Serve       Config        `cmd:"" default:"withargs" help:"Run the server (the default)."`
-	Health      health        `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
-	Rules       rulesCommands `cmd:"" help:"Look at files of rules for --rules."`
-	Bench       measure       `cmd:"" help:"Put load on a running server, and measure it."`
-	Conformance conforms      `cmd:"" help:"Try whether a server keeps the rules of the contract and of the protocols."`
-	Status      showStatus    `cmd:"" help:"Show how a running server is doing."`
-	Usage       showUsage     `cmd:"" help:"Show how a running server is used."`
-	Check       check         `cmd:"" help:"Look for what is wrong in a database, and mend it."`
-	Munin       plot          `cmd:"" help:"Print a graph for Munin."`
-	Version     showVersion   `cmd:"" help:"Print the version."`
+	Serve       Config           `cmd:"" default:"withargs" help:"Run the server (the default)."`
+	Health      health           `cmd:"" help:"Ask a running server whether it is ready; exit 0 if so."`
+	Rules       rulesCommands    `cmd:"" help:"Look at files of rules for --rules."`
+	Webhooks    webhooksCommands `cmd:"" help:"Look at files of webhooks for --webhooks."`
+	Bench       measure          `cmd:"" help:"Put load on a running server, and measure it."`
+	Conformance conforms         `cmd:"" help:"Try whether a server keeps the rules of the contract and of the protocols."`
+	Status      showStatus       `cmd:"" help:"Show how a running server is doing."`
+	Usage       showUsage        `cmd:"" help:"Show how a running server is used."`
+	Check       check            `cmd:"" help:"Look for what is wrong in a database, and mend it."`
+	Munin       plot             `cmd:"" help:"Print a graph for Munin."`
+	Version     showVersion      `cmd:"" help:"Print the version."`
 }
 
 // lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
@@ -135,7 +137,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		service.Announce = replicas.Announce
 		service.Config.LookupBatchWindow = lookupBatchWindow
 	}
-	tell, err := c.tellWebhooks(service, log)
+	sender, err := c.tellWebhooks(service, log)
 	if err != nil {
 		return err
 	}
@@ -164,7 +166,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.Hosts = c.hosts(reached)
-	defer c.reread(api, reached, tokens, log)()
+	defer c.reread(api, reached, tokens, sender, log)()
 	admin, err := c.openAdmin(ctx, log)
 	if err != nil {
 		return err
@@ -181,7 +183,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 	budget.MakeRoom = server.CloseQuiet
 
 	// The loops outlive the requests: what requests leave to be written is written last.
-	endLoops := startLoops(ctx, service, replicas, tell)
+	endLoops := startLoops(ctx, service, replicas, sender)
 	defer admin.serve(ctx, api)()
 	failed := make(chan error, len(reached.All()))
 	for _, l := range reached.All() {
@@ -211,14 +213,16 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 
 // startLoops runs what the service and the notifications of replicas, if there are any, do beside requests. end ends
 // them, and returns once they have written what they had to write.
-func startLoops(ctx context.Context, service *rendezvous.Service, replicas *repo.Notifier, tell func(context.Context)) (end func()) {
+func startLoops(ctx context.Context, service *rendezvous.Service, replicas *repo.Notifier, sender *webhooks.Sender) (end func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	if replicas != nil {
 		running.Go(func() { replicas.Run(ctx, service) })
 	}
 	running.Go(func() { service.Run(ctx) })
-	running.Go(func() { tell(ctx) })
+	if sender != nil {
+		running.Go(func() { sender.Run(ctx) })
+	}
 	return func() {
 		cancel()
 		running.Wait()
@@ -237,9 +241,9 @@ func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server
 	return err
 }
 
-// reread reads the settings, the certificate, the keys of tokens and the rules again at each SIGHUP, until stop. What cannot be read
-// changes nothing.
-func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Verifier, log *slog.Logger) (stop func()) {
+// reread reads the settings, the certificate, the keys of tokens, the rules and the webhooks again at each SIGHUP, until stop.
+// What cannot be read changes nothing.
+func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Verifier, sender *webhooks.Sender, log *slog.Logger) (stop func()) {
 	hangups, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
@@ -252,6 +256,7 @@ func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Veri
 			reached.reload()
 			c.rereadTokens(tokens, log)
 			c.rereadRules(api, log)
+			c.rereadWebhooks(sender, log)
 			settings, err := c.settings()
 			if err != nil {
 				log.Error("the settings stay as they were", "error", err)

@@ -56,7 +56,7 @@ func (s *Server) status(ctx context.Context, full bool) api.Status {
 	if full {
 		status.Servers = new(serversSeen(now.Servers))
 	}
-	if len(s.Service.Config.Webhooks) > 0 {
+	if s.Service.HasWebhooks() {
 		status.Webhooks = &api.WebhookCounts{
 			Pending: now.Webhooks.Pending, Failing: now.Webhooks.Failing, Abandoned: now.Webhooks.Abandoned,
 			ToldTotal: stats.Told.Load(), FailuresTotal: stats.NotTold.Load(), RefusedTotal: stats.Refused.Load(),

@@ -92,7 +92,7 @@ func (d Dispatch) eventID(at string) string {
 // queueDispatch notes that the webhook of the app, if it has one, is to be told of messages of a mailbox
 // from a position on, or of its retirement if there is a reason.
 func (t *txn) queueDispatch(m Mailbox, first Position, reason RetiredReason) error {
-	if !t.s.Config.Webhooks[m.App] {
+	if !t.s.hasWebhook(m.App) {
 		return nil
 	}
 	d := Dispatch{Mailbox: m.Key, App: m.App, ID: m.ID, Sent: first - 1, Last: m.Last, Since: t.now, Due: t.now}
@@ -208,10 +208,25 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-// ReviveDispatches has what was abandoned tried again: an operator who starts the server may have mended
-// what was wrong.
+// SetWebhooks says which apps have a webhook that is told of messages and retirements, from now on. What an app that had
+// one is still to be told stays as it is, for the case that it has one again.
+func (s *Service) SetWebhooks(apps map[AppID]bool) { s.webhooks.Store(&apps) }
+
+// HasWebhooks reports whether an app has a webhook.
+func (s *Service) HasWebhooks() bool {
+	apps := s.webhooks.Load()
+	return apps != nil && len(*apps) > 0
+}
+
+func (s *Service) hasWebhook(app AppID) bool {
+	apps := s.webhooks.Load()
+	return apps != nil && (*apps)[app]
+}
+
+// ReviveDispatches has what was abandoned, or waits after a failure, tried again at once: an operator who starts the server
+// or changes its webhooks may have mended what was wrong.
 func (s *Service) ReviveDispatches(ctx context.Context) error {
-	if len(s.Config.Webhooks) == 0 {
+	if !s.HasWebhooks() {
 		return nil
 	}
 	return s.transact(ctx, func(t *txn) error { return t.ReviveDispatches(t.now) })

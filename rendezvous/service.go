@@ -15,21 +15,20 @@ import (
 
 // Config is the policy of a [Service]. [DefaultConfig] has the defaults.
 type Config struct {
-	HeartbeatInterval   time.Duration  // the longest a receive is held
-	HeartbeatsUntilDead int            // intervals of silence that detach a session
-	ClientTimeout       time.Duration  // after which a client should assume that the server is gone
-	SessionGrace        time.Duration  // how long a detached session is waited for
-	MailboxTTL          time.Duration  // how long a mailbox is kept without a sign of life
-	MaxTTL              time.Duration  // the longest grace or ttl a client may ask for
-	TombstoneTTL        time.Duration  // how long the end of a session is remembered
-	BootGrace           time.Duration  // how long nothing expires after a start or an outage
-	PruneInterval       time.Duration  // between two runs of pruning
-	LookupBatchWindow   time.Duration  // how long lookups that expect nothing are batched; 0: each is made alone
-	DrainSpan           time.Duration  // over which held receives are answered at a stop
-	UsageRetention      time.Duration  // how long usage records and client versions are kept
-	NameplateRest       time.Duration  // before a nameplate that was retired is allocated again
-	Blur                time.Duration  // usage records' start times are rounded down to it; 0 keeps them
-	Webhooks            map[AppID]bool // apps whose webhook is told of messages and retirements
+	HeartbeatInterval   time.Duration // the longest a receive is held
+	HeartbeatsUntilDead int           // intervals of silence that detach a session
+	ClientTimeout       time.Duration // after which a client should assume that the server is gone
+	SessionGrace        time.Duration // how long a detached session is waited for
+	MailboxTTL          time.Duration // how long a mailbox is kept without a sign of life
+	MaxTTL              time.Duration // the longest grace or ttl a client may ask for
+	TombstoneTTL        time.Duration // how long the end of a session is remembered
+	BootGrace           time.Duration // how long nothing expires after a start or an outage
+	PruneInterval       time.Duration // between two runs of pruning
+	LookupBatchWindow   time.Duration // how long lookups that expect nothing are batched; 0: each is made alone
+	DrainSpan           time.Duration // over which held receives are answered at a stop
+	UsageRetention      time.Duration // how long usage records and client versions are kept
+	NameplateRest       time.Duration // before a nameplate that was retired is allocated again
+	Blur                time.Duration // usage records' start times are rounded down to it; 0 keeps them
 	Limits              Limits
 }
 
@@ -149,7 +148,8 @@ type Service struct {
 	stored         storedBytes
 	stats          Stats
 
-	observer   atomic.Pointer[Observer] // nil: nothing is told
+	webhooks   atomic.Pointer[map[AppID]bool] // nil: no app has one
+	observer   atomic.Pointer[Observer]       // nil: nothing is told
 	endedHere  endedHere
 	draining   atomic.Bool
 	clock      storeClock

@@ -215,7 +215,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 		if servers, err = t.Servers(maxServers); err != nil {
 			return err
 		}
-		if len(s.Config.Webhooks) > 0 {
+		if s.HasWebhooks() {
 			if webhooks, err = t.DispatchCounts(); err != nil {
 				return err
 			}

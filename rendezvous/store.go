@@ -303,7 +303,7 @@ type DispatchTx interface {
 	DeleteDispatch(MailboxKey) error
 	// DeleteDispatches deletes at most limit dispatches whose Since is at or before a time. It returns how many.
 	DeleteDispatches(before time.Time, limit int) (int, error)
-	// ReviveDispatches makes those due that are abandoned.
+	// ReviveDispatches makes those due that are abandoned, or wait after a failure.
 	ReviveDispatches(now time.Time) error
 	DispatchCounts() (DispatchCounts, error)
 }

@@ -115,10 +115,10 @@ func (t *tx) DeleteDispatches(before time.Time, limit int) (_ int, err error) {
 	return int(n), err
 }
 
-// ReviveDispatches makes abandoned dispatches due.
+// ReviveDispatches makes dispatches due that are abandoned, or wait after a failure.
 func (t *tx) ReviveDispatches(now time.Time) (err error) {
 	defer annotate(&err, "trying abandoned dispatches again")
-	_, err = t.exec(`UPDATE dispatches SET abandoned = 0, attempts = 0, due = ?, sender = '' WHERE abandoned = 1`, toMillis(now))
+	_, err = t.exec(`UPDATE dispatches SET abandoned = 0, attempts = 0, due = ?, sender = '' WHERE abandoned = 1 OR (attempts > 0 AND sender = '')`, toMillis(now))
 	return err
 }
 

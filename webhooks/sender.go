@@ -9,9 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"runtime/debug"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"restante/rendezvous"
@@ -38,7 +40,10 @@ type Sender struct {
 	log     *slog.Logger
 	name    string // identifies this process
 	wake    chan struct{}
-	hooks   map[rendezvous.AppID]*receiver
+	changed atomic.Bool // what waits after a failure is to be tried at once
+
+	mu    sync.Mutex // guards hooks; the map itself is never changed
+	hooks map[rendezvous.AppID]*receiver
 }
 
 // receiver is a webhook, and how it is reached.
@@ -55,32 +60,62 @@ func (r *receiver) lease() time.Duration { return r.timeout() + recordTime }
 // NewSender returns a sender for webhooks, and has the service note what they are to be told. It is called before the
 // service is used.
 func NewSender(service *rendezvous.Service, hooks []Webhook, log *slog.Logger) *Sender {
-	s := &Sender{service: service, log: log, name: rand.Text(), wake: make(chan struct{}, 1), hooks: map[rendezvous.AppID]*receiver{}}
-	service.Config.Webhooks = map[rendezvous.AppID]bool{}
+	s := &Sender{service: service, log: log, name: rand.Text(), wake: make(chan struct{}, 1)}
 	service.OnDispatch = func() {
 		select {
 		case s.wake <- struct{}{}:
 		default: // it is awake already
 		}
 	}
-	for _, h := range hooks {
-		service.Config.Webhooks[h.App] = true
-		s.hooks[h.App] = &receiver{h, newClient(&h), make(chan struct{}, concurrency)}
-	}
+	s.Set(hooks)
 	return s
+}
+
+// Set replaces the webhooks by others, from now on. Each mailbox goes on after the last event that was told, also at another
+// address. What waits after a failure is tried at once. What the webhook of an app that is left out was still to be told
+// waits for the case that the app has one again.
+func (s *Sender) Set(hooks []Webhook) {
+	before, now, apps := s.receivers(), map[rendezvous.AppID]*receiver{}, map[rendezvous.AppID]bool{}
+	for _, h := range hooks {
+		apps[h.App] = true
+		if was := before[h.App]; was != nil && reflect.DeepEqual(was.Webhook, h) {
+			now[h.App] = was
+			continue
+		}
+		now[h.App] = &receiver{h, newClient(&h), make(chan struct{}, concurrency)}
+	}
+	s.mu.Lock()
+	s.hooks = now
+	s.mu.Unlock()
+	for app, was := range before {
+		if now[app] != was {
+			was.client.CloseIdleConnections()
+		}
+	}
+	s.service.SetWebhooks(apps)
+	s.changed.Store(true)
+	s.service.OnDispatch()
+}
+
+func (s *Sender) receivers() map[rendezvous.AppID]*receiver {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hooks
 }
 
 // Run tells webhooks what is to be told, until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
-	if err := s.service.ReviveDispatches(ctx); err != nil {
-		s.log.Warn("what was abandoned for webhooks stays so", "error", err)
-	}
 	ticker := time.NewTicker(lookInterval)
 	defer ticker.Stop()
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		for _, to := range s.hooks {
+		if s.changed.Swap(false) {
+			if err := s.service.ReviveDispatches(ctx); err != nil {
+				s.log.Warn("what was abandoned for webhooks stays so", "error", err)
+			}
+		}
+		for _, to := range s.receivers() {
 			s.survive(func() { s.claim(ctx, to, &running) })
 		}
 		select {
@@ -130,6 +165,10 @@ func (s *Sender) tell(ctx context.Context, to *receiver, d rendezvous.Dispatch) 
 			return // another process tries it once the lease is over
 		}
 		for _, e := range events {
+			if s.receivers()[to.App] != to { // it was replaced by another one
+				s.release(ctx, d)
+				return
+			}
 			err := s.post(ctx, to, e)
 			if ctx.Err() != nil {
 				s.release(ctx, d)
@@ -167,7 +206,7 @@ func (s *Sender) failed(ctx context.Context, to *receiver, d rendezvous.Dispatch
 	case err != nil:
 		return
 	case now.Abandoned:
-		s.log.Error("a webhook is told no more of a mailbox until the server starts again", "app", to.App, "error", why)
+		s.log.Error("a webhook is told no more of a mailbox until the server starts, or reads its webhooks, again", "app", to.App, "error", why)
 	case now.Attempts == 1:
 		s.log.Warn("a webhook could not be told; it is tried again", "app", to.App, "error", why, "next", now.Due)
 	}

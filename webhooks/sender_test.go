@@ -128,20 +128,26 @@ func onEngines(t *testing.T, test func(t *testing.T, database string)) {
 	})
 }
 
-// start starts a process on a database, which tells the app's webhook at an address.
-func start(t *testing.T, database, address, more string) *world {
+// hooks is a file with the webhook of the app at an address.
+func hooks(t *testing.T, address, more string) []webhooks.Webhook {
 	t.Helper()
-	hooks, err := webhooks.Parse([]byte(`{"webhooks": [{"app": "` + app + `", "url": "` + address + `", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]` + more + `}]}`))
+	list, err := webhooks.Parse([]byte(`{"webhooks": [{"app": "` + app + `", "url": "` + address + `", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]` + more + `}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return list
+}
+
+// start starts a process on a database, which tells the app's webhook at an address.
+func start(t *testing.T, database, address, more string) *world {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	store, err := repo.Open(t.Context(), repo.Options{URL: database, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{Service: &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log}}
-	w.Sender = webhooks.NewSender(w.Service, hooks, log)
+	w.Sender = webhooks.NewSender(w.Service, hooks(t, address, more), log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { w.Sender.Run(ctx) })
@@ -220,8 +226,8 @@ func TestTold(t *testing.T) {
 	})
 }
 
-// complete waits until nothing is left to tell, and the logs can be deleted.
-func (w *world) complete(t *testing.T) {
+// until waits until what is to be told is as it should be.
+func (w *world) until(t *testing.T, is func(rendezvous.DispatchCounts) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -230,10 +236,17 @@ func (w *world) complete(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %+v", err, counts)
 		}
-		if counts == (rendezvous.DispatchCounts{}) {
-			break
+		if is(counts) {
+			return
 		}
 	}
+}
+
+// complete waits until nothing is left to tell, and the logs can be deleted.
+func (w *world) complete(t *testing.T) {
+	t.Helper()
+	w.until(t, func(c rendezvous.DispatchCounts) bool { return c == rendezvous.DispatchCounts{} })
+	ctx := t.Context()
 	w.Prune(ctx)
 	if counts := w.Status(ctx).Counts; counts.Messages != 0 {
 		t.Errorf("%d messages are left of retired mailboxes", counts.Messages)
@@ -253,6 +266,30 @@ func TestRestart(t *testing.T) {
 		w.adds(t, "box", 4, 4)
 		w.closes(t, "box")
 		inOrder(t, r.await(t, 6))
+		w.complete(t)
+	})
+}
+
+// TestSet replaces the webhook of an app while its receiver fails: the next one goes on where that stopped, at once. What an
+// app without a webhook is still to be told waits.
+func TestSet(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, database string) {
+		failing := newReceiver(t, func(n int) int { return map[bool]int{true: http.StatusServiceUnavailable}[n > 2] })
+		w := start(t, database, failing.URL, local)
+		w.adds(t, "box", 1, 3)
+		before := failing.await(t, 3)
+		w.until(t, func(c rendezvous.DispatchCounts) bool { return c.Failing == 1 })
+		w.Set(nil)
+		next := newReceiver(t, nil)
+		w.Set(hooks(t, next.URL, local))
+		w.adds(t, "box", 4, 4)
+		w.closes(t, "box")
+		all := append(before[:2:2], next.await(t, 3)...)
+		if all[2].ID != before[2].ID {
+			t.Errorf("%s is told as %s at the next address", before[2].ID, all[2].ID)
+		}
+		inOrder(t, all)
 		w.complete(t)
 	})
 }

@@ -35,7 +35,12 @@ var dispatches = []testCase{
 			d = value(tx.Dispatch(box.Key))
 			wantEqual(h, "reason", d.Reason, rendezvous.RetiredClosed)
 			wantEqual(h, "sender", d.Sender, "a")
-			d.Abandoned, d.Attempts = true, 3
+			d.Attempts, d.Sender, d.Due = 2, "", tx.Now().Add(time.Hour)
+			h.must(tx.UpdateDispatch(d))
+			wantEqual(h, "due", value(tx.DispatchesDue("app")), false)
+			h.must(tx.ReviveDispatches(tx.Now()))
+			wantEqual(h, "due after a failure", value(tx.DispatchesDue("app")), true)
+			d.Abandoned, d.Attempts, d.Sender = true, 3, "a"
 			h.must(tx.UpdateDispatch(d))
 		})
 		h.update(func(tx rendezvous.Tx) {
