@@ -15,8 +15,8 @@ type wormhole struct {
 	nameplate string
 }
 
-// said is a message of the server, as far as the benchmark uses it.
-type said struct {
+// received is a message of the server, as far as the benchmark uses it.
+type received struct {
 	Type      string `json:"type"`
 	Side      string `json:"side"`
 	Body      string `json:"body"`
@@ -27,7 +27,7 @@ type said struct {
 
 func dialWormhole(ctx context.Context, target *url.URL, app, side string) (*wormhole, error) {
 	handle := func(w *wsConn, text []byte) error {
-		var m said
+		var m received
 		if err := json.Unmarshal(text, &m); err != nil {
 			return err
 		}
@@ -60,8 +60,8 @@ func dialWormhole(ctx context.Context, target *url.URL, app, side string) (*worm
 }
 
 // expect waits for an answer of this type.
-func (w *wormhole) expect(kind string) (said, error) {
-	var m said
+func (w *wormhole) expect(kind string) (received, error) {
+	var m received
 	text, err := w.answer()
 	if err == nil {
 		err = json.Unmarshal(text, &m)
@@ -73,9 +73,9 @@ func (w *wormhole) expect(kind string) (said, error) {
 }
 
 // ask sends a command and waits for the answer.
-func (w *wormhole) ask(kind, format string, args ...any) (said, error) {
+func (w *wormhole) ask(kind, format string, args ...any) (received, error) {
 	if err := w.send(fmt.Appendf(nil, format, args...)); err != nil {
-		return said{}, err
+		return received{}, err
 	}
 	return w.expect(kind)
 }

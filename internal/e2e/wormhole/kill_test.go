@@ -40,8 +40,8 @@ type killer struct {
 	partner *tappedLine // the other side's connection
 }
 
-// hear is a command on its way to the server.
-func (k *killer) hear(w *tappedLine, c command) {
+// onCommand takes a command on its way to the server.
+func (k *killer) onCommand(w *tappedLine, c command) {
 	if !k.strikesAt(c.step()) {
 		w.pass(c)
 		return
@@ -118,11 +118,11 @@ func transferUnderAttack(t *testing.T, when moment, on string) {
 	s := e2e.Serve(t)
 	s.Secret("mail-of-the-sender")
 	k := &killer{on: on, when: when, strikes: make(chan chan struct{})}
-	hears := map[string]func(*tappedLine, command){"sender": k.accompany, "receiver": k.accompany}
-	hears[on] = k.hear
-	from := e2e.RunClient(t, tap(t, s, hears["sender"]).address, e2e.Python, "send", "--text", "mail-of-the-sender")
+	onCommand := map[string]func(*tappedLine, command){"sender": k.accompany, "receiver": k.accompany}
+	onCommand[on] = k.onCommand
+	from := e2e.RunClient(t, tap(t, s, onCommand["sender"]).address, e2e.Python, "send", "--text", "mail-of-the-sender")
 	var to *e2e.Person
-	toTap := tap(t, s, hears["receiver"])
+	toTap := tap(t, s, onCommand["receiver"])
 	deadline := time.After(e2e.Limit)
 	look := time.NewTicker(5 * time.Millisecond)
 	defer look.Stop()

@@ -64,8 +64,8 @@ func (r *reference) stop() {
 	_ = r.cmd.Wait()
 }
 
-// contest is the reference server and ours, with the same flags.
-type contest struct {
+// serverPair is the reference server and ours, with the same flags.
+type serverPair struct {
 	reference *reference
 	ours      *e2e.Server
 	scripts   []script
@@ -74,8 +74,8 @@ type contest struct {
 	unnamed sync.Mutex
 }
 
-// performance is how a script went: what was answered to each line by each.
-type performance struct {
+// comparison is how a script went: what was answered to each line by each.
+type comparison struct {
 	script
 	reference, ours []string
 	used            map[string]bool // deviations that need no line, since they are everywhere
@@ -101,35 +101,35 @@ func unlike(frame map[string]any) (deviation string) {
 	return ""
 }
 
-// perform plays a script to both, each on its own.
-func (c *contest) perform(s script) performance {
+// compare plays a script to both, each on its own.
+func (c *serverPair) compare(s script) comparison {
 	if slices.ContainsFunc(s.lines, func(l line) bool { return strings.Contains(l.does, `{"mailbox":""`) }) {
 		c.unnamed.Lock()
 		defer c.unnamed.Unlock()
 	}
-	reference := newPlay(s.title, stage{address: c.reference.address, atOnce: true, expected: alike})
-	ours := newPlay(s.title, stage{address: c.ours.Address, expected: unlike})
-	p := performance{script: s, used: ours.used}
+	reference := newRun(s.title, target{address: c.reference.address, atOnce: true, expected: alike})
+	ours := newRun(s.title, target{address: c.ours.Address, expected: unlike})
+	p := comparison{script: s, used: ours.used}
 	_ = e2e.AtOnce([]func(){
-		func() { p.reference = performed(reference, s) },
-		func() { p.ours = performed(ours, s) },
+		func() { p.reference = answersOf(reference, s) },
+		func() { p.ours = answersOf(ours, s) },
 	}, func(f func()) error { f(); return nil })
 	return p
 }
 
-func performed(p *play, s script) (answers []string) {
+func answersOf(p *run, s script) (answers []string) {
 	for _, l := range s.lines {
 		if l.does == "usage" {
 			answers = append(answers, "")
 			continue
 		}
-		answers = append(answers, p.perform(l.does))
+		answers = append(answers, p.do(l.does))
 	}
-	for _, who := range slices.Sorted(maps.Keys(p.cast)) {
-		if more := p.perform(who + " hears all"); more != "nothing" {
-			answers[len(answers)-1] += fmt.Sprintf("; then %s heard %s", who, more)
+	for _, name := range slices.Sorted(maps.Keys(p.clients)) {
+		if more := p.do(name + " hears all"); more != "nothing" {
+			answers[len(answers)-1] += fmt.Sprintf("; then %s heard %s", name, more)
 		}
-		p.leave(who)
+		p.leave(name)
 	}
 	return answers
 }
@@ -138,38 +138,38 @@ func performed(p *play, s script) (answers []string) {
 // alike but for what is documented, and remember alike how it went.
 func TestReference(t *testing.T) {
 	t.Parallel()
-	contests := map[string]*contest{}
+	pairs := map[string]*serverPair{}
 	lines := 0
 	for title, text := range scripts() {
 		s := parse(t, title, text)
 		flags := strings.Join(s.flags, " ")
-		if contests[flags] == nil {
-			contests[flags] = &contest{reference: startReference(t, s.flags...), ours: e2e.NewServer(t, append([]string{"--drain=0s"}, s.flags...)...)}
-			contests[flags].ours.Start()
+		if pairs[flags] == nil {
+			pairs[flags] = &serverPair{reference: startReference(t, s.flags...), ours: e2e.NewServer(t, append([]string{"--drain=0s"}, s.flags...)...)}
+			pairs[flags].ours.Start()
 		}
-		contests[flags].scripts = append(contests[flags].scripts, s)
+		pairs[flags].scripts = append(pairs[flags].scripts, s)
 		lines += len(s.lines)
 	}
-	for _, c := range contests {
+	for _, c := range pairs {
 		c.reference.ready()
 		c.ours.WaitReady()
 	}
 	began := time.Now()
-	performances := make(chan performance, len(scripts()))
-	seats := make(chan struct{}, 16) // at once: the reference server is slow, and ours hangs up on who does not bind in time
-	_ = e2e.AtOnce(slices.Collect(maps.Values(contests)), func(c *contest) error {
+	results := make(chan comparison, len(scripts()))
+	slots := make(chan struct{}, 16) // at once: the reference server is slow, and ours hangs up on clients that do not bind in time
+	_ = e2e.AtOnce(slices.Collect(maps.Values(pairs)), func(c *serverPair) error {
 		return e2e.AtOnce(c.scripts, func(s script) error {
-			seats <- struct{}{}
-			defer func() { <-seats }()
-			performances <- c.perform(s)
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			results <- c.compare(s)
 			return nil
 		})
 	})
-	close(performances)
+	close(results)
 	took := time.Since(began)
 
 	usage := [2]map[string][]string{{}, {}}
-	for _, c := range contests {
+	for _, c := range pairs {
 		c.reference.stop()
 		c.ours.Signal(syscall.SIGTERM)
 		if code := c.ours.Wait(); code != 0 {
@@ -185,13 +185,13 @@ func TestReference(t *testing.T) {
 			UNION ALL SELECT app, 'nameplate ' || result FROM usage_nameplates`)
 	}
 	used := map[string]bool{}
-	for p := range performances {
+	for p := range results {
 		maps.Copy(used, p.used)
 		t.Run(p.title, func(t *testing.T) {
 			for i, l := range p.lines {
 				reference, ours := p.reference[i], p.ours[i]
 				if l.does == "usage" {
-					reference, ours = told(usage[0], p.title), told(usage[1], p.title)
+					reference, ours = usageOf(usage[0], p.title), usageOf(usage[1], p.title)
 				}
 				used[l.deviation] = true
 				switch {
@@ -244,9 +244,9 @@ func remember(t *testing.T, usage map[string][]string, path, query string) {
 	}
 }
 
-// told is the usage of a script's apps.
-func told(usage map[string][]string, title string) string {
-	apps := newPlay(title, stage{}).props
+// usageOf is the usage of a script's apps.
+func usageOf(usage map[string][]string, title string) string {
+	apps := newRun(title, target{}).props
 	entries := slices.Concat(usage[apps["$app"]], usage[apps["$other"]])
 	slices.Sort(entries)
 	if len(entries) == 0 {

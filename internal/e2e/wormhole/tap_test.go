@@ -23,9 +23,9 @@ type command struct {
 
 // step names a command by what it does in a transfer.
 func (c command) step() string {
-	var said struct{ Phase string }
-	_ = json.Unmarshal(c.raw, &said) // clients send JSON
-	return strings.TrimSpace(c.kind + " " + said.Phase)
+	var frame struct{ Phase string }
+	_ = json.Unmarshal(c.raw, &frame) // clients send JSON
+	return strings.TrimSpace(c.kind + " " + frame.Phase)
 }
 
 // tappedLine is one connection of a client to a server, tapped.
@@ -48,15 +48,15 @@ func (w *tappedLine) pass(c command) { _ = w.server.WriteMessage(websocket.TextM
 
 // tapped is an address that leads to a server by way of us.
 type tapped struct {
-	address string
-	server  *e2e.Server
-	hear    func(*tappedLine, command)
+	address   string
+	server    *e2e.Server
+	onCommand func(*tappedLine, command)
 }
 
-// tap listens for clients. Each command that they send is heard, and hear passes it on.
-func tap(t *testing.T, s *e2e.Server, hear func(*tappedLine, command)) *tapped {
+// tap listens for clients. Each command that they send is heard, and onCommand passes it on.
+func tap(t *testing.T, s *e2e.Server, onCommand func(*tappedLine, command)) *tapped {
 	t.Helper()
-	a := &tapped{server: s, hear: hear}
+	a := &tapped{server: s, onCommand: onCommand}
 	door := httptest.NewServer(a)
 	t.Cleanup(func() {
 		door.CloseClientConnections()
@@ -94,10 +94,10 @@ func (a *tapped) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		c := command{raw: raw}
-		var said struct{ Type string }
-		_ = json.Unmarshal(raw, &said) // clients send JSON
-		c.kind = said.Type
-		a.hear(w, c)
+		var frame struct{ Type string }
+		_ = json.Unmarshal(raw, &frame) // clients send JSON
+		c.kind = frame.Type
+		a.onCommand(w, c)
 	}
 }
 
@@ -110,11 +110,11 @@ func (w *tappedLine) answer() {
 		if err != nil {
 			return
 		}
-		var said struct{ Type, ID, Pong any }
-		_ = json.Unmarshal(raw, &said) // so does the server
+		var frame struct{ Type, ID, Pong any }
+		_ = json.Unmarshal(raw, &frame) // so does the server
 		switch {
-		case said.Type == "ack" && said.ID == "fence":
-		case said.Type == "pong" && said.Pong == "fence":
+		case frame.Type == "ack" && frame.ID == "fence":
+		case frame.Type == "pong" && frame.Pong == "fence":
 			w.answered <- struct{}{}
 		case w.cut.Load():
 		default:

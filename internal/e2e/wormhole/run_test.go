@@ -19,8 +19,8 @@ import (
 	"restante/internal/testclient"
 )
 
-// stage is a server that scripts of the wormhole protocol are played on.
-type stage struct {
+// target is a server that scripts of the wormhole protocol are played on.
+type target struct {
 	address string
 	// atOnce tells that the receivers of a message are sent it before its sender is answered.
 	atOnce bool
@@ -29,24 +29,24 @@ type stage struct {
 	expected func(frame map[string]any) (deviation string)
 }
 
-// play is one script on its stage. Lines are performed one after the other. What
+// run is one script that is played to its target. Lines are sent one after the other. What
 // the server gives names to is $nameplate1, $mailbox2 … in the order in which that was learnt.
-type play struct {
-	stage stage
-	props map[string]string // $app and the like, which are this script's own
-	names map[string]string
-	cast  map[string]*client
-	used  map[string]bool // deviations that were expected, and came
+type run struct {
+	target  target
+	props   map[string]string // $app and the like, which are this script's own
+	names   map[string]string
+	clients map[string]*client
+	used    map[string]bool // deviations that were expected, and came
 }
 
-func newPlay(title string, on stage) *play {
-	return &play{
-		stage: on,
+func newRun(title string, on target) *run {
+	return &run{
+		target: on,
 		props: map[string]string{
 			"$app": "the app of " + title, "$other": "the other app of " + title,
 			"$long": strings.Repeat("long ", 4<<10), "$tooLong": strings.Repeat("too long ", 8<<10),
 		},
-		names: map[string]string{}, cast: map[string]*client{}, used: map[string]bool{},
+		names: map[string]string{}, clients: map[string]*client{}, used: map[string]bool{},
 	}
 }
 
@@ -67,50 +67,50 @@ var (
 	errSilent = errors.New("silence")
 )
 
-// perform plays one line, and tells what the server answered.
-func (p *play) perform(line string) string {
-	who, rest, _ := strings.Cut(line, " ")
+// do sends one line, and returns what the server answered.
+func (p *run) do(line string) string {
+	name, rest, _ := strings.Cut(line, " ")
 	verb, rest, _ := strings.Cut(rest, " ")
 	switch {
-	case who == http.MethodGet:
+	case name == http.MethodGet:
 		return p.get(verb)
 	case verb == "connects":
 		how, what, _ := strings.Cut(rest, " ")
-		return p.connect(who, map[string]string{how: what})
+		return p.connect(name, map[string]string{how: what})
 	case verb == "comes":
-		return p.connect(who, nil) + "; " + p.perform(who+` bind {"appid":"$app","side":"`+who[:1]+`"}`)
-	case p.cast[who] == nil:
+		return p.connect(name, nil) + "; " + p.do(name+` bind {"appid":"$app","side":"`+name[:1]+`"}`)
+	case p.clients[name] == nil:
 		return "gone"
 	}
-	var told []string
+	var answers []string
 	var err error
 	switch verb {
 	case "leaves":
-		p.leave(who)
+		p.leave(name)
 		return "left"
 	case "hears":
-		told, err = p.hear(p.cast[who], rest)
+		answers, err = p.receive(p.clients[name], rest)
 	case "sends":
-		told, err = p.say(p.cast[who], websocket.TextMessage, rest)
+		answers, err = p.send(p.clients[name], websocket.TextMessage, rest)
 	case "binary":
-		told, err = p.say(p.cast[who], websocket.BinaryMessage, rest)
+		answers, err = p.send(p.clients[name], websocket.BinaryMessage, rest)
 	default:
-		said := `{"type":"` + verb + `"}`
+		text := `{"type":"` + verb + `"}`
 		if rest != "" {
-			said = `{"type":"` + verb + `",` + rest[1:]
+			text = `{"type":"` + verb + `",` + rest[1:]
 		}
-		told, err = p.say(p.cast[who], websocket.TextMessage, said)
+		answers, err = p.send(p.clients[name], websocket.TextMessage, text)
 	}
 	if err != nil {
-		p.leave(who)
+		p.leave(name)
 		return err.Error()
 	}
-	return strings.Join(told, "; ")
+	return strings.Join(answers, "; ")
 }
 
 // get is a request as browsers and monitors make them.
-func (p *play) get(path string) string {
-	request, err := http.NewRequest(http.MethodGet, "http://"+p.stage.address+path, http.NoBody)
+func (p *run) get(path string) string {
+	request, err := http.NewRequest(http.MethodGet, "http://"+p.target.address+path, http.NoBody)
 	if err != nil {
 		return err.Error()
 	}
@@ -127,8 +127,8 @@ func (p *play) get(path string) string {
 }
 
 // connect makes a client connect, at a path or from a page. Its earlier connection is closed first.
-func (p *play) connect(who string, how map[string]string) string {
-	p.leave(who)
+func (p *run) connect(name string, how map[string]string) string {
+	p.leave(name)
 	path, header := "/v1", http.Header{}
 	if at := how["at"]; at != "" {
 		path = at
@@ -136,7 +136,7 @@ func (p *play) connect(who string, how map[string]string) string {
 	if origin := how["from"]; origin != "" {
 		header.Set("Origin", origin)
 	}
-	conn, status, err := e2e.DialWebSocket("ws://"+p.stage.address+path, header)
+	conn, status, err := e2e.DialWebSocket("ws://"+p.target.address+path, header)
 	switch {
 	case status != 0 && err != nil:
 		return fmt.Sprint(status)
@@ -145,18 +145,18 @@ func (p *play) connect(who string, how map[string]string) string {
 	}
 	c := &client{conn: conn}
 	c.received, c.stop = testclient.Receive(conn)
-	p.cast[who] = c
-	told, err := p.listen(c, nil)
+	p.clients[name] = c
+	answers, err := p.listen(c, nil)
 	if err != nil {
 		return err.Error()
 	}
-	return strings.Join(told, "; ")
+	return strings.Join(answers, "; ")
 }
 
 // leave is a client that says goodbye and waits for the server's, or one that was lost.
-func (p *play) leave(who string) {
-	if c := p.cast[who]; c != nil {
-		delete(p.cast, who)
+func (p *run) leave(name string) {
+	if c := p.clients[name]; c != nil {
+		delete(p.clients, name)
 		goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 		_ = c.conn.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(time.Second)) // or it was lost
 		for err := error(nil); err == nil; {
@@ -194,24 +194,24 @@ func (c *client) next() (map[string]any, error) {
 	}
 }
 
-// say sends a frame, and tells what the server answers.
-func (p *play) say(c *client, kind int, said string) ([]string, error) {
+// send sends a frame, and returns what the server answers.
+func (p *run) send(c *client, kind int, text string) ([]string, error) {
 	for _, names := range []map[string]string{p.props, p.names} {
 		for name, value := range names {
-			said = strings.ReplaceAll(said, name, value)
+			text = strings.ReplaceAll(text, name, value)
 		}
 	}
-	if err := c.conn.WriteMessage(kind, []byte(said)); err != nil {
+	if err := c.conn.WriteMessage(kind, []byte(text)); err != nil {
 		return nil, errLost
 	}
 	var command any
-	_ = decode(said, &command) // or it is none
+	_ = decode(text, &command) // or it is none
 	return p.listen(c, command)
 }
 
-// listen takes in what a caller is told until a ping of our own is answered, and with
+// listen collects what a client is answered until a ping of our own is answered, and with
 // it all that was said before.
-func (p *play) listen(c *client, command any) (told []string, err error) {
+func (p *run) listen(c *client, command any) (answers []string, err error) {
 	c.fences++
 	fence := fmt.Sprint("fence ", c.fences)
 	if err := c.conn.WriteJSON(map[string]any{"type": "ping", "ping": fence, "id": fence}); err != nil {
@@ -223,20 +223,20 @@ func (p *play) listen(c *client, command any) (told []string, err error) {
 		case err != nil:
 			return nil, err
 		case frame["type"] == "pong" && frame["pong"] == fence:
-			return told, nil
+			return answers, nil
 		case frame["type"] == "ack" && frame["id"] == fence:
 		case frame["type"] == "message" && c.opened:
 			c.messages = append(c.messages, frame)
 		default:
 			asked, _ := command.(map[string]any)
 			c.opened = c.opened || asked["type"] == "open" && frame["type"] == "ack"
-			told = append(told, p.tell(frame, asked))
+			answers = append(answers, p.describe(frame, asked))
 		}
 	}
 }
 
-// hear tells the next messages: so many, or those that have come by now.
-func (p *play) hear(c *client, many string) (told []string, err error) {
+// receive returns the next messages: so many, or those that have come by now.
+func (p *run) receive(c *client, many string) (answers []string, err error) {
 	if _, err := p.listen(c, nil); err != nil {
 		return nil, err
 	}
@@ -244,7 +244,7 @@ func (p *play) hear(c *client, many string) (told []string, err error) {
 	if err != nil {
 		number = len(c.messages)
 	}
-	for len(c.messages) < number && !p.stage.atOnce {
+	for len(c.messages) < number && !p.target.atOnce {
 		frame, err := c.next()
 		if err != nil {
 			return nil, err
@@ -252,13 +252,13 @@ func (p *play) hear(c *client, many string) (told []string, err error) {
 		c.messages = append(c.messages, frame)
 	}
 	for range min(number, len(c.messages)) {
-		told = append(told, p.tell(c.messages[0], nil))
+		answers = append(answers, p.describe(c.messages[0], nil))
 		c.messages = c.messages[1:]
 	}
-	if told == nil {
+	if answers == nil {
 		return []string{"nothing"}, nil
 	}
-	return told, nil
+	return answers, nil
 }
 
 // isTime tells whether a number may be one of the protocol's times: some clients need a fraction.
@@ -267,11 +267,11 @@ func isTime(value any) bool {
 	return is && strings.Contains(number.String(), ".")
 }
 
-// tell renders what a server said so that it can be compared: without times, with
+// describe renders what a server sent so that it can be compared: without times, with
 // names, and in short where it repeats the command.
-func (p *play) tell(frame, command map[string]any) string {
+func (p *run) describe(frame, command map[string]any) string {
 	kind, _ := frame["type"].(string)
-	if d := p.stage.expected(frame); d != "" {
+	if d := p.target.expected(frame); d != "" {
 		p.used[d] = true
 	}
 	for _, at := range []string{"server_tx", "server_rx"} {
@@ -307,7 +307,7 @@ func (p *play) tell(frame, command map[string]any) string {
 }
 
 // learn gives a name to what the server named.
-func (p *play) learn(kind string, value any) {
+func (p *run) learn(kind string, value any) {
 	text, is := value.(string)
 	if !is || slices.Contains(slices.Collect(maps.Values(p.names)), text) {
 		return
@@ -321,7 +321,7 @@ func (p *play) learn(kind string, value any) {
 	}
 }
 
-// script is a play's lines, and the flags of the servers that it wants.
+// script is the lines, and the flags of the servers that it wants.
 type script struct {
 	title string
 	flags []string
