@@ -158,6 +158,7 @@ export class Lifecycle {
     }
     const opening = new Set(commands.all.map((entry) => entry.command.kind === 'open' && entry.command.mailbox));
     for (const mailbox of mailboxes.all.values()) {
+      mailbox.forgetNews();
       if (mailbox.retired || opening.has(mailbox.id)) continue;
       commands.unshift({ kind: 'reopen', method: 'PUT', path: mailboxes.openingPath(mailbox), mailbox: mailbox.id });
     }

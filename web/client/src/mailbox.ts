@@ -33,14 +33,22 @@ interface Delivery {
 /** A mailbox that is open. */
 export class Mailbox {
   readonly id: string;
-  /** The sides that are, or were, in it; with a mood once they closed. */
+  /**
+   * The sides that are, or were, in it; with a mood once they closed. If the session was told to ask for `presence`, each has a
+   * `state`, and a `reason` while it is away; if for `receipts`, the position up to which it has `received` messages.
+   */
   readonly sides: Observable<readonly Occupant[]>;
+  /** How often it was told that a third side was refused: at most once a minute, if the session asks for `presence`. */
+  readonly crowded: Observable<number>;
   /** @internal */
   readonly path: string;
   readonly #host: Host;
   readonly #record: MailboxRecord;
   readonly #sides: Subject<readonly Occupant[]>;
+  readonly #crowded = new Subject(0);
   readonly #changed = new Condition();
+  /** The sides of which frames have told in this session: what a reply says of them may be older. */
+  readonly #news = new Set<string>();
   #deliveries: Delivery[] = [];
   #current: Delivery | undefined;
   #reading = false;
@@ -54,6 +62,7 @@ export class Mailbox {
     this.#record = record;
     this.#host = host;
     this.sides = this.#sides = new Subject<readonly Occupant[]>(record.sides);
+    this.crowded = this.#crowded;
   }
 
   /** The nameplate that leads here, as long as this side claims it. */
@@ -149,15 +158,34 @@ export class Mailbox {
       return;
     }
     if (frame.type === 'retired') this.retire(frame.reason);
-    else if (frame.type === 'opened' || frame.type === 'closed') {
-      const { side, mood } = frame as Occupant;
-      this.setSides([...this.#record.sides.filter((other) => other.side !== side), { side, mood }]);
-    }
+    else if (frame.type === 'opened') this.#hear(frame.side, { mood: undefined });
+    else if (frame.type === 'closed') this.#hear(frame.side, { mood: frame.mood });
+    else if (frame.type === 'presence') this.#hear(frame.side, { state: frame.state, reason: frame.reason });
+    else if (frame.type === 'received') this.#hear(frame.side, { received: frame.position });
+    else if (frame.type === 'crowded') this.#crowded.set(this.#crowded.value + 1);
     done();
   }
 
-  /** @internal */
-  setSides(sides: Occupant[]): void {
+  /** Takes in the sides as a reply has them, but for those of which frames have told: these may have come before it. @internal */
+  learnSides(sides: Occupant[]): void {
+    const known = this.#record.sides.filter(({ side }) => this.#news.has(side));
+    this.#setSides([...sides.filter(({ side }) => !this.#news.has(side)), ...known]);
+  }
+
+  /** Another session takes the place of the one whose frames told of the sides: its first reply is newer. @internal */
+  forgetNews(): void {
+    this.#news.clear();
+  }
+
+  #hear(side: string, news: Omit<Occupant, 'side'>): void {
+    const before = this.#record.sides.find((other) => other.side === side);
+    this.#news.add(side);
+    const now = { ...before, side, ...news };
+    const { sides } = this.#record;
+    this.#setSides(before ? sides.map((other) => (other === before ? now : other)) : [...sides, now]);
+  }
+
+  #setSides(sides: Occupant[]): void {
     this.#record.sides = sides;
     this.#sides.set(sides);
     this.#changed.notify(); // there may be a log to read, too

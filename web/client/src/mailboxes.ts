@@ -40,7 +40,13 @@ export class Mailboxes {
 
   /** The path that opens a mailbox after what was processed of it. */
   openingPath({ id, path }: Mailbox): string {
-    return `${path}?after=${this.record(id)?.position}`;
+    return this.openingAfter(path, this.record(id)?.position ?? 0);
+  }
+
+  /** The path that opens the mailbox at `path` after a position, and asks for what the application wants to be told. */
+  openingAfter(path: string, position: number): string {
+    const { presence, receipts } = this.#context.options;
+    return `${path}?after=${position}${presence ? '&presence=true' : ''}${receipts ? '&receipts=true' : ''}`;
   }
 
   /** Hands a frame to its mailbox. `done` is called when it is processed. */

@@ -16,6 +16,13 @@ export interface Options {
   name?: string;
   /** How long the server is to wait for a client that is silent, in milliseconds, if longer than it does by itself. */
   graceMs?: number;
+  /**
+   * Whether to be told in every mailbox if the other side is there, and that a third side was refused: see `Mailbox.sides` and
+   * `Mailbox.crowded`.
+   */
+  presence?: boolean;
+  /** Whether to be told in every mailbox up to which position the other side has processed the messages: see `Mailbox.sides`. */
+  receipts?: boolean;
   /** For the server's operator: the name of the client, and anything else. */
   hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
   /**

@@ -128,7 +128,7 @@ export class Sender {
     const view = await this.request(signal, 'GET', path);
     if (view.error) return false;
     mailbox.behind = (view.body as Opened).lastPosition;
-    command.path = `${path}?after=${mailbox.behind}`;
+    command.path = this.#mailboxes.openingAfter(path, mailbox.behind);
     this.#context.save();
     this.#commands.setDoubtful(entry, false); // which stores it as it is now
     return true;
@@ -157,7 +157,7 @@ export class Sender {
       case 'reopen': {
         const { sides, lastPosition } = result as Opened;
         if (stored && kind === 'open') stored.added = lastPosition;
-        mailbox?.setSides(sides);
+        mailbox?.learnSides(sides);
         break;
       }
       case 'add':

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Server, until } from '@restante/testing';
+import { Server, storage, until } from '@restante/testing';
 import { connect, type Mailbox, type Options, type Session } from '../src/index.js';
 import type { Platform } from '../src/platform.js';
 import { seeded } from './clock.js';
@@ -169,4 +169,42 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`ag
     await talk(5, ours, theirs);
     assert.equal(a.side, side);
   });
+});
+
+test('a session is told if the other side is there, and what it has received, by every transport and after a reload', async () => {
+  const one = async (transport: Options['transport']) => {
+    const place = (appId: string, options: Partial<Options> = {}) => {
+      const platform = { storage: storage(new Map()), WebSocket: Socket };
+      return async () => {
+        const session = await connect({ url: server.url, appId, ...options, platform: { ...platform, sessions: new Set<string>() } });
+        sessions.push(session);
+        return session;
+      };
+    };
+    const load = place(`example.org/${transport}`, { transport, presence: true, receipts: true });
+    const loadOther = place(`example.org/${transport}`);
+    let a = await load();
+    const b = await loadOther();
+    const ours = await a.allocate();
+    const theirs = await b.claim(ours.nameplate ?? '');
+    const other = () => a.mailboxes.get(ours.id)?.sides.value.find(({ side }) => side === b.side);
+    const told = (what: string, holds: () => boolean) => until(() => `${transport}: ${what}: ${JSON.stringify(other())}`, holds);
+    await told('it is here', () => other()?.state === 'here');
+    const { position } = await ours.add('talk', 'Tea at four?');
+    for await (const _ of theirs.messages()) break;
+    await told('it has the message', () => other()?.received === position);
+    b.leave();
+    await told('it is away', () => other()?.state === 'away');
+    assert.equal(other()?.reason, 'silent');
+    a.leave();
+    a = await load();
+    assert.deepEqual(other(), { side: b.side, state: 'away', reason: 'silent', received: position });
+    await loadOther();
+    await told('it is here again', () => other()?.state === 'here' && other()?.reason === undefined);
+    const third = await connect({ url: server.url, appId: a.appId, platform: { storage: undefined } });
+    sessions.push(third);
+    await assert.rejects(third.open(ours.id), { code: 'CROWDED' });
+    await told('a third side was refused', () => a.mailboxes.get(ours.id)?.crowded.value === 1);
+  };
+  await Promise.all([one('poll'), one('sse'), one('socket')]);
 });
