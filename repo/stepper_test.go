@@ -145,7 +145,7 @@ func (s *stepper) settleOnPostgres(observer *sqlx.DB) func() error {
 	return func() error {
 		for end := time.Now().Add(time.Minute); ; {
 			running, inStore, stopped, changes := s.state()
-			if running == inStore && running == stopped {
+			if running == stopped { // what is stopped uses the store
 				return nil
 			}
 			var waiting int
