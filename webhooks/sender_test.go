@@ -285,7 +285,7 @@ func TestSet(t *testing.T) {
 		w.Set(hooks(t, next.URL, local))
 		w.adds(t, "box", 4, 4)
 		w.closes(t, "box")
-		all := append(before[:2:2], next.await(t, 3)...)
+		all := slices.Concat(before[:2], next.await(t, 3))
 		if all[2].ID != before[2].ID {
 			t.Errorf("%s is told as %s at the next address", before[2].ID, all[2].ID)
 		}
