@@ -14,7 +14,7 @@ import (
 
 // Budgets are what an address may take of what all share.
 type Budgets struct {
-	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default})."`
+	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default}). After a sixteenth of them, it is allocated longer ones."`
 	MaxBytesPerAddress      int64         `group:"Limits" default:"268435456" help:"Bytes that may be stored from an address, in mailboxes, messages and recorded replies (${default})."`
 	MaxStoredBytes          int64         `group:"Limits" default:"17179869184" help:"Bytes that may be stored in all (${default})."`
 	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are about as many as 90% of the file descriptors."`

@@ -98,6 +98,8 @@ func (b *claimBudget) makeRoom(l Limits, now time.Time) {
 type charge struct {
 	address string
 	paid    bool
+	// short and long say whether it may have one of the shortest nameplates, once that was decided.
+	short, long bool
 }
 
 // pay refuses if the address has nothing left.
@@ -113,4 +115,26 @@ func (t *txn) pay(c *charge, cost float64) error {
 	}
 	c.paid = true
 	return nil
+}
+
+// shortShare is the part of an address's nameplates that it is allocated from the shortest ones, which are few: the
+// codes of all others stay short, whatever one address does.
+const shortShare = 16
+
+// mayAllocateShort reports whether an address may have one more of the shortest nameplates. It may hold so many, and
+// allocate so many in a minute: a number that was released is not given out for a while, so that a client that
+// allocates and releases in a loop takes as many as one that holds them.
+func (t *txn) mayAllocateShort(c *charge) (bool, error) {
+	limits := t.s.Config.Limits
+	share := max(1, limits.AddressNameplates/shortShare)
+	if limits.ClaimRate > 0 && !c.long && !c.short {
+		of := Limits{ClaimRate: float64(share), ClaimBurst: share}
+		c.long = t.s.shortBudget.spend(c.address, 1, of, t.s.now()) > 0
+		c.short = !c.long
+	}
+	if c.long {
+		return false, nil
+	}
+	over, err := overAddressLimit(c.address, share, t.CountClaimsFrom)
+	return !over, err
 }

@@ -104,7 +104,7 @@ func (t *txn) allocate(app AppID, side Side, paying *charge, ttl time.Duration) 
 	if err := t.pay(paying, 1); err != nil {
 		return Claimed{}, err
 	}
-	id, err := t.freeNameplate(app)
+	id, err := t.freeNameplate(app, paying)
 	if err != nil {
 		return Claimed{}, err
 	}
@@ -296,12 +296,25 @@ func overAddressLimit(address string, limit int, count func(address string, atMo
 // blindDraws is how many numbers are drawn before all taken ones are listed.
 const blindDraws = 32
 
-// freeNameplate finds one of the shortest free nameplates, each with the same probability.
-func (t *txn) freeNameplate(app AppID) (NameplateID, error) {
-	for i := t.s.freeRanges.first(app, t.now); i < len(NumberRanges); i++ {
+// freeNameplate finds one of the shortest free nameplates that the address may have, each with the same probability.
+func (t *txn) freeNameplate(app AppID, paying *charge) (NameplateID, error) {
+	first := t.s.freeRanges.first(app, t.now)
+	passed := false // a range that may have free numbers
+	if first == 0 {
+		short, err := t.mayAllocateShort(paying)
+		if err != nil {
+			return "", err
+		}
+		if !short {
+			first, passed = 1, true
+		}
+	}
+	for i := first; i < len(NumberRanges); i++ {
 		number, err := t.freeNumber(app, NumberRanges[i].Low, NumberRanges[i].High)
 		if errors.Is(err, ErrNoFreeNameplate) {
-			t.s.freeRanges.markFull(app, i, t.now)
+			if !passed {
+				t.s.freeRanges.markFull(app, i, t.now)
+			}
 			continue
 		}
 		id := NameplateID(strconv.Itoa(number))

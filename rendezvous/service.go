@@ -42,7 +42,7 @@ type Limits struct {
 
 	Nameplates int // nameplates held by a side
 	// AddressNameplates is how many nameplates are held from an address. Here and below, four times that
-	// apply to an IPv6 network of 48 bits.
+	// apply to an IPv6 network of 48 bits. After a sixteenth of it, an address is allocated longer nameplates.
 	AddressNameplates int
 	// ClaimRate is how many nameplates are allocated and claimed from an address in a minute, and
 	// ClaimBurst how many at once; a rate of 0 is no limit. Each process counts for itself.
@@ -144,6 +144,7 @@ type Service struct {
 	sessionQuota   sessionQuota
 	freeRanges     freeRanges
 	claimBudget    claimBudget
+	shortBudget    claimBudget // of the shortest nameplates
 	addressKeys    addressKeys
 	stored         storedBytes
 	stats          Stats
