@@ -719,7 +719,7 @@ type Acknowledgement struct {
 	Ack *int64 `json:"ack" validate:"required,min=0,max=9007199254740991"`
 
 	// Epoch How many handshakes of this session were accepted.
-	Epoch *Epoch `json:"epoch,omitempty"`
+	Epoch *Epoch `json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // Action What to do next.

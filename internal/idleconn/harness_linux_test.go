@@ -75,6 +75,7 @@ type harness struct {
 	again   atomic.Int64 // how often a resumed request was not ready, because its connection was readable
 	events  sync.Map     // by the request's query
 	pool    atomic.Pointer[idleconn.Pool]
+	held    chan struct{} // if there is one, a request waits once it is closed
 }
 
 func open(t testing.TB) *harness {
@@ -130,6 +131,9 @@ func (h *harness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !e.ready() {
 		if !resumed {
 			h.waited.Add(1)
+			if h.held != nil {
+				<-h.held
+			}
 		}
 		if idleconn.Wait(w, r, e) {
 			if resumed {
@@ -173,7 +177,7 @@ func (h *harness) dial() *client {
 		h.Fatal(err)
 	}
 	h.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(4 * time.Minute))
 	return &client{h.TB, conn, bufio.NewReader(conn)}
 }
 

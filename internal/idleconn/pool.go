@@ -26,6 +26,7 @@ type Pool struct {
 	resumed  []*resumedConn // to be accepted
 	requests int            // that wait, and have not been resumed
 	settled  chan struct{}  // closed when requests is 0; nil while nothing waits for that
+	stopping bool           // no more requests may wait in the pool
 	closed   bool
 }
 
@@ -166,12 +167,31 @@ func (p *Pool) WhenReadable(conn net.Conn, f func()) (wake func(), ok bool) {
 	return func() { p.wake(e) }, true
 }
 
+// begin counts one more request, before its connection leaves the server: at each moment, the server waits for it when it
+// stops, or the pool does. It returns false once the server stops. Then requests wait on their goroutines.
+func (p *Pool) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopping {
+		return false
+	}
+	p.countLocked(1)
+	return true
+}
+
+func (p *Pool) count(more int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.countLocked(more)
+}
+
 // settle waits until every request in the pool is served again, or ctx ends. It does not wake them.
 func (p *Pool) settle(ctx context.Context) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
+	p.stopping = true
 	if p.settled == nil {
 		p.settled = make(chan struct{})
 	}

@@ -61,8 +61,12 @@ func Wait(w http.ResponseWriter, r *http.Request, waiter Waiter) bool {
 	if len(head) > maxHead {
 		return false
 	}
+	if !c.pool.begin() {
+		return false
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
+		c.pool.count(-1)
 		return false
 	}
 	c.waiting = true
@@ -104,12 +108,9 @@ func headOf(r *http.Request) []byte {
 	return bytes.Clone(head.Bytes())
 }
 
-// wait adds a connection to the pool. It may be served again before wait returns, so wait does not touch it once
+// wait adds a connection to the pool, whose request is counted already. It may be served again before wait returns, so wait does not touch it once
 // it can be woken.
 func (p *Pool) wait(c *resumedConn) {
-	p.mu.Lock()
-	p.countLocked(1)
-	p.mu.Unlock()
 	if c.readable {
 		p.resume(c)
 		return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"path/filepath"
 	"runtime"
@@ -193,6 +194,28 @@ func TestStopping(t *testing.T) {
 			t.Fatalf("stopped with %v while a request waits", err)
 		case <-time.After(20 * time.Millisecond):
 		}
+		h.event("a").set()
+		c.expect(c.LocalAddr().String())
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("waits for a request that waits only now", func(t *testing.T) {
+		h := open(t)
+		h.held = make(chan struct{})
+		c := h.dial()
+		c.say(wait("a"))
+		eventually(t, "it is about to wait", func() bool { return h.waited.Load() == 1 })
+		stopped := make(chan error)
+		go func() { stopped <- h.server.Shutdown(t.Context()) }()
+		eventually(t, "nothing more is accepted", func() bool {
+			conn, err := new(net.Dialer).DialContext(t.Context(), h.network, h.address)
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err != nil
+		})
+		close(h.held)
 		h.event("a").set()
 		c.expect(c.LocalAddr().String())
 		if err := <-stopped; err != nil {
