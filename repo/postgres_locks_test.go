@@ -85,7 +85,7 @@ func (i *interleaving) run(operation func() error, at []int, others ...func() er
 func (i *interleaving) waitUntilBlocked(done <-chan struct{}) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(4 * time.Minute); time.Now().Before(end); {
 		select {
 		case <-done:
 			return

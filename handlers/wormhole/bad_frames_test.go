@@ -182,10 +182,7 @@ func TestWormholeHostile(t *testing.T) {
 				c := from().In(t)
 				sendBad(c, h)
 				c.WantNothing()
-				began := time.Now()
-				if other.In(t).WantNothing(); time.Since(began) > time.Second {
-					t.Errorf("another waits for %v", time.Since(began))
-				}
+				other.In(t).WantNothing() // which is answered
 				dumped(t).WantSame(t, before)
 			})
 		}

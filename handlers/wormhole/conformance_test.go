@@ -189,7 +189,7 @@ func TestWormholeConformanceWeb(t *testing.T) {
 		r.Bind(t, "app", "a").Send("open", "mailbox", "mb1").Drop()
 		b.Add("p", "body")
 		b.Drop()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), testclient.Limit)
 		defer cancel()
 		if r.Handlers.Wait(ctx); ctx.Err() != nil {
 			t.Error("the sockets did not end with their connections")

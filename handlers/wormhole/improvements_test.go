@@ -66,11 +66,7 @@ func TestWormholeImprovements(t *testing.T) {
 		if err := tx.QueryRowContext(t.Context(), `SELECT count(*) FROM mailboxes`).Scan(&count); err != nil {
 			t.Fatal(err)
 		}
-		began := time.Now()
-		r.Bind(t, "app", "a").Request("allocated", "allocate")
-		if took := time.Since(began); took > 4*time.Second {
-			t.Errorf("it took %v", took)
-		}
+		r.Bind(t, "app", "a").Request("allocated", "allocate") // while it is being read
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}

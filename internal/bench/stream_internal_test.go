@@ -28,7 +28,7 @@ func (p *post) receive() (string, error) {
 	select {
 	case body := <-p.letters:
 		return body, nil
-	case <-time.After(5 * time.Second):
+	case <-time.After(4 * time.Minute):
 		return "", errors.New("nothing came")
 	}
 }
@@ -82,7 +82,7 @@ func TestStreamNoticesWhatIsWrong(t *testing.T) {
 			l := &load{Command: Command{InFlight: 8, Size: 64, Duration: 20 * time.Millisecond}, shown: &progress{}}
 			l.start()
 			p := &post{letters: make(chan string, 64), deliver: x.deliver}
-			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			if err := l.send(ctx, p, p); err != nil {
 				t.Fatal(err)

@@ -208,7 +208,7 @@ func TestTLSPollsWait(t *testing.T) {
 func TestTLSWormhole(t *testing.T) {
 	t.Parallel()
 	s := serveEncrypted(t)
-	dialer := &websocket.Dialer{TLSClientConfig: s.config(), HandshakeTimeout: 10 * time.Second}
+	dialer := &websocket.Dialer{TLSClientConfig: s.config(), HandshakeTimeout: e2e.Limit}
 	join := func(side string) *websocket.Conn {
 		t.Helper()
 		conn, response, err := dialer.Dial("wss://"+s.address+"/v1", nil)
@@ -217,7 +217,7 @@ func TestTLSWormhole(t *testing.T) {
 		}
 		_ = response.Body.Close()
 		t.Cleanup(func() { _ = conn.Close() })
-		_ = conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_ = conn.SetReadDeadline(time.Now().Add(e2e.Limit))
 		for _, said := range []string{`{"type":"bind","appid":"example.org/e2e","side":"` + side + `"}`, `{"type":"open","mailbox":"m"}`, `{"type":"ping","ping":1}`} {
 			if err := conn.WriteMessage(websocket.TextMessage, []byte(said)); err != nil {
 				t.Fatal(err)
