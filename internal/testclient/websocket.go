@@ -8,7 +8,7 @@ import (
 )
 
 // Limit is how long a client waits for anything before its test fails.
-const Limit = 30 * time.Second
+const Limit = 4 * time.Minute
 
 // Received is a frame that a WebSocket received, or the error that ended it.
 type Received struct {
