@@ -28,13 +28,13 @@ type client struct {
 	next      int64          // the number of the next command
 	pending   map[int64]bool // commands that have no final answer yet
 	acked     int64          // the next frame wanted
-	loose     int64          // the highest acknowledgement without an epoch that may still be under way
+	loose     int64          // the highest acknowledgement that may still be under way
 	socket    *socket        // the open session socket, if there is one
 	conns     int64
 	ended     bool
 	frozen    int // above 0: what arrives counts as not received, because the client says where it stands
 
-	// acking is held for reading by requests that acknowledge without naming an epoch, and for
+	// acking is held for reading by requests that acknowledge without naming an epoch and by handshakes, and for
 	// writing by a tab that goes back: it must not be overtaken by what the client said before.
 	acking sync.RWMutex
 }
@@ -63,7 +63,7 @@ func (c *client) wants() int64 {
 	return c.acked
 }
 
-// sent notes an acknowledgement without an epoch that was not answered: it may arrive at any time.
+// sent notes an acknowledgement that was not answered: it may arrive at any time, or have arrived.
 func (c *client) sent(e *Event) {
 	if e.Status == 0 {
 		c.mu.Lock()
@@ -112,6 +112,7 @@ func (c *client) handshake(ctx context.Context, wants int64, going bool) *Event 
 		return &Event{Wrong: err.Error()}
 	}
 	e := c.attempt(ctx, call{method: http.MethodPost, path: "/v1/sessions", seq: none, ack: wants, body: string(text), within: c.hurry()})
+	c.sent(e)
 	if e.Status != http.StatusOK && e.Status != http.StatusCreated {
 		return e
 	}
@@ -167,7 +168,9 @@ func (c *client) resume(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.w.cfg.Patience)
 	defer cancel()
 	for {
+		c.acking.RLock() // a handshake acknowledges, too
 		e := c.handshake(ctx, 0, true)
+		c.acking.RUnlock()
 		if e.Status == http.StatusOK {
 			return nil
 		}
