@@ -212,7 +212,7 @@ func ignoreNotFound(err error) error {
 // one is still to be told stays as it is, for the case that it has one again.
 func (s *Service) SetWebhooks(apps map[AppID]bool) { s.webhooks.Store(&apps) }
 
-// HasWebhooks reports whether an app has a webhook.
+// HasWebhooks reports whether any app has a webhook.
 func (s *Service) HasWebhooks() bool {
 	apps := s.webhooks.Load()
 	return apps != nil && len(*apps) > 0

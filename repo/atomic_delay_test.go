@@ -3,7 +3,6 @@ package repo_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,11 +96,7 @@ func (x *faultRun) leaveDuringDelay(i int, d time.Duration, exact bool) {
 	left()
 	must(f.db.Update(f.ctx, func(rendezvous.Tx) error { return nil })) // it comes after what goes on
 	repo.SetHook(f.db, nil)
-	begin := len(x.statements) - 1
-	for !strings.HasPrefix(x.statements[begin], "BEGIN") {
-		begin--
-	}
-	got := x.database.stored()
+	begin, got := x.beginOf(len(x.statements)-1), x.database.stored()
 	what := x.statements[i]
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):

@@ -251,11 +251,15 @@ func (x *faultRun) inTransaction(i int) bool {
 		return true
 	}
 	stamp := slices.IndexFunc(x.statements, func(s string) bool { return strings.HasPrefix(s, "UPDATE modified") })
-	begin := stamp
-	for !strings.HasPrefix(x.statements[begin], "BEGIN") {
-		begin--
+	return x.beginOf(stamp) <= i && i <= stamp+1
+}
+
+// beginOf returns which statement begins the transaction of statement i.
+func (x *faultRun) beginOf(i int) int {
+	for !strings.HasPrefix(x.statements[i], "BEGIN") {
+		i--
 	}
-	return begin <= i && i <= stamp+1
+	return i
 }
 
 // leave has the caller leave at statement i. The transaction goes on without it, if it has begun.
@@ -275,11 +279,7 @@ func (x *faultRun) leave(i int) {
 	left()
 	must(f.db.Update(f.ctx, func(rendezvous.Tx) error { return nil })) // it comes after what goes on
 	repo.SetHook(f.db, nil)
-	begin := len(x.statements) - 1
-	for !strings.HasPrefix(x.statements[begin], "BEGIN") {
-		begin--
-	}
-	got := x.database.stored()
+	begin, got := x.beginOf(len(x.statements)-1), x.database.stored()
 	switch {
 	case err != nil && !errors.Is(err, context.Canceled):
 		x.problem("the caller left at statement %d of %d, %s: it returned %v", i+1, len(x.statements), x.statements[i], err)

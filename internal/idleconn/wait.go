@@ -108,8 +108,8 @@ func headOf(r *http.Request) []byte {
 	return bytes.Clone(head.Bytes())
 }
 
-// wait adds a connection to the pool, whose request is counted already. It may be served again before wait returns, so wait does not touch it once
-// it can be woken.
+// wait adds a connection to the pool, whose request is counted already. It may be served again before wait returns, so
+// wait does not touch it once it can be woken.
 func (p *Pool) wait(c *resumedConn) {
 	if c.readable {
 		p.resume(c)
