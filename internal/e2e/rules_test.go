@@ -88,10 +88,11 @@ func TestRules(t *testing.T) {
 	connected := testclient.NewWormhole(t, conn)
 	connected.Refused(text+", and this app ('appId') is none of them", "bind", "appid", "other", "side", "s")
 
-	for status := 0; status != http.StatusTooManyRequests; {
-		status = s.Get("/v1").Status
+	refused := s.Get("/v1")
+	for refused.Status != http.StatusTooManyRequests {
+		refused = s.Get("/v1")
 	}
-	id := regexp.MustCompile(`addr-[a-z0-9-]+`).FindString(string(s.Get("/v1").Body))
+	id := regexp.MustCompile(`addr-[a-z0-9-]+`).FindString(string(refused.Body))
 	log := filepath.Join(t.TempDir(), "log")
 	wormhole := `{"time":"2026-11-27T03:50:11.12+01:00","level":"INFO","msg":"refused a command of a wormhole client","address":"addr-aaaaaaaaaa","code":"RATE_LIMITED","standsFor":1}
 {"time":"2026-11-27T03:50:12Z","level":"INFO","msg":"refused a command of a wormhole client","address":"addr-bbbbbbbbbb","code":"REJECTED_BY_CUSTOM_HANDLER","standsFor":1}
