@@ -93,6 +93,7 @@ func TestRules(t *testing.T) {
 		refused = s.Get("/v1")
 	}
 	id := regexp.MustCompile(`addr-[a-z0-9-]+`).FindString(string(refused.Body))
+	e2e.Eventually(t, "the log has the refusal", func() bool { return strings.Contains(s.Output.Latest(), `"status":429`) })
 	log := filepath.Join(t.TempDir(), "log")
 	wormhole := `{"time":"2026-11-27T03:50:11.12+01:00","level":"INFO","msg":"refused a command of a wormhole client","address":"addr-aaaaaaaaaa","code":"RATE_LIMITED","standsFor":1}
 {"time":"2026-11-27T03:50:12Z","level":"INFO","msg":"refused a command of a wormhole client","address":"addr-bbbbbbbbbb","code":"REJECTED_BY_CUSTOM_HANDLER","standsFor":1}
