@@ -82,7 +82,7 @@ var layers = map[string]layer{
 	"restante/handlers": {
 		uses: []string{
 			"restante/api", "restante/handlers/welcome", "restante/handlers/wormhole", "restante/internal/idleconn",
-			"restante/internal/jsonobject", "restante/internal/rules", "restante/internal/tracing", "restante/internal/units", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
+			"restante/internal/jsonobject", "restante/internal/logsample", "restante/internal/rules", "restante/internal/tracing", "restante/internal/units", "restante/internal/ws", "restante/openapi", "restante/rendezvous", "restante/session",
 		},
 		bans: map[string]string{
 			"restante/repo":         "HTTP does not know how anything is stored; only main knows both",
@@ -232,7 +232,12 @@ var layers = map[string]layer{
 			"database/sql": "it holds connections, and nothing else",
 		},
 	},
+	"restante/internal/logsample": {
+		stdlib: "it counts what is logged, and nothing else",
+		bans:   map[string]string{"database/sql": noSQL},
+	},
 	"restante/internal/listen": {
+		uses: []string{"restante/internal/logsample"},
 		bans: map[string]string{
 			"database/sql": "it opens sockets, and nothing else",
 		},

@@ -70,21 +70,25 @@ func (l *limiters) share(address string, times int, now time.Time) *bucket {
 	return b
 }
 
-// allow takes a token from the bucket of an address. It returns false if there is none. A client that goes on has the
-// bucket owe tokens, up to a burst.
-func (l *limiters) allow(address string, now time.Time) bool {
+// allow takes a token from the bucket of an address, and from that of the network around it. If either has none, it
+// returns it. A client that goes on has its bucket owe tokens, up to a burst.
+func (l *limiters) allow(address string, now time.Time) (exhausted *bucket) {
 	if l == nil {
-		return true
+		return nil
 	}
 	b := l.of(address, now)
 	if b.AllowN(now, 1) {
-		network := rendezvous.NetworkID(address)
-		return network == "" || l.share(network, networkShare, now).AllowN(now, 1)
+		if network := rendezvous.NetworkID(address); network != "" {
+			if around := l.share(network, networkShare, now); !around.AllowN(now, 1) {
+				return around
+			}
+		}
+		return nil
 	}
 	if b.refused.Add(1)%refusalsPerToken == 0 && b.TokensAt(now) > -float64(l.burst) {
 		b.ReserveN(now, 1)
 	}
-	return false
+	return b
 }
 
 // charge takes tokens from the bucket of an address for a request that was admitted and costs more than one. The bucket
@@ -106,6 +110,15 @@ func (l *limiters) describe(address string, now time.Time, h http.Header) {
 	full := math.Ceil((float64(l.burst) - left) / float64(l.rate))
 	h.Set("Ratelimit-Policy", l.policy)
 	h.Set("Ratelimit", fmt.Sprintf(`"address";r=%d;t=%d`, int(left), int(full)))
+}
+
+// exhausted reports whether an address, or the network around it, has to wait for a token.
+func (l *limiters) exhausted(address string, now time.Time) bool {
+	if l == nil {
+		return false
+	}
+	network := rendezvous.NetworkID(address)
+	return l.of(address, now).TokensAt(now) < 1 || network != "" && l.share(network, networkShare, now).TokensAt(now) < 1
 }
 
 // wait waits for a token from the bucket of an address: a socket cannot be answered 429, so it is slowed down.
@@ -145,12 +158,15 @@ func (s *Server) rateLimit(next http.Handler) http.Handler {
 		case "/livez", "/readyz", "/metrics":
 		default:
 			address, now := addressOf(r.Context()), time.Now()
-			admitted := infoOf(r).poll != nil || infoOf(r).read != nil || s.limiters.allow(address, now)
-			if !admitted && !s.limiters.slowDown(r.Context(), address, s.Service.Stopping()) {
+			var exhausted *bucket
+			if infoOf(r).poll == nil && infoOf(r).read == nil {
+				exhausted = s.limiters.allow(address, now)
+			}
+			if exhausted != nil && !exhausted.slowDown(r.Context(), s.Service.Stopping()) {
 				w.Header().Set("Connection", "close") // it has as many refusals under way as it may
 			}
 			s.limiters.describe(address, now, w.Header())
-			if !admitted {
+			if exhausted != nil {
 				s.fail(w, r, errRateLimited)
 				return
 			}

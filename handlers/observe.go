@@ -128,7 +128,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			info := newRequestInfo(r)
-			o := &observer{w, info, s.Limits.WriteTime, func() { m.limits.hit(limitSlowReader) }}
+			o := &observer{w, info, s.Limits.WriteTime, func() { s.closedAt(limitSlowReader, info.address) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
 			r = r.WithContext(context.WithValue(s.traced(r, info), requestInfoKey{}, info)) //nolint:contextcheck // it is that of the request
@@ -197,7 +197,7 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 		attrs = append(attrs, slog.String("code", string(info.code)))
 	}
 	if s.isSampled(r.Context(), info) {
-		standsFor, logIt := s.refusals.count(info.code, info.address, time.Now())
+		standsFor, logIt := s.sample(string(info.code), info.address)
 		if !logIt {
 			return
 		}

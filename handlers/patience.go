@@ -22,7 +22,7 @@ const (
 	heldRefusals = 256
 )
 
-// patience knows how often an address was refused lately.
+// patience knows how often an address, or the network around it, was refused lately.
 type patience struct {
 	mu      sync.Mutex
 	refused float64
@@ -57,15 +57,13 @@ func (p *patience) end() {
 }
 
 // slowDown waits before a refusal is answered, the longer the more there were. It returns false without waiting if too
-// many refusals of the address wait already.
-func (l *limiters) slowDown(ctx context.Context, address string, stopping <-chan struct{}) bool {
-	now := time.Now()
-	b := l.of(address, now)
-	d, ok := b.delay(now)
+// many refusals wait already.
+func (p *patience) slowDown(ctx context.Context, stopping <-chan struct{}) bool {
+	d, ok := p.delay(time.Now())
 	if d == 0 {
 		return ok
 	}
-	defer b.end()
+	defer p.end()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -51,6 +51,25 @@ func TestRateLimitByNetwork(t *testing.T) {
 	from("2001:db8:1:9::1").want(http.StatusOK)
 }
 
+// A customer whose networks have used up what they have together is slowed down, whichever of them asks next.
+func TestNetworksAreSlowedDownTogether(t *testing.T) {
+	w := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 2 }})
+	refused := func(network string) (took time.Duration) {
+		began := time.Now()
+		w.anonymous(t).get("/v1/status").with("X-Forwarded-For: "+network).refused(http.StatusTooManyRequests, "RATE_LIMITED")
+		return time.Since(began)
+	}
+	for i := range 8 {
+		w.anonymous(t).get("/v1/status").with(fmt.Sprintf("X-Forwarded-For: 2001:db8:0:%x::1", i)).want(http.StatusOK)
+	}
+	for i := range 30 {
+		refused(fmt.Sprintf("2001:db8:0:a%x::1", i))
+	}
+	if took := refused("2001:db8:0:b::1"); took < 15*time.Millisecond {
+		t.Errorf("after 30 refusals of others, a network is refused within %v", took)
+	}
+}
+
 // Metrics cost nothing that a stranger can ask for at will: for a second, all get the same.
 func TestMetricsAreRemembered(t *testing.T) {
 	bubble(t, options{Limits: func(l *handlers.Limits) { l.Metrics = time.Second }}, func(t *testing.T, w *testServer) {

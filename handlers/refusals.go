@@ -4,66 +4,49 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	"restante/rendezvous"
 )
 
-const (
-	// refusalInterval is the time in which the refusals of one kind to one address get one line in the log.
-	refusalInterval = time.Second
-	// maxRefusals bounds how many kinds and addresses are remembered.
-	maxRefusals = 10_000
-)
-
-// refusals samples the log of requests that were refused because the client asks for too much: writing a line for each
-// would cost more than what is refused.
-type refusals struct {
-	mu   sync.Mutex
-	seen map[refusal]*sampled
-}
-
-// refusal is what is refused alike. The networks of one customer count as one address.
-type refusal struct {
-	code    rendezvous.Code
-	address string
-}
-
-// sampled is when a refusal was logged last, and how many there were since.
-type sampled struct {
-	logged time.Time
-	since  int
-}
-
-// count reports whether a refusal is to be logged, and for how many it stands.
-func (r *refusals) count(code rendezvous.Code, address string, now time.Time) (standsFor int, logIt bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.seen == nil || len(r.seen) >= maxRefusals {
-		r.seen = map[refusal]*sampled{}
-	}
-	what := refusal{code, cmp.Or(rendezvous.NetworkID(address), address)}
-	s, known := r.seen[what]
-	if !known {
-		s = &sampled{}
-		r.seen[what] = s
-	}
-	s.since++
-	if known && now.Sub(s.logged) < refusalInterval {
-		return 0, false
-	}
-	standsFor = s.since
-	s.logged, s.since = now, 0
-	return standsFor, true
+// sample reports whether a line about a client that is refused, slowed down or cut off is logged, and for how many it
+// stands. The networks of one customer count as one address.
+func (s *Server) sample(kind, address string) (standsFor int, logIt bool) {
+	return s.logged.Count(kind, cmp.Or(rendezvous.NetworkID(address), address), time.Now())
 }
 
 // logRefused logs a command of a wormhole client that was refused.
 func (s *Server) logRefused(code rendezvous.Code, address string) {
-	standsFor, logIt := s.refusals.count(code, address, time.Now())
-	if !logIt {
-		return
+	s.logSampled("refused a command of a wormhole client", address, "code", string(code))
+}
+
+// logRefusedCommand logs a command on the socket of a session that was refused before it was read.
+func (s *Server) logRefusedCommand(code rendezvous.Code, address string) {
+	s.logSampled("refused a command of a session", address, "code", string(code))
+}
+
+// closedAt counts and logs a connection that is closed because its client hit a limit.
+func (s *Server) closedAt(limit rendezvous.Limit, address string) {
+	s.metrics.limits.hit(limit)
+	s.logSampled("closed a connection", address, "limit", string(limit))
+}
+
+// logSlowed logs a client that a limit makes wait.
+func (s *Server) logSlowed(limit rendezvous.Limit, address string) {
+	s.logSampled("slowed a client down", address, "limit", string(limit))
+}
+
+func (s *Server) logSampled(message, address, kind, what string) {
+	if standsFor, logIt := s.sample(message+" "+what, address); logIt {
+		s.Log.LogAttrs(context.Background(), slog.LevelInfo, message,
+			slog.String("address", address), slog.String(kind, what), slog.Int("standsFor", standsFor))
 	}
-	s.Log.LogAttrs(context.Background(), slog.LevelInfo, "refused a command of a wormhole client",
-		slog.String("address", address), slog.String("code", string(code)), slog.Int("standsFor", standsFor))
+}
+
+// throttle waits until a client of an address may ask for more: a socket cannot be answered 429, so it is slowed down.
+func (s *Server) throttle(ctx context.Context, address string) error {
+	if s.limiters.exhausted(address, time.Now()) {
+		s.logSlowed(limitRequests, address)
+	}
+	return s.limiters.wait(ctx, address)
 }

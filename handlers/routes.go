@@ -19,8 +19,8 @@ func (s *Server) Handler() http.Handler {
 	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), welcome.NewChallenges(), newCORS(s.Origins)
 	s.metrics = newMetrics(s)
 	s.wormhole = wormhole.NewServer(wormhole.Options{
-		Observe: s.metrics.command, LimitHit: s.metrics.limits.hit, Tracer: s.Tracer, Refused: s.logRefused,
-		Service: s.Service, Log: s.Log, Settings: s.wormholeSettings, Rules: s.rules.Load, Throttle: s.limiters.wait,
+		Observe: s.metrics.command, ClosedAt: s.closedAt, Slowed: s.logSlowed, Tracer: s.Tracer, Refused: s.logRefused,
+		Service: s.Service, Log: s.Log, Settings: s.wormholeSettings, Rules: s.rules.Load, Throttle: s.throttle,
 		BindTimeout: s.Limits.Identify, Linger: s.Limits.Linger,
 	})
 	r := chi.NewRouter()

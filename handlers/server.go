@@ -13,6 +13,7 @@ import (
 	"restante/api"
 	"restante/handlers/welcome"
 	"restante/handlers/wormhole"
+	"restante/internal/logsample"
 	"restante/internal/rules"
 	"restante/internal/tracing"
 	"restante/rendezvous"
@@ -51,7 +52,7 @@ type Server struct {
 
 	settings   atomic.Pointer[welcome.Settings]
 	rules      atomic.Pointer[rules.Rules]
-	refusals   refusals
+	logged     logsample.Sampler // what clients can cause as often as they like
 	readiness  readiness
 	limiters   *limiters // nil: no limit
 	challenges *welcome.Challenges

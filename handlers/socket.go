@@ -67,7 +67,7 @@ type sessionSocket struct {
 func (c *sessionSocket) serve(ctx context.Context) {
 	defer c.Close() //nolint:errcheck // the client has received what it will
 	late := time.AfterFunc(c.server.Limits.Identify, func() {
-		c.server.metrics.limits.hit(limitIdentify)
+		c.server.closedAt(limitIdentify, c.address)
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not identify in time"})
 	})
 	defer late.Stop()
@@ -185,7 +185,7 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 	}
 	var reply []byte
 	if isTooLarge {
-		reply, err = c.refuse(raw, tooLarge)
+		reply, err = c.refuse(ctx, raw, tooLarge)
 	} else {
 		reply, err = c.handle(ctx, raw)
 	}
@@ -204,7 +204,7 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 // handle does what a message says, and returns the reply, if it gets one.
 func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) {
 	if o, is := jsonobject.Parse(raw); is && !o.Has("method") && !o.Has("path") {
-		if err := c.server.limiters.wait(ctx, c.address); err != nil {
+		if err := c.server.throttle(ctx, c.address); err != nil {
 			return nil, err
 		}
 		var said api.Acknowledgement
@@ -219,7 +219,7 @@ func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) 
 	}
 	var command api.SocketCommand
 	if err := decodeMessage(raw, &command); err != nil {
-		return c.refuse(raw, err)
+		return c.refuse(ctx, raw, err)
 	}
 	reply, err := c.command(ctx, command)
 	if err != nil {

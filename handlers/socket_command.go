@@ -68,13 +68,15 @@ func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, 
 
 // refuse returns the reply to a message that is no valid command, or the error itself if it has no id that can be
 // read: then no command would learn of it. Like a request, it counts against the client's rate.
-func (c *sessionSocket) refuse(raw []byte, why error) ([]byte, error) {
+func (c *sessionSocket) refuse(ctx context.Context, raw []byte, why error) ([]byte, error) {
 	id, ok := commandID(raw)
 	if !ok {
 		return nil, why
 	}
-	if !c.server.limiters.allow(c.address, time.Now()) {
+	if exhausted := c.server.limiters.allow(c.address, time.Now()); exhausted != nil {
+		exhausted.slowDown(ctx, c.server.Service.Stopping())
 		why = errRateLimited
+		c.server.logRefusedCommand(errRateLimited.Code, c.address)
 	}
 	p := c.server.finalProblem(why, c.address)
 	return encode(api.SocketReply{ID: &id, Reply: api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}}), nil

@@ -59,6 +59,7 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 				if logged := w.Logs.String(); strings.Count(logged, `"cut a socket"`) != 1 || !strings.Contains(logged, "the peer does not read") {
 					t.Errorf("the log does not say why:\n%s", logged)
 				}
+				w.logsClosedAt(t, "slow-reader")
 				b.add("m", "p", "y").want(http.StatusCreated)
 				_ = l.conn.Close()
 				_ = c.conn.Close()

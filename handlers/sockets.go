@@ -22,13 +22,14 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 		return nil, nil
 	default:
 	}
-	leave, admitted := s.sockets.enter(addressOf(r.Context()), s.Limits.Sockets)
+	address := addressOf(r.Context())
+	leave, admitted := s.sockets.enter(address, s.Limits.Sockets)
 	if !admitted {
 		s.fail(w, r, tooManySockets())
 		return nil, nil
 	}
 	conn, err := ws.Upgrade(w, r, header, ws.Options{
-		Slow: func() { s.metrics.limits.hit(limitSlowReader) },
+		Slow: func() { s.closedAt(limitSlowReader, address) },
 		Log:  s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
 	})
 	if errors.Is(err, ws.ErrHandshake) {

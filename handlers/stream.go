@@ -107,7 +107,7 @@ func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 	}
 	if err := connection.Flush(); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			e.server.metrics.limits.hit(limitSlowReader)
+			e.server.closedAt(limitSlowReader, e.address)
 		}
 		return err
 	}

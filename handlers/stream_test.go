@@ -356,6 +356,7 @@ func TestSlowReaderOfAStreamIsCut(t *testing.T) {
 		if n := w.Service.Stats().Streams.Load(); n != 0 {
 			t.Errorf("%d streams are open", n)
 		}
+		w.logsClosedAt(t, "slow-reader")
 	})
 }
 

@@ -48,8 +48,10 @@ type Options struct {
 	Throttle func(ctx context.Context, address string) error
 	// Observe is called for each command, with its type and what became of it: see outcome.
 	Observe func(command, outcome string)
-	// LimitHit is called with the limit for which a connection is closed.
-	LimitHit func(rendezvous.Limit)
+	// ClosedAt is called with the limit for which a connection is closed, and the client's address.
+	ClosedAt func(limit rendezvous.Limit, address string)
+	// Slowed is called with the limit for which a client is slowed down, and its address.
+	Slowed func(limit rendezvous.Limit, address string)
 	// Refused is called for each command that is refused, with the code and the client's address.
 	Refused func(code rendezvous.Code, address string)
 	// Tracer traces what is added and delivered; nil traces nothing.
@@ -111,7 +113,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.stopPinger = c.server.pinger.Add(c.Conn)
 	c.OnControl(func() {})
 	c.bindTimer = time.AfterFunc(c.server.BindTimeout, func() {
-		c.server.LimitHit(LimitBind)
+		c.server.ClosedAt(LimitBind, c.client.Address)
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not bind in time"})
 	})
 	if err := c.sendWelcome(); err != nil {
@@ -172,7 +174,7 @@ func (c *conn) end(ctx context.Context, why error) {
 func (c *conn) handleNext(ctx context.Context) error {
 	raw, err := c.Read()
 	if errors.Is(err, ws.ErrTooLarge) {
-		c.server.LimitHit(LimitMessage)
+		c.server.ClosedAt(LimitMessage, c.client.Address)
 		if err := c.Send(encodeMessage("error", fields{"error": "message too large", "orig": json.RawMessage("{}")})); err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ func (c *conn) slowly(ctx context.Context, ask func() (rendezvous.Claimed, error
 		if !is || limited.Code != rendezvous.RateLimited || limited.RetryAfter == 0 || left <= 0 {
 			return claimed, err
 		}
+		c.server.Slowed(limited.Limit, c.client.Address)
 		if err := c.Send(); err != nil {
 			return claimed, err
 		}

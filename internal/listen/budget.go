@@ -7,13 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"restante/internal/logsample"
 )
 
 // networkShare is how many times the limit of an IPv6 network of 64 bits applies to the network of 48 bits around it.
 const networkShare = 4
-
-// reportInterval is the time in which there is at most one line in the log for connections that were closed at once.
-const reportInterval = time.Second
 
 // Budget is how many connections there may be. Its fields are set before the first use.
 type Budget struct {
@@ -33,8 +32,7 @@ type Budget struct {
 	mu     sync.Mutex
 	open   map[netip.Prefix]int
 	total  int
-	logged time.Time
-	since  int // refused since then
+	logged logsample.Sampler
 }
 
 // admit counts a connection in, and returns what counts it out. It returns nil if it is one too many. If there are too
@@ -106,10 +104,12 @@ func (b *Budget) exempt(a netip.Addr) bool {
 // refuse counts and logs a connection that is closed at once. mu is held.
 func (b *Budget) refuse(from netip.Addr) {
 	b.Refused.Add(1)
-	b.since++
-	if now := time.Now(); now.Sub(b.logged) >= reportInterval {
-		b.Log.Warn("too many connections; closed one at once", "address", b.Name(from), "open", b.total, "standsFor", b.since)
-		b.logged, b.since = now, 0
+	network := from
+	if wide, err := from.Prefix(48); err == nil && from.Is6() {
+		network = wide.Addr()
+	}
+	if standsFor, logIt := b.logged.Count("refused", network.String(), time.Now()); logIt {
+		b.Log.Warn("too many connections; closed one at once", "address", b.Name(from), "open", b.total, "standsFor", standsFor)
 	}
 }
 
@@ -118,9 +118,8 @@ func (b *Budget) failed(err error) {
 	b.Failed.Add(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if now := time.Now(); now.Sub(b.logged) >= reportInterval {
-		b.Log.Warn("could not accept a connection", "error", err, "open", b.total)
-		b.logged = now
+	if standsFor, logIt := b.logged.Count("failed", "", time.Now()); logIt {
+		b.Log.Warn("could not accept a connection", "error", err, "open", b.total, "standsFor", standsFor)
 	}
 }
 

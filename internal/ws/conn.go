@@ -234,7 +234,7 @@ func (c *Conn) write(one func(deadline time.Time) error) error {
 		return nil
 	case errors.As(err, &network) && network.Timeout():
 		// The peer cannot be told why: a close frame would have to go behind what it does not read.
-		c.options.Log.Info("cut a socket", "error", ErrSlow, "after", c.options.WriteTimeout)
+		c.options.Log.Debug("cut a socket", "error", ErrSlow, "after", c.options.WriteTimeout)
 		c.gone = true
 		if c.options.Slow != nil {
 			c.options.Slow()
