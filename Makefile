@@ -90,6 +90,10 @@ DURATION ?= 60s
 torture: ## Try to break the server; DURATION=10m for longer, ARGS='--database=postgres --replicas=2' for more
 	go run ./cmd/torture --duration=$(DURATION) $(ARGS)
 
+.PHONY: torture-table
+torture-table: ## Sum the reports of runs up for docs/reliability.md; REPORTS='a.json b.json', as --report wrote them
+	@go run ./cmd/torture report $(REPORTS)
+
 .PHONY: lint
 lint: ## Lint the Go code
 	$(STAGE) 'Lint' $(TOOL) golangci-lint run ./...

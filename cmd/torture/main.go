@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -19,7 +20,18 @@ import (
 	"restante/internal/torture"
 )
 
-// flags are those of the command.
+// commands are what the program can do.
+type commands struct {
+	Run    flags `cmd:"" default:"withargs" help:"Run servers and clients, inject faults, and check what happened (the default)."`
+	Report table `cmd:"" help:"Sum the reports of several runs up, as tables in Markdown."`
+}
+
+// table is the command that sums reports up.
+type table struct {
+	Files []string `arg:"" type:"existingfile" help:"What --report wrote."`
+}
+
+// flags are those of a run.
 type flags struct {
 	Server     string        `placeholder:"BINARY" help:"The server's program; by default it is built from this module."`
 	Flag       []string      `placeholder:"FLAG" sep:"none" help:"One more flag of the server, such as --flag=--notify=poll; repeat for more."`
@@ -37,21 +49,43 @@ type flags struct {
 	Patience   time.Duration `default:"30s" help:"How long a client tries on before it says that it is stuck (${default})."`
 	Shrink     bool          `help:"After a failure, try shorter runs."`
 	History    string        `type:"path" placeholder:"FILE" help:"Write all events there, as lines of JSON."`
-	JSON       string        `name:"json" type:"path" placeholder:"FILE" help:"Write the report there, as JSON, too."`
+	Report     string        `name:"report" aliases:"json" type:"path" placeholder:"FILE" help:"Write the report there, as JSON, too. See the command report."`
 }
 
 var errViolations = errors.New("the server broke a promise")
 
 func main() {
-	var f flags
-	kong.Parse(&f, kong.Name("torture"), kong.Description("A nemesis for the server. See docs/reliability.md."))
+	var c commands
+	parsed := kong.Parse(&c, kong.Name("torture"), kong.Description("A nemesis for the server. See docs/reliability.md."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, f)
+	var err error
+	if strings.HasPrefix(parsed.Command(), "report") {
+		err = sumUp(c.Report.Files)
+	} else {
+		err = run(ctx, c.Run)
+	}
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		os.Exit(1)
 	}
+}
+
+func sumUp(files []string) error {
+	var reports []*torture.Report
+	for _, file := range files {
+		text, err := os.ReadFile(file) // #nosec G304 -- the files that are to be read
+		if err != nil {
+			return err
+		}
+		report := &torture.Report{}
+		if err := json.Unmarshal(text, report); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		reports = append(reports, report)
+	}
+	_, err := io.WriteString(os.Stdout, torture.Table(reports))
+	return err
 }
 
 func run(ctx context.Context, f flags) error {
@@ -74,12 +108,12 @@ func run(ctx context.Context, f flags) error {
 	if err != nil {
 		return err
 	}
-	if f.JSON != "" {
+	if f.Report != "" {
 		text, err := json.MarshalIndent(report, "", "\t")
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(f.JSON, append(text, '\n'), 0o600); err != nil {
+		if err := os.WriteFile(f.Report, append(text, '\n'), 0o600); err != nil {
 			return err
 		}
 	}

@@ -29,6 +29,7 @@ type book struct {
 func (c *checker) log(bySession map[string][]*Event) {
 	b := &book{map[int64]entry{}, map[string]int64{}, none}
 	sides := map[string]bool{}
+	c.notices()
 	for _, e := range c.events {
 		c.read(b, e)
 		c.sides(sides, e)
@@ -46,6 +47,18 @@ func (c *checker) log(bySession map[string][]*Event) {
 	}
 	for _, own := range bySession {
 		c.delivered(b, own)
+	}
+}
+
+// notices holds that no client is told of a third side before one tried to get in.
+func (c *checker) notices() {
+	tried := slices.ContainsFunc(c.events, func(e *Event) bool {
+		return e.Method == http.MethodPut && strings.HasSuffix(e.Session, intruder)
+	})
+	for _, e := range c.events {
+		if e.Kind == Notice && !tried {
+			c.report(ruleTwo, e, "a side was told of a third one, and there was none: %s", e.Answer)
+		}
 	}
 }
 

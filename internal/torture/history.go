@@ -22,6 +22,7 @@ const (
 	Beat      Kind = "heartbeat" // a heartbeat that arrived
 	Message   Kind = "message"   // a message that a wormhole socket delivered
 	Said      Kind = "said"      // what a wormhole client sent, and the answer
+	Notice    Kind = "notice"    // a wormhole client was told that a third side was refused
 	Fault     Kind = "fault"     // what was done to the servers
 	Note      Kind = "note"      // what a client knows, such as that it received all there is
 )

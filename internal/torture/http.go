@@ -87,7 +87,6 @@ func (c *client) attempt(ctx context.Context, q call) *Event {
 	ctx, cancel := context.WithTimeout(ctx, q.within)
 	defer cancel()
 	c.exchange(ctx, q, e)
-	c.w.count(e.Transport)
 	c.h.add(e)
 	return e
 }

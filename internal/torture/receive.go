@@ -101,7 +101,6 @@ func (c *client) frame(raw json.RawMessage, conn int64, at time.Duration, from i
 		e.Wrong = "this is no frame"
 	}
 	e.Seq, e.Mailbox = f.Seq, f.Mailbox
-	c.w.count(e.Transport)
 	c.h.add(e)
 	c.mu.Lock()
 	defer c.mu.Unlock()

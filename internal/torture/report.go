@@ -13,6 +13,8 @@ import (
 type Report struct {
 	Engine     string                      `json:"engine"`
 	Replicas   int                         `json:"replicas"`
+	Standby    string                      `json:"standby,omitempty"`
+	PgBouncer  bool                        `json:"pgbouncer,omitempty"`
 	Seed       uint64                      `json:"seed"`
 	Duration   time.Duration               `json:"duration"`
 	Command    string                      `json:"command"` // repeats the choices
@@ -22,10 +24,19 @@ type Report struct {
 	Messages   int64                       `json:"messages"`
 	Events     int64                       `json:"events"` // all that was recorded and checked
 	Replayed   int64                       `json:"replayed"`
-	Operations map[string]int64            `json:"operations"` // by transport
-	Injected   map[string]map[string]int64 `json:"injected"`   // by fault and transport
+	Operations map[string]int64            `json:"operations"` // by transport: answered requests, and frames and messages that came
+	Unanswered int64                       `json:"unanswered"` // requests that no answer came to
+	Times      map[string]int64            `json:"times"`      // how often each fault was injected
+	Injected   map[string]map[string]int64 `json:"injected"`   // the same, by transport: while a client of it was in a room
+	Met        map[string]map[string]int64 `json:"met"`        // the operations that were under way or began while a fault lasted, by fault and transport
 	Violations []Violation                 `json:"violations"`
 }
+
+// What the proxies do is counted by connection.
+const (
+	cutConnections     = "cut connections"
+	delayedConnections = "delayed connections"
+)
 
 func (r *runner) report() *Report {
 	w := r.w
@@ -33,14 +44,17 @@ func (r *runner) report() *Report {
 	defer w.mu.Unlock()
 	for _, s := range w.servers {
 		for t, p := range s.proxies {
-			w.tally("cut connections", t, p.cut.Load())
-			w.tally("delayed connections", t, p.delayed.Load())
+			for fault, n := range map[string]int64{cutConnections: p.cut.Load(), delayedConnections: p.delayed.Load()} {
+				w.harmed(fault, t, n)
+				w.times[fault] += n
+			}
 		}
 	}
 	return &Report{
-		Engine: w.cfg.engine(), Replicas: w.cfg.Replicas, Seed: w.cfg.Seed, Duration: w.now(), Command: w.cfg.command(), Logs: r.dir,
+		Engine: w.cfg.engine(), Replicas: w.cfg.Replicas, Standby: w.cfg.Standby, PgBouncer: w.cfg.PgBouncer, Seed: w.cfg.Seed, Duration: w.now(), Command: w.cfg.command(), Logs: r.dir,
 		Rooms: r.rooms.Load(), Sessions: w.sessions.Load(), Messages: w.messages.Load(), Events: r.events.Load(), Replayed: w.replayed.Load(),
-		Operations: w.operations, Injected: w.injected, Violations: w.violations,
+		Operations: w.tallied.operations, Unanswered: w.tallied.unanswered, Times: w.times, Injected: w.injected,
+		Met: w.tallied.met(r.nemesis.history.all()), Violations: w.violations,
 	}
 }
 

@@ -173,9 +173,12 @@ func (r *room) talk(ctx context.Context, ending <-chan struct{}) error {
 	})
 }
 
+// intruder ends the label of a third side.
+const intruder = "c"
+
 // intrude has a third side try to get in, which must fail while both are in.
 func (r *room) intrude(ctx context.Context) error {
-	r.third = newClient(r.w, r.h, r.name+"c", r.app, Poll, newDice(r.w.cfg.Seed, r.name+"c"))
+	r.third = newClient(r.w, r.h, r.name+intruder, r.app, Poll, newDice(r.w.cfg.Seed, r.name+intruder))
 	r.w.sessions.Add(1)
 	if err := r.third.begin(ctx); err != nil {
 		return err

@@ -88,7 +88,7 @@ func once(ctx context.Context, cfg Config, log *slog.Logger) (*Report, error) {
 	}
 	w := &world{
 		clock: clock{time.Now()}, cfg: cfg, contract: declared, nonce: strings.ToLower(rand.Text()[:10]),
-		operations: map[string]int64{}, injected: map[string]map[string]int64{}, using: map[string]int{},
+		injected: map[string]map[string]int64{}, times: map[string]int64{}, using: map[string]int{},
 	}
 	f := newForker()
 	r := &runner{w: w, log: log, dir: dir, nemesis: &nemesis{
@@ -236,6 +236,7 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 	events, faults := room.h.all(), r.nemesis.history.all()
 	r.events.Add(int64(len(events)))
 	r.w.wakes.count(events, faults)
+	r.w.tallied.count(events)
 	found := check(room.name, events, faults, r.w.cfg.Replicas)
 	if err != nil {
 		r.failed.Add(1)

@@ -152,7 +152,6 @@ func (c *client) ask(ctx context.Context, s *socket, q call) *Event {
 		case <-ctx.Done():
 		}
 	}
-	c.w.count(Socket)
 	c.h.add(e)
 	return e
 }

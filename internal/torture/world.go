@@ -20,11 +20,12 @@ type world struct {
 	messages atomic.Int64
 	sessions atomic.Int64
 	wakes    wakes
+	tallied  tally
 
 	mu         sync.Mutex
-	operations map[string]int64 // by transport
 	injected   map[string]map[string]int64
-	using      map[string]int // transports of rooms that run now
+	times      map[string]int64 // how often each fault was injected, by fault
+	using      map[string]int   // transports of rooms that run now
 	violations []Violation
 	plates     []plate
 }
@@ -34,12 +35,6 @@ func (w *world) unique(what string) string {
 	return fmt.Sprintf("%s-%s-%d", what, w.nonce, w.ids.Add(1))
 }
 
-func (w *world) count(transport string) {
-	w.mu.Lock()
-	w.operations[transport]++
-	w.mu.Unlock()
-}
-
 // use tells that a client uses a transport from now on; by is 1 or -1.
 func (w *world) use(transport string, by int) {
 	w.mu.Lock()
@@ -47,18 +42,19 @@ func (w *world) use(transport string, by int) {
 	w.mu.Unlock()
 }
 
-// inject counts a fault for each transport that is in use.
+// inject counts a fault, in all and for each transport that is in use.
 func (w *world) inject(fault string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.times[fault]++
 	for transport, clients := range w.using {
 		if clients > 0 {
-			w.tally(fault, transport, 1)
+			w.harmed(fault, transport, 1)
 		}
 	}
 }
 
-func (w *world) tally(fault, transport string, n int64) {
+func (w *world) harmed(fault, transport string, n int64) {
 	if w.injected[fault] == nil {
 		w.injected[fault] = map[string]int64{}
 	}

@@ -117,14 +117,32 @@ func (c *caller) read(l *line) {
 			l.mu.Unlock()
 		case "message":
 			c.message(l, s)
-		default:
-			select {
-			case l.replies <- s:
-			default:
+		case "error":
+			if s.noticed() {
+				c.h.add(c.event(l, Notice, none, s.raw, ""))
+				break
 			}
+			l.answer(s)
+		default:
+			l.answer(s)
 		}
 		c.wake()
 	}
+}
+
+// answer hands a reply to what waits for one.
+func (l *line) answer(s spoken) {
+	select {
+	case l.replies <- s:
+	default:
+	}
+}
+
+// noticed tells whether an error is the notice that a third side was refused, as docs/wormhole.md has it: it names the open of a
+// client that is in. A client that is refused itself reads no message from then on, and is found by that.
+func (s spoken) noticed() bool {
+	var to struct{ Type string }
+	return s.Error == "crowded" && json.Unmarshal(s.Orig, &to) == nil && to.Type == "open"
 }
 
 func (c *caller) wake() {
@@ -150,7 +168,6 @@ func (c *caller) message(l *line, s spoken) {
 	c.mu.Unlock()
 	e := c.event(l, Message, l.index, s.raw, "")
 	e.Mailbox = mailbox
-	c.w.count(Wormhole)
 	c.h.add(e)
 }
 
@@ -166,7 +183,6 @@ func (c *caller) say(ctx context.Context, l *line, message map[string]any, want 
 	e.Sent = string(text)
 	e.Mailbox, _ = message["mailbox"].(string) // most have none
 	defer c.h.add(e)
-	c.w.count(Wormhole)
 	l.writing.Lock()
 	_ = l.conn.SetWriteDeadline(time.Now().Add(5 * time.Second)) // the write fails then
 	err = l.conn.WriteMessage(websocket.TextMessage, text)
