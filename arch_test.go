@@ -204,6 +204,15 @@ var layers = map[string]layer{
 			"github.com/jmoiron": "a session does not know that it is stored",
 		},
 	},
+	"restante/internal/memstore": {
+		uses: []string{"restante/rendezvous", "restante/session"},
+		bans: map[string]string{
+			"net":           "it is memory",
+			"restante/repo": "it shares nothing with the real stores but their suite, so that it shares none of their mistakes",
+			"database/sql":  noSQL,
+		},
+		tests: map[string]string{"restante/repo/repotest": "every store passes this suite", "net": "so does that suite's library"},
+	},
 	"restante/internal/logcache": {
 		stdlib: "it remembers entries and does not know what they are",
 		bans: map[string]string{
