@@ -187,6 +187,11 @@ var layers = map[string]layer{
 		testOnly: "it is tests",
 		tests:    map[string]string{"restante/internal/e2e": "they run the program", "restante/internal/testgate": "they start browsers"},
 	},
+	"restante/internal/e2e/abuse": {
+		uses:     []string{"restante/internal/testclient"},
+		testOnly: "it is tests",
+		tests:    map[string]string{"restante/internal/e2e": "they run the program"},
+	},
 	"restante/internal/e2e/wormhole": {
 		uses:     []string{"restante/internal/testclient"},
 		testOnly: "it is tests",
