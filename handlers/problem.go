@@ -245,6 +245,7 @@ func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure)
 	}
 	key, err := credential(r)
 	if err == nil {
+		awaitTurn(r.Context())
 		var wanted session.Seq
 		if wanted, err = s.Service.Authenticate(r.Context(), key); err == nil {
 			failure.Wanted = &wanted

@@ -49,7 +49,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 }
 
 // sessionSocket is the WebSocket of one session. One goroutine reads and answers commands, and another delivers
-// frames.
+// frames. Adds that are under way have goroutines of their own.
 type sessionSocket struct {
 	*ws.Conn
 	server     *Server
@@ -59,8 +59,9 @@ type sessionSocket struct {
 	credential string        // for the commands
 	key        session.Key
 
-	commands sync.Mutex // held while a command is done and answered; guards ended
+	commands sync.Mutex // held while a command is done and answered, or an add begins; guards ended
 	ended    bool       // nothing is answered any more
+	adds     pipeline
 }
 
 // serve identifies the client, delivers frames and answers commands until the socket ends.
@@ -91,6 +92,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	var delivering sync.WaitGroup
 	defer delivering.Wait()
 	defer c.cancel()
+	defer c.adds.drain() // what was read is added, also if the client is gone
 	err = c.Send(encodeMessage("heartbeat", heartbeat(first)))
 	if err == nil {
 		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) })
@@ -185,6 +187,7 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 	}
 	var reply []byte
 	if isTooLarge {
+		c.adds.drain()
 		reply, err = c.refuse(ctx, raw, tooLarge)
 	} else {
 		reply, err = c.handle(ctx, raw)
@@ -201,26 +204,28 @@ func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Strea
 	return c.Send(reply)
 }
 
-// handle does what a message says, and returns the reply, if it gets one.
+// handle does what a message says, and returns the reply, if it gets one. Adds begin before those ahead of them are
+// answered, and are answered later; anything else waits until they are.
 func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) {
 	if o, is := jsonobject.Parse(raw); is && !o.Has("method") && !o.Has("path") {
-		if err := c.server.throttle(ctx, c.address); err != nil {
-			return nil, err
-		}
-		var said api.Acknowledgement
-		if err := decodeMessage(raw, &said); err != nil {
-			return nil, err
-		}
-		if said.Epoch != nil {
-			ctx = withEpoch(ctx, session.Epoch(*said.Epoch))
-		}
-		_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack), Epoch: epochOf(ctx)})
-		return nil, err
+		c.adds.drain()
+		return nil, c.acknowledge(ctx, raw)
 	}
 	var command api.SocketCommand
-	if err := decodeMessage(raw, &command); err != nil {
+	err := decodeMessage(raw, &command)
+	if err == nil && isAdd(command) {
+		c.beginAdd(ctx, command, len(raw))
+		return nil, nil
+	}
+	c.adds.drain()
+	if err != nil {
 		return c.refuse(ctx, raw, err)
 	}
+	return c.answer(ctx, command)
+}
+
+// answer does a command and returns the reply.
+func (c *sessionSocket) answer(ctx context.Context, command api.SocketCommand) ([]byte, error) {
 	reply, err := c.command(ctx, command)
 	if err != nil {
 		return nil, err
@@ -228,13 +233,30 @@ func (c *sessionSocket) handle(ctx context.Context, raw []byte) ([]byte, error) 
 	return encode(reply), nil
 }
 
+// acknowledge does what a message says that is no command.
+func (c *sessionSocket) acknowledge(ctx context.Context, raw []byte) error {
+	if err := c.server.throttle(ctx, c.address); err != nil {
+		return err
+	}
+	var said api.Acknowledgement
+	if err := decodeMessage(raw, &said); err != nil {
+		return err
+	}
+	if said.Epoch != nil {
+		ctx = withEpoch(ctx, session.Epoch(*said.Epoch))
+	}
+	_, err := c.server.Service.Acknowledge(ctx, rendezvous.Query{Session: c.key, Ack: number(said.Ack), Epoch: epochOf(ctx)})
+	return err
+}
+
 // closeCodes are the failures for which RFC 6455 has a close code.
 var closeCodes = map[rendezvous.Code]int{rendezvous.Draining: websocket.CloseGoingAway, payloadTooLarge: websocket.CloseMessageTooBig}
 
 // end sends the reason why the socket ends, and closes it.
 func (c *sessionSocket) end(ctx context.Context, why error) {
-	c.commands.Lock() // a command that is under way is answered first
+	c.commands.Lock() // commands that are under way are answered first
 	defer c.commands.Unlock()
+	c.adds.drain()
 	c.endLocked(ctx, why)
 }
 

@@ -46,7 +46,7 @@ func takesCommands(path string) bool {
 
 // request returns the request that a command stands for.
 func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, target *url.URL) *http.Request {
-	r := c.upgrade.Clone(ctx)
+	r := c.upgrade.WithContext(ctx) // a shallow copy: what the command changes of it is replaced, not written to
 	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
 	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
 	name := http.CanonicalHeaderKey(c.server.forwardedHeader()) // it names the client, if the proxy is trusted

@@ -21,7 +21,8 @@ type Store interface {
 	// nameplate with its claims and its mailbox), or what it listed of a side. f may run twice: it must
 	// use nothing but its Tx, and set its results, not add to them. If ctx ends before f has begun, f
 	// never runs. If it ends later, Update returns ctx's error at once and the transaction goes on
-	// without the caller.
+	// without the caller. A store that runs updates in the order in which it takes them in calls
+	// [Queued] as soon as it has taken in this one.
 	Update(ctx context.Context, f func(Tx) error) error
 	// Probe writes and commits something without meaning, to learn whether the storage can be used.
 	Probe(ctx context.Context) error

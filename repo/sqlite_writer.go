@@ -98,6 +98,7 @@ func (w *sqliteWriter) update(ctx context.Context, f func(*tx) error) error {
 	j := &job{ctx: ctx, fn: f, done: make(chan struct{})}
 	select {
 	case w.queue <- j:
+		rendezvous.Queued(ctx)
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-w.stopped:
