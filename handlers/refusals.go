@@ -38,8 +38,7 @@ func (s *Server) logSlowed(limit rendezvous.Limit, address string) {
 
 func (s *Server) logSampled(message, address, kind, what string) {
 	if standsFor, logIt := s.sample(message+" "+what, address); logIt {
-		s.Log.LogAttrs(context.Background(), slog.LevelInfo, message,
-			slog.String("address", address), slog.String(kind, what), slog.Int("standsFor", standsFor))
+		s.Log.Info(message, slog.String("address", address), slog.String(kind, what), slog.Int("standsFor", standsFor))
 	}
 }
 
