@@ -113,8 +113,8 @@ func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvo
 
 // Frames returns frames as they are sent.
 func (t *tx) Frames(k session.Key, from session.Seq, count int, size int64) (frames [][]byte, _ error) {
-	r, err := t.session(k)
-	if err != nil {
+	r, found := t.sessions.get(k)
+	if !found {
 		return nil, nil
 	}
 	full := false
