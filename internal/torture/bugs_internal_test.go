@@ -34,11 +34,12 @@ const everyDay = "third-side.patch"
 func TestPlantedBugs(t *testing.T) {
 	t.Parallel()
 	patches, err := filepath.Glob("testdata/bugs/*.patch")
-	if err != nil || len(patches) < 5 {
+	if err != nil || len(patches) < 10 {
 		t.Fatalf("there are %d patches: %v", len(patches), err)
 	}
 	for _, path := range patches {
 		b := readBug(t, path)
+		apply(t, b) // a patch that no longer fits is seen at once
 		if filepath.Base(path) != everyDay && os.Getenv("RESTANTE_NIGHTLY") == "" {
 			continue
 		}
@@ -84,15 +85,14 @@ func readBug(t *testing.T, path string) planted {
 	return b
 }
 
-// plant builds the server with a bug. It changes copies of the files, not the files.
-func plant(t *testing.T, b planted) (program string) {
+// apply applies a bug's patch to copies of the files, and returns their directory and which file each replaces.
+func apply(t *testing.T, b planted) (changed string, replace map[string]string) {
 	t.Helper()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := t.TempDir()
-	replace := map[string]string{}
+	changed, replace = t.TempDir(), map[string]string{}
 	for _, file := range b.files {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {
@@ -113,6 +113,13 @@ func plant(t *testing.T, b planted) (program string) {
 	if out, err := exec.CommandContext(t.Context(), "patch", "-p1", "-d", changed, "-i", patch).CombinedOutput(); err != nil {
 		t.Fatalf("%s does not apply any more: %v\n%s", b.path, err, out)
 	}
+	return changed, replace
+}
+
+// plant builds the server with a bug. It changes copies of the files, not the files.
+func plant(t *testing.T, b planted) (program string) {
+	t.Helper()
+	changed, replace := apply(t, b)
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +130,7 @@ func plant(t *testing.T, b planted) (program string) {
 	}
 	program = filepath.Join(t.TempDir(), "restante")
 	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", file, "-o", program, ".")
-	build.Dir = root
+	build.Dir = filepath.Join("..", "..")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the server with %s: %v\n%s", b.path, err, out)
 	}
@@ -136,14 +143,14 @@ func hunt(t *testing.T, b planted, program string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	began := time.Now()
-	database := ""
+	database, long, rooms := "", 4*time.Second, 4
 	if b.replicas > 0 {
-		database = "postgres"
+		database, long, rooms = "postgres", 20*time.Second, 8 // it takes its time to start
 	}
 	var others []string
 	for seed := uint64(1); ; seed++ {
 		report, err := Run(ctx, Config{
-			Server: program, Seed: seed, Duration: 4 * time.Second, Rooms: 4, Faults: b.faults, Life: b.life, Replicas: b.replicas, Database: database,
+			Server: program, Seed: seed, Duration: long, Rooms: rooms, Faults: b.faults, Life: b.life, Replicas: b.replicas, Database: database,
 			Patience: 10 * time.Second, Until: b.rules,
 		}, slog.New(slog.DiscardHandler))
 		if err != nil {

@@ -77,7 +77,7 @@ func (r *room) run(ctx context.Context, ending <-chan struct{}) error {
 	for _, step := range []func(context.Context) error{
 		r.meet,
 		func(ctx context.Context) error { return r.talk(ctx, ending) },
-		r.settle, r.part,
+		r.lastWords, r.settle, r.part,
 	} {
 		if err := step(ctx); err != nil {
 			return err

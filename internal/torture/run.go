@@ -236,6 +236,9 @@ func (r *runner) room(ctx context.Context, number int, ending <-chan struct{}) {
 	events, faults := room.h.all(), r.nemesis.history.all()
 	r.events.Add(int64(len(events)))
 	r.w.wakes.count(events, faults)
+	if slices.Contains(r.w.cfg.Until, ruleWoken) && len(r.w.wakes.judge()) > 0 {
+		r.stop()
+	}
 	r.w.tallied.count(events)
 	found := check(room.name, events, faults, r.w.cfg.Replicas)
 	if err != nil {

@@ -12,32 +12,53 @@ import (
 // is found by them only.
 const prompt = 500 * time.Millisecond
 
-// wakes counts messages that were added while their receiver waited, on all rooms.
-type wakes struct{ all, late atomic.Int64 }
+// wakes counts messages that were added while their receiver waited, on all rooms: all, and the last words to sessions and to
+// wormhole clients.
+type wakes struct {
+	promptness
+	toSessions, toWormhole promptness
+}
+
+// promptness is how many messages there were, and how many of them came late.
+type promptness struct{ all, late atomic.Int64 }
+
+func (p *promptness) count(late bool) {
+	p.all.Add(1)
+	if late {
+		p.late.Add(1)
+	}
+}
 
 // count counts the messages of one room that came while nothing was done to the servers.
 func (w *wakes) count(events, faults []*Event) {
 	added := map[string]*Event{}
 	for _, e := range events {
-		var sent struct{ Body string }
-		if e.Kind == Request && e.Status == 201 && strings.HasSuffix(e.Path, "/messages") && json.Unmarshal([]byte(e.Sent), &sent) == nil {
+		var sent struct{ Type, Body string }
+		overHTTP := e.Kind == Request && e.Status == 201 && strings.HasSuffix(e.Path, "/messages")
+		overWormhole := e.Kind == Said && e.Answer == "ack"
+		if (overHTTP || overWormhole) && json.Unmarshal([]byte(e.Sent), &sent) == nil && (overHTTP || sent.Type == "add") {
 			added[sent.Body] = e
 		}
 	}
 	seen := map[string]bool{}
 	for _, e := range events {
 		var m entry
-		if e.Kind != Frame || json.Unmarshal([]byte(e.Answer), &m) != nil || seen[e.Session+m.Body] {
+		if e.Kind != Frame && e.Kind != Message || json.Unmarshal([]byte(e.Answer), &m) != nil || seen[e.Session+m.Body] {
 			continue
 		}
 		seen[e.Session+m.Body] = true
 		by := added[m.Body]
-		if by == nil || e.At > by.At || disturbed(faults, by.At, e.Done) {
+		if by == nil || by.Session == e.Session || e.At > by.At || disturbed(faults, by.At, e.Done) {
 			continue
 		}
-		w.all.Add(1)
-		if e.Done-by.Done > prompt {
-			w.late.Add(1)
+		late := e.Done-by.Done > prompt
+		w.promptness.count(late)
+		switch {
+		case !strings.HasSuffix(m.Body, lastWord):
+		case e.Kind == Message:
+			w.toWormhole.count(late)
+		default:
+			w.toSessions.count(late)
 		}
 	}
 }
@@ -53,10 +74,17 @@ func disturbed(faults []*Event, from, to time.Duration) bool {
 }
 
 // judge reports if many messages came late. One that is late may have had a lost notification, or a slow machine.
-func (w *wakes) judge() []Violation {
-	all, late := w.all.Load(), w.late.Load()
-	if all < 50 || late*10 < all {
-		return nil
+func (w *wakes) judge() (found []Violation) {
+	for _, group := range []struct {
+		*promptness
+		of            string
+		least, oneOut int64 // how many must be late, and what part of all
+	}{
+		{&w.promptness, "messages", 10, 10}, {&w.toSessions, "last words to sessions", 4, 6}, {&w.toWormhole, "last words to wormhole clients", 4, 6},
+	} {
+		if all, late := group.all.Load(), group.late.Load(); late >= group.least && late*group.oneOut >= all {
+			found = append(found, Violation{Rule: ruleWoken, What: fmt.Sprintf("%d of %d %s came more than %v after they were added, though their receiver waited", late, all, group.of, prompt)})
+		}
 	}
-	return []Violation{{Rule: ruleWoken, What: fmt.Sprintf("%d of %d messages came more than %v after they were added, though their receiver waited", late, all, prompt)}}
+	return found
 }
