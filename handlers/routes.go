@@ -16,7 +16,7 @@ import (
 // Handler returns the handler of everything that is served: what the contract describes, and nothing else. On every
 // path, fail writes the failures.
 func (s *Server) Handler() http.Handler {
-	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), welcome.NewChallenges(), newCORS(s.Origins)
+	s.limiters, s.challenges, s.origins = newLimiters(s.Limits), welcome.NewChallenges(func() []byte { return s.Service.DeriveSecret("hashcash") }), newCORS(s.Origins)
 	s.metrics = newMetrics(s)
 	s.wormhole = wormhole.NewServer(wormhole.Options{
 		Observe: s.metrics.command, ClosedAt: s.closedAt, Slowed: s.logSlowed, Tracer: s.Tracer, Refused: s.logRefused,

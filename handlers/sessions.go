@@ -29,10 +29,15 @@ func (s *Server) BeginSession(ctx context.Context, r api.BeginSessionRequestObje
 	if err := s.obey(ctx, verdict); err != nil {
 		return nil, err
 	}
-	if err := s.permit(ctx, r.Body.Permission); err != nil {
-		return nil, err
+	giveBack, refusal := s.permit(ctx, h.ID, r.Body.Permission)
+	if refusal != nil && h.ID == (session.ID{}) {
+		return nil, refusal // it resumes nothing
 	}
+	h.RefuseNew = refusal
 	w, err := s.Service.Handshake(ctx, h)
+	if err != nil || w.Resumed {
+		giveBack()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -102,20 +107,29 @@ func (s *Server) UpdateMetadata(ctx context.Context, r api.UpdateMetadataRequest
 	return api.UpdateMetadata204Response{}, nil
 }
 
-// permit asks the client of a handshake for a hashcash stamp, if the operator does.
-func (s *Server) permit(ctx context.Context, p *api.Permission) error {
+// permit returns a refusal that asks for a hashcash stamp, if the operator does and the handshake has none. A stamp is for
+// a session, or for an address if the client leaves the session's id to the server. If the handshake begins no session,
+// giveBack is called: the stamp can be used again.
+func (s *Server) permit(ctx context.Context, id session.ID, p *api.Permission) (giveBack func(), refusal error) {
+	nothing := func() {}
 	required := s.currentSettings().HashcashBits
 	if required == 0 {
-		return nil
+		return nothing, nil
 	}
-	address, now := addressOf(ctx), time.Now()
-	if p != nil && string(p.Method) == welcome.MethodHashcash && s.challenges.Accept(p.Stamp, address, required, now) {
-		return nil
+	subject, now := addressOf(ctx), time.Now()
+	if id != (session.ID{}) {
+		key := id.Key()
+		subject += " " + string(key[:])
 	}
-	return &rendezvous.Failure{
+	if p != nil && string(p.Method) == welcome.MethodHashcash {
+		if giveBack, ok := s.challenges.Accept(p.Stamp, subject, required, now); ok {
+			return giveBack, nil
+		}
+	}
+	return nothing, &rendezvous.Failure{
 		Code:   rendezvous.PermissionRequired,
 		Detail: "this server asks for work first: send 'permission' with a hashcash stamp of so many bits for this resource",
-		Work:   &rendezvous.Work{Bits: required, Resource: s.challenges.Resource(address, now)},
+		Work:   &rendezvous.Work{Bits: required, Resource: s.challenges.Resource(subject, now)},
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -183,6 +185,62 @@ func TestPermission(t *testing.T) {
 	w.Handlers.SetSettings(welcome.Settings{})
 	shake("").want(http.StatusCreated)
 	shake("whatever").want(http.StatusCreated)
+}
+
+// Work is asked for once: not of a client that comes back, and not again when a handshake came to nothing.
+func TestPermissionIsAskedForOnce(t *testing.T) {
+	full := &rendezvous.Failure{Code: rendezvous.StorageUnavailable, Detail: "not now"}
+	var failing atomic.Bool
+	w := start(t, options{Admit: func(context.Context, rendezvous.ClientInfo) error {
+		if failing.Load() {
+			return full
+		}
+		return nil
+	}})
+	w.Handlers.SetSettings(welcome.Settings{HashcashBits: 8})
+	id := newID()
+	shake := func(id, proof string) *request {
+		members := []string{"sessionId", quote(id)}
+		if proof != "" {
+			members = append(members, "permission", `{"method": "hashcash", "stamp": `+quote(proof)+`}`)
+		}
+		return w.anonymous(t).post("/v1/sessions", hello(members...))
+	}
+	proofFor := func(id string) string {
+		asked := shake(id, "").refused(http.StatusForbidden, "PERMISSION_REQUIRED")
+		return stamp(asked.number("permissionRequired/hashcash/bits"), asked.text("permissionRequired/hashcash/resource"))
+	}
+	proof := proofFor(id)
+	shake(newID(), proof).refused(http.StatusForbidden, "PERMISSION_REQUIRED") // it is of another session
+	failing.Store(true)
+	shake(id, proof).refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+	failing.Store(false)
+	shake(id, proof).want(http.StatusCreated) // nothing was had for it
+	shake(id, proof).want(http.StatusOK)      // its reply was lost
+	shake(id, "").want(http.StatusOK)         // the client comes back
+	other := newID()
+	shake(other, proofFor(other)).want(http.StatusCreated)
+}
+
+// A server that has been started again, as any other on the storage, takes the challenges from before.
+func TestPermissionOfAnotherServer(t *testing.T) {
+	path, id, proof := filepath.Join(t.TempDir(), "restante.db"), newID(), ""
+	shake := func(t *testing.T) *request {
+		w := start(t, options{Path: path, Settings: welcome.Settings{HashcashBits: 8}})
+		if err := w.Service.LoadAddressKey(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		members := []string{"sessionId", quote(id)}
+		if proof != "" {
+			members = append(members, "permission", `{"method": "hashcash", "stamp": `+quote(proof)+`}`)
+		}
+		return w.anonymous(t).post("/v1/sessions", hello(members...))
+	}
+	t.Run("asked", func(t *testing.T) {
+		asked := shake(t).refused(http.StatusForbidden, "PERMISSION_REQUIRED")
+		proof = stamp(asked.number("permissionRequired/hashcash/bits"), asked.text("permissionRequired/hashcash/resource"))
+	})
+	shake(t).want(http.StatusCreated)
 }
 
 func TestNotices(t *testing.T) {

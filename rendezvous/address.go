@@ -61,6 +61,13 @@ func (s *Service) addressSecret() []byte {
 	return key.secret
 }
 
+// DeriveSecret returns a secret for a purpose. All servers on the storage have the same, and it changes daily.
+func (s *Service) DeriveSecret(purpose string) []byte {
+	mac := hmac.New(sha256.New, s.addressSecret())
+	mac.Write([]byte("secret for " + purpose))
+	return mac.Sum(nil)
+}
+
 func newAddressSecret() []byte {
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // never fails: see crypto/rand

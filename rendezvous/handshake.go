@@ -23,6 +23,8 @@ type Handshake struct {
 	Metadata     json.RawMessage
 	Grace        time.Duration // a longer grace than the default; 0 asks for nothing
 	Address      string
+	// RefuseNew refuses the handshake if it would begin a session, and not if it resumes one; nil refuses none.
+	RefuseNew error
 
 	token session.Token // that of the metadata, once it is verified
 }
@@ -174,6 +176,9 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	case session.Resume:
 		return t.resume(h, stored, d.From)
 	case session.Replace:
+		if h.RefuseNew != nil {
+			return HandshakeReply{}, h.RefuseNew
+		}
 		fresh.Used = true // it takes a side over, so its end leaves a tombstone
 		if err := t.writeTombstone(old, t.closed(old, session.Replaced)); err != nil {
 			return HandshakeReply{}, err
@@ -181,6 +186,9 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 		t.wakeSession(old.Key)
 		return t.start(h, fresh)
 	case session.Start:
+		if h.RefuseNew != nil {
+			return HandshakeReply{}, h.RefuseNew
+		}
 		fresh.Used = d.TakesOver
 		return t.start(h, fresh)
 	case session.Reject:

@@ -46,10 +46,10 @@ func leadingZeros(stamp string) (n int) {
 	return n
 }
 
-// Challenges are the challenges of handshakes over HTTP, which have no connection to tie one to: each is made of the
-// client's address and the time, and each stamp is accepted once.
+// Challenges are the challenges of handshakes over HTTP, which have no connection to tie one to: each is made of what
+// the stamp is for and the time, and each stamp is good once.
 type Challenges struct {
-	secret [32]byte
+	secret func() []byte
 
 	mu   sync.Mutex
 	used map[string]time.Time // stamps, until their challenge expires
@@ -58,24 +58,23 @@ type Challenges struct {
 // challengeTTL is how long a challenge is valid, at least.
 const challengeTTL = 10 * time.Minute
 
-// NewChallenges makes challenges that no other process accepts.
-func NewChallenges() *Challenges {
-	c := &Challenges{used: map[string]time.Time{}}
-	_, _ = rand.Read(c.secret[:]) // never fails
-	return c
+// NewChallenges makes challenges that all servers with the same secret accept.
+func NewChallenges(secret func() []byte) *Challenges {
+	return &Challenges{secret: secret, used: map[string]time.Time{}}
 }
 
-// Resource returns the hashcash resource of an address at a time.
-func (c *Challenges) Resource(address string, now time.Time) string {
-	h := hmac.New(sha256.New, c.secret[:])
-	_, _ = fmt.Fprintf(h, "%d %s", now.Unix()/int64(challengeTTL.Seconds()), address)
+// Resource returns the hashcash resource of a subject at a time. The subject is what a stamp gets its maker.
+func (c *Challenges) Resource(subject string, now time.Time) string {
+	h := hmac.New(sha256.New, c.secret())
+	_, _ = fmt.Fprintf(h, "%d %s", now.Unix()/int64(challengeTTL.Seconds()), subject)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
-// Accept reports whether a stamp is valid for the address, now or until lately, and has not been used.
-func (c *Challenges) Accept(stamp, address string, required int, now time.Time) bool {
-	if !ValidStamp(stamp, c.Resource(address, now), required) && !ValidStamp(stamp, c.Resource(address, now.Add(-challengeTTL)), required) {
-		return false
+// Accept reports whether a stamp is valid for the subject, now or until lately, and has not been used. It is used from
+// then on, unless giveBack is called because nothing was had for it.
+func (c *Challenges) Accept(stamp, subject string, required int, now time.Time) (giveBack func(), ok bool) {
+	if !ValidStamp(stamp, c.Resource(subject, now), required) && !ValidStamp(stamp, c.Resource(subject, now.Add(-challengeTTL)), required) {
+		return nil, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,8 +84,12 @@ func (c *Challenges) Accept(stamp, address string, required int, now time.Time) 
 		}
 	}
 	if _, again := c.used[stamp]; again {
-		return false
+		return nil, false
 	}
 	c.used[stamp] = now.Add(2 * challengeTTL)
-	return true
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.used, stamp)
+	}, true
 }
