@@ -43,7 +43,7 @@ type flags struct {
 	Duration   time.Duration `default:"30s" help:"How long faults are injected (${default})."`
 	Life       time.Duration `help:"How long mailboxes and sessions live unattended; then abandoned ones must be gone. By default as the server has it, and none is abandoned."`
 	Rooms      int           `default:"4" help:"Conversations at a time (${default})."`
-	Transports []string      `default:"poll,stream,socket,wormhole" help:"The transports of the clients (${default})."`
+	Transports []string      `default:"poll,stream,socket,wormhole,keyed" help:"The transports of the clients (${default})."`
 	Faults     []string      `help:"Only these faults, such as kill,cut; none means no fault. By default all that fit the database."`
 	Without    []string      `help:"What clients do not do: tab (a second tab with an older state), twin (two copies of a handshake at once)."`
 	Patience   time.Duration `default:"30s" help:"How long a client tries on before it says that it is stuck (${default})."`

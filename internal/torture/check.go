@@ -106,19 +106,24 @@ func canonical(text string) string {
 	return string(b)
 }
 
-// answers holds that the final answers to each numbered command are the same.
+// answers holds that the final answers to each command with a number or a key are the same.
 func (c *checker) answers(own []*Event) {
-	first := map[int64]*Event{}
+	type command struct {
+		seq int64
+		key string
+	}
+	first := map[command]*Event{}
 	for _, e := range own {
-		if e.Kind != Request || e.Seq == none || !final(e) {
+		which := command{e.Seq, e.Key}
+		if e.Kind != Request || which == (command{seq: none}) || !final(e) {
 			continue
 		}
-		before := first[e.Seq]
+		before := first[which]
 		switch {
 		case before == nil:
-			first[e.Seq] = e
+			first[which] = e
 		case before.Status != e.Status || before.Code != e.Code || e.Code == "" && canonical(before.Answer) != canonical(e.Answer):
-			c.report(ruleOnce, e, "command %d was answered %d %s%s, and then %d %s%s", e.Seq, before.Status, before.Code, before.Answer, e.Status, e.Code, e.Answer)
+			c.report(ruleOnce, e, "command %d%s was answered %d %s%s, and then %d %s%s", e.Seq, e.Key, before.Status, before.Code, before.Answer, e.Status, e.Code, e.Answer)
 		}
 	}
 }
@@ -140,11 +145,11 @@ func (c *checker) codes(own []*Event) {
 		switch e.Code {
 		case "INTERNAL":
 			c.report(ruleInternal, e, "%s %s was answered %s", e.Method, e.Path, e.Code)
-		case "SEQ_REUSED", "REPLY_FORGOTTEN":
+		case "SEQ_REUSED", "REPLY_FORGOTTEN", "IDEMPOTENCY_KEY_REUSED":
 			c.report(ruleOnce, e, "command %d was answered %s, and it was always the same command", e.Seq, e.Code)
 		case "OUTCOME_UNKNOWN":
-			if e.Seq != none {
-				c.report(ruleContract, e, "command %d was answered %s, and it had a number", e.Seq, e.Code)
+			if e.Seq != none || e.Key != "" {
+				c.report(ruleContract, e, "command %d %s was answered %s, and it had a number or a key", e.Seq, e.Key, e.Code)
 			}
 		case "SESSION_UNKNOWN", "SESSION_ENDED":
 			if e.Done < ended {

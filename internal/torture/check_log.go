@@ -41,7 +41,7 @@ func (c *checker) log(bySession map[string][]*Event) {
 		c.report(ruleTwo, c.events[len(c.events)-1], "these sides are told of in one mailbox: %q", slices.Sorted(maps.Keys(sides)))
 	}
 	for _, e := range c.events {
-		if e.Kind == Request && e.Status == 201 && strings.HasSuffix(e.Path, "/messages") && b.length != none {
+		if e.Kind == Request && e.Status == 201 && isAdd(e) && b.length != none {
 			c.kept(b, e)
 		}
 	}
@@ -116,6 +116,12 @@ func (c *checker) sides(known map[string]bool, e *Event) {
 	for _, s := range mailbox.Sides {
 		known[s.Side] = true
 	}
+}
+
+// isAdd tells whether a request adds a message.
+func isAdd(e *Event) bool {
+	path, _, _ := strings.Cut(e.Path, "?")
+	return e.Kind == Request && e.Method == http.MethodPost && strings.HasSuffix(path, "/messages")
 }
 
 // kept holds that an acknowledged message is where its reply said.

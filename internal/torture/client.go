@@ -18,6 +18,7 @@ type client struct {
 	h                    *history
 	label, app, side, id string
 	dice                 *dice
+	keyed                bool // it has no session: its id is its secret
 	http                 *http.Client
 	stop                 context.CancelFunc // ends what receives
 	receiving            sync.WaitGroup
@@ -31,6 +32,9 @@ type client struct {
 	loose     int64          // the highest acknowledgement that may still be under way
 	socket    *socket        // the open session socket, if there is one
 	conns     int64
+	mailbox   string        // that a keyed client reads
+	read      int64         // how far it has read
+	loosely   time.Duration // until when a request of it that enters a mailbox may still arrive
 	ended     bool
 	frozen    int // above 0: what arrives counts as not received, because the client says where it stands
 
@@ -42,7 +46,7 @@ type client struct {
 func newClient(w *world, h *history, label, app, transport string, d *dice) *client {
 	return &client{
 		w: w, h: h, label: label, app: app, transport: transport, dice: d,
-		side: w.unique("s"), id: w.unique("session-of-the-nemesis"),
+		side: w.unique("s"), id: w.unique("session-of-the-nemesis"), keyed: transport == Keyed,
 		pending: map[int64]bool{},
 		http:    &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true, DisableKeepAlives: d.chance(50)}},
 		stop:    func() {},
@@ -244,6 +248,9 @@ func (c *client) number(n int64) (first int64) {
 
 // command does something, exactly once.
 func (c *client) command(ctx context.Context, method, path, body string) (*Event, error) {
+	if c.keyed {
+		return c.send(ctx, call{method: method, path: path, seq: none, body: body, key: c.w.unique("key")})
+	}
 	return c.send(ctx, call{method: method, path: path, seq: c.number(1), body: body})
 }
 
@@ -271,7 +278,7 @@ func (c *client) send(ctx context.Context, q call) (*Event, error) {
 // try tries a command once, over the socket if there is one.
 func (c *client) try(ctx context.Context, q call) *Event {
 	q.ack, q.within = none, c.hurry()
-	if c.dice.chance(30) {
+	if !c.keyed && c.dice.chance(30) {
 		c.acking.RLock()
 		defer c.acking.RUnlock()
 		q.ack = c.wants()
@@ -306,13 +313,20 @@ func (c *client) query(ctx context.Context, path string) (*Event, error) {
 
 // burst sends commands at once and in any order.
 func (c *client) burst(ctx context.Context, path string, bodies []string) error {
-	first := c.number(int64(len(bodies)))
+	first := int64(0)
+	if !c.keyed {
+		first = c.number(int64(len(bodies)))
+	}
 	problems := make([]error, len(bodies))
 	var wg sync.WaitGroup
 	for i, body := range bodies {
 		wait := c.dice.between(0, 5*time.Millisecond)
 		wg.Go(func() {
 			_ = pause(ctx, wait)
+			if c.keyed {
+				_, problems[i] = c.command(ctx, http.MethodPost, path, body)
+				return
+			}
 			_, problems[i] = c.send(ctx, call{method: http.MethodPost, path: path, seq: first + int64(i), body: body})
 		})
 	}

@@ -15,10 +15,11 @@ const (
 	Stream   = "stream"   // server-sent events
 	Socket   = "socket"   // the session's WebSocket
 	Wormhole = "wormhole" // the magic-wormhole protocol
+	Keyed    = "keyed"    // requests without a session, by an app and a secret
 )
 
 // Transports are all transports.
-var Transports = []string{Poll, Stream, Socket, Wormhole}
+var Transports = []string{Poll, Stream, Socket, Wormhole, Keyed}
 
 // Config is what a run is to do.
 type Config struct {

@@ -42,6 +42,7 @@ type Event struct {
 	Path      string        `json:"path,omitempty"`
 	Seq       int64         `json:"seq"`              // the number of the command, of the frame, or of the message on its socket
 	Ack       int64         `json:"ack"`              // the next frame wanted, as the client said
+	Key       string        `json:"key,omitempty"`    // the Idempotency-Key of the command
 	Sent      string        `json:"sent,omitempty"`   // the body
 	Status    int           `json:"status,omitempty"` // 0: there was no answer
 	Code      string        `json:"code,omitempty"`

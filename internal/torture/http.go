@@ -45,6 +45,7 @@ type call struct {
 	body         string
 	within       time.Duration
 	accept       string
+	key          string // the Idempotency-Key
 }
 
 // request makes an HTTP request of a call.
@@ -60,7 +61,10 @@ func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
 	if q.body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if q.path != "/v1/sessions" {
+	switch {
+	case c.keyed:
+		r.SetBasicAuth(c.app, c.id)
+	case q.path != "/v1/sessions":
 		r.Header.Set("Authorization", "Bearer "+c.id)
 	}
 	if q.seq != none {
@@ -68,6 +72,9 @@ func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
 	}
 	if q.ack != none && !strings.Contains(q.path, "ack=") {
 		r.Header.Set("Ack", strconv.FormatInt(q.ack, 10))
+	}
+	if q.key != "" {
+		r.Header.Set("Idempotency-Key", q.key)
 	}
 	if q.accept != "" {
 		r.Header.Set("Accept", q.accept)
@@ -79,7 +86,7 @@ func (c *client) request(ctx context.Context, q call) (*http.Request, error) {
 func (c *client) attempt(ctx context.Context, q call) *Event {
 	e := &Event{
 		Kind: Request, At: c.h.now(), Session: c.label, Transport: c.way(),
-		Method: q.method, Path: q.path, Seq: q.seq, Ack: q.ack, Sent: q.body, Wanted: none,
+		Method: q.method, Path: q.path, Seq: q.seq, Ack: q.ack, Key: q.key, Sent: q.body, Wanted: none,
 	}
 	if q.path == "/v1/sessions" {
 		e.Kind = Handshake

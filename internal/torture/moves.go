@@ -44,6 +44,11 @@ func (s side) claim(ctx context.Context, nameplate string) (mailbox string, err 
 
 func (s side) open(ctx context.Context, mailbox string) error {
 	if s.wormhole == nil {
+		if s.keyed {
+			if err := s.enter(ctx, mailbox); err != nil {
+				return err
+			}
+		}
 		e, err := s.command(ctx, http.MethodPut, "/v1/mailboxes/"+mailbox, "")
 		if err == nil && e.Status != http.StatusOK {
 			err = fmt.Errorf("%s: opening was answered %d %s: %w", s.client.label, e.Status, e.Code, errEnded)
@@ -66,7 +71,16 @@ func (r *room) move(ctx context.Context, s side) error {
 	messages := "/v1/mailboxes/" + r.mailbox + "/messages"
 	c := s.client
 	var err error
-	switch c.dice.below(20) {
+	choice := c.dice.below(20)
+	if c.keyed {
+		if c.dice.chance(50) {
+			messages += "?open=true"
+		}
+		if choice >= 11 && choice <= 14 || choice >= 16 && choice <= 18 {
+			choice = 0 // what it would do needs a session
+		}
+	}
+	switch choice {
 	case 0, 1, 2, 3, 4, 5, 6:
 		r.w.messages.Add(1)
 		_, err = c.command(ctx, http.MethodPost, messages, draft(r.body(c.label)))
@@ -80,7 +94,7 @@ func (r *room) move(ctx context.Context, s side) error {
 	case 9:
 		_, err = c.query(ctx, "/v1/mailboxes/"+r.mailbox)
 	case 10:
-		_, err = c.query(ctx, fmt.Sprintf("%s?after=%d&limit=%d", messages, 0, 1+c.dice.below(30)))
+		_, err = c.query(ctx, fmt.Sprintf("/v1/mailboxes/%s/messages?after=%d&limit=%d", r.mailbox, 0, 1+c.dice.below(30)))
 	case 11:
 		_, err = c.query(ctx, "/v1/session")
 	case 12:
@@ -110,7 +124,7 @@ func (r *room) unnumbered(ctx context.Context, c *client, messages string) {
 func (r *room) change(c *client) {
 	var others []string
 	for _, t := range r.w.cfg.Transport {
-		if t != Wormhole {
+		if t != Wormhole && t != Keyed {
 			others = append(others, t)
 		}
 	}
@@ -147,6 +161,9 @@ func (r *room) part(ctx context.Context) error {
 			return r.partWormhole(ctx, s.wormhole)
 		}
 		c := s.client
+		if c.keyed {
+			return r.partKeyed(ctx, c)
+		}
 		way := c.dice.below(4)
 		if r.w.cfg.Life == 0 && way == 3 {
 			way = 0

@@ -18,6 +18,8 @@ func (c *client) listen() {
 	c.receiving.Go(func() {
 		for ctx.Err() == nil {
 			switch c.way() {
+			case Keyed:
+				c.readLog(ctx)
 			case Stream:
 				c.stream(ctx)
 			case Socket:
@@ -160,6 +162,7 @@ func (c *client) stream(ctx context.Context) {
 	if err != nil {
 		return
 	}
+	c.h.add(c.opening(Stream, from))
 	response, err := c.http.Do(r)
 	if err != nil {
 		_ = pause(ctx, 20*time.Millisecond)
@@ -174,6 +177,11 @@ func (c *client) stream(ctx context.Context) {
 		return
 	}
 	c.events(ctx, response.Body, conn, epoch, at, from)
+}
+
+// opening is the event of a connection that begins: it acknowledges, whether anything ever comes on it or not.
+func (c *client) opening(transport string, from int64) *Event {
+	return &Event{Kind: Said, Session: c.label, Transport: transport, Method: http.MethodGet, Seq: none, Ack: from, Wanted: none}
 }
 
 // events reads the events of a stream.

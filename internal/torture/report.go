@@ -87,7 +87,11 @@ func (r *Report) Write(to io.Writer) error {
 		}
 		b.WriteString("\n")
 	}
-	fmt.Fprintf(&b, "| %-20s | %8s | %8s | %8s | %8s |\n|---|---|---|---|---|\n", "", Poll, Stream, Socket, Wormhole)
+	fmt.Fprintf(&b, "| %-20s |", "")
+	for _, t := range Transports {
+		fmt.Fprintf(&b, " %8s |", t)
+	}
+	b.WriteString("\n|---" + strings.Repeat("|---", len(Transports)) + "|\n")
 	row("operations", r.Operations)
 	for _, name := range slices.Sorted(maps.Keys(r.Injected)) {
 		row(name, r.Injected[name])

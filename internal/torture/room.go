@@ -42,7 +42,11 @@ func newRoom(w *world, number int, also func(*history)) *room {
 	for i, name := range []string{"a", "b"} {
 		d := newDice(w.cfg.Seed, r.name+name)
 		label := r.name + name
-		if transport := pick(r.dice, w.cfg.Transport); transport == Wormhole {
+		transport := pick(r.dice, w.cfg.Transport)
+		if transport == Keyed && w.cfg.Life > 0 {
+			transport = Poll // no session keeps the mailbox of two keyed sides through an outage
+		}
+		if transport == Wormhole {
 			r.sides[i].wormhole = newCaller(w, r.h, label, r.app, d)
 		} else {
 			r.sides[i].client = newClient(w, r.h, label, r.app, transport, d)
@@ -56,8 +60,9 @@ func (r *room) run(ctx context.Context, ending <-chan struct{}) error {
 	for _, s := range r.sides {
 		transport := Wormhole
 		if s.wormhole == nil {
-			transport = s.way()
-			r.w.sessions.Add(1)
+			if transport = s.way(); !s.keyed {
+				r.w.sessions.Add(1)
+			}
 		}
 		r.w.use(transport, 1)
 		defer r.w.use(transport, -1)
@@ -105,7 +110,7 @@ func (r *room) both(f func(side) error) error {
 // meet has both sides find the same mailbox and open it.
 func (r *room) meet(ctx context.Context) error {
 	if err := r.both(func(s side) error {
-		if s.wormhole != nil {
+		if s.wormhole != nil || s.keyed {
 			return nil
 		}
 		return s.begin(ctx)
@@ -225,6 +230,9 @@ func (r *room) settle(ctx context.Context) error {
 	return r.both(func(s side) error {
 		if s.wormhole != nil {
 			return s.wormhole.drained(ctx, last)
+		}
+		if s.keyed {
+			return s.readUpTo(ctx, last)
 		}
 		return s.drained(ctx)
 	})

@@ -77,7 +77,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) (*Report, error) {
 	return report, nil
 }
 
-func once(ctx context.Context, cfg Config, log *slog.Logger) (*Report, error) {
+func once(ctx context.Context, cfg Config, log *slog.Logger) (_ *Report, err error) {
 	declared, err := readContract()
 	if err != nil {
 		return nil, err
@@ -96,15 +96,11 @@ func once(ctx context.Context, cfg Config, log *slog.Logger) (*Report, error) {
 	}}
 	r.keep(r.nemesis.history)
 	defer close(f.tasks)
-	defer r.clear()
-	if err := r.prepare(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.play(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.conclude(ctx); err != nil {
-		return nil, err
+	defer func() { r.clear(err != nil && ctx.Err() == nil) }()
+	for _, step := range []func(context.Context) error{r.prepare, r.play, r.conclude} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return r.report(), nil
 }
@@ -308,8 +304,8 @@ func (r *runner) conclude(ctx context.Context) error {
 	return r.w.inspect(ctx, db, placeholder, complete)
 }
 
-// clear ends all processes and removes what they wrote, but for the logs of a run that failed.
-func (r *runner) clear() {
+// clear ends all processes and removes what they wrote, but for the logs of a run that failed or found something.
+func (r *runner) clear(failed bool) {
 	for _, s := range r.w.servers {
 		s.signal(syscall.SIGCONT)
 		s.kill()
@@ -320,7 +316,7 @@ func (r *runner) clear() {
 	if r.nemesis.cluster != nil {
 		r.nemesis.cluster.remove()
 	}
-	if len(r.w.violations) == 0 {
+	if !failed && len(r.w.violations) == 0 {
 		_ = os.RemoveAll(r.dir)
 	}
 }

@@ -60,6 +60,7 @@ func (c *client) connect(ctx context.Context) {
 	s := &socket{conn: ws, asked: map[string]chan *socketMessage{}, closed: make(chan struct{})}
 	defer close(s.closed)
 	from := c.wants()
+	c.h.add(c.opening(Socket, from))
 	if s.write(map[string]any{"sessionId": c.id, "epoch": epoch, "ack": from}) != nil {
 		return
 	}

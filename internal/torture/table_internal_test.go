@@ -79,3 +79,34 @@ func TestNotices(t *testing.T) {
 		}
 	}
 }
+
+// TestAStreamAcknowledgesWhenItBegins holds that an older handshake may be refused after a stream began that nothing came on.
+func TestAStreamAcknowledgesWhenItBegins(t *testing.T) {
+	t.Parallel()
+	refused := &Event{Kind: Handshake, At: 5, Done: 9, Session: "r1a", Status: 409, Code: "SESSION_STATE_MISMATCH", Seq: none, Ack: 9, Wanted: none}
+	if found := check("r1", []*Event{refused}, nil, 1); len(found) != 1 {
+		t.Errorf("refused without a reason: %v", found)
+	}
+	opening := (&client{label: "r1a"}).opening(Stream, 13)
+	opening.At, opening.Done = 4, 4
+	if found := check("r1", []*Event{opening, refused}, nil, 1); len(found) > 0 {
+		t.Errorf("refused after an acknowledgement: %v", found)
+	}
+}
+
+// TestKeys holds that a command with a key is done once, too.
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	add := func(position string) *Event {
+		return &Event{
+			Kind: Request, Method: "POST", Path: "/v1/mailboxes/m/messages?open=true", Key: "k", Session: "r1a", Transport: Keyed, Status: 201,
+			Answer: `{"position":` + position + `}`, Seq: none, Ack: none, Wanted: none,
+		}
+	}
+	if found := check("r1", []*Event{add("1"), add("1")}, nil, 1); len(found) > 0 {
+		t.Errorf("the same reply twice: %v", found)
+	}
+	if found := check("r1", []*Event{add("1"), add("2")}, nil, 1); len(found) != 1 || found[0].Rule != ruleOnce {
+		t.Errorf("two replies: %v", found)
+	}
+}

@@ -36,8 +36,8 @@ func (t *tally) count(events []*Event) {
 				continue
 			}
 		case Said:
-			if e.Transport == Socket {
-				continue // an acknowledgement on a session socket is never answered
+			if e.Transport != Wormhole {
+				continue // an acknowledgement on a session's socket or stream is never answered
 			}
 			if e.Answer == "" {
 				t.unanswered++

@@ -34,7 +34,7 @@ func (w *wakes) count(events, faults []*Event) {
 	added := map[string]*Event{}
 	for _, e := range events {
 		var sent struct{ Type, Body string }
-		overHTTP := e.Kind == Request && e.Status == 201 && strings.HasSuffix(e.Path, "/messages")
+		overHTTP := isAdd(e) && e.Status == 201
 		overWormhole := e.Kind == Said && e.Answer == "ack"
 		if (overHTTP || overWormhole) && json.Unmarshal([]byte(e.Sent), &sent) == nil && (overHTTP || sent.Type == "add") {
 			added[sent.Body] = e
@@ -55,7 +55,7 @@ func (w *wakes) count(events, faults []*Event) {
 		w.promptness.count(late)
 		switch {
 		case !strings.HasSuffix(m.Body, lastWord):
-		case e.Kind == Message:
+		case e.Transport == Wormhole:
 			w.toWormhole.count(late)
 		default:
 			w.toSessions.count(late)
