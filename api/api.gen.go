@@ -1139,7 +1139,8 @@ type Permission struct {
 	Method PermissionMethod `json:"method" validate:"required,oneof=hashcash"`
 
 	// Stamp A hashcash stamp, version 1: `1:bits:date:resource:extension:random:counter`. The SHA-1 of the whole begins with at
-	// least `bits` bits that are 0. It is good once, for about ten minutes.
+	// least `bits` bits that are 0. It is good for about ten minutes, and for one session: that of the handshake's
+	// `sessionId`. A handshake that begins no session does not use it up, and one that resumes a session needs none.
 	Stamp string `json:"stamp" validate:"required,min=1,max=512"`
 }
 

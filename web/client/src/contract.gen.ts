@@ -757,7 +757,8 @@ export interface components {
             method: "hashcash";
             /**
              * @description A hashcash stamp, version 1: `1:bits:date:resource:extension:random:counter`. The SHA-1 of the whole begins with at
-             *     least `bits` bits that are 0. It is good once, for about ten minutes.
+             *     least `bits` bits that are 0. It is good for about ten minutes, and for one session: that of the handshake's
+             *     `sessionId`. A handshake that begins no session does not use it up, and one that resumes a session needs none.
              */
             stamp: string;
         };

@@ -35,7 +35,7 @@ export class Credential {
   answered(error: RestanteError | undefined): void {
     if (error?.code !== 'TOKEN_REQUIRED') this.#refusals = 0;
     else if (this.#context.options.credential && ++this.#refusals < REFUSALS) return;
-    // The client does no work, and has no better token.
+    // The client has no better token, and the server asks for more work than it does.
     if (error?.action === 'reauth') Object.assign(error, { action: 'stop', retriable: false });
   }
 

@@ -1,6 +1,7 @@
 import type { Context } from './context.js';
 import type { Credential } from './credential.js';
 import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
+import { feasible, work } from './work.js';
 
 /** The version of this package. @internal */
 export const VERSION = '1.0.0';
@@ -44,7 +45,11 @@ export class Handshakes {
     };
     this.#context.save(); // before it is sent: a session whose handshake was not answered must not be given up
     http.identify(HANDSHAKE_MS);
-    const { error, body, retryAfterMs } = await http.request(signal, 'POST', '/v1/sessions', JSON.stringify(request));
+    const send = (more?: Partial<Handshake>) => http.request(signal, 'POST', '/v1/sessions', JSON.stringify({ ...request, ...more }));
+    let answer = await send();
+    const asked = answer.error?.permissionRequired?.hashcash;
+    if (asked && feasible(asked)) answer = await send({ permission: { method: 'hashcash', stamp: await work(asked, signal) } });
+    const { error, body, retryAfterMs } = answer;
     this.retryAfterMs = retryAfterMs;
     this.#credential.answered(error);
     if (error) throw error;

@@ -14,6 +14,7 @@ export type Added = Schemas['Added'];
 export type AllAdded = Schemas['AllAdded'];
 
 export type Handshake = Schemas['Handshake'];
+export type Challenge = Schemas['HashcashChallenge'];
 export type HandshakeReply = Schemas['HandshakeReply'];
 export type Received = Schemas['Received'];
 export type Frame = Schemas['Frame'];
