@@ -25,6 +25,7 @@ type behaviour string
 const (
 	succeeds               behaviour = "keeps"
 	fails                  behaviour = "fails"
+	failsBefore            behaviour = "fails before it changes anything"
 	panicking              behaviour = "panics"
 	exits                  behaviour = "ends its goroutine"
 	ignores                behaviour = "ignores that a statement failed"
@@ -52,7 +53,7 @@ func TestBatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := &batchRun{t: t, db: db, replay: again, committed: make(map[int]bool)}
 		members := rapid.SliceOfN(rapid.SampledFrom([]behaviour{
-			succeeds, succeeds, succeeds, fails, panicking, exits, ignores, cancelsBefore, cancelsDuring, endsTransaction, endsTransactionOnce, endsTransactionIgnored,
+			succeeds, succeeds, succeeds, fails, failsBefore, panicking, exits, ignores, cancelsBefore, cancelsDuring, endsTransaction, endsTransactionOnce, endsTransactionIgnored,
 		}), 1, 8).Draw(t, "members")
 		troubles := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) statementFault {
 			return statementFault{
@@ -138,6 +139,10 @@ func (b *batchRun) member(i int, c behaviour, leave func()) func(rendezvous.Tx) 
 		})
 		if c == cancelsDuring {
 			leave()
+		}
+		if c == failsBefore {
+			_, err := tx.Mailbox("app", "shared")
+			return errors.Join(err, errTest)
 		}
 		if err := updateMailbox(tx, i); err != nil {
 			return err

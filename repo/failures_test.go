@@ -342,16 +342,24 @@ func TestEndedBatchRunsAgainOneByOne(t *testing.T) {
 	for _, where := range []string{"SAVEPOINT member", "RELEASE member"} {
 		db := open(t, repo.Options{})
 		release := blockWriter(db) // the first member of the batch
+		ended := false
 		repo.SetHook(db, func(query string) error {
 			if oneLine(query) == where {
+				ended = true
 				_ = repo.EndTransaction(db)
 			}
 			return nil
 		})
 		outcome := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { return createMailbox(tx, "x") })
+		last := enqueue(t.Context(), db, func(tx rendezvous.Tx) error { // because of it, the batch runs again with savepoints
+			return errors.Join(createMailbox(tx, "y"), errTest)
+		})
 		release()
 		if err := <-outcome; err != nil {
 			t.Errorf("ended at %s: %v", where, err)
+		}
+		if err := <-last; !errors.Is(err, errTest) || !ended {
+			t.Errorf("ended at %s: %v; what fails failed with %v", where, ended, err)
 		}
 		repo.SetHook(db, nil)
 		must(db.View(t.Context(), func(tx rendezvous.Tx) error {

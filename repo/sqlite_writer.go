@@ -146,7 +146,10 @@ func (w *sqliteWriter) run() {
 
 // batch runs first and the updates queued behind it, and returns their results to their callers.
 func (w *sqliteWriter) batch(first *job) {
-	members, err := w.transact(w.queued(first))
+	members, err := w.transact(w.queued(first), false)
+	if errors.Is(err, errMemberFailed) {
+		_, err = w.transact(slices.Values(members), true)
+	}
 	switch {
 	case err == nil:
 	case len(members) == 0: // the transaction did not begin: every queued update fails the same way
@@ -160,7 +163,7 @@ func (w *sqliteWriter) batch(first *job) {
 		}
 	default: // nothing is kept: each runs again alone, so that none fails because of another
 		for _, j := range members {
-			if _, err := w.transact(slices.Values([]*job{j})); err != nil {
+			if _, err := w.transact(slices.Values([]*job{j}), false); err != nil {
 				j.err = err
 			}
 		}
@@ -197,23 +200,28 @@ func (w *sqliteWriter) next() *job {
 	}
 }
 
-// transact runs jobs in one transaction, each in a savepoint, and commits it. An error means that
-// no change of the returned members is kept.
+// errMemberFailed ends a transaction in which a member failed whose changes cannot be undone without those of others.
+var errMemberFailed = errors.New("a member failed that ran without a savepoint")
+
+// transact runs jobs in one transaction and commits it. An error means that no change of the returned members is kept.
+// Few members fail, so savepoints, which are two statements for each member, are left out at first: then a member that
+// fails after it has changed something ends the transaction with errMemberFailed, and the members are to run again with
+// savepoints.
 //
 // It runs them on another goroutine: a function that ends its goroutine, as a test's FailNow does,
 // must not end the writer.
-func (w *sqliteWriter) transact(jobs iter.Seq[*job]) (members []*job, err error) {
+func (w *sqliteWriter) transact(jobs iter.Seq[*job], savepoints bool) (members []*job, err error) {
 	if w.worker == nil {
 		w.worker = newWorker()
 	}
-	err = w.worker.run(func() error { return w.runBatch(jobs, &members) })
+	err = w.worker.run(func() error { return w.runBatch(jobs, savepoints, &members) })
 	if errors.Is(err, errGoexit) {
 		w.worker = nil
 	}
 	return members, err
 }
 
-func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], members *[]*job) error {
+func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], savepoints bool, members *[]*job) error {
 	c, err := w.begin()
 	if err != nil {
 		return err
@@ -222,7 +230,7 @@ func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], members *[]*job) error {
 	kept, changed := false, false
 	for j := range jobs {
 		*members = append(*members, j)
-		if err := w.runMember(c, j, kept); err != nil {
+		if err := w.runMember(c, j, kept, savepoints && kept); err != nil {
 			return err
 		}
 		kept = kept || j.err == nil
@@ -290,11 +298,11 @@ func (w *sqliteWriter) beginUnlocked(c *conn) error {
 	}
 }
 
-// runMember runs one job, in a savepoint if the transaction has changes of others to keep.
-// Otherwise a failed job is undone with the whole transaction, and another transaction begins. An
-// error means that the transaction is lost.
-func (w *sqliteWriter) runMember(c *conn, j *job, kept bool) error {
-	if kept {
+// runMember runs one job, in a savepoint or without one. A job that failed without one is undone with the whole
+// transaction if that has no changes of others to keep; then another transaction begins. A job that failed before it
+// changed anything has nothing to undo. An error means that the transaction is lost.
+func (w *sqliteWriter) runMember(c *conn, j *job, kept, savepoint bool) error {
+	if savepoint {
 		if err := c.savepoint(); err != nil {
 			return err
 		}
@@ -304,20 +312,23 @@ func (w *sqliteWriter) runMember(c *conn, j *job, kept bool) error {
 	switch {
 	case !c.inTx:
 		return cmp.Or(j.err, errTxEnded)
-	case !kept && j.err != nil:
-		c.rollback()
-		if c.broken {
-			return errTxEnded
-		}
-		return w.beginUnlocked(c)
-	case !kept:
-		return nil
-	case j.err != nil:
+	case savepoint && j.err != nil:
 		if err := c.rollbackToSavepoint(); err != nil {
 			return err
 		}
+		return c.releaseSavepoint()
+	case savepoint:
+		return c.releaseSavepoint()
+	case j.err == nil || j.tx.isUntouched():
+		return nil
+	case kept:
+		return errMemberFailed
 	}
-	return c.releaseSavepoint()
+	c.rollback()
+	if c.broken {
+		return errTxEnded
+	}
+	return w.beginUnlocked(c)
 }
 
 // finish runs what a job has left to run after its transaction, and returns its result to its caller.

@@ -41,8 +41,9 @@ func blockWriter(db *repo.DB) (release func()) {
 	began, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
+		begin := sync.OnceFunc(func() { close(began) }) // it may run twice
 		_ = db.Update(context.Background(), func(rendezvous.Tx) error {
-			close(began)
+			begin()
 			<-end
 			return nil
 		})
@@ -122,8 +123,69 @@ func TestConcurrentUpdatesShareCommits(t *testing.T) {
 	for _, s := range statements() {
 		count[s]++
 	}
-	if n := count["COMMIT"]; n > 50 || count[insertMailbox] != 100 || count[stampStatement] > n {
+	if n := count["COMMIT"]; n > 50 || count[insertMailbox] != 100 || count[stampStatement] > n || count["SAVEPOINT member"] > 0 {
 		t.Errorf("%v", count)
+	}
+}
+
+// A member that fails costs the others of its batch a second run, with savepoints, if it had changed something, and
+// otherwise nothing.
+func TestAMemberThatFailsCostsAtMostASecondRun(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		changes          bool // before it fails
+		runs, savepoints int
+	}{
+		"after a change":            {changes: true, runs: 2, savepoints: 3},
+		"before it changes a thing": {runs: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, repo.Options{})
+			release := blockWriter(db)
+			statements := recordStatements(db)
+			runs := make([]int, 3)
+			var outcomes []<-chan error
+			for i := range runs {
+				outcomes = append(outcomes, enqueue(t.Context(), db, func(tx rendezvous.Tx) error {
+					runs[i]++
+					switch {
+					case i != 1:
+						return createMailbox(tx, rendezvous.MailboxID(rune('0'+i)))
+					case tt.changes:
+						return errors.Join(createMailbox(tx, "fails"), errTest)
+					}
+					return errTest
+				}))
+			}
+			release()
+			for i, o := range outcomes {
+				if err := <-o; (err != nil) != (i == 1) {
+					t.Errorf("member %d: %v", i, err)
+				}
+			}
+			savepoints := 0
+			for _, s := range statements() {
+				if s == "SAVEPOINT member" {
+					savepoints++
+				}
+			}
+			if runs[0] != tt.runs || runs[1] != tt.runs || savepoints > tt.savepoints || tt.changes && savepoints == 0 {
+				t.Errorf("the runs are %v, with %d savepoints", runs, savepoints)
+			}
+			must(db.View(t.Context(), func(tx rendezvous.Tx) error {
+				_, err := tx.Mailbox("app", "fails")
+				if !errors.Is(err, rendezvous.ErrNotFound) {
+					t.Errorf("what failed is stored: %v", err)
+				}
+				for _, id := range []rendezvous.MailboxID{"0", "2"} {
+					if _, err := tx.Mailbox("app", id); err != nil {
+						t.Errorf("%s: %v", id, err)
+					}
+				}
+				return nil
+			}))
+		})
 	}
 }
 

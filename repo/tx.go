@@ -29,6 +29,8 @@ type tx struct {
 	// failed is the first error of a statement. It fails the transaction even if the function
 	// ignores it: PostgreSQL runs no statement after an error.
 	failed error
+	// broke is true if a statement had failed when the function returned.
+	broke bool
 }
 
 var _ rendezvous.Tx = (*tx)(nil)
@@ -48,9 +50,13 @@ func (t *tx) run(f func(*tx) error) error {
 	if err == nil || t.conn.dialect.isRetriable(t.failed) { // the statement's error says more than f's
 		err = cmp.Or(t.failed, err)
 	}
-	t.failed = errTxDone
+	t.broke, t.failed = t.failed != nil, errTxDone
 	return err
 }
+
+// isUntouched reports whether the transaction's part that has run left everything as it was. After a statement that
+// failed, that is not known.
+func (t *tx) isUntouched() bool { return !t.changed && !t.broke }
 
 // ended runs the AfterCommit functions of a transaction that committed, or the AfterUnknown functions
 // if that cannot be known. A panic of one does not stop the others, because they wake waiting requests.
