@@ -90,6 +90,13 @@ DURATION ?= 60s
 torture: ## Try to break the server; DURATION=10m for longer, ARGS='--database=postgres --replicas=2' for more
 	go run ./cmd/torture --duration=$(DURATION) $(ARGS)
 
+SOAK ?= soak.csv
+
+.PHONY: soak
+soak: ## Mixed load with faults, sampled: DURATION=1h SOAK=soak.csv; nothing restarts the server, so that leaks would show
+	go run ./cmd/torture --duration=$(DURATION) --rooms=8 --faults=cut,storm,sever,hold,pause,lock,full --soak=$(SOAK) $(ARGS)
+	go run ./cmd/torture plot $(SOAK) $(SOAK:.csv=.svg)
+
 .PHONY: torture-table
 torture-table: ## Sum the reports of runs up for docs/reliability.md; REPORTS='a.json b.json', as --report wrote them
 	@go run ./cmd/torture report $(REPORTS)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,12 +24,19 @@ import (
 // commands are what the program can do.
 type commands struct {
 	Run    flags `cmd:"" default:"withargs" help:"Run servers and clients, inject faults, and check what happened (the default)."`
+	Plot   plot  `cmd:"" help:"Draw what --soak wrote, as SVG."`
 	Report table `cmd:"" help:"Sum the reports of several runs up, as tables in Markdown."`
 }
 
 // table is the command that sums reports up.
 type table struct {
 	Files []string `arg:"" type:"existingfile" help:"What --report wrote."`
+}
+
+// plot is the command that draws a soak.
+type plot struct {
+	From string `arg:"" type:"existingfile" help:"What --soak wrote."`
+	To   string `arg:"" type:"path" help:"The SVG file."`
 }
 
 // flags are those of a run.
@@ -48,6 +56,8 @@ type flags struct {
 	Without    []string      `help:"What clients do not do: tab (a second tab with an older state), twin (two copies of a handshake at once)."`
 	Patience   time.Duration `default:"30s" help:"How long a client tries on before it says that it is stuck (${default})."`
 	Shrink     bool          `help:"After a failure, try shorter runs."`
+	Soak       string        `type:"path" placeholder:"FILE" help:"Sample the first server (memory, goroutines, descriptors, sizes, latency) and write that there, as CSV."`
+	Every      time.Duration `default:"5s" help:"How often it is sampled (${default})."`
 	History    string        `type:"path" placeholder:"FILE" help:"Write all events there, as lines of JSON."`
 	Report     string        `name:"report" aliases:"json" type:"path" placeholder:"FILE" help:"Write the report there, as JSON, too. See the command report."`
 }
@@ -59,9 +69,12 @@ func main() {
 	parsed := kong.Parse(&c, kong.Name("torture"), kong.Description("A nemesis for the server. See docs/reliability.md."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
-	if strings.HasPrefix(parsed.Command(), "report") {
+	switch command, _, _ := strings.Cut(parsed.Command(), " "); command {
+	case "report":
 		err = sumUp(c.Report.Files)
-	} else {
+	case "plot":
+		err = draw(c.Plot.From, c.Plot.To)
+	default:
 		err = run(ctx, c.Run)
 	}
 	stop()
@@ -69,6 +82,19 @@ func main() {
 		fmt.Fprintln(os.Stderr, "torture:", err)
 		os.Exit(1)
 	}
+}
+
+func draw(from, to string) error {
+	samples, err := os.Open(from) // #nosec G304 -- the file that is to be read
+	if err != nil {
+		return err
+	}
+	defer samples.Close() //nolint:errcheck // it was only read
+	var picture bytes.Buffer
+	if err := torture.Plot(samples, &picture); err != nil {
+		return err
+	}
+	return os.WriteFile(to, picture.Bytes(), 0o644) // #nosec G306 -- a picture for the documentation
 }
 
 func sumUp(files []string) error {
@@ -103,6 +129,14 @@ func run(ctx context.Context, f flags) error {
 		}
 		defer file.Close() //nolint:errcheck // a history that cannot be written is not worth the report
 		cfg.History = io.Writer(file)
+	}
+	if f.Soak != "" {
+		file, err := os.Create(f.Soak)
+		if err != nil {
+			return err
+		}
+		defer file.Close() //nolint:errcheck // as above
+		cfg.Soak, cfg.Every = io.Writer(file), f.Every
 	}
 	report, err := torture.Run(ctx, cfg, slog.New(slog.NewTextHandler(os.Stderr, nil)))
 	if err != nil {

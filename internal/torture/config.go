@@ -39,6 +39,8 @@ type Config struct {
 	Patience  time.Duration // how long a client tries on before it says that it is stuck; outages are shorter; by default 30 s
 	Until     []string      // the run ends at the first violation of one of these rules
 	Shrink    bool          // whether a failed run is tried again with shorter durations
+	Soak      io.Writer     // where samples of the first server go, as CSV; nil: nowhere
+	Every     time.Duration // how often it is sampled; by default 5 s
 	History   io.Writer     // where all events go as lines of JSON; nil: nowhere
 }
 
@@ -49,6 +51,9 @@ func (c *Config) check() error {
 	}
 	if c.Rooms == 0 {
 		c.Rooms = 4
+	}
+	if c.Every == 0 {
+		c.Every = 5 * time.Second
 	}
 	if c.Patience == 0 {
 		c.Patience = 30 * time.Second

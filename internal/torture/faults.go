@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -53,6 +54,7 @@ var faults = []fault{
 	{"hold", "nothing passes between clients and servers for a while", always, (*nemesis).hold},
 	{"lock", "the database file is locked from outside", onSQLite, (*nemesis).lock},
 	{"full", "the disk is full for a server", onSQLite, (*nemesis).full},
+	{"readonly", "the database's files cannot be written any more", freezable, (*nemesis).readonly},
 	{"terminate", "all connections to the database are terminated", onPostgres, (*nemesis).terminate},
 	{"crash", "PostgreSQL stops at once (immediate), and recovers", onPostgres, (*nemesis).crash},
 	{"partition", "nothing passes between servers and database for a while", onPostgres, (*nemesis).partition},
@@ -196,6 +198,48 @@ func limitFiles(ctx context.Context, s *server, to string) error {
 		return fmt.Errorf("prlimit: %w: %s", err, out)
 	}
 	return nil
+}
+
+// freezable tells whether files can be made immutable, which is what a disk that becomes read-only does to those that are open. It
+// needs root and a file system such as ext4.
+func freezable(c *Config) bool {
+	if !onSQLite(c) || os.Geteuid() != 0 {
+		return false
+	}
+	file, err := os.CreateTemp("", "torture")
+	if err != nil {
+		return false
+	}
+	defer os.Remove(file.Name()) //nolint:errcheck // it is empty
+	defer file.Close()           //nolint:errcheck // as above
+	if freeze(context.Background(), true, file.Name()) != nil {
+		return false
+	}
+	_, written := file.WriteString("x")
+	return freeze(context.Background(), false, file.Name()) == nil && written != nil
+}
+
+func freeze(ctx context.Context, on bool, files ...string) error {
+	flag := "-i"
+	if on {
+		flag = "+i"
+	}
+	out, err := exec.CommandContext(ctx, "chattr", append([]string{flag}, files...)...).CombinedOutput() // #nosec G204 -- files of ours
+	if err != nil {
+		return fmt.Errorf("chattr: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (n *nemesis) readonly(ctx context.Context) error {
+	files := []string{n.file, n.file + "-wal"}
+	span := n.dice.between(300*time.Millisecond, 3*time.Second)
+	if freeze(ctx, true, files...) != nil {
+		_ = freeze(ctx, false, files...)
+		return nil // there is no log at the moment
+	}
+	_ = pause(ctx, span)
+	return errors.Join(freeze(ctx, false, files...), n.w.servers[0].ready(ctx))
 }
 
 func (n *nemesis) terminate(context.Context) error {

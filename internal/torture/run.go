@@ -206,6 +206,9 @@ func (r *runner) play(ctx context.Context) error {
 		harmed <- err
 	}()
 	var wg sync.WaitGroup
+	if r.w.cfg.Soak != nil {
+		wg.Go(func() { r.soaker().run(harming, r.w.cfg.Soak, r.w.cfg.Every) })
+	}
 	var numbers atomic.Int64
 	for range r.w.cfg.Rooms {
 		wg.Go(func() {
@@ -218,6 +221,24 @@ func (r *runner) play(ctx context.Context) error {
 	r.log.Info("the faults are over", "rooms", numbers.Load())
 	wg.Wait()
 	return errors.Join(err, ctx.Err())
+}
+
+// soaker samples the first server, and the size of the database.
+func (r *runner) soaker() *soaker {
+	s := &soaker{w: r.w}
+	switch {
+	case r.url == "":
+		s.file = r.nemesis.file
+	case r.nemesis.cluster != nil:
+		s.size = func() float64 {
+			n, err := r.nemesis.cluster.primary.exec("SELECT pg_database_size('" + databaseName + "')")
+			if err != nil {
+				return 0 // it is down
+			}
+			return float64(n)
+		}
+	}
+	return s
 }
 
 // room plays one room and checks its history.
