@@ -101,6 +101,13 @@ soak: ## Mixed load with faults, sampled: DURATION=1h SOAK=soak.csv; nothing res
 torture-table: ## Sum the reports of runs up for docs/reliability.md; REPORTS='a.json b.json', as --report wrote them
 	@go run ./cmd/torture report $(REPORTS)
 
+STEPS ?= 10000000
+SEED  ?= 1
+
+.PHONY: simulate
+simulate: ## Simulate the use cases in virtual time; STEPS=100000000 for more, SEED=7 for other choices, ARGS='-history=3' for one history
+	go test ./internal/simulation -count=1 -timeout=0 -v -run '^TestSimulation$$' -steps=$(STEPS) -seed=$(SEED) $(ARGS)
+
 .PHONY: lint
 lint: ## Lint the Go code
 	$(STAGE) 'Lint' $(TOOL) golangci-lint run ./...

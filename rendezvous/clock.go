@@ -99,6 +99,14 @@ func (s *Service) local() time.Time {
 	return time.Now()
 }
 
+// afterFunc calls f after d, unless stop is called before.
+func (s *Service) afterFunc(d time.Duration, f func()) (stop func() bool) {
+	if s.AfterFunc != nil {
+		return s.AfterFunc(d, f)
+	}
+	return time.AfterFunc(d, f).Stop
+}
+
 // now returns the storage's time, as far as this process knows it. Within a transaction, use the
 // transaction's.
 func (s *Service) now() time.Time { return s.clock.time(s.local()) }

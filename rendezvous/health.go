@@ -135,16 +135,21 @@ func (s *Service) watchLoop(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if late := s.paused(s.local()); late > 0 {
-			s.startBootGrace()
-			s.Log.Warn("this process was paused; nothing expires for a while", "for", late.Round(time.Second), "bootGrace", s.Config.BootGrace)
-		}
-		s.tick()
-		if s.health.down() {
-			s.logErrors("probe the storage", func() error { return s.probe(ctx) })
-		}
-		s.watchClock(func() error { return s.read(ctx, func(*txn) error { return nil }) })
+		s.watchOnce(ctx)
 	}
+}
+
+// watchOnce is one tick of watchLoop.
+func (s *Service) watchOnce(ctx context.Context) {
+	if late := s.paused(s.local()); late > 0 {
+		s.startBootGrace()
+		s.Log.Warn("this process was paused; nothing expires for a while", "for", late.Round(time.Second), "bootGrace", s.Config.BootGrace)
+	}
+	s.tick()
+	if s.health.down() {
+		s.logErrors("probe the storage", func() error { return s.probe(ctx) })
+	}
+	s.watchClock(func() error { return s.read(ctx, func(*txn) error { return nil }) })
 }
 
 // tick records that the process runs. It uses the wall clock, because the monotonic one stands still

@@ -117,12 +117,7 @@ func (s *Service) pruneLoop(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-logTick.C:
-			s.logErrors("prune the logs of retired mailboxes", func() error {
-				run := &Pruned{Started: s.now(), Retired: map[Kind]int{}}
-				s.pruneLogs(ctx, run)
-				s.freeSpace(ctx, run)
-				return nil
-			})
+			s.pruneLogsOnce(ctx)
 			continue
 		case <-tick.C:
 		}
@@ -133,6 +128,16 @@ func (s *Service) pruneLoop(ctx context.Context) {
 			return nil
 		})
 	}
+}
+
+// pruneLogsOnce looks once through the logs of retired mailboxes.
+func (s *Service) pruneLogsOnce(ctx context.Context) {
+	s.logErrors("prune the logs of retired mailboxes", func() error {
+		run := &Pruned{Started: s.now(), Retired: map[Kind]int{}}
+		s.pruneLogs(ctx, run)
+		s.freeSpace(ctx, run)
+		return nil
+	})
 }
 
 // sweep prunes the stale things of one kind, page by page, so that one that cannot be pruned does not

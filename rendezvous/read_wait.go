@@ -91,7 +91,10 @@ func (p *LogPoll) Close() {
 func (p *LogPoll) Wait(ctx context.Context, atMost time.Duration) (_ Page, answered bool, err error) {
 	late := time.NewTimer(atMost)
 	defer late.Stop()
-	for p.empty() && !p.over {
+	for isLate := false; p.empty() && !p.over; {
+		if isLate { // and the wake that came just in time brought nothing
+			return Page{}, false, nil
+		}
 		p.watch.OnWake(p.ready.Set)
 		ready := p.ready.Chan()
 		select {
@@ -99,6 +102,7 @@ func (p *LogPoll) Wait(ctx context.Context, atMost time.Duration) (_ Page, answe
 		case <-ctx.Done():
 			return Page{}, false, ctx.Err()
 		case <-late.C:
+			isLate = true
 			select {
 			case <-ready: // just in time
 			default:

@@ -21,12 +21,12 @@ type Poll struct {
 	hold     time.Duration
 	since    time.Time // when the poll began
 	ending   PollEnding
-	until    time.Time
-	timer    *time.Timer
+	stopHold func() bool // nil before the hold began
 	watch    *hub.Watch[Topic]
 	releases []func()
 
-	ready      hub.Event // set when another read may find more
+	ready      hub.Event   // set when another read may find more
+	expired    atomic.Bool // the hold is over
 	superseded atomic.Bool
 }
 
@@ -57,8 +57,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 		p.hold = min(p.hold, *r.Wait)
 	}
 	p.hold = p.got.holdable(p.hold)
-	p.until = time.Now().Add(p.hold)
-	p.timer = time.AfterFunc(p.hold, p.ready.Set)
+	p.stopHold = s.afterFunc(p.hold, p.expire)
 	p.ending = PollAbandoned // unless it ends otherwise
 	s.stats.Parked.Add(1)
 	p.releases = append(p.releases, func() { s.stats.Parked.Add(-1) })
@@ -68,8 +67,8 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 // Close ends the poll, whether it was answered or not. Closing again does nothing.
 func (p *Poll) Close() {
 	p.watch.Stop()
-	if p.timer != nil {
-		p.timer.Stop()
+	if p.stopHold != nil {
+		p.stopHold()
 	}
 	for _, release := range slices.Backward(p.releases) {
 		release()
@@ -90,13 +89,17 @@ func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 		defer timer.Stop()
 		late = timer.C
 	}
-	for len(p.got.Frames) == 0 && !p.over {
+	for isLate := false; len(p.got.Frames) == 0 && !p.over; {
+		if isLate { // and the wake that came just in time brought nothing
+			return Delivery{}, false, nil
+		}
 		p.watch.OnWake(p.ready.Set)
 		ready := p.ready.Chan()
 		select {
 		case <-ready:
 		case <-ctx.Done():
 		case <-late:
+			isLate = true
 			select {
 			case <-ready: // just in time
 			default:
@@ -119,6 +122,9 @@ func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 	return p.got.Delivery, true, nil
 }
 
+// Answered reports whether Wait has an answer without waiting.
+func (p *Poll) Answered() bool { return len(p.got.Frames) > 0 || p.over }
+
 // IdleFor reports whether the session has had no frames for at least the given time: then more are
 // not expected at once.
 func (p *Poll) IdleFor(atLeast time.Duration) bool {
@@ -130,6 +136,12 @@ func (p *Poll) IdleFor(atLeast time.Duration) bool {
 func (p *Poll) OnReady(f func()) {
 	p.watch.OnWake(p.ready.Set)
 	p.ready.OnSet(f)
+}
+
+// expire ends the hold.
+func (p *Poll) expire() {
+	p.expired.Store(true)
+	p.ready.Set()
 }
 
 // supersede tells the poll that a newer receiver has taken its session.
@@ -147,7 +159,7 @@ func (p *Poll) read(ctx context.Context) (err error) {
 	case p.superseded.Load():
 		return p.s.counted(superseded(true))
 	}
-	p.over = !time.Now().Before(p.until)
+	p.over = p.expired.Load()
 	if p.s.draining.Load() {
 		p.linger(ctx)
 		p.over = true

@@ -35,28 +35,43 @@ func (s *Service) recordLoop(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(writing, recordTimeout)
 			defer cancel()
-			s.logErrors("record acknowledgements", func() error { return s.recordAcks(last) })
-			s.logErrors("record signs of life", func() error { return s.recordSightings(last, s.takeSightings(0)) })
-			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(last) })
-			s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(last) })
-			s.logErrors("record client versions", func() error { return s.recordClientVersions(last) })
+			s.recordLast(last)
 			return
 		case <-notify:
 			sleep(ctx, ackDelay)
-			s.logErrors("record acknowledgements", func() error { return s.recordAcks(writing) })
-			s.logErrors("record returned clients", func() error { return s.recordSightings(writing, s.presence.TakeReturned()) })
-			s.logErrors("record client versions", func() error { return s.recordClientVersions(writing) })
-			s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(writing) })
+			s.recordNews(writing)
 		case <-holdTick.C:
 			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
-			s.logs.Evict()
-			s.outboxes.Evict()
-			s.logErrors("record signs of life", func() error {
-				return s.recordSightings(writing, s.takeSightings(presence.MaxUnsaved))
-			})
+			s.recordLife(writing)
 		}
 	}
+}
+
+// recordNews stores what clients acknowledged a moment ago, which clients came back, and what is gone.
+func (s *Service) recordNews(ctx context.Context) {
+	s.logErrors("record acknowledgements", func() error { return s.recordAcks(ctx) })
+	s.logErrors("record returned clients", func() error { return s.recordSightings(ctx, s.presence.TakeReturned()) })
+	s.logErrors("record client versions", func() error { return s.recordClientVersions(ctx) })
+	s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(ctx) })
+}
+
+// recordLife stores the signs of life whose stored ones are old, and forgets logs that are not read any more.
+func (s *Service) recordLife(ctx context.Context) {
+	s.logs.Evict()
+	s.outboxes.Evict()
+	s.logErrors("record signs of life", func() error {
+		return s.recordSightings(ctx, s.takeSightings(presence.MaxUnsaved))
+	})
+}
+
+// recordLast stores all that is not stored yet.
+func (s *Service) recordLast(ctx context.Context) {
+	s.logErrors("record acknowledgements", func() error { return s.recordAcks(ctx) })
+	s.logErrors("record signs of life", func() error { return s.recordSightings(ctx, s.takeSightings(0)) })
+	s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(ctx) })
+	s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(ctx) })
+	s.logErrors("record client versions", func() error { return s.recordClientVersions(ctx) })
 }
 
 // sleep waits for d or for ctx's end.

@@ -115,6 +115,9 @@ type Service struct {
 	Version string
 	// Now is the clock of this process. nil means [time.Now].
 	Now func() time.Time
+	// AfterFunc calls a function once, after a time, unless stop is called before. It is the timer of polls. nil means
+	// [time.AfterFunc].
+	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 	// Admit refuses a handshake by returning an error: a [Failure] as it is, any other as
 	// REJECTED_BY_CUSTOM_HANDLER. nil admits every client.
 	Admit func(context.Context, ClientInfo) error

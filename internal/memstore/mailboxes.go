@@ -84,6 +84,7 @@ func (t *tx) CreateMailbox(m rendezvous.Mailbox) (rendezvous.Mailbox, error) {
 	r.Watched, r.CrowdedTold, r.ReceivedTold, r.SocketSeen = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 	r.Sides = nil
 	r.putSides(m.Sides)
+	t.note(Change{Kind: MailboxMade, Mailbox: m.Key, ID: m.ID})
 	t.mailboxes.put(t.id, r)
 	t.logs.put(t.id, &logRow{made: made{t.id}, key: m.Key, id: m.ID})
 	return m, nil
@@ -114,6 +115,7 @@ func (t *tx) UpdateMailbox(m rendezvous.Mailbox) error {
 	r.Mailbox = m
 	r.App, r.ID, r.Created, r.SocketSeen, r.Sides = was.App, was.ID, was.Created, was.SocketSeen, was.Sides
 	r.putSides(m.Sides)
+	t.note(Change{Kind: MailboxStored, Mailbox: m.Key, Sides: len(r.Sides)})
 	return nil
 }
 
@@ -158,6 +160,7 @@ func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) error {
 		return err
 	}
 	log.stored = r.stored
+	t.note(Change{Kind: MailboxRetired, Mailbox: m.Key})
 	t.mailboxes.remove(t.id, m.Key)
 	log.retired = len(log.messages) > 0 && (len(log.messages) > logPage || t.refersTo(m.Key))
 	if !log.retired {

@@ -49,6 +49,7 @@ func (t *tx) Append(m rendezvous.Mailbox, messages ...rendezvous.Message) error 
 	}
 	r.Updated, r.StaleAt, r.Last, r.Bytes, r.Stored = m.Updated, m.StaleAt, messages[len(messages)-1].Position, m.Bytes, m.Stored
 	log.messages = append(log.messages, messages...)
+	t.note(Change{Kind: MessagesAdded, Mailbox: m.Key, Messages: messages})
 	return nil
 }
 

@@ -54,6 +54,7 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) error {
 	r := &nameplateRow{made{t.id}, n}
 	r.Claims = nil
 	r.putClaims(n.Claims)
+	t.note(Change{Kind: NameplateMade, Nameplate: n.ID})
 	t.nameplates.put(t.id, r)
 	return nil
 }
@@ -82,6 +83,7 @@ func (t *tx) UpdateNameplate(n rendezvous.Nameplate) error {
 	}
 	r.Mailbox, r.StaleAt, r.Crowded = n.Mailbox, n.StaleAt, n.Crowded
 	r.putClaims(n.Claims)
+	t.note(Change{Kind: NameplateStored, Nameplate: n.ID, Sides: len(r.Claims)})
 	return nil
 }
 
@@ -207,6 +209,7 @@ func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) error {
 		return rendezvous.ErrNotFound
 	}
 	t.changed = true
+	t.note(Change{Kind: NameplateRetired, Nameplate: n.ID})
 	t.records = append(t.records, record{Usage: u, kind: rendezvous.KindNameplate})
 	return nil
 }

@@ -149,6 +149,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) error {
 	t.lastTurn++
 	s = stored(s)
 	s.Kept = s.Next
+	t.note(Change{Kind: SessionBegun, Session: s.Key})
 	t.sessions.put(t.id, &sessionRow{made: made{t.id}, Session: s, sweepAt: sweepAt, turn: t.lastTurn, live: true})
 	return nil
 }
@@ -161,6 +162,9 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) error {
 	}
 	s = stored(s)
 	s.Epoch, s.Kept, s.Next = r.Epoch, r.Kept, r.Next
+	if s.Ended != nil && r.Ended == nil {
+		t.note(Change{Kind: SessionEnded, Session: s.Key, Reason: s.Ended.Reason})
+	}
 	r.Record, r.sweepAt = s.Record, sweepAt
 	return nil
 }
@@ -192,9 +196,14 @@ func (t *tx) DeleteSession(k session.Key) error {
 	if err := t.change(); err != nil {
 		return err
 	}
-	if !t.sessions.remove(t.id, k) {
+	r, found := t.sessions.get(k)
+	if !found {
 		return nil
 	}
+	if r.Ended == nil {
+		t.note(Change{Kind: SessionEnded, Session: k})
+	}
+	t.sessions.remove(t.id, k)
 	t.changed = true
 	return t.unsubscribeAll(k)
 }
@@ -322,6 +331,7 @@ func (t *tx) Complete(k session.Key, n session.Seq, reply rendezvous.Reply) erro
 		return errNotNext
 	}
 	r.Wanted, r.Used = n+1, true
+	t.note(Change{Kind: CommandDone, Session: k, Seq: n})
 	r.replies = append(r.replies, numberedReply{n, reply})
 	if over := len(r.replies) - session.Window; over > 0 {
 		r.replies = r.replies[over:]

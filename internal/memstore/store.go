@@ -34,6 +34,9 @@ type Store struct {
 	// Away reports whether the storage cannot be used at the moment. nil: it always can.
 	Away func() bool
 
+	// Committed is told what each commit changed, before anything else learns of it. It must not use the store. nil: not.
+	Committed func(now time.Time, changes []Change)
+
 	writer    sync.Mutex // held by the one transaction that writes
 	committed atomic.Pointer[state]
 	last      uint64 // the last transaction that wrote; guarded by writer
@@ -143,13 +146,16 @@ func (s *Store) write(f func(rendezvous.Tx) error) (*tx, error) {
 			t.updated = t.now
 		}
 		s.committed.Store(&state{t.tables})
+		if s.Committed != nil {
+			s.Committed(t.now, t.changes)
+		}
 	}
 	return t, err
 }
 
 func (s *Store) begin() *tx {
 	s.last++
-	return &tx{tables: s.committed.Load().tables, now: s.now(), id: s.last}
+	return &tx{tables: s.committed.Load().tables, now: s.now(), id: s.last, observed: s.Committed != nil}
 }
 
 // Probe changes nothing.
@@ -168,6 +174,8 @@ type tx struct {
 	readOnly bool
 	changed  bool
 	failed   error // see fail
+	observed bool
+	changes  []Change // noted only if they are observed
 
 	afterCommit, afterUnknown []func()
 }

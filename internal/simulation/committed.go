@@ -1,0 +1,89 @@
+package simulation
+
+import (
+	"time"
+
+	"restante/internal/memstore"
+	"restante/rendezvous"
+)
+
+// committed tells the model what a commit changed, and checks what must always hold.
+func (h *history) committed(now time.Time, changes []memstore.Change) {
+	var of made
+	var done *memstore.Change
+	for i, c := range changes {
+		switch c.Kind {
+		case memstore.CommandDone:
+			done = &changes[i]
+		case memstore.MailboxMade:
+			of.key, of.id = c.Mailbox, c.ID
+			h.model.made[rendezvous.UsageTotal{Kind: rendezvous.KindMailbox}]++
+		case memstore.NameplateMade:
+			of.plate = c.Nameplate
+			h.model.made[rendezvous.UsageTotal{Kind: rendezvous.KindNameplate}]++
+		case memstore.MailboxStored, memstore.NameplateStored:
+			if c.Sides > 2 {
+				h.fail("%d sides have a mailbox or a nameplate", c.Sides)
+			}
+		case memstore.MessagesAdded:
+			for _, m := range c.Messages {
+				if h.model.bodies[m.Body] {
+					h.fail("%s is added twice", m.Body)
+				}
+				h.model.bodies[m.Body] = true
+			}
+		case memstore.SessionBegun:
+			h.model.sessions[c.Session].begun = true
+			h.model.touch(h.model.sessions[c.Session], now)
+		}
+	}
+	if done != nil {
+		s := h.model.sessions[done.Session]
+		if h.acting == nil || h.acting.isDone || int(done.Seq) != len(s.done) {
+			h.fail("command %d of session %v is done; %d are, and %v is acting", done.Seq, s.id, len(s.done), h.acting)
+			return
+		}
+		h.report.Commands++
+		h.model.do(s, h.acting, now, of)
+	}
+	for _, c := range changes {
+		switch c.Kind {
+		case memstore.MailboxRetired:
+			h.retired(c.Mailbox, now)
+		case memstore.SessionEnded:
+			h.ended(h.model.sessions[c.Session])
+		}
+	}
+}
+
+// retired checks that a mailbox was retired by its sides, or was stale.
+func (h *history) retired(k rendezvous.MailboxKey, now time.Time) {
+	for _, b := range h.model.boxes {
+		if b.key != k {
+			continue
+		}
+		last := b.updated
+		for _, in := range b.sides {
+			if in.state != "out" && in.contact.After(last) {
+				last = in.contact
+			}
+		}
+		if !h.pruning || now.Before(last.Add(b.ttl)) {
+			h.fail("mailbox %d is pruned, which lives until %v", k, last.Add(b.ttl))
+		}
+		h.report.Pruned++
+		h.model.retire(b, nil, rendezvous.RetiredPruned)
+		return
+	}
+}
+
+// ended checks that a session was ended by its client, or was silent for long enough.
+func (h *history) ended(s *sess) {
+	if !s.mayEnd {
+		h.report.Expired++
+		if !h.mayHaveExpired(s) {
+			h.fail("session %v of %s ends, which was seen at %v", s.id, s.side, s.contact)
+		}
+	}
+	h.model.end(s)
+}
