@@ -178,6 +178,9 @@ func (c *client) shake(s *sess, shake rendezvous.Handshake) {
 
 // shaken records that the server accepted a handshake.
 func (h *history) shaken(s *sess, w rendezvous.HandshakeReply) {
+	if s.ended {
+		return // a session that did nothing is forgotten, and its id can begin another one
+	}
 	if w.Epoch <= s.epoch && s.epoch > 0 {
 		h.fail("epoch %d of session %v comes after %d", w.Epoch, s.id, s.epoch)
 	}

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"slices"
 	"time"
 
 	"restante/internal/memstore"
@@ -11,6 +12,7 @@ import (
 func (h *history) committed(now time.Time, changes []memstore.Change) {
 	var of made
 	var done *memstore.Change
+	command := slices.ContainsFunc(changes, func(c memstore.Change) bool { return c.Kind == memstore.CommandDone })
 	for i, c := range changes {
 		switch c.Kind {
 		case memstore.CommandDone:
@@ -32,7 +34,14 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 				}
 				h.model.bodies[m.Body] = true
 			}
+		case memstore.SessionEnded:
+			if !command { // a session may begin after it, with the same id
+				h.ended(h.model.sessions[c.Session])
+			}
 		case memstore.SessionBegun:
+			if s := h.model.sessions[c.Session]; s.ended { // it did nothing and was forgotten: this is another one
+				h.model.sessions[c.Session] = &sess{id: s.id, key: s.key, side: s.side, mayEnd: true}
+			}
 			h.model.sessions[c.Session].begun = true
 			h.model.touch(h.model.sessions[c.Session], now)
 		}
@@ -51,7 +60,9 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 		case memstore.MailboxRetired:
 			h.retired(c.Mailbox, now)
 		case memstore.SessionEnded:
-			h.ended(h.model.sessions[c.Session])
+			if command {
+				h.ended(h.model.sessions[c.Session])
+			}
 		}
 	}
 }
