@@ -148,7 +148,7 @@ func (b *batchRun) member(i int, c behaviour, leave func()) func(rendezvous.Tx) 
 			return err
 		}
 		switch c {
-		case succeeds, cancelsDuring:
+		case succeeds, cancelsDuring, failsBefore:
 		case fails:
 			return errTest
 		case panicking:

@@ -8,7 +8,7 @@ import (
 	"restante/session"
 )
 
-// Bug is a mistake that is planted between the service and its store, to see whether it is found.
+// A Bug is a mistake that is planted between the service and its store, to see whether it is found.
 type Bug string
 
 // The bugs.

@@ -31,8 +31,7 @@ type client struct {
 
 // code returns the code of a failure, or "".
 func code(err error) rendezvous.Code {
-	var failure *rendezvous.Failure
-	if errors.As(err, &failure) {
+	if failure, is := errors.AsType[*rendezvous.Failure](err); is {
 		return failure.Code
 	}
 	if err != nil {

@@ -38,6 +38,7 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 			if !command { // a session may begin after it, with the same id
 				h.ended(h.model.sessions[c.Session])
 			}
+		case memstore.MailboxRetired, memstore.NameplateRetired: // see below, and the usage at the end
 		case memstore.SessionBegun:
 			if s := h.model.sessions[c.Session]; s.ended { // it did nothing and was forgotten: this is another one
 				h.model.sessions[c.Session] = &sess{id: s.id, key: s.key, side: s.side, mayEnd: true}
@@ -56,13 +57,11 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 		h.model.do(s, h.acting, now, of)
 	}
 	for _, c := range changes {
-		switch c.Kind {
-		case memstore.MailboxRetired:
+		if c.Kind == memstore.MailboxRetired {
 			h.retired(c.Mailbox, now)
-		case memstore.SessionEnded:
-			if command {
-				h.ended(h.model.sessions[c.Session])
-			}
+		}
+		if c.Kind == memstore.SessionEnded && command {
+			h.ended(h.model.sessions[c.Session])
 		}
 	}
 }

@@ -33,11 +33,11 @@ func after(raw []byte, name string) []byte {
 }
 
 func text(raw []byte, name string) string {
-	rest := after(raw, name)
-	if end := bytes.IndexByte(rest, '"'); end >= 0 {
-		return string(rest[:end])
+	before, _, found := bytes.Cut(after(raw, name), []byte{'"'})
+	if !found {
+		return ""
 	}
-	return ""
+	return string(before)
 }
 
 func number(raw []byte, name string) int64 {

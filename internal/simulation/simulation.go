@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -41,11 +42,8 @@ type Violation struct {
 }
 
 func (v *Violation) Error() string {
-	text := fmt.Sprintf("seed %d, history %d, step %d: %s", v.Seed, v.History, v.Step, v.What)
-	for _, e := range v.Last {
-		text += "\n\t" + e
-	}
-	return text
+	lines := append([]string{fmt.Sprintf("seed %d, history %d, step %d: %s", v.Seed, v.History, v.Step, v.What)}, v.Last...)
+	return strings.Join(lines, "\n\t")
 }
 
 // historyActs is how many things happen in a history, besides the ticks of loops.

@@ -234,9 +234,9 @@ func freeze(ctx context.Context, on bool, files ...string) error {
 func (n *nemesis) readonly(ctx context.Context) error {
 	files := []string{n.file, n.file + "-wal"}
 	span := n.dice.between(300*time.Millisecond, 3*time.Second)
-	if freeze(ctx, true, files...) != nil {
+	if frozen := freeze(ctx, true, files...) == nil; !frozen { // there is no log at the moment
 		_ = freeze(ctx, false, files...)
-		return nil // there is no log at the moment
+		return nil
 	}
 	_ = pause(ctx, span)
 	return errors.Join(freeze(ctx, false, files...), n.w.servers[0].ready(ctx))

@@ -162,8 +162,10 @@ const (
 
 func draw(columns map[string][]float64) string {
 	panels := []panel{
-		{"memory: resident, heap in use", "MiB", 1 << 20, []string{"resident", "heap"}}, {"goroutines", "", 1, []string{"goroutines"}},
-		{"open descriptors", "", 1, []string{"descriptors"}}, {"database, -wal", "MiB", 1 << 20, []string{"database", "wal"}},
+		{"memory: resident, heap in use", "MiB", 1 << 20, []string{"resident", "heap"}},
+		{"goroutines", "", 1, []string{"goroutines"}},
+		{"open descriptors", "", 1, []string{"descriptors"}},
+		{"database, -wal", "MiB", 1 << 20, []string{"database", "wal"}},
 		{"delivery in each sample: 99 %, mean", "ms", 1e-3, []string{"p99", "mean"}},
 	}
 	times := columns["seconds"]
