@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +86,7 @@ func postgresMigrationLocker(pooled bool) func() (goose.ProviderOption, error) {
 
 // openPostgres connects to a database and brings its schema up to date.
 func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
+	o.URL = withHostsAsParameters(o.URL)
 	problem := func(err error) error { return postgresOpenError(o.URL, err) }
 	address := o.URL
 	if !o.Pooled {
@@ -178,31 +178,4 @@ func postgresPool(address string, silence time.Duration) (*sqlx.DB, error) {
 	}
 	connector.Dialer(timeoutDialer{silence})
 	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
-}
-
-// withParameter returns a database's URL with a connection parameter set, unless the URL sets it already.
-func withParameter(address, name, value string) (string, error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", errBadURL
-	}
-	q := u.Query()
-	if !q.Has(name) {
-		q.Set(name, value)
-	}
-	u.RawQuery = q.Encode()
-	return u.String(), nil
-}
-
-// redactedURL returns a database's URL without user, password and parameters.
-func redactedURL(address string) string {
-	u, err := url.Parse(address)
-	if err != nil {
-		return "postgres://…"
-	}
-	host := u.Host
-	if host == "" {
-		host = u.Query().Get("host")
-	}
-	return "postgres://" + host + "/" + strings.TrimPrefix(u.Path, "/")
 }
