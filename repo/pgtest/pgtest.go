@@ -94,7 +94,7 @@ func Start(tb testing.TB, settings ...string) *Cluster {
 }
 
 func start(settings ...string) (*Cluster, error) {
-	bin, err := programDir()
+	bin, err := ProgramDir()
 	if err != nil {
 		return nil, err
 	}
@@ -110,8 +110,8 @@ func start(settings ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// programDir returns the directory of the server's programs.
-func programDir() (string, error) {
+// ProgramDir returns the directory of the server's programs, such as initdb.
+func ProgramDir() (string, error) {
 	if dir := os.Getenv("PGBIN"); dir != "" {
 		return dir, nil
 	}
