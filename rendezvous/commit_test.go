@@ -200,3 +200,39 @@ func TestReadersFindWhatAnUnknownCommitKept(t *testing.T) {
 		})
 	}
 }
+
+// TestAHandshakeWhoseCommitWasInDoubtKeepsTheSessionAlive covers a client that came back shortly before its grace ran
+// out, with a handshake that was kept and of which the server was not told. The session lives on from then, for every
+// request, though the last sign of life that the server itself remembers is older than the grace.
+func TestAHandshakeWhoseCommitWasInDoubtKeepsTheSessionAlive(t *testing.T) {
+	requests := map[string]func(c *client) error{
+		"a handshake": func(c *client) error { return c.shake(0, 0) },
+		"a command": func(c *client) error {
+			_, err := c.w.Allocate(context.Background(), c.command(), 0)
+			return err
+		},
+		"a query": func(c *client) error {
+			_, err := c.w.Session(context.Background(), rendezvous.Query{Session: c.key})
+			return err
+		},
+		"a poll": func(c *client) error {
+			short := time.Millisecond
+			_, err := c.w.Receive(context.Background(), rendezvous.ReceiveRequest{Session: c.key, Wait: &short})
+			return err
+		},
+	}
+	unknown := commitFaults["it is unknown, and was kept"]
+	for name, request := range requests {
+		t.Run(name, func(t *testing.T) {
+			onCommits(t, func(t *testing.T, w *world, store *faultyCommits) {
+				c := w.begin("a")
+				silence := w.Config.HeartbeatInterval * time.Duration(w.Config.HeartbeatsUntilDead)
+				time.Sleep(silence + w.Config.SessionGrace - time.Minute)
+				store.next = &unknown
+				expect(t, code(t, c.shake(0, 0)), rendezvous.StorageUnavailable)
+				time.Sleep(2 * time.Minute)
+				c.must(request(c))
+			})
+		})
+	}
+}

@@ -158,12 +158,14 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 		}
 	}
 	var stored, old Session
+	var state session.State // of stored: what is decided on, and then carried out
 	for _, s := range sessions {
+		is := t.s.state(s, t.now)
 		switch {
 		case s.Key == key:
-			stored, facts.Stored = s, t.storedSession(s)
+			stored, state, facts.Stored = s, is, t.storedSession(s, is)
 		case hello.Replaces != nil && s.Key == *hello.Replaces:
-			old, facts.Replaced = s, t.storedSession(s)
+			old, facts.Replaced = s, t.storedSession(s, is)
 		}
 	}
 	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
@@ -174,7 +176,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 
 	switch d := session.Decide(hello, facts).(type) {
 	case session.Resume:
-		return t.resume(h, stored, d.From)
+		return t.resume(h, stored, state, d.From)
 	case session.Replace:
 		if h.RefuseNew != nil {
 			return HandshakeReply{}, h.RefuseNew
@@ -212,15 +214,15 @@ func (t *txn) inheritSide(h *Handshake, replaces session.Key) error {
 	return err
 }
 
-// storedSession returns a stored session as the handshake's decision sees it. What its client has
-// acknowledged to this process counts, though it may not be written yet.
-func (t *txn) storedSession(stored Session) session.Stored {
+// storedSession returns a stored session, which is in that state, as the handshake's decision sees it. What its client
+// has acknowledged to this process counts, though it may not be written yet.
+func (t *txn) storedSession(stored Session, state session.State) session.Stored {
 	app, side := string(stored.App), string(stored.Side)
 	live := func(l session.Ledger) session.Live {
 		l.Kept = t.s.presence.Acked(stored.Key, stored.Epoch, l.Kept)
 		return session.Live{App: app, Side: side, Ledger: l}
 	}
-	switch state := t.s.state(stored, t.now).(type) {
+	switch state := state.(type) {
 	case session.Attached:
 		return live(state.Ledger)
 	case session.Detached:
@@ -265,12 +267,14 @@ func (t *txn) closed(of Session, why session.Reason) session.Closed {
 	panic("unreachable: State is sealed")
 }
 
-func (t *txn) resume(h Handshake, stored Session, from session.Seq) (HandshakeReply, error) {
-	t.renews = true
-	attached, err := t.attach(stored.Key)
+// resume begins a new epoch of a live session, which is in that state. The session may be without a valid token: the
+// handshake brings a new one.
+func (t *txn) resume(h Handshake, stored Session, state session.State, from session.Seq) (HandshakeReply, error) {
+	attached, wasDetached, err := comeBack(state, t.now)
 	if err != nil {
 		return HandshakeReply{}, err
 	}
+	t.act(stored, attached, wasDetached)
 	if attached, err = attached.Reconnect(t.now, from); err != nil {
 		return HandshakeReply{}, err
 	}

@@ -74,10 +74,15 @@ func (t *txn) attach(k session.Key) (session.Attached, error) {
 	if err != nil {
 		return attached, err
 	}
+	t.act(stored, attached, wasDetached)
+	return attached, nil
+}
+
+// act makes a session the one that acts.
+func (t *txn) act(stored Session, attached session.Attached, wasDetached bool) {
 	t.stored = stored
 	stored.Record = attached.Record()
 	t.actor, t.wasDetached = &stored, wasDetached
-	return attached, nil
 }
 
 // attachAcking is attach for a request that may acknowledge frames. It refuses an acknowledgement of
@@ -96,7 +101,13 @@ func (t *txn) attachAcking(k session.Key, ack *session.Seq) (session.Attached, e
 // session has ended.
 func (s *Service) attached(stored Session, now time.Time) (_ session.Attached, wasDetached bool, err error) {
 	s.presence.Stored(stored.Key, stored.Seen) // another process may have stored it
-	switch state := s.state(stored, now).(type) {
+	return comeBack(s.state(stored, now), now)
+}
+
+// comeBack returns a session in that state after its client has just given a sign of life. It fails if the session has
+// ended.
+func comeBack(state session.State, now time.Time) (_ session.Attached, wasDetached bool, err error) {
+	switch state := state.(type) {
 	case session.Attached:
 		return state, false, nil
 	case session.Detached:

@@ -65,7 +65,7 @@ func (t *Table) client(k session.Key) *client {
 }
 
 // LastSeen returns the last sign of life, given the stored one. It is exact if only this process
-// wrote it; otherwise it is the stored one plus [MaxLag].
+// wrote it; otherwise it is the stored one plus [MaxLag]. It is never before the stored one.
 func (t *Table) LastSeen(k session.Key, stored, now time.Time) time.Time {
 	return t.LastSeenWithin(k, stored, now, MaxLag)
 }
@@ -80,8 +80,8 @@ func (t *Table) LastSeenWithin(k session.Key, stored, now time.Time, lag time.Du
 		return stored.Add(lag)
 	case c.polls > 0:
 		return now
-	case stored.After(c.stored) && stored.Add(lag).After(c.seen):
-		return stored.Add(lag)
+	case stored.After(c.seen), stored.After(c.stored) && stored.Add(lag).After(c.seen):
+		return stored.Add(lag) // another process stored it, or this one in a commit that it was not told of
 	}
 	return c.seen
 }

@@ -36,6 +36,9 @@ func TestLastSeen(t *testing.T) {
 		"another process stored a later one, which is padded": {
 			func(p *presence.Table) { p.Touch(key, at(3), grace) }, at(5), at(5).Add(presence.MaxLag),
 		},
+		"another process stored a later one, and this one has read it": {
+			func(p *presence.Table) { p.Touch(key, at(3), grace); p.Stored(key, at(5)) }, at(5), at(5).Add(presence.MaxLag),
+		},
 		"what this process stored is not padded": {
 			func(p *presence.Table) { p.Touch(key, at(3), grace); p.Stored(key, at(3)) }, at(3), at(3),
 		},
