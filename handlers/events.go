@@ -34,6 +34,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 		}
 		return s.stream(ctx, ask)
 	}
+	ask.Bytes = how.bytes
 	got, answered, err := s.poll(ctx, ask, how)
 	switch {
 	case err != nil:
@@ -72,7 +73,9 @@ type waitingPoll struct {
 func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how receiving) (_ rendezvous.Delivery, answered bool, err error) {
 	n := infoOf(how.r)
 	poll := n.poll
-	if poll == nil {
+	if poll != nil {
+		poll.Allow(ask.Bytes)
+	} else {
 		started, err := s.Service.StartPoll(ctx, ask)
 		if err != nil {
 			return rendezvous.Delivery{}, false, err
@@ -147,6 +150,7 @@ type receivingKey struct{}
 // receiving is how a request receives frames.
 type receiving struct {
 	streaming bool
+	bytes     int64 // as in [rendezvous.ReceiveRequest]; a stream has its own
 	w         http.ResponseWriter
 	r         *http.Request
 }
@@ -170,6 +174,11 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 		}
 		if preferences := r.Header.Values("Prefer"); len(preferences) > 1 {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // several lines are one list (RFC 9110, §5.3)
+		}
+		if !how.streaming {
+			bytes, done := s.beginAnswer(addressOf(r.Context()))
+			defer done()
+			how.bytes = bytes
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), receivingKey{}, how)))
 	})

@@ -122,11 +122,12 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
 	}
+	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit, Bytes: how.bytes}
 	side := keyedCaller(ctx)
 	if side.App == "" && r.Params.Open == nil && r.Params.Wait == nil && r.Params.Own == nil {
-		a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), rendezvous.MailboxID(r.Mailbox), after(r.Params.After), limit)
+		a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), ask)
 		page, err := resultOf(ctx, a, err)
-		tracePage(infoOf(how.r).span, rendezvous.MailboxID(r.Mailbox), page)
+		tracePage(infoOf(how.r).span, ask.Mailbox, page)
 		return how.answer(page), err
 	}
 	if side.App == "" {
@@ -136,7 +137,6 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 		}
 		side.Address = addressOf(ctx)
 	}
-	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit}
 	if opening := openingOf(r.Params.Open, r.Params.TTLMs); opening != nil {
 		ask.Open, ask.TTL = true, opening.TTL
 	}
@@ -169,7 +169,9 @@ type waitingRead struct {
 func (s *Server) readLog(ctx context.Context, side rendezvous.SideRef, ask rendezvous.ReadRequest, how reading) (_ rendezvous.Page, answered bool, err error) {
 	info := infoOf(how.r)
 	held := info.read
-	if held == nil {
+	if held != nil {
+		held.Allow(ask.Bytes)
+	} else {
 		started, err := s.Service.StartRead(ctx, side, ask)
 		if err != nil {
 			return rendezvous.Page{}, false, err
@@ -203,6 +205,7 @@ type readingKey struct{}
 // reading is how a request reads a log.
 type reading struct {
 	asText bool
+	bytes  int64 // as in [rendezvous.ReadRequest]
 	w      http.ResponseWriter
 	r      *http.Request
 }
@@ -224,6 +227,9 @@ func (s *Server) negotiateMessages(next http.Handler) http.Handler {
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "messages come as application/json and as text/plain"})
 			return
 		}
+		bytes, done := s.beginAnswer(addressOf(r.Context()))
+		defer done()
+		how.bytes = bytes
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readingKey{}, how)))
 	})
 }

@@ -58,6 +58,7 @@ type Server struct {
 	challenges *welcome.Challenges
 	wormhole   *wormhole.Server
 	sockets    sockets
+	large      sockets // answers that may be large
 	open       openTransports
 	metrics    *metrics
 	history    history

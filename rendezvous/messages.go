@@ -107,16 +107,16 @@ func (s *Service) AddFor(ctx context.Context, ref SideRef, id MailboxID, drafts 
 	return refused, nil
 }
 
-// Read returns the mailbox's messages after a position, at most limit. It refuses with NOT_FOUND
-// unless the side is in the mailbox.
-func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Position, limit int) (Answer[Page], error) {
+// Read returns a mailbox's messages, of all sides: of the request, it takes Mailbox, After, Limit and Bytes. It refuses
+// with NOT_FOUND unless the side is in the mailbox.
+func (s *Service) Read(ctx context.Context, q Query, r ReadRequest) (Answer[Page], error) {
 	return query(ctx, s, q, func(t *txn) (Page, error) {
-		m, err := t.enteredMailbox(id)
+		m, err := t.enteredMailbox(r.Mailbox)
 		if err != nil {
 			return Page{}, err
 		}
-		messages, err := t.Messages(m.Key, after, min(limit, s.Config.Limits.AnswerFrames), s.Config.Limits.AnswerBytes)
-		page := Page{Messages: messages, Last: m.Last, Next: min(after, m.Last)}
+		messages, err := t.Messages(m.Key, r.After, min(r.Limit, s.Config.Limits.AnswerFrames), s.answerBytes(r.Bytes))
+		page := Page{Messages: messages, Last: m.Last, Next: min(r.After, m.Last)}
 		if len(messages) > 0 {
 			page.Next = messages[len(messages)-1].Position
 		}
@@ -124,12 +124,12 @@ func (s *Service) Read(ctx context.Context, q Query, id MailboxID, after Positio
 	})
 }
 
-// Tail returns a mailbox's messages after a position, of all sides, as many as fit in one answer. It
-// returns [ErrRetired] if the mailbox is gone. While the mailbox is kept alive ([Service.KeepAlive]),
-// this process knows the newest messages without asking the storage.
+// Tail returns a mailbox's messages after a position, of all sides: as many as a socket is given at a time
+// ([Limits.StreamBytes]), and at least one. It returns [ErrRetired] if the mailbox is gone. While the mailbox is kept
+// alive ([Service.KeepAlive]), this process knows the newest messages without asking the storage.
 func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messages []Message, err error) {
 	if messages, known := s.logs.After(k, after); known {
-		return messages, nil
+		return s.firstOf(messages), nil
 	}
 	version := s.logs.Version(k)
 	last := Position(-1)
@@ -143,7 +143,7 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 		if last = m.Last; err != nil || last <= after {
 			return err
 		}
-		messages, err = t.Messages(k, after, s.Config.Limits.AnswerFrames, s.Config.Limits.AnswerBytes)
+		messages, err = t.Messages(k, after, s.Config.Limits.AnswerFrames, s.Config.Limits.StreamBytes)
 		return err
 	})
 	switch {
@@ -154,6 +154,17 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	}
 	s.logs.Fill(k, version, last, struct{}{})
 	return messages, nil
+}
+
+// firstOf returns the first of some messages, as many as fit in StreamBytes, and at least one.
+func (s *Service) firstOf(messages []Message) []Message {
+	size := s.Config.Limits.StreamBytes
+	for i, m := range messages {
+		if size -= int64(len(m.Body)); size < 0 && i > 0 {
+			return messages[:i]
+		}
+	}
+	return messages
 }
 
 // placement is what became of a draft: its position, or why there is no room for it.

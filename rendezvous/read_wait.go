@@ -17,6 +17,7 @@ type ReadRequest struct {
 	Open    bool          // enter and open the mailbox first
 	TTL     time.Duration // the longer life that Open asks for, or 0
 	Wait    time.Duration // how long to wait for a message
+	Bytes   int64         // as in [ReceiveRequest]
 }
 
 // LogPoll is a held read of a mailbox's log: it waits for a message, and is a standing sign of life of its
@@ -123,6 +124,9 @@ func (p *LogPoll) Wait(ctx context.Context, atMost time.Duration) (_ Page, answe
 	return p.page, true, nil
 }
 
+// Allow sets how many bytes the answer may have, as [ReadRequest.Bytes] does. It has no effect on what was read before.
+func (p *LogPoll) Allow(bytes int64) { p.request.Bytes = bytes }
+
 // OnReady calls f once, as soon as there may be an answer; if that is now, before OnReady returns. f must
 // not block.
 func (p *LogPoll) OnReady(f func()) {
@@ -157,7 +161,7 @@ func (p *LogPoll) read(ctx context.Context) error {
 func (t *txn) pageOf(m Mailbox, side Side, r ReadRequest) (Page, error) {
 	page := Page{Last: m.Last, Next: min(r.After, m.Last)}
 	for len(page.Messages) == 0 && page.Next < m.Last {
-		messages, err := t.Messages(m.Key, page.Next, min(r.Limit, t.s.Config.Limits.AnswerFrames), t.s.Config.Limits.AnswerBytes)
+		messages, err := t.Messages(m.Key, page.Next, min(r.Limit, t.s.Config.Limits.AnswerFrames), t.s.answerBytes(r.Bytes))
 		if err != nil || len(messages) == 0 {
 			return page, err
 		}

@@ -19,6 +19,9 @@ type ReceiveRequest struct {
 	Epoch *session.Epoch
 	// Wait is the longest time to hold the request, if that is less than was announced.
 	Wait *time.Duration
+	// Bytes is how many bytes of frames the answer may have, if that is less than [Limits] allow; 0 stands for what
+	// they allow. One frame always fits.
+	Bytes int64
 }
 
 // Delivery answers a [ReceiveRequest]. Without frames it is a heartbeat.

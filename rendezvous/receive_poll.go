@@ -131,6 +131,10 @@ func (p *Poll) IdleFor(atLeast time.Duration) bool {
 	return time.Since(p.s.presence.LastDelivery(p.request.Session)) >= atLeast
 }
 
+// Allow sets how many bytes the answer may have, as [ReceiveRequest.Bytes] does. It has no effect on what was read
+// before.
+func (p *Poll) Allow(bytes int64) { p.request.Bytes = bytes }
+
 // OnReady calls f once, as soon as there may be an answer; if that is now, before OnReady returns. f
 // runs on the goroutine that brings the news, so it must not block.
 func (p *Poll) OnReady(f func()) {

@@ -87,14 +87,14 @@ func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
 	if got, err = s.checkReceive(r, attached, now); err != nil || int64(attached.Next-got.acked) > limits.WindowFrames {
 		return reading{}, false
 	}
-	got.Frames, known = s.rememberedFrames(r.Session, got.first)
+	got.Frames, known = s.rememberedFrames(r.Session, got.first, s.answerBytes(r.Bytes))
 	return got, known
 }
 
-// rememberedFrames returns the frames from number first on, as many as fit in one answer, if they are known.
-func (s *Service) rememberedFrames(k session.Key, first session.Seq) (frames [][]byte, known bool) {
+// rememberedFrames returns the frames from number first on, as many as fit in an answer of so many bytes, if they
+// are known.
+func (s *Service) rememberedFrames(k session.Key, first session.Seq, size int64) (frames [][]byte, known bool) {
 	remembered, known := s.outboxes.After(k, first-1)
-	size := s.Config.Limits.AnswerBytes
 	for _, f := range remembered[:min(len(remembered), s.Config.Limits.AnswerFrames)] {
 		if size -= int64(len(f.payload)); size < 0 && len(frames) > 0 {
 			break
@@ -149,11 +149,11 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 		if got.first == attached.Next {
 			return nil
 		}
-		if frames, known := s.rememberedFrames(r.Session, got.first); known && len(frames) > 0 {
+		if frames, known := s.rememberedFrames(r.Session, got.first, s.answerBytes(r.Bytes)); known && len(frames) > 0 {
 			got.Frames = frames
 			return nil
 		}
-		got.Frames, err = t.Frames(r.Session, got.first, limits.AnswerFrames, limits.AnswerBytes)
+		got.Frames, err = t.Frames(r.Session, got.first, limits.AnswerFrames, s.answerBytes(r.Bytes))
 		return err
 	})
 	if err == nil && !got.full {
@@ -192,4 +192,12 @@ func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now 
 		got.first = max(got.acked, *r.From)
 	}
 	return got, nil
+}
+
+// answerBytes returns how many bytes an answer may have if its request allows so many; 0 allows any number.
+func (s *Service) answerBytes(most int64) int64 {
+	if most == 0 {
+		return s.Config.Limits.AnswerBytes
+	}
+	return min(most, s.Config.Limits.AnswerBytes)
 }

@@ -41,6 +41,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 			release()
 		}
 	}()
+	r.Bytes = s.Config.Limits.StreamBytes
 	got, err := s.startReceive(ctx, r, changes)
 	if err != nil {
 		return nil, Delivery{}, err

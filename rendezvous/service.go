@@ -55,6 +55,7 @@ type Limits struct {
 	WindowBytes     int64 // and their bytes
 	AnswerFrames    int   // frames in one answer
 	AnswerBytes     int64 // and their bytes
+	StreamBytes     int64 // bytes of the frames or messages that a stream or a socket is given at a time
 	ListBytes       int   // the list of nameplates
 }
 
@@ -91,6 +92,7 @@ func DefaultConfig() Config {
 			WindowBytes:     16 << 20,
 			AnswerFrames:    100,
 			AnswerBytes:     256 << 10,
+			StreamBytes:     16 << 10,
 			ListBytes:       32 << 10,
 		},
 	}

@@ -1,0 +1,71 @@
+package handlers_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// unread is a client that has not begun to read: it takes nothing before read is closed.
+type unread struct {
+	*httptest.ResponseRecorder
+	asked func() // called when an answer is there
+	read  chan struct{}
+}
+
+func (u *unread) Write(b []byte) (int, error) {
+	u.asked()
+	<-u.read
+	return u.ResponseRecorder.Write(b)
+}
+
+// TestUnreadAnswersAreSmall has an address ask for many large answers and not read them: the first 16 are as large as they
+// may be, all others have one message. Once it has read, answers are large again.
+func TestUnreadAnswersAreSmall(t *testing.T) {
+	const most, all = 16, 24
+	w := start(t, options{})
+	a := w.begin(t, "app", "a")
+	a.open("m").want(http.StatusOK)
+	b := w.begin(t, "app", "b")
+	b.open("m").want(http.StatusOK)
+	for range 3 {
+		b.add("m", "p", strings.Repeat("b", 10_000)).want(http.StatusCreated)
+	}
+	handler := w.Handlers.Handler()
+	ask := func(path string, into http.ResponseWriter) {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+a.id)
+		handler.ServeHTTP(into, r)
+	}
+	for what, path := range map[string]string{
+		"a log": "/v1/mailboxes/m/messages", "a log that waits": "/v1/mailboxes/m/messages?wait=1&own=true", "a poll": "/v1/session/events?ack=0",
+	} {
+		counts := map[int]int{} // answers, by how many messages they have
+		read := make(chan struct{})
+		var underWay, answered sync.WaitGroup
+		clients := make([]*unread, all)
+		for i := range clients {
+			if i == most {
+				underWay.Wait()
+			}
+			underWay.Add(1)
+			clients[i] = &unread{httptest.NewRecorder(), sync.OnceFunc(underWay.Done), read}
+			answered.Go(func() { ask(path, clients[i]) })
+		}
+		underWay.Wait()
+		close(read)
+		answered.Wait()
+		for _, c := range clients {
+			counts[strings.Count(c.Body.String(), `"body"`)]++
+		}
+		if counts[3] != most || counts[1] != all-most {
+			t.Errorf("%s: answers, by how many messages they have: %v", what, counts)
+		}
+		after := httptest.NewRecorder()
+		if ask(path, after); strings.Count(after.Body.String(), `"body"`) != 3 {
+			t.Errorf("%s: the answer after that: %s", what, after.Body)
+		}
+	}
+}
