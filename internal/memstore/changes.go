@@ -1,6 +1,8 @@
 package memstore
 
 import (
+	"time"
+
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -16,6 +18,7 @@ type Change struct {
 	Nameplate rendezvous.NameplateID
 	Messages  []rendezvous.Message
 	Sides     int
+	Seen      time.Time
 }
 
 // ChangeKind says what a transaction did.
@@ -25,6 +28,7 @@ type ChangeKind int
 const (
 	CommandDone      ChangeKind = iota // Session, Seq
 	SessionBegun                       // Session
+	SessionSeen                        // Session, Seen: the sign of life that is stored now
 	SessionEnded                       // Session, Reason
 	MailboxMade                        // Mailbox, ID
 	MailboxStored                      // Mailbox, Sides

@@ -150,6 +150,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) error {
 	s = stored(s)
 	s.Kept = s.Next
 	t.note(Change{Kind: SessionBegun, Session: s.Key})
+	t.note(Change{Kind: SessionSeen, Session: s.Key, Seen: s.Seen})
 	t.sessions.put(t.id, &sessionRow{made: made{t.id}, Session: s, sweepAt: sweepAt, turn: t.lastTurn, live: true})
 	return nil
 }
@@ -164,6 +165,9 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) error {
 	s.Epoch, s.Kept, s.Next = r.Epoch, r.Kept, r.Next
 	if s.Ended != nil && r.Ended == nil {
 		t.note(Change{Kind: SessionEnded, Session: s.Key, Reason: s.Ended.Reason})
+	}
+	if s.Ended == nil {
+		t.note(Change{Kind: SessionSeen, Session: s.Key, Seen: s.Seen})
 	}
 	r.Record, r.sweepAt = s.Record, sweepAt
 	return nil
@@ -289,6 +293,7 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) error {
 			return err
 		}
 		r.Seen, r.sweepAt = s.Seen, s.SweepAt
+		t.note(Change{Kind: SessionSeen, Session: s.Key, Seen: s.Seen})
 	}
 	return nil
 }

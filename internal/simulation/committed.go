@@ -38,6 +38,8 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 			if !command { // a session may begin after it, with the same id
 				h.ended(h.model.sessions[c.Session])
 			}
+		case memstore.SessionSeen:
+			h.model.sessions[c.Session].stored = c.Seen
 		case memstore.MailboxRetired, memstore.NameplateRetired: // see below, and the usage at the end
 		case memstore.SessionBegun:
 			if s := h.model.sessions[c.Session]; s.ended { // it did nothing and was forgotten: this is another one

@@ -344,6 +344,15 @@ func (h *history) restart(v *server, orderly bool) {
 	if orderly {
 		v.Step(background, rendezvous.StepRecordLast)
 	}
+	h.model.crash(func(contact time.Time) bool {
+		switch { // it is written by the next tick of a loop, and tried again after 10 seconds if that fails
+		case h.faulty:
+			return h.now.Sub(contact) < 3*loops[2]
+		case orderly:
+			return false
+		}
+		return h.now.Sub(contact) <= loops[1]
+	})
 	for _, c := range h.clients {
 		if c.poll != nil && c.at == v {
 			c.hangUp()

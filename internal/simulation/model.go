@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"restante/internal/presence"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -36,6 +37,7 @@ type sess struct {
 	seen    []uint64      // hashes of the frames that its client has seen
 	ack     session.Seq   // the highest number that the server has told
 	contact time.Time     // the last sign of life that certainly arrived
+	stored  time.Time     // the sign of life that is stored
 	epoch   session.Epoch // of the last handshake that was accepted
 	// lapsed: it came back after its time. A server in its boot grace lets it in, and another one may not.
 	lapsed bool
@@ -158,6 +160,7 @@ func (s *sess) send(e event) {
 
 // do executes a command. made is what only the server can choose.
 func (m *model) do(s *sess, c *command, now time.Time, made made) {
+	m.touch(s, now)
 	c.isDone, c.at = true, now
 	s.used = true
 	s.done = append(s.done, c)
@@ -317,13 +320,33 @@ func (m *model) end(s *sess) {
 	}
 }
 
-// touch records a sign of life.
+// touch records a sign of life. To end a session again succeeds, and is none.
 func (m *model) touch(s *sess, now time.Time) {
+	if s.ended {
+		return
+	}
 	s.lapsed = s.lapsed || !s.contact.IsZero() && !now.Before(s.contact.Add(silence+grace))
 	s.contact = now
 	for _, b := range m.boxes {
 		if in := b.side(s.side); in != nil && in.state != "out" {
 			in.contact = now
+		}
+	}
+}
+
+// crash forgets the signs of life that a server which is killed may take with it: those that came after a silence for
+// which the stored one does not stand any more, and of which unwritten says that they need not be stored yet.
+func (m *model) crash(unwritten func(time.Time) bool) {
+	for _, s := range m.sessions {
+		known := s.stored.Add(presence.MaxLag)
+		if s.ended || !s.contact.After(known) || !unwritten(s.contact) {
+			continue
+		}
+		s.contact = known
+		for _, b := range m.boxes {
+			if in := b.side(s.side); in != nil && in.contact.After(known) {
+				in.contact = known
+			}
 		}
 	}
 }
