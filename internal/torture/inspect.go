@@ -33,6 +33,9 @@ func (w *world) emptied(ctx context.Context, within time.Duration) {
 			return
 		}
 		if time.Now().After(limit) {
+			if n := int64(w.apps.unheard()); err == nil && left.Nameplates <= n && left.Mailboxes <= n && left.Messages+left.Sessions == 0 {
+				return
+			}
 			w.violate(Violation{Rule: ruleNothing, What: fmt.Sprintf("%v after the end /v1/status counts %+v (%v)", within, left, err), When: w.now()})
 			return
 		}
@@ -44,6 +47,10 @@ func (w *world) emptied(ctx context.Context, within time.Duration) {
 
 // emptyTables hold nothing once all mailboxes are retired and all sessions have ended.
 var emptyTables = []string{"mailboxes", "mailbox_sides", "messages", "nameplates", "claims", "subscriptions", "frames", "outbox_entries", "retired_logs"}
+
+// ofNameplates have a row for each nameplate that was allocated for a wormhole client whose connection was cut before it
+// heard of it. It cannot release what it does not know, and the wormhole protocol has no way to allocate the same again.
+var ofNameplates = []string{"mailboxes", "mailbox_sides", "nameplates", "claims"}
 
 // inspect looks into the database for usage records and for what is left over.
 func (w *world) inspect(ctx context.Context, db *sql.DB, placeholder string, leftovers bool) error {
@@ -76,6 +83,9 @@ func (w *world) inspect(ctx context.Context, db *sql.DB, placeholder string, lef
 		n, err := number("SELECT count(*) FROM " + table) // #nosec G202 -- a name from the list above
 		if err != nil {
 			return err
+		}
+		if slices.Contains(ofNameplates, table) {
+			n -= min(n, w.apps.unheard())
 		}
 		if n > 0 {
 			w.violate(Violation{Rule: ruleNothing, What: fmt.Sprintf("%d rows are left in %s", n, table), When: w.now()})

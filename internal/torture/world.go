@@ -113,3 +113,13 @@ func (a *apps) change(app string, f func(*made)) {
 }
 
 func (a *apps) maybe(app string) { a.change(app, func(m *made) { m.maybe++ }) }
+
+// unheard is how many nameplates may have been allocated that no client heard of.
+func (a *apps) unheard() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, m := range a.known {
+		n += m.maybe
+	}
+	return n
+}
