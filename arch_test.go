@@ -219,7 +219,7 @@ var layers = map[string]layer{
 		tests: map[string]string{"restante/repo/repotest": "every store passes this suite", "net": "so does that suite's library"},
 	},
 	"restante/internal/simulation": {
-		uses: []string{"restante/internal/memstore", "restante/rendezvous", "restante/session"},
+		uses: []string{"restante/internal/memstore", "restante/internal/presence", "restante/rendezvous", "restante/session"},
 		bans: map[string]string{
 			"net":           "the network that it simulates is a choice of a seed",
 			"restante/repo": "a database is too slow for millions of histories",
