@@ -17,26 +17,6 @@ import (
 	"restante/internal/testclient"
 )
 
-// thin dials a connection that takes in next to nothing that is not read, so
-// that who writes to it has to wait. (By default, a system takes in an answer whole.)
-func thin(t *testing.T, address string) net.Conn {
-	t.Helper()
-	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		return errors.Join(raw.Control(func(fd uintptr) {
-			err = errors.Join(
-				syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096),
-				syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536))
-		}), err)
-	}}
-	c, err := dialer.DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() }) // it may have been closed
-	return c
-}
-
 // paced reads no faster than 64 KiB a second.
 type paced struct {
 	ctx  context.Context
@@ -88,7 +68,7 @@ func receiveOver(t *testing.T, over net.Conn, c *testclient.Client) {
 func stuck(t *testing.T, s *e2e.Server, clients []*testclient.Client) (all []net.Conn) {
 	t.Helper()
 	for _, c := range clients {
-		over := thin(t, s.Address)
+		over := e2e.DialThin(t, s.Address)
 		receiveOver(t, over, c)
 		all = append(all, over)
 	}
@@ -99,7 +79,7 @@ func stuck(t *testing.T, s *e2e.Server, clients []*testclient.Client) (all []net
 func dawdling(ctx context.Context, t *testing.T, s *e2e.Server, n int) (all []net.Conn) {
 	t.Helper()
 	for range n {
-		c := thin(t, s.Address)
+		c := e2e.DialThin(t, s.Address)
 		all = append(all, c)
 		go func() {
 			for _, letter := range "GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Padding: " + strings.Repeat("z", 1000) {
@@ -167,7 +147,7 @@ func TestSlowClients(t *testing.T) {
 	ctx := e2e.Context(t)
 	all := readers(ctx, t, s, each+1)
 
-	steady := paced{ctx, thin(t, s.Address)}
+	steady := paced{ctx, e2e.DialThin(t, s.Address)}
 	receiveOver(t, steady.from, all[each])
 	served := make(chan error, 1)
 	go func() {

@@ -10,10 +10,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/gorilla/websocket"
+
+	"restante/internal/e2e"
 )
 
 // TestManySockets has one address open 5,000 sockets, by night; every day it is fewer, of as many fewer as it may have.
@@ -107,7 +108,7 @@ func TestSlowReaders(t *testing.T) {
 			if a := c.ask(t.Context(), http.MethodPost, "/v1/mailboxes/large/messages?open=true", c.keyed("writer"), letter); a.Status != http.StatusCreated {
 				t.Fatalf("the letter: %d %s", a.Status, a.Body)
 			}
-			if err := ask(t.Context(), c, thin(t, s.Address), credentials); err != nil {
+			if err := ask(t.Context(), c, e2e.DialThin(t, s.Address), credentials); err != nil {
 				t.Fatal(err)
 			}
 			for pair := range meetings {
@@ -136,23 +137,4 @@ func (c *client) talk(ctx context.Context, over net.Conn, path string, messages 
 		}
 	}
 	return nil
-}
-
-// thin dials a connection that takes in next to nothing that is not read, so that what writes to it has to wait.
-func thin(t *testing.T, address string) net.Conn {
-	t.Helper()
-	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-		var err error
-		return errors.Join(raw.Control(func(fd uintptr) {
-			err = errors.Join(
-				syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096),
-				syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536))
-		}), err)
-	}}
-	c, err := dialer.DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Close() }) // it may have been closed
-	return c
 }
