@@ -169,7 +169,8 @@ func (p *Patroni) KillPrimary() *PatroniNode {
 // kill kills a node. PostgreSQL is no child of Patroni that would end with it.
 func (p *Patroni) kill(n *PatroniNode) {
 	_ = Kill(n.cmd)
-	lines, err := os.ReadFile(filepath.Join(p.dir, n.name, "postmaster.pid"))
+	file := filepath.Join(p.dir, n.name, "postmaster.pid")
+	lines, err := os.ReadFile(file)
 	if err != nil {
 		return // it does not run
 	}
@@ -177,6 +178,9 @@ func (p *Patroni) kill(n *PatroniNode) {
 	if pid, err := strconv.Atoi(first); err == nil {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	// After a machine has started again, no process has that number. Here one may have it until its parent asks for it, and
+	// Patroni would wait for its end.
+	_ = os.Remove(file)
 }
 
 // Primary returns the node that is the primary now, or nil.
