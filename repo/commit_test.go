@@ -179,12 +179,10 @@ func TestACommitOfWhichTheOutcomeIsUnknown(t *testing.T) {
 				return createMailbox(tx, id)
 			})
 			leave()
-			want := rendezvous.ErrOutcomeUnknown
-			if x.left {
-				want = context.Canceled
-			}
-			if !errors.Is(err, want) || errors.Is(err, rendezvous.ErrUnavailable) {
-				t.Errorf("%+v: %v, want %v", x, err, want)
+			// A caller that has left may find that the transaction ended meanwhile: either answer is true then.
+			told := errors.Is(err, rendezvous.ErrOutcomeUnknown) || x.left && errors.Is(err, context.Canceled)
+			if !told || errors.Is(err, rendezvous.ErrUnavailable) {
+				t.Errorf("%+v: %v", x, err)
 			}
 			select {
 			case <-unknown:
