@@ -2,7 +2,6 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.NOTPARALLEL:
 
 VERSION ?= $(shell sed -n 's/^const release = "\(.*\)"/\1/p' version.go)
 COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
@@ -54,12 +53,18 @@ module: ## Give the Go module the path under which it is hosted: make module NAM
 
 .PHONY: test
 test: ## Everything: install what is needed, check, and run all tests with the race detector
-	$(STAGE) -limit none 'make test' $(MAKE) --no-print-directory setup bounded
+	$(STAGE) -limit none 'make test' $(MAKE) --no-print-directory bounded
 
 # Setup may install Go, which this needs. Nothing of it takes longer than so long, or is left.
 .PHONY: bounded
-bounded:
-	@go run ./internal/bounded -limit 75m $(MAKE) --no-print-directory check race
+bounded: setup
+	@go run ./internal/bounded -limit 75m $(MAKE) --no-print-directory checked-race
+
+# The checks run beside each other, each with its output as one block. The tests have the machine to themselves.
+.PHONY: checked-race
+checked-race:
+	@$(MAKE) --no-print-directory --jobs=$$(nproc) --output-sync=target check
+	@$(MAKE) --no-print-directory race
 
 .PHONY: quick
 quick: ## The tests of every day: no browser, no PostgreSQL, no other server; under a minute
@@ -74,7 +79,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 	.ci/flakes '$(N)' '$(TEST)' $(PKG)
 
 .PHONY: check
-check: format tidy fresh vet prose planted contract client lint module-test vulnerable ## All checks but the tests
+check: client format tidy fresh vet prose planted contract lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
 nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
