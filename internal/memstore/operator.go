@@ -25,28 +25,34 @@ func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, _ error
 	if err := t.change(); err != nil {
 		return 0, err
 	}
-	had := len(t.records) + len(t.clients)
 	for _, kind := range []rendezvous.Kind{rendezvous.KindNameplate, rendezvous.KindMailbox} {
-		left := limit
-		t.records = slices.DeleteFunc(slices.Clone(t.records), func(r record) bool {
-			old := r.kind == kind && r.counted && r.Started.Before(before) && left > 0
-			if old {
-				left--
-			}
-			return old
-		})
+		n := 0
+		t.records, n = without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted && r.Started.Before(before) })
+		deleted += n
 	}
-	left := limit
-	t.clients = slices.DeleteFunc(slices.Clone(t.clients), func(c rendezvous.ClientVersion) bool {
-		old := c.Connected.Before(before) && left > 0
-		if old {
-			left--
-		}
-		return old
-	})
-	deleted = had - len(t.records) - len(t.clients)
+	left, n := without(t.clients, limit, func(c rendezvous.ClientVersion) bool { return c.Connected.Before(before) })
+	t.clients = left
+	deleted += n
 	t.changed = t.changed || deleted > 0
 	return deleted, nil
+}
+
+// without returns a list without the first of its items that are old, at most so many. The list itself is not changed,
+// and not copied if nothing in it is old.
+func without[T any](list []T, limit int, old func(T) bool) (left []T, deleted int) {
+	first := slices.IndexFunc(list, old)
+	if first < 0 {
+		return list, 0
+	}
+	left = slices.Clone(list[:first])
+	for _, item := range list[first:] {
+		if deleted < limit && old(item) {
+			deleted++
+			continue
+		}
+		left = append(left, item)
+	}
+	return left, deleted
 }
 
 // AddressKey returns the key for the addresses of a day.

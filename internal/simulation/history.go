@@ -135,6 +135,10 @@ func (h *history) start(v *server) {
 // loops are how often the steps of a server's loops are due.
 var loops = [4]time.Duration{5 * time.Second, time.Second, 10 * time.Second, time.Minute}
 
+// slowLoops are the same while nothing happens any more. A server that does not watch for longer takes that for a pause of
+// its process.
+var slowLoops = [4]time.Duration{12 * time.Second, time.Minute, time.Minute, time.Minute}
+
 // tick does one step of a server's loops.
 func (h *history) tick(v *server, loop int) {
 	h.step("tick", -1, int64(loop))
@@ -182,7 +186,7 @@ func (h *history) advance(d time.Duration) {
 					next, run = v.due[i], func() {
 						v.due[i] = h.now.Add(loops[i])
 						if h.slow {
-							v.due[i] = h.now.Add(max(loops[i], 12*time.Second))
+							v.due[i] = h.now.Add(slowLoops[i])
 						}
 						h.tick(v, i)
 					}

@@ -12,6 +12,9 @@ type Options struct {
 	First uint64 // the first history
 	Steps int64  // about how many, in all
 	Bug   Bug    // planted; "" is none
+	// Random makes what the server itself draws repeat: it is called with a seed before each history. nil: it does not
+	// repeat, and a history may go another way if it is played again.
+	Random func(seed uint64)
 }
 
 // Report is what was simulated.
@@ -52,7 +55,11 @@ const historyActs = 3000
 // Run simulates one history after the other. It returns the first [Violation].
 func Run(o Options) (r Report, err error) {
 	for r.Steps < o.Steps {
-		h := newHistory(o, o.First+r.Histories, &r)
+		number := o.First + r.Histories
+		if o.Random != nil {
+			o.Random(o.Seed<<32 ^ number)
+		}
+		h := newHistory(o, number, &r)
 		if err := h.run(); err != nil {
 			return r, err
 		}
