@@ -26,12 +26,12 @@ func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, _ error
 		return 0, err
 	}
 	for _, kind := range []rendezvous.Kind{rendezvous.KindNameplate, rendezvous.KindMailbox} {
-		n := 0
-		t.records, n = without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted && r.Started.Before(before) })
+		records, n := without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted && r.Started.Before(before) })
+		t.records = records
 		deleted += n
 	}
-	left, n := without(t.clients, limit, func(c rendezvous.ClientVersion) bool { return c.Connected.Before(before) })
-	t.clients = left
+	clients, n := without(t.clients, limit, func(c rendezvous.ClientVersion) bool { return c.Connected.Before(before) })
+	t.clients = clients
 	deleted += n
 	t.changed = t.changed || deleted > 0
 	return deleted, nil
