@@ -8,6 +8,9 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
 DATE    ?= $(shell TZ=UTC git log -1 --format=%cd --date=format-local:%Y-%m-%dT%H:%M:%SZ 2>/dev/null)
 ARGS    ?=
 
+# Without the folder in what is compiled, all clones and worktrees share what one of them has built.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
+
 TOOL  := go tool -modfile=.ci/tools.mod
 STAGE := @.ci/stage
 LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.date=$(DATE)
