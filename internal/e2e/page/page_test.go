@@ -255,9 +255,14 @@ func TestPage(t *testing.T) {
 }
 
 // TestPageLink opens the link to a note. The code does not stay in the address, and so not in the browser's history.
+// The server asks for a hashcash stamp, which the browser makes.
 func TestPageLink(t *testing.T) {
 	t.Parallel()
-	s := e2e.Serve(t)
+	s := e2e.Serve(t, "--hashcash-bits=12")
+	begin := `{"protocolVersion":"1","appId":"restante.page","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}`
+	if a := e2e.Ask(t, http.MethodPost, s.URL()+"/v1/sessions", http.Header{"Content-Type": {"application/json"}}, begin); !strings.Contains(string(a.Body), "permissionRequired") {
+		t.Fatalf("a session without a stamp is answered %d %s", a.Status, a.Body)
+	}
 	b := newBrowser(t, "")
 	ada := b.visits(s.URL(), "/")
 	code := ada.writes("mail")
