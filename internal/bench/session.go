@@ -22,6 +22,7 @@ type session struct {
 	commands *connection
 	receives *connection
 	streams  bool
+	idles    bool          // it streams and does nothing else; then it has no connection for commands
 	stream   *bufio.Reader // once it streams
 	header   string        // of every request
 	command  int           // the number of the next
@@ -180,13 +181,24 @@ func (s *session) heard(name string, data []byte) error {
 		}
 	}
 	s.unacked = 0
-	_, err := s.commands.do("POST", "/v1/session/ack", s.header, fmt.Appendf(nil, `{"ack":%d}`, s.frame))
+	commands := s.commands
+	if s.idles {
+		var err error
+		if commands, err = dial(s.ctx, s.target); err != nil {
+			return err
+		}
+		defer commands.hangUp()
+	}
+	_, err := commands.do("POST", "/v1/session/ack", s.header, fmt.Appendf(nil, `{"ack":%d}`, s.frame))
 	return err
 }
 
 // idle waits on the one connection that a client has which only polls.
 func (s *session) idle() error {
-	if !s.streams {
+	if s.streams {
+		s.idles = true
+		s.commands.hangUp()
+	} else {
 		s.receives = s.commands
 	}
 	for {
