@@ -32,7 +32,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 				ask.Ack = number(r.Params.Ack) // a library that connects again repeats the URL with which it began
 			}
 		}
-		return s.stream(ctx, ask)
+		return s.stream(ctx, how.r, ask)
 	}
 	ask.Bytes = how.bytes
 	got, answered, err := s.poll(ctx, ask, how)

@@ -113,7 +113,7 @@ func (m *metrics) observe(verb, route string, info *requestInfo, took time.Durat
 	if info.status >= http.StatusInternalServerError {
 		m.failed.Add(1)
 	}
-	m.requests.WithLabelValues(method(verb), route, status).Inc()
+	m.requests.WithLabelValues(verb, route, status).Inc()
 	m.duration.WithLabelValues(route).Observe(took.Seconds())
 }
 

@@ -39,6 +39,9 @@ type requestInfo struct {
 	span     *tracing.Span
 	code     rendezvous.Code
 	err      error
+	// goesOn, if it is set, is called when the handler has returned: the answer goes on without it. The request has ended
+	// when end is called, once.
+	goesOn func(end func())
 }
 
 type requestInfoKey struct{}
@@ -113,7 +116,7 @@ func (o *observer) extendDeadline() {
 // Hijack implements [http.Hijacker]: the connection is no longer HTTP's.
 func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(o.ResponseWriter).Hijack()
-	if err == nil {
+	if err == nil && !o.info.wrote {
 		o.info.wrote, o.info.status = true, http.StatusSwitchingProtocols
 	}
 	return conn, rw, err
@@ -156,31 +159,57 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 				if pattern == "" {
 					pattern = s.patternOf(r)
 				}
-				took := time.Since(info.began)
-				m.observe(r.Method, pattern, info, took)
-				info.span.EndRequest(method(r.Method), pattern, info.status, string(info.code), info.id)
-				s.log(r, info, pattern, took)
+				end := s.endOf(m, r, info, pattern)
+				if info.goesOn != nil {
+					info.goesOn(end)
+					return
+				}
+				end()
 			}()
 			next.ServeHTTP(o, r)
 		})
 	}
 }
 
+// endOf returns what is called once a request has ended: it counts and logs the request. It does not keep the request.
+func (s *Server) endOf(m *metrics, r *http.Request, info *requestInfo, pattern string) func() {
+	verb, ctx := method(r.Method), r.Context()
+	if info.goesOn != nil {
+		ctx = detached(ctx)
+	}
+	return func() {
+		took := time.Since(info.began)
+		m.observe(verb, pattern, info, took)
+		info.span.EndRequest(verb, pattern, info.status, string(info.code), info.id)
+		s.log(ctx, info, verb, pattern, took)
+	}
+}
+
+// detached returns a context for what goes on after the request of ctx. It has what is needed of the request, and does
+// not keep the rest in memory. It does not end.
+func detached(ctx context.Context) context.Context {
+	after := tracing.Detach(ctx)
+	if prefix, is := ctx.Value(prefixKey{}).(string); is {
+		after = context.WithValue(after, prefixKey{}, prefix)
+	}
+	return after
+}
+
 // log writes the request's line.
-func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took time.Duration) {
+func (s *Server) log(ctx context.Context, info *requestInfo, verb, pattern string, took time.Duration) {
 	level := slog.LevelDebug // a line for each request is too much, unless one is looked for
 	switch {
 	case info.status >= http.StatusInternalServerError && info.code != rendezvous.Draining:
 		level = slog.LevelError
 	case pattern == "/livez", pattern == "/readyz", pattern == "/metrics":
-	case info.status >= http.StatusBadRequest, info.status == 0 && info.err != nil && r.Context().Err() == nil:
+	case info.status >= http.StatusBadRequest, info.status == 0 && info.err != nil && ctx.Err() == nil:
 		level = slog.LevelInfo
 	}
-	if !s.Log.Enabled(r.Context(), level) {
+	if !s.Log.Enabled(ctx, level) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String("method", method(r.Method)), slog.String("route", pattern),
+		slog.String("method", verb), slog.String("route", pattern),
 		slog.Int("status", info.status), slog.Duration("took", took.Round(time.Microsecond)),
 		slog.Int64("bytes", info.sent), slog.String("request", info.id),
 	}
@@ -196,7 +225,7 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	if info.code != "" {
 		attrs = append(attrs, slog.String("code", string(info.code)))
 	}
-	if s.isSampled(r.Context(), info) {
+	if s.isSampled(ctx, info) {
 		standsFor, logIt := s.sample(string(info.code), info.address)
 		if !logIt {
 			return
@@ -208,7 +237,7 @@ func (s *Server) log(r *http.Request, info *requestInfo, pattern string, took ti
 	if info.err != nil && (info.status == 0 || info.status >= http.StatusInternalServerError) {
 		attrs = append(attrs, slog.String("error", info.err.Error()))
 	}
-	s.Log.LogAttrs(r.Context(), level, "request", attrs...)
+	s.Log.LogAttrs(ctx, level, "request", attrs...)
 }
 
 // isSampled reports whether only some of the lines like this one are logged. A client that is refused for what it asks

@@ -31,7 +31,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RejectedByCustomHandler, Detail: "pages of this origin are not admitted here; the operator can allow it"})
 		return
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
+	ctx, cancel := context.WithCancel(detached(r.Context()))
 	config := s.Service.Config
 	idleTimeout := config.HeartbeatInterval*time.Duration(config.HeartbeatsUntilDead) + s.Limits.WriteTime
 	conn, leave := s.upgrade(w, r, nil, idleTimeout, cancel)
@@ -39,34 +39,38 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		return
 	}
-	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(ctx), upgrade: r}
-	conn.Go(func() {
-		defer leave()
-		defer hold(&s.open.sockets)()
-		defer cancel()
-		c.serve(ctx)
-	})
+	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(r.Context()), upgrade: s.essence(r), count: hold(&s.open.sockets), leave: leave}
+	conn.Go(func() { c.serve(ctx) })
 }
 
-// sessionSocket is the WebSocket of one session. One goroutine reads and answers commands, and another delivers
-// frames. Adds that are under way have goroutines of their own.
+// sessionSocket is the WebSocket of one session. One goroutine at a time reads and answers commands, and another
+// delivers frames. While nothing happens, there is neither. Adds that are under way have goroutines of their own.
 type sessionSocket struct {
 	*ws.Conn
 	server     *Server
 	cancel     context.CancelFunc
 	address    string
 	upgrade    *http.Request // whose address the commands have
+	count      func()        // counts the socket as closed
+	leave      func()        // gives its place back
 	credential string        // for the commands
 	key        session.Key
+	frames     *rendezvous.Stream // nil until the client has identified itself
 
-	commands sync.Mutex // held while a command is done and answered, or an add begins; guards ended
-	ended    bool       // nothing is answered any more
-	adds     pipeline
+	commands   sync.Mutex // held while a command is done and answered, or an add begins; guards ended
+	ended      bool       // nothing is answered any more
+	adds       pipeline
+	delivering sync.WaitGroup // until no frames are delivered any more
 }
 
-// serve identifies the client, delivers frames and answers commands until the socket ends.
+// serve identifies the client, and then delivers frames and answers commands until the socket ends.
 func (c *sessionSocket) serve(ctx context.Context) {
-	defer c.Close() //nolint:errcheck // the client has received what it will
+	goesOn := false
+	defer func() {
+		if !goesOn { // also after a panic
+			c.close()
+		}
+	}()
 	late := time.AfterFunc(c.server.Limits.Identify, func() {
 		c.server.closedAt(limitIdentify, c.address)
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not identify in time"})
@@ -76,31 +80,67 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	if !late.Stop() && err == nil {
 		return // it is too late, and the client has been told
 	}
-	var stream *rendezvous.Stream
 	var first rendezvous.Delivery
 	if err == nil {
-		stream, first, err = c.server.Service.Stream(ctx, ask)
+		c.frames, first, err = c.server.Service.Stream(ctx, ask)
 	}
 	if err != nil {
 		c.end(ctx, err)
 		c.Drain()
 		return
 	}
-	defer stream.Close()
-	c.OnControl(stream.Alive)
-	commandCtx := withEpoch(ctx, stream.Epoch())
-	var delivering sync.WaitGroup
-	defer delivering.Wait()
-	defer c.cancel()
-	defer c.adds.drain() // what was read is added, also if the client is gone
-	err = c.Send(encodeMessage("heartbeat", heartbeat(first)))
-	if err == nil {
-		delivering.Go(func() { c.end(ctx, c.deliver(ctx, stream)) })
+	c.OnControl(c.frames.Alive)
+	if err := c.Send(encodeMessage("heartbeat", heartbeat(first))); err != nil {
+		return
 	}
+	c.delivering.Add(1)
+	c.Go(func() { c.deliver(ctx) })
+	goesOn = true
+	c.Go(func() { c.run(withEpoch(ctx, c.frames.Epoch()), c.server.Limits.Linger) })
+}
+
+// run reads and answers commands. Once none has come for linger, or after a command for the server's Linger, it leaves
+// its goroutine, and runs again with the next message.
+func (c *sessionSocket) run(ctx context.Context, linger time.Duration) {
+	over := true
+	defer func() {
+		if over { // also after a panic
+			c.close()
+		}
+	}()
+	var err error
 	for err == nil {
-		err = c.handleNext(commandCtx, stream)
+		var begun bool
+		begun, err = c.Wait(linger)
+		if err == nil && !begun {
+			if over = !c.WhenReadable(func() { c.Go(func() { c.run(ctx, lingerWoken) }) }); !over {
+				return
+			}
+			_, err = c.Wait(forever)
+		}
+		if err == nil {
+			err = c.handleNext(ctx)
+		}
+		linger = c.server.Limits.Linger
 	}
 	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
+}
+
+// lingerWoken is how long a socket that was woken waits for a message. What woke it may have been a pong.
+const lingerWoken = 5 * time.Millisecond
+
+// close closes the socket and releases all that it holds.
+func (c *sessionSocket) close() {
+	c.adds.drain() // what was read is added, also if the client is gone
+	c.cancel()
+	if c.frames != nil {
+		c.frames.Wake()
+		c.delivering.Wait()
+		c.frames.Close()
+	}
+	_ = c.Close() // the client has received what it will
+	c.count()
+	c.leave()
 }
 
 // identify reads the first message: which session this is, and which frames it wants.
@@ -134,26 +174,51 @@ func (c *sessionSocket) readMessage() ([]byte, error) {
 	return raw, err
 }
 
-// deliver sends frames and heartbeats until the stream or the socket ends.
-func (c *sessionSocket) deliver(ctx context.Context, stream *rendezvous.Stream) error {
+// deliver sends frames and heartbeats. Then it leaves its goroutine, and delivers again when there may be more.
+func (c *sessionSocket) deliver(ctx context.Context) {
+	waits := false
+	defer func() {
+		if !waits { // also after a panic
+			c.delivering.Done()
+		}
+	}()
+	var err error
+	if waits, err = c.deliverAll(ctx); waits {
+		c.frames.OnReady(func() { c.Go(func() { c.deliver(ctx) }) })
+		return
+	}
+	c.end(ctx, err)
+}
+
+// deliverAll sends what there is. waits reports that there is nothing more; otherwise, err is why the stream or the
+// socket has ended. After frames, it waits a while for more.
+func (c *sessionSocket) deliverAll(ctx context.Context) (waits bool, err error) {
+	linger := time.Duration(0)
 	for {
-		got, beat, err := stream.Next() //nolint:contextcheck // the stream has it
-		if err != nil {
-			return err
+		got, beat, answered, err := c.frames.Wait(ctx, linger)
+		if err != nil || !answered {
+			return err == nil, err
 		}
 		if err := c.sendFrames(ctx, got.Frames); err != nil {
-			return err
+			return false, err
 		}
 		if beat {
 			if err := c.Send(encodeMessage("heartbeat", heartbeat(got))); err != nil {
-				return err
+				return false, err
 			}
 			if err := c.Ping(); err != nil {
-				return err
+				return false, err
 			}
+			c.WakeIfGone(c.frames.Interval() + beatSlack)
+		}
+		if linger = 0; len(got.Frames) > 0 {
+			linger = c.server.Limits.Linger
 		}
 	}
 }
+
+// beatSlack is by how much the next heartbeat may be late.
+const beatSlack = time.Second
 
 // sendFrames sends frames, and traces that.
 func (c *sessionSocket) sendFrames(ctx context.Context, frames [][]byte) (err error) {
@@ -173,13 +238,13 @@ func (c *sessionSocket) sendFrames(ctx context.Context, frames [][]byte) (err er
 
 // handleNext reads one message and handles it. A command that fails gets its failure as the reply, also if it is no
 // valid message and its id can be read. Any other message that is wrong ends the socket with its failure.
-func (c *sessionSocket) handleNext(ctx context.Context, stream *rendezvous.Stream) error {
+func (c *sessionSocket) handleNext(ctx context.Context) error {
 	raw, err := c.readMessage()
 	tooLarge, isTooLarge := errors.AsType[*http.MaxBytesError](err)
 	if err != nil && !isTooLarge {
 		return err
 	}
-	stream.Alive()
+	c.frames.Alive()
 	c.commands.Lock()
 	defer c.commands.Unlock()
 	if c.ended {

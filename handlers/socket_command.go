@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,15 +46,25 @@ func takesCommands(path string) bool {
 		path == "/v1/nameplates" || strings.HasPrefix(path, "/v1/nameplates/") || strings.HasPrefix(path, "/v1/mailboxes/")
 }
 
+// essence returns what the commands of a socket need of the request that opened it. The rest is not kept in memory.
+func (s *Server) essence(r *http.Request) *http.Request {
+	of := &http.Request{
+		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, Header: http.Header{},
+		Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
+	}
+	name := http.CanonicalHeaderKey(s.forwardedHeader()) // it names the client, if the proxy is trusted
+	if values := r.Header.Values(name); len(values) > 0 {
+		of.Header[name] = slices.Clone(values)
+	}
+	return of
+}
+
 // request returns the request that a command stands for.
 func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, target *url.URL) *http.Request {
 	r := c.upgrade.WithContext(ctx) // a shallow copy: what the command changes of it is replaced, not written to
 	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
 	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
-	name := http.CanonicalHeaderKey(c.server.forwardedHeader()) // it names the client, if the proxy is trusted
-	if values := c.upgrade.Header.Values(name); len(values) > 0 {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, c.upgrade.Header)
 	for name, n := range map[string]*int64{"Seq": command.Seq, "Ack": command.Ack} {
 		if n != nil {
 			r.Header.Set(name, strconv.FormatInt(*n, 10))

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/gorilla/websocket"
 	"pgregory.net/rapid"
 
@@ -203,7 +204,7 @@ func (t waitingTx) Append(m rendezvous.Mailbox, messages ...rendezvous.Message) 
 
 func (s *queueWatch) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	counted := ctx
-	if ctx.Value(http.ServerContextKey) != nil { // of a request, and not of a loop
+	if chi.RouteContext(ctx) != nil { // of a request, and not of a loop
 		counted = rendezvous.OnQueued(ctx, func() { s.queued.Add(1); rendezvous.Queued(ctx) })
 	}
 	return s.Store.Update(counted, func(tx rendezvous.Tx) error { return f(waitingTx{tx, s.wait}) })

@@ -3,15 +3,15 @@ package handlers
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"sync/atomic"
+	"strconv"
 	"time"
 
 	"restante/api"
+	"restante/internal/idleconn"
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -19,89 +19,78 @@ import (
 const eventStreamType = "text/event-stream"
 
 // stream begins the event stream that answers a receive.
-func (s *Server) stream(ctx context.Context, ask rendezvous.ReceiveRequest) (api.ReceiveResponseObject, error) {
-	leave, admitted := s.sockets.enter(addressOf(ctx), s.Limits.Sockets)
+func (s *Server) stream(ctx context.Context, r *http.Request, ask rendezvous.ReceiveRequest) (api.ReceiveResponseObject, error) {
+	address := addressOf(ctx)
+	leave, admitted := s.sockets.enter(address, s.Limits.Sockets)
 	if !admitted {
 		return nil, tooManySockets()
 	}
-	stream, first, err := s.Service.Stream(ctx, ask)
+	frames, first, err := s.Service.Stream(ctx, ask)
 	if err != nil {
 		leave()
 		return nil, err
 	}
 	replyWanted(ctx, first.Wanted)
-	return &eventStream{ctx: ctx, server: s, stream: stream, first: first, leave: leave, open: &s.open.streams, limit: s.Limits.WriteTime, address: addressOf(ctx)}, nil
+	return &streamAnswer{&eventStream{server: s, frames: frames, address: address, leave: leave}, ctx, r, first}, nil
 }
 
-// eventStream answers a receive with server-sent events (HTML, §9.2).
+// eventStream sends a session's frames as server-sent events (HTML, §9.2).
 type eventStream struct {
-	ctx    context.Context // of the request
-	server *Server
-	stream *rendezvous.Stream
-	first  rendezvous.Delivery
-	leave  func()
-	open   *atomic.Int64
-	limit  time.Duration // in which the client must read what is sent
-
+	server  *Server
+	frames  *rendezvous.Stream
 	address string // what stands for the client's
+	leave   func() // gives the stream's place back
+	count   func() // counts the stream as closed
 }
 
-// VisitReceiveResponse implements [api.ReceiveResponseObject].
-func (e *eventStream) VisitReceiveResponse(w http.ResponseWriter) error {
-	defer e.leave()
-	defer hold(e.open)()
-	defer e.stream.Close()
+// streamAnswer answers a receive with an event stream.
+type streamAnswer struct {
+	*eventStream
+
+	ctx   context.Context // of the request
+	r     *http.Request
+	first rendezvous.Delivery
+}
+
+// VisitReceiveResponse implements [api.ReceiveResponseObject]. Once the stream has begun, it leaves the request, if it
+// can.
+func (a *streamAnswer) VisitReceiveResponse(w http.ResponseWriter) error {
+	a.count = hold(&a.server.open.streams)
+	left := false
+	defer func() {
+		if !left {
+			a.close()
+		}
+	}()
 	w.Header().Set("Content-Type", eventStreamType)
 	w.Header().Set("X-Accel-Buffering", "no") // otherwise nginx holds it back
 	w.WriteHeader(http.StatusOK)
-	err := e.send(w, event("heartbeat", heartbeat(e.first)))
+	send := func(events []byte) error { return a.send(w, events) }
+	err := send(event("heartbeat", heartbeat(a.first)))
+	if err != nil {
+		return err
+	}
+	if answer, is := idleconn.Detach(w, a.r); is {
+		left = true
+		goOn(a.ctx, a.eventStream, answer, infoOf(a.r))
+		return nil
+	}
 	for err == nil {
 		var got rendezvous.Delivery
 		var beat bool
-		got, beat, err = e.stream.Next()
-		if err != nil {
-			return e.end(w, err)
+		if got, beat, err = a.frames.Next(a.ctx); err != nil {
+			return a.end(err, send)
 		}
-		var events bytes.Buffer
-		for _, frame := range got.Frames {
-			events.Write(frameEvent(frame))
-		}
-		if beat {
-			events.Write(event("heartbeat", heartbeat(got)))
-		}
-		err = e.deliver(w, got.Frames, events.Bytes())
+		err = a.deliver(a.ctx, got, beat, send)
 	}
 	return err
-}
-
-// deliver sends the events of frames, and traces that.
-func (e *eventStream) deliver(w http.ResponseWriter, frames [][]byte, events []byte) error {
-	if len(frames) == 0 {
-		return e.send(w, events)
-	}
-	_, span := e.server.Tracer.Start(e.ctx, "deliver")
-	span.DeliversFrames(frames)
-	err := e.send(w, events)
-	span.End(err)
-	return err
-}
-
-// end sends the reason why the stream ends.
-func (e *eventStream) end(w http.ResponseWriter, why error) error {
-	p := e.server.finalProblem(why, e.address)
-	if p.RetryAfterMs != nil {
-		p := event("error", p)
-		return e.send(w, append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), p...))
-	}
-	_ = e.send(w, event("error", p)) // a client that left does not read it
-	return why
 }
 
 // send writes events and flushes them. A client that does not read them is cut off. The deadline is removed while
 // nothing is sent: over HTTP/2, it would end the stream.
 func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 	connection := http.NewResponseController(w)
-	_ = connection.SetWriteDeadline(time.Now().Add(e.limit)) // a test's ResponseWriter may have none
+	_ = connection.SetWriteDeadline(time.Now().Add(e.server.Limits.WriteTime)) // a test's ResponseWriter may have none
 	if _, err := w.Write(events); err != nil {
 		return err
 	}
@@ -115,20 +104,54 @@ func (e *eventStream) send(w http.ResponseWriter, events []byte) error {
 	return nil
 }
 
+// deliver sends what the stream has, and traces that if there are frames.
+func (e *eventStream) deliver(ctx context.Context, got rendezvous.Delivery, beat bool, send func(events []byte) error) error {
+	var events bytes.Buffer
+	for i, frame := range got.Frames {
+		writeFrameEvent(&events, got.First+session.Seq(i), frame)
+	}
+	if beat {
+		events.Write(event("heartbeat", heartbeat(got)))
+	}
+	if len(got.Frames) == 0 {
+		return send(events.Bytes())
+	}
+	_, span := e.server.Tracer.Start(ctx, "deliver")
+	span.DeliversFrames(got.Frames)
+	err := send(events.Bytes())
+	span.End(err)
+	return err
+}
+
+// end sends the reason why the stream ends. It returns nil if the client is to come back to it.
+func (e *eventStream) end(why error, send func(events []byte) error) error {
+	p := e.server.finalProblem(why, e.address)
+	if p.RetryAfterMs != nil {
+		return send(append(fmt.Appendf(nil, "retry: %d\n", retryAfter.Milliseconds()), event("error", p)...))
+	}
+	_ = send(event("error", p)) // a client that left does not read it
+	return why
+}
+
+// close releases what the stream holds.
+func (e *eventStream) close() {
+	e.frames.Close()
+	e.count()
+	e.leave()
+}
+
 // event returns an event with one line of JSON.
 func event(name string, data any) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, encode(data))
 }
 
-// frameEvent returns the event of a frame. A frame is stored as one line.
-func frameEvent(frame []byte) []byte {
-	var numbered struct {
-		Seq session.Seq `json:"seq"`
-	}
-	if err := json.Unmarshal(frame, &numbered); err != nil {
-		panic("unreachable: a frame is stored as it was encoded: " + err.Error())
-	}
-	return fmt.Appendf(nil, "event: frame\nid: %d\ndata: %s\n\n", numbered.Seq, frame)
+// writeFrameEvent writes the event of a frame. A frame is stored as one line.
+func writeFrameEvent(to *bytes.Buffer, seq session.Seq, frame []byte) {
+	to.WriteString("event: frame\nid: ")
+	to.WriteString(strconv.FormatInt(int64(seq), 10))
+	to.WriteString("\ndata: ")
+	to.Write(frame)
+	to.WriteString("\n\n")
 }
 
 // heartbeat returns the heartbeat of a stream or a socket.

@@ -63,7 +63,7 @@ func TestNothingIsMissedBetweenAReadAndAWait(t *testing.T) {
 			w.Wake([]rendezvous.Topic{{Session: b.key}}) // forget the outbox, so that the storage is read
 			after.Store(&add)
 			began = time.Now()
-			got, _, err := stream.Next()
+			got, _, err := stream.Next(t.Context())
 			one(got, err, began)
 			time.Sleep(time.Second)
 		}

@@ -13,21 +13,36 @@ import (
 	"restante/session"
 )
 
-// TestAHeartbeatRepairsWhatIsRemembered changes what is stored of a session behind the back of its server.
+// TestAHeartbeatRepairsWhatIsRemembered changes what is stored of a session behind the back of its server, which is alone:
+// it answers heartbeats from memory, and asks the storage every five minutes.
 func TestAHeartbeatRepairsWhatIsRemembered(t *testing.T) {
+	const trusted = 5 * time.Minute
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a, b, mailbox := pair(w)
 		a.add(mailbox, "one")
 		expect(t, len(b.receive(0)), 1)
+		behind := func(seq session.Seq) {
+			t.Helper()
+			b.must(w.store.Update(t.Context(), func(tx rendezvous.Tx) error {
+				return tx.Complete(b.key, seq, rendezvous.Reply{Outcome: []byte("{}")})
+			}))
+		}
+		heartbeat := func() rendezvous.Delivery {
+			t.Helper()
+			got := <-b.park(t.Context(), 1)
+			b.must(got.err)
+			expect(t, len(got.got.Frames), 0)
+			return got.got
+		}
+		began := time.Now()
+		behind(0)
+		expect(t, heartbeat().Wanted, 0) // it did not ask the storage
+		for heartbeat().Wanted == 0 {
+			if time.Since(began) > trusted+w.Config.HeartbeatInterval {
+				t.Fatal("the storage is not asked")
+			}
+		}
 		held := b.park(t.Context(), 1)
-		b.must(w.store.Update(t.Context(), func(tx rendezvous.Tx) error {
-			return tx.Complete(b.key, 0, rendezvous.Reply{Outcome: []byte("{}")})
-		}))
-		heartbeat := <-held
-		b.must(heartbeat.err)
-		expect(t, len(heartbeat.got.Frames), 0)
-		expect(t, heartbeat.got.Wanted, 1) // it asked the storage
-		held = b.park(t.Context(), 1)
 		a.add(mailbox, "two")
 		got := <-held
 		b.must(got.err)
@@ -38,14 +53,16 @@ func TestAHeartbeatRepairsWhatIsRemembered(t *testing.T) {
 		stream, _, err := w.Stream(t.Context(), rendezvous.ReceiveRequest{Session: b.key, Ack: &ack})
 		b.must(err)
 		defer stream.Close()
-		for n := range session.Seq(2) {
-			b.must(w.store.Update(t.Context(), func(tx rendezvous.Tx) error {
-				return tx.Complete(b.key, 1+n, rendezvous.Reply{Outcome: []byte("{}")})
-			}))
-			got, beat, err := stream.Next()
+		began = time.Now()
+		behind(1)
+		for wanted := session.Seq(1); wanted == 1; {
+			got, beat, err := stream.Next(t.Context())
 			b.must(err)
 			expect(t, beat, true)
-			expect(t, got.Wanted, 2+n)
+			stream.Alive()
+			if wanted = got.Wanted; time.Since(began) > trusted+w.Config.HeartbeatInterval {
+				t.Fatal("the storage is not asked")
+			}
 		}
 	})
 }

@@ -27,6 +27,7 @@ type ReceiveRequest struct {
 // Delivery answers a [ReceiveRequest]. Without frames it is a heartbeat.
 type Delivery struct {
 	Wanted   session.Seq // the next command wanted
+	First    session.Seq // the number of the first of Frames
 	Frames   [][]byte    // as they are sent; see [Encode]
 	NextWait time.Duration
 	Now      time.Time

@@ -15,7 +15,8 @@ const (
 	// anything: what this process remembers is good enough.
 	anything hint = iota
 	// nothing: there is probably nothing new. What this process remembers may be out of date, because
-	// the news of another process can be lost.
+	// the news of another process can be lost. If there is no other process, the storage is asked now
+	// and then only.
 	nothing
 	// changes: something has changed. The storage is asked at once.
 	changes
@@ -28,7 +29,6 @@ type reading struct {
 	epoch session.Epoch
 	grace time.Duration
 	acked session.Seq // every frame below it is acknowledged
-	first session.Seq // the first frame to send
 	full  bool        // too much is unacknowledged
 	lapse time.Time   // when the token of the session expires; zero if it has none
 }
@@ -42,18 +42,24 @@ func (r reading) holdable(d time.Duration) time.Duration {
 	return max(0, min(d, r.lapse.Sub(r.Now)))
 }
 
+// maxTrust is how long a process that is alone trusts what it remembers of an outbox in which nothing happens. What
+// it remembers is what it wrote itself, so asking the storage again would only repair a mistake.
+const maxTrust = 5 * time.Minute
+
 // readOutbox reads a session's outbox for any receiver: in memory if the frames are known there, and
 // otherwise in the storage, together with other receivers if nothing is expected. It does not wait
 // for frames.
 //
 // Every read finds out that the session ended or that a handshake began a newer epoch, on any replica.
 func (s *Service) readOutbox(ctx context.Context, r ReceiveRequest, h hint) (got reading, err error) {
-	if h == anything {
+	if h == anything || h == nothing && s.trustsMemory(r.Session) {
 		if got, known := s.readMemory(r); known {
 			return got, nil
 		}
-		if h = nothing; r.Ack != nil && *r.Ack > s.presence.LastAcked(r.Session) {
+		if h == anything && r.Ack != nil && *r.Ack > s.presence.LastAcked(r.Session) {
 			h = changes // a client that has just processed frames often gets more
+		} else {
+			h = nothing
 		}
 	}
 	if h == nothing && s.Config.LookupBatchWindow > 0 {
@@ -64,6 +70,12 @@ func (s *Service) readOutbox(ctx context.Context, r ReceiveRequest, h hint) (got
 	}
 	got, err = s.readStorage(ctx, r)
 	return got, s.counted(err)
+}
+
+// trustsMemory reports whether what is remembered of a session's outbox is true also if no news came: only this process
+// writes the storage, which can be used, and it has read the outbox there lately.
+func (s *Service) trustsMemory(k session.Key) bool {
+	return s.Announce == nil && !s.health.failing.Load() && s.now().Sub(s.presence.LastRead(k)) < maxTrust
 }
 
 // readMemory reads an outbox without asking the storage. known is false if the storage has to be
@@ -87,7 +99,7 @@ func (s *Service) readMemory(r ReceiveRequest) (got reading, known bool) {
 	if got, err = s.checkReceive(r, attached, now); err != nil || int64(attached.Next-got.acked) > limits.WindowFrames {
 		return reading{}, false
 	}
-	got.Frames, known = s.rememberedFrames(r.Session, got.first, s.answerBytes(r.Bytes))
+	got.Frames, known = s.rememberedFrames(r.Session, got.First, s.answerBytes(r.Bytes))
 	return got, known
 }
 
@@ -146,18 +158,19 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 		}
 		// The storage may not know the last acknowledgement yet.
 		got.full = min(backlog.Frames, int64(attached.Next-got.acked)) > limits.WindowFrames || backlog.Bytes > limits.WindowBytes
-		if got.first == attached.Next {
+		if got.First == attached.Next {
 			return nil
 		}
-		if frames, known := s.rememberedFrames(r.Session, got.first, s.answerBytes(r.Bytes)); known && len(frames) > 0 {
+		if frames, known := s.rememberedFrames(r.Session, got.First, s.answerBytes(r.Bytes)); known && len(frames) > 0 {
 			got.Frames = frames
 			return nil
 		}
-		got.Frames, err = t.Frames(r.Session, got.first, limits.AnswerFrames, s.answerBytes(r.Bytes))
+		got.Frames, err = t.Frames(r.Session, got.First, limits.AnswerFrames, s.answerBytes(r.Bytes))
 		return err
 	})
 	if err == nil && !got.full {
 		s.outboxes.Fill(r.Session, version, stored.Next-1, stored)
+		s.presence.Read(r.Session, s.now())
 	}
 	return got, err
 }
@@ -184,12 +197,12 @@ func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now 
 		}
 		got.acked = *r.Ack
 	}
-	got.first = got.acked
+	got.First = got.acked
 	if r.From != nil {
 		if *r.From > attached.Next {
 			return got, refuse(SessionStateMismatch, "frame %d is asked for, but the next to be sent is %d", *r.From, attached.Next)
 		}
-		got.first = max(got.acked, *r.From)
+		got.First = max(got.acked, *r.From)
 	}
 	return got, nil
 }

@@ -4,33 +4,38 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
+	"restante/internal/hub"
 	"restante/session"
 )
 
 // Stream is a receive that goes on: it hands out each frame once, as it comes. Like a poll it is its
-// session's one receiver. It belongs to one goroutine.
+// session's one receiver. It needs a goroutine while it reads and none while it waits. It belongs to one
+// goroutine at a time.
 //
 // Reading a stream is no sign of life. Only what the client sends is.
 type Stream struct {
 	s        *Service
-	ctx      context.Context // the caller's
-	held     context.Context // ends with ctx, or when another receiver takes the session
-	releases [2]func()
 	request  ReceiveRequest
 	interval time.Duration // between two heartbeats
 	beat     time.Time     // when the next heartbeat is due
+	timer    *time.Timer   // sets ready when it is
 	grace    time.Duration
 	since    time.Time // when the stream began
+	watch    *hub.Watch[Topic]
+	releases [2]func()
+
+	ready      hub.Event // set when another read may find more
+	superseded atomic.Bool
 }
 
 // minBeat is the shortest time between two heartbeats that a client may ask for.
 const minBeat = time.Second
 
 // Stream starts to receive, under the rules of [Service.Receive], and refuses as that does. r.Wait is
-// the time between two heartbeats, if that is less than was announced. ctx ends the stream. The
-// caller must close it.
+// the time between two heartbeats, if that is less than was announced. The caller must close it.
 func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ Delivery, err error) {
 	if s.draining.Load() {
 		return nil, Delivery{}, serverStopping()
@@ -54,10 +59,12 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 		interval = min(interval, max(*r.Wait, minBeat))
 	}
 	got.NextWait, got.Frames = interval, nil
-	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.first // a later handshake ends the stream, also if it named no epoch
-	st := &Stream{s: s, ctx: ctx, request: r, interval: interval, beat: time.Now().Add(got.holdable(interval)), grace: got.grace, since: s.now()}
-	st.held, st.releases[0] = s.receivers.Acquire(ctx, r.Session)
-	st.releases[1] = release
+	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.First // a later handshake ends the stream, also if it named no epoch
+	first := got.holdable(interval)
+	st := &Stream{s: s, request: r, interval: interval, beat: time.Now().Add(first), grace: got.grace, since: s.now()}
+	st.timer = time.AfterFunc(first, st.ready.Set)
+	st.watch = s.hub.Watch(Topic{Session: r.Session}) // for Close; a look begins a watch of its own
+	st.releases = [2]func(){s.receivers.AcquireFunc(r.Session, st.supersede), release}
 	s.stats.Streams.Add(1)
 	s.stats.Heartbeats.Add(1)
 	return st, got.Delivery, nil
@@ -65,6 +72,8 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 
 // Close ends the stream.
 func (st *Stream) Close() {
+	st.watch.Stop()
+	st.timer.Stop()
 	for _, release := range st.releases {
 		release()
 	}
@@ -74,69 +83,133 @@ func (st *Stream) Close() {
 // Epoch returns the epoch that the stream goes with.
 func (st *Stream) Epoch() session.Epoch { return *st.request.Epoch }
 
+// Interval returns the time between two heartbeats.
+func (st *Stream) Interval() time.Duration { return st.interval }
+
 // Alive records a sign of life that is no use case: a pong, for example.
 func (st *Stream) Alive() { st.s.presence.Touch(st.request.Session, st.s.now(), st.grace) }
 
 // Next waits for frames, or for a heartbeat. A heartbeat is due at its time whether frames came or
-// not; beat reports that it is. An error ends the stream: what ends a receive (SUPERSEDED,
+// not; beat reports that it is. An error ends the stream: that of ctx, what ends a receive (SUPERSEDED,
 // SESSION_ENDED, WINDOW_FULL …), or DRAINING, spread over the drain span.
-func (st *Stream) Next() (got Delivery, beat bool, err error) {
-	patience, cancel := context.WithDeadline(st.held, st.beat)
-	defer cancel()
-	for {
-		if st.s.draining.Load() {
-			sleep(st.held, rand.N(max(st.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-			return Delivery{}, false, st.why(serverStopping())
-		}
-		// Watch, read, wait: a commit after the watch began wakes it.
-		watch := st.s.hub.Watch(Topic{Session: st.request.Session})
-		got, beat, err = st.read()
+func (st *Stream) Next(ctx context.Context) (got Delivery, beat bool, err error) {
+	got, beat, _, err = st.wait(ctx, nil)
+	return got, beat, err
+}
+
+// Wait is Next for at most the given time. If answered is false and err is nil, nothing has come yet, and
+// the stream goes on with another Wait, or without a goroutine with OnReady.
+func (st *Stream) Wait(ctx context.Context, atMost time.Duration) (got Delivery, beat, answered bool, err error) {
+	return st.wait(ctx, &atMost)
+}
+
+func (st *Stream) wait(ctx context.Context, atMost *time.Duration) (got Delivery, beat, answered bool, err error) {
+	var late <-chan time.Time // nil until it has to wait
+	for isLate := false; ; {
+		got, beat, err = st.look(ctx)
 		if err != nil || beat || len(got.Frames) > 0 {
-			watch.Stop()
-			return got, beat, err
+			return got, beat, err == nil, err
 		}
-		_ = watch.Wait(patience) // however it ends, the next read finds out why
-		if err := st.held.Err(); err != nil {
-			return Delivery{}, false, st.why(err)
+		if isLate || atMost != nil && *atMost <= 0 {
+			return Delivery{}, false, false, nil
+		}
+		if atMost != nil && late == nil {
+			timer := time.NewTimer(*atMost)
+			defer timer.Stop()
+			late = timer.C
+		}
+		select {
+		case <-st.ready.Chan():
+		case <-ctx.Done():
+		case <-late:
+			isLate = true
 		}
 	}
 }
 
+// OnReady calls f once, as soon as Wait may have an answer; if that is now, before OnReady returns. f runs
+// on the goroutine that brings the news, so it must not block.
+func (st *Stream) OnReady(f func()) { st.ready.OnSet(f) }
+
+// Wake has the stream look again, for example because the context of its caller has ended.
+func (st *Stream) Wake() { st.ready.Set() }
+
+// supersede tells the stream that a newer receiver has taken its session.
+func (st *Stream) supersede() {
+	st.superseded.Store(true)
+	st.ready.Set()
+}
+
+// look reads once, without waiting.
+func (st *Stream) look(ctx context.Context) (Delivery, bool, error) {
+	st.ready.Clear()
+	st.watch.Stop()
+	if st.s.draining.Load() {
+		st.linger(ctx)
+		return Delivery{}, false, st.why(ctx, serverStopping())
+	}
+	if ctx.Err() != nil || st.superseded.Load() {
+		return Delivery{}, false, st.why(ctx, nil)
+	}
+	// Watch, read, wait: a commit after the watch began sets the event.
+	st.watch = st.s.hub.Watch(Topic{Session: st.request.Session})
+	st.watch.OnWake(st.ready.Set)
+	got, beat, err := st.read(ctx)
+	if err != nil {
+		return Delivery{}, false, st.why(ctx, err)
+	}
+	return got, beat, nil
+}
+
+// linger spreads the ends of the streams of a server that stops, because every client comes back.
+func (st *Stream) linger(ctx context.Context) {
+	st.timer.Stop()
+	timer := time.NewTimer(rand.N(max(st.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
+	defer timer.Stop()
+	select {
+	case <-st.ready.Chan(): // it is superseded
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // read reads once, and moves on behind the frames it returns.
-func (st *Stream) read() (Delivery, bool, error) {
+func (st *Stream) read(ctx context.Context) (Delivery, bool, error) {
 	beat := !time.Now().Before(st.beat)
 	h := anything
 	if beat {
 		h = nothing // a wake that was lost costs a delay, never a frame
 	}
-	got, err := st.s.readOutbox(st.held, st.request, h)
+	got, err := st.s.readOutbox(ctx, st.request, h)
 	if err != nil {
-		return Delivery{}, false, st.why(err)
+		return Delivery{}, false, err
 	}
 	if st.s.presence.WindowFull(st.request.Session, got.full) {
 		return Delivery{}, false, st.s.windowFull()
 	}
 	got.NextWait = st.interval
 	if beat {
-		st.beat = time.Now().Add(got.holdable(st.interval))
+		next := got.holdable(st.interval)
+		st.beat = time.Now().Add(next)
+		st.timer.Reset(next)
 		st.s.stats.Heartbeats.Add(1)
 	}
 	st.s.stats.Frames.Add(int64(len(got.Frames)))
 	st.s.observeFrames(ByStream, st.since, got.Frames)
-	st.request.From = new(got.first + session.Seq(len(got.Frames)))
+	st.request.From = new(got.First + session.Seq(len(got.Frames)))
 	return got.Delivery, beat, nil
 }
 
 // why returns what ended a stream that met err. A stream that was superseded asks once more by which
 // receiver: if a later handshake took over, the client must not come back.
-func (st *Stream) why(err error) error {
+func (st *Stream) why(ctx context.Context, err error) error {
 	switch {
-	case st.ctx.Err() != nil:
-		return st.ctx.Err()
-	case st.held.Err() == nil:
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !st.superseded.Load():
 		return err
 	}
-	_, err = st.s.readOutbox(st.ctx, st.request, changes)
+	_, err = st.s.readOutbox(ctx, st.request, changes)
 	if _, refused := errors.AsType[*Failure](err); refused {
 		return err
 	}

@@ -293,7 +293,7 @@ func TestTheEndOfAHoldAsksTheStorage(t *testing.T) {
 			sender.add("m", "unheard, too")
 			began, found := time.Now(), 0
 			for found == 0 && time.Since(began) <= first.NextWait {
-				got, _, err := stream.Next()
+				got, _, err := stream.Next(t.Context())
 				reader.must(err)
 				found += len(got.Frames)
 			}

@@ -23,7 +23,7 @@ func TestStreamsAreGivenLittleAtATime(t *testing.T) {
 		defer stream.Close()
 		var frames, messages []int
 		for sum := 0; sum < 5; {
-			got, _, err := stream.Next()
+			got, _, err := stream.Next(t.Context())
 			a.must(err)
 			frames = append(frames, len(got.Frames))
 			sum += len(got.Frames)

@@ -177,7 +177,7 @@ func TestAStreamEndsWithItsToken(t *testing.T) {
 		c.must(err)
 		defer stream.Close()
 		for err == nil {
-			_, _, err = stream.Next()
+			_, _, err = stream.Next(t.Context())
 			stream.Alive()
 		}
 		expect(t, code(t, err), rendezvous.SessionEnded)

@@ -5,7 +5,8 @@
 // [http.Server], and the handler returns. Once the [Waiter] is ready, or once the connection becomes readable (the
 // client hung up or sent more), the connection goes back to the [http.Server] as if it were new, with the request in
 // front of what the client sends next. So the handler runs again, finds its waiter with [Resume], and answers. The
-// [http.Server] writes every byte of every answer, as always.
+// [http.Server] writes every byte of every such answer, as always. An answer that goes on for long, as an event stream
+// does, leaves it with [Detach] once its head is written, and then writes its chunks itself.
 //
 // The package owns connections while nothing serves them. It must not know what they wait for: no sessions, no
 // mailboxes. It imports the standard library only. Where the system cannot tell when a connection becomes readable (all

@@ -65,4 +65,14 @@ func (p *poller) run(readable func(descriptor int32, generation uint32)) error {
 	}
 }
 
+// atEnd reports whether a socket has nothing to read and never will have.
+func atEnd(descriptor uintptr) bool {
+	for {
+		n, _, err := syscall.Recvfrom(int(descriptor), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		if err != syscall.EINTR {
+			return n <= 0 && err != syscall.EAGAIN
+		}
+	}
+}
+
 func (p *poller) close() { _ = p.file.Close() }

@@ -14,3 +14,5 @@ func (*poller) add(int32, uint32) error { return errors.ErrUnsupported }
 func (*poller) run(func(int32, uint32)) error { return errors.ErrUnsupported }
 
 func (*poller) close() {}
+
+func atEnd(uintptr) bool { return false }

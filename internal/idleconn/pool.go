@@ -24,7 +24,7 @@ type Pool struct {
 	entries  map[int32]*entry
 	last     uint32         // the last generation
 	resumed  []*resumedConn // to be accepted
-	requests int            // that wait, and have not been resumed
+	requests int            // that wait and have not been resumed, and answers that go on
 	settled  chan struct{}  // closed when requests is 0; nil while nothing waits for that
 	stopping bool           // no more requests may wait in the pool
 	closed   bool
@@ -99,6 +99,15 @@ func (p *Pool) wake(e *entry) {
 	p.removeLocked(e, false)
 }
 
+// drop removes the entry without a call, unless it was removed before.
+func (p *Pool) drop(e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.entries[e.descriptor] == e {
+		delete(p.entries, e.descriptor)
+	}
+}
+
 // removeLocked does not withdraw the connection from the poller: at most, the poller reports a generation that
 // is gone.
 func (p *Pool) removeLocked(e *entry, readable bool) {
@@ -153,6 +162,12 @@ func (p *Pool) close() bool {
 	return true
 }
 
+func (p *Pool) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // WhenReadable calls f on a goroutine of its own once conn is readable, which it also is at its end. Calling wake
 // has f run at once, unless it has run. If the pool cannot hold conn, ok is false and f never runs.
 func (p *Pool) WhenReadable(conn net.Conn, f func()) (wake func(), ok bool) {
@@ -179,10 +194,11 @@ func (p *Pool) begin() bool {
 	return true
 }
 
-func (p *Pool) count(more int) {
+// end counts out what begin counted.
+func (p *Pool) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.countLocked(more)
+	p.countLocked(-1)
 }
 
 // settle waits until every request in the pool is served again, or ctx ends. It does not wake them.

@@ -21,18 +21,18 @@ type quietConns struct {
 type quietConn struct {
 	net.Conn
 
-	isNew bool // the client has sent nothing
+	isNew bool // the client has sent nothing, or nothing since an answer that was written elsewhere
 }
 
 // watch is the server's ConnState.
 func (q *quietConns) watch(c net.Conn, state http.ConnState) {
-	_, resumed := c.(*resumedConn)
+	before, resumed := c.(*resumedConn)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if known := q.of[c]; known != nil {
 		q.removeLocked(known)
 	}
-	isNew := state == http.StateNew && !resumed
+	isNew := state == http.StateNew && (!resumed || before.answered)
 	switch {
 	case isNew && q.stopped:
 		_ = c.Close() // nothing was sent on it

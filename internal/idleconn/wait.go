@@ -66,7 +66,7 @@ func Wait(w http.ResponseWriter, r *http.Request, waiter Waiter) bool {
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		c.pool.count(-1)
+		c.pool.end()
 		return false
 	}
 	c.waiting = true
@@ -133,6 +133,7 @@ type resumedConn struct {
 	net.Conn
 	unread   []byte
 	readable bool // the request must not wait again
+	answered bool // nothing is under way: an answer has ended that was written elsewhere
 
 	pool   *Pool
 	waiter Waiter // nil once it is taken; guarded by the pool's lock

@@ -34,6 +34,7 @@ type client struct {
 	stored    time.Time // the sign of life that is stored
 	grace     time.Duration
 	delivered time.Time // when frames were sent last
+	read      time.Time // when the outbox was read in the storage last
 	polls     int       // polls that are held; each is a standing sign of life
 	commands  int       // commands that are not answered yet
 
@@ -234,6 +235,25 @@ func (t *Table) LastDelivery(k session.Key) time.Time {
 	defer t.mu.Unlock()
 	if c := t.clients[k]; c != nil {
 		return c.delivered
+	}
+	return time.Time{}
+}
+
+// Read records that a client's outbox was read in the storage.
+func (t *Table) Read(k session.Key, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[k]; c != nil {
+		c.read = now
+	}
+}
+
+// LastRead returns when this process read a client's outbox in the storage last; zero if it never did.
+func (t *Table) LastRead(k session.Key) time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[k]; c != nil {
+		return c.read
 	}
 	return time.Time{}
 }

@@ -82,6 +82,14 @@ func (t *Tracer) Request(ctx context.Context, header http.Header, began time.Tim
 	return ctx, &Span{t, span}                                                                                        //nolint:spancheck // Span.End ends it
 }
 
+// Detach returns a context that has the span of ctx, if there is one, and nothing else of it. It does not end.
+func Detach(ctx context.Context) context.Context {
+	if span := trace.SpanFromContext(ctx); span.SpanContext().IsValid() {
+		return trace.ContextWithSpan(context.Background(), span)
+	}
+	return context.Background()
+}
+
 // Start begins a span below that of the context, or a trace of its own if there is none.
 func (t *Tracer) Start(ctx context.Context, name string) (context.Context, *Span) {
 	if t == nil {

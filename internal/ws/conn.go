@@ -60,6 +60,7 @@ type Conn struct {
 	below   *corkConn
 	in      *bufio.Reader  // what conn reads from; it reads from below
 	pool    *idleconn.Pool // nil: the connection waits on its goroutine
+	rest    io.Reader      // of a message that is too large, if that was read last; the goroutine that reads owns it
 
 	writing sync.Mutex // guards writing to conn, and the following
 	gone    bool       // the peer receives nothing any more
@@ -129,6 +130,7 @@ func (c *Conn) OnControl(f func()) {
 // Read returns the next message. With [ErrTooLarge] it returns the beginning of a message, up to [Options.MaxMessage]
 // bytes; the next call returns the message after it.
 func (c *Conn) Read() ([]byte, error) {
+	c.rest = nil // which is skipped now
 	_, message, err := c.conn.NextReader()
 	if err != nil {
 		return nil, err
@@ -139,6 +141,7 @@ func (c *Conn) Read() ([]byte, error) {
 	}
 	c.alive()
 	if int64(len(raw)) > c.options.MaxMessage {
+		c.rest = message
 		return raw[:c.options.MaxMessage], ErrTooLarge
 	}
 	return raw, nil

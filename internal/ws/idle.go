@@ -2,6 +2,7 @@ package ws
 
 import (
 	"errors"
+	"io"
 	"os"
 	"time"
 
@@ -9,8 +10,15 @@ import (
 )
 
 // Wait waits until the peer begins a message. It returns false after atMost without one. The error tells that the peer
-// has been silent for too long, or that the connection has failed.
+// has been silent for too long, or that the connection has failed. After a message that was too large, Wait first skips
+// the rest of it, which takes as long as the peer takes to send it.
 func (c *Conn) Wait(atMost time.Duration) (begun bool, err error) {
+	if c.rest != nil {
+		if _, err := io.Copy(io.Discard, c.rest); err != nil {
+			return false, err
+		}
+		c.rest = nil
+	}
 	for began := time.Now(); ; { // pings and pongs do not begin it again
 		if c.in.Buffered() == 0 && !c.below.buffered() {
 			if readable, err := c.peek(atMost - time.Since(began)); !readable {
@@ -94,8 +102,9 @@ func (c *Conn) WhenReadable(f func()) (ok bool) {
 	return ok
 }
 
-// wakeIfGone has the connection read again when its peer counts as gone, if that may be before the next call.
-func (c *Conn) wakeIfGone(next time.Duration) {
+// WakeIfGone has the connection read again when its peer counts as gone, if that may be before the next call. Without
+// it, or a [Pinger], a connection that waits without a goroutine does not notice that.
+func (c *Conn) WakeIfGone(next time.Duration) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
 	if left := time.Until(c.heard.Add(c.options.IdleTimeout)); left <= next && c.wake != nil {

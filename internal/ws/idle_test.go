@@ -1,6 +1,8 @@
 package ws_test
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +93,32 @@ func TestNotWhenReadable(t *testing.T) {
 		p := open(t, ws.Options{})
 		if p.WhenReadable(func() { t.Error("it is called") }) {
 			t.Error("it waits in a pipe")
+		}
+	})
+}
+
+// What is left of a message that is too large is no beginning of another, whatever it looks like.
+func TestWaitAfterAMessageThatIsTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{MaxMessage: 11}) // and one byte more is read of the message: an even number
+		pongs := 0
+		p.OnControl(func() { pongs++ })
+		const size = 1000
+		message := append([]byte{0x82, 0x80 | 126, size >> 8, size & 0xff, 0, 0, 0, 0}, bytes.Repeat([]byte{0x8a, 0x80}, size/2)...) // RFC 6455, §5.2: a mask of zeros, and pongs
+		go func() {
+			_, _ = p.client.NetConn().Write(message[:300])
+			<-time.After(time.Second)
+			_, _ = p.client.NetConn().Write(message[300:])
+			_ = p.client.WriteMessage(websocket.TextMessage, []byte("next"))
+		}()
+		if _, err := p.Read(); !errors.Is(err, ws.ErrTooLarge) {
+			t.Fatal(err)
+		}
+		if begun, err := p.Wait(time.Minute); !begun || err != nil || pongs > 0 {
+			t.Errorf("waiting ended with %t (%v) after %d pongs", begun, err, pongs)
+		}
+		if got, err := p.Read(); err != nil || string(got) != "next" {
+			t.Errorf("read %q (%v)", got, err)
 		}
 	})
 }

@@ -96,7 +96,7 @@ func (p *Pinger) ping() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.slots[p.next] {
-		c.wakeIfGone(p.Interval + p.Interval/pingSlots)
+		c.WakeIfGone(p.Interval + p.Interval/pingSlots)
 		go func() { _ = c.Ping() }() // it waits for a peer that does not read; reading notices a peer that has gone
 	}
 	p.next = (p.next + 1) % pingSlots
