@@ -85,7 +85,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 check: client format tidy fresh vet prose planted contract lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
-nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of fuzzing
+nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of each fuzz target
 	.ci/nightly
 
 .PHONY: mutants
@@ -115,6 +115,12 @@ SEED  ?= 1
 .PHONY: simulate
 simulate: ## Simulate the use cases in virtual time; STEPS=100000000 for more, SEED=7 for other choices, ARGS='-history=3' for one history
 	go test ./internal/simulation -count=1 -timeout=0 -v -run '^TestSimulation$$' -steps=$(STEPS) -seed=$(SEED) $(ARGS)
+
+REQUESTS ?= 100000
+
+.PHONY: requests
+requests: ## Send requests that are drawn from the contract; REQUESTS=10000000 for more, SEED=7 for other choices, ARGS='-sqlite' for a file
+	go test ./internal/apifuzz -count=1 -timeout=0 -v -run '^TestRequests$$' -requests=$(REQUESTS) -seed=$(SEED) $(ARGS)
 
 .PHONY: lint
 lint: ## Lint the Go code

@@ -227,6 +227,14 @@ var layers = map[string]layer{
 		},
 		testOnly: "it tries to break the use cases",
 	},
+	"restante/internal/apifuzz": {
+		uses:     []string{"restante/handlers", "restante/handlers/handlerstest", "restante/handlers/welcome", "restante/internal/memstore", "restante/openapi", "restante/rendezvous", "restante/session"},
+		testOnly: "it sends requests to the server of tests",
+		bans: map[string]string{
+			"restante/api": "it knows the contract as it is written, and not as it was generated",
+			"database/sql": noSQL,
+		},
+	},
 	"restante/internal/logcache": {
 		stdlib: "it remembers entries and does not know what they are",
 		bans: map[string]string{

@@ -27,10 +27,13 @@ func (s *Server) AdminHandler(token string) http.Handler {
 	get(r, "/livez", wrapped.GetLiveness)
 	get(r, "/readyz", wrapped.GetReadiness)
 	r.Group(func(r chi.Router) {
-		r.Use(s.requireAdmin(token), s.validQuery)
+		r.Use(s.requireAdmin(token))
 		get(r, "/metrics", s.metrics.ServeHTTP)
 		get(r, "/v1/status", wrapped.GetStatus)
 		get(r, "/status", s.getStatusPage)
+	})
+	r.Group(func(r chi.Router) {
+		r.Use(s.requireAdmin(token), s.validQuery)
 		get(r, "/v1/admin/sessions", wrapped.ListSessions)
 		r.With(s.rejectBody).Delete("/v1/admin/sessions/{key}", wrapped.RemoveSession)
 		get(r, "/v1/admin/usage", wrapped.GetUsage)

@@ -78,6 +78,16 @@ func TestAdminToken(t *testing.T) {
 }
 
 // The operator sees sessions and can end one. Its client learns why at once, and none of it is a secret.
+// What takes no parameter ignores a query, also one that is none.
+func TestAdminSideIgnoresQueries(t *testing.T) {
+	w := start(t, options{Admin: true})
+	o := w.operator(t, adminToken)
+	for _, path := range []string{"/livez", "/readyz", "/metrics", "/v1/status", "/status"} {
+		o.get(path + "?a=%zz").with(bearer(adminToken)).want(http.StatusOK)
+	}
+	o.get("/v1/admin/usage?a=%zz").with(bearer(adminToken)).refused(http.StatusBadRequest, "INVALID_REQUEST")
+}
+
 func TestAdminEndsASession(t *testing.T) {
 	w := start(t, options{Admin: true})
 	a, b := twoSides(t, w)

@@ -64,7 +64,8 @@ type Server struct {
 	testing.TB
 	Service    *rendezvous.Service
 	Handlers   *handlers.Server
-	Path       string // of the database
+	Routes     http.Handler // what the server serves
+	Path       string       // of the database
 	HTTP       *http.Client
 	Dial       func(context.Context) (net.Conn, error)
 	Logs       *Logs
@@ -158,9 +159,10 @@ func Start(t testing.TB, s Options) *Server {
 		w.Handlers.TrustedProxies = append(w.Handlers.TrustedProxies, netip.MustParsePrefix(p))
 	}
 	w.Handlers.SetSettings(s.Settings)
+	w.Routes = w.Handlers.Handler()
 
 	server := &http.Server{
-		Handler: w.Handlers.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: limits.HeaderSize,
+		Handler: w.Routes, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: limits.HeaderSize,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), Protocols: new(http.Protocols),
 	}
 	server.Protocols.SetHTTP1(true)

@@ -304,8 +304,12 @@ func (t *tx) watched(first, last rendezvous.MailboxKey) (list []*mailboxRow) {
 
 // OwnersIn returns the sessions that had the sides last which are in watched mailboxes.
 func (t *tx) OwnersIn(first, last rendezvous.MailboxKey) (list []rendezvous.Session, _ error) {
+	watched := t.watched(first, last)
+	if len(watched) == 0 {
+		return nil, nil
+	}
 	for _, r := range t.sessions.rows {
-		if t.owner(r.App, r.Side) == r && slices.ContainsFunc(t.watched(first, last), func(m *mailboxRow) bool { return m.in(r.App, r.Side) }) {
+		if slices.ContainsFunc(watched, func(m *mailboxRow) bool { return m.in(r.App, r.Side) }) && t.owner(r.App, r.Side) == r {
 			list = append(list, r.value())
 		}
 	}
