@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,12 +16,19 @@ import (
 	"restante/session"
 )
 
+// unlimited returns a service without limits.
+func unlimited(b *testing.B) (*rendezvous.Service, *repo.DB) {
+	b.Helper()
+	db := open(b, repo.Options{})
+	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
+	s.Config.Limits.WindowFrames, s.Config.Limits.WindowBytes = 1<<40, 1<<40
+	return s, db
+}
+
 // benchService returns a service without limits, a session with the side "reader", and who writes.
 func benchService(b *testing.B) (s *rendezvous.Service, db *repo.DB, reader rendezvous.Command, writer rendezvous.SideRef) {
 	b.Helper()
-	db = open(b, repo.Options{})
-	s = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
-	s.Config.Limits.WindowFrames, s.Config.Limits.WindowBytes = 1<<40, 1<<40
+	s, db = unlimited(b)
 	id, err := session.ParseID(strings.Repeat("r", 22))
 	must(err)
 	_, err = s.Handshake(context.Background(), rendezvous.Handshake{ID: id, App: "app", Side: "reader"})
@@ -49,6 +57,42 @@ func BenchmarkBytesWritten(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(writtenBytes()-before)/float64(n), "written-B/op")
+}
+
+// BenchmarkBytesWrittenForSessions measures how many bytes the process writes for each message of 256 bytes that ten
+// sessions add with numbered commands, at the same time, while ten others have their mailboxes open.
+func BenchmarkBytesWrittenForSessions(b *testing.B) {
+	s, _ := unlimited(b)
+	const pairs = 10
+	handshake := func(side string) rendezvous.Command {
+		id, err := session.ParseID(fmt.Sprintf("%022s", side))
+		must(err)
+		_, err = s.Handshake(b.Context(), rendezvous.Handshake{ID: id, App: "app", Side: rendezvous.Side(side)})
+		must(err)
+		return rendezvous.Command{Session: id.Key()}
+	}
+	var writers [pairs]rendezvous.Command
+	for i := range writers {
+		writers[i] = handshake(fmt.Sprint("writer", i))
+		for _, c := range []rendezvous.Command{writers[i], handshake(fmt.Sprint("reader", i))} {
+			_, err := s.Open(b.Context(), c, rendezvous.MailboxID(fmt.Sprint("mailbox", i)), rendezvous.OpenRequest{})
+			must(err)
+		}
+	}
+	before := writtenBytes()
+	b.ResetTimer()
+	var all sync.WaitGroup
+	for i, c := range writers {
+		all.Go(func() {
+			for n := range session.Seq((b.N + pairs - 1 - i) / pairs) {
+				c.Seq = &n
+				_, err := s.Add(b.Context(), c, rendezvous.MailboxID(fmt.Sprint("mailbox", i)), rendezvous.Draft{Phase: "p", Body: strings.Repeat("x", 256)})
+				must(err)
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(writtenBytes()-before)/float64(b.N), "written-B/op")
 }
 
 // writtenBytes returns how many bytes this process has passed to the system to write.

@@ -26,6 +26,9 @@ type dialect struct {
 	// concurrentWriters is true if several transactions write at once, so that rows are locked when they
 	// are loaded to be changed.
 	concurrentWriters bool
+	// repliesInMessages is true if the reply to a command that added a message is stored in the message's row. On
+	// PostgreSQL it is not: a row that changes is written again, and servers of the version before look only in replies.
+	repliesInMessages bool
 	// unprepared is true if statements are not prepared: the next transaction may be on another connection.
 	unprepared bool
 	// isRetriable reports whether a transaction lost against another and has to run again.

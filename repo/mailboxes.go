@@ -235,6 +235,11 @@ func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int
 // with it (ON DELETE CASCADE); its log stays as long as outboxes refer to it.
 func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring mailbox %d", m.Key)
+	if t.conn.dialect.repliesInMessages && m.Last > 0 {
+		if err = t.detachReplies(m.Key); err != nil {
+			return err
+		}
+	}
 	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 			return err
 		}
 	}
+	t.added = messageRef{&b.Key, &last}
 	return nil
 }
 

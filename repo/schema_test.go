@@ -65,12 +65,12 @@ func TestSchemaRefusesInvalidRows(t *testing.T) {
 		"a side that closed without a mood": "INSERT INTO mailbox_sides (mailbox, app, side, entered, closed) VALUES (1, 'a', 's', 0, 1)",
 		"a mood of a side that is in":       "INSERT INTO mailbox_sides (mailbox, app, side, entered, mood) VALUES (1, 'a', 's', 0, 'happy')",
 		"an unknown mood":                   "INSERT INTO mailbox_sides (mailbox, app, side, entered, closed, mood) VALUES (1, 'a', 's', 0, 1, 'glad')",
-		"a session that ended for nothing":  "INSERT INTO sessions VALUES (x'00', 'a', 's', '', 0, 1, 0, 0, 0, 0, 1, NULL, 0, NULL, NULL, NULL)",
+		"a session that ended for nothing":  "INSERT INTO sessions VALUES (x'00', 'a', 's', '', 0, 1, 0, 0, 0, 0, 1, NULL, 0, NULL, NULL, NULL, NULL, NULL)",
 		"a frame kept that never was":       "INSERT INTO outboxes (session, kept, next, bytes) VALUES (x'00', 2, 1, 0)",
 		"a run with a frame":                "INSERT INTO outbox_entries VALUES (x'00', 0, 1, 1, 1, x'00')",
 		"an entry with neither":             "INSERT INTO outbox_entries VALUES (x'00', 0, 1, NULL, NULL, NULL)",
 		"a stored frame that counts twice":  "INSERT INTO outbox_entries VALUES (x'00', 0, 2, NULL, NULL, x'00')",
-		"position 0":                        "INSERT INTO messages VALUES (1, 0, 's', 'p', x'', NULL, 0)",
+		"position 0":                        "INSERT INTO messages VALUES (1, 0, 's', 'p', x'', NULL, 0, NULL, NULL, NULL, NULL, NULL)",
 		"two last modifications":            "INSERT INTO modified (one, updated) VALUES (2, 0)",
 	} {
 		if _, err := raw.Exec(statement); err == nil || !strings.Contains(err.Error(), "CHECK") {

@@ -231,6 +231,9 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 			return err
 		}
 	}
+	if t.conn.dialect.repliesInMessages {
+		return t.forgetChain(digest(k))
+	}
 	return nil
 }
 
@@ -355,30 +358,43 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 		FROM replies AS r
 		JOIN sessions AS s ON s.key = r.session
 		WHERE r.session = ? AND r.seq = ? AND r.seq >= s.wanted - ?`, digest(k), n, session.Window)
+	if errors.Is(err, rendezvous.ErrNotFound) && t.conn.dialect.repliesInMessages {
+		return t.chainedReply(k, n)
+	}
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}, err
 }
 
 // Complete counts command n as done and records its reply. It fails if n is not the next command.
 func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
 	defer annotate(&err, "completing command %d of session %s", n, k)
-	done, err := t.exec(`
-		UPDATE sessions SET wanted = wanted + 1, used = 1
-		WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
+	var done int64
+	inMessage := t.conn.dialect.repliesInMessages && t.added.Mailbox != nil
+	if inMessage {
+		done, err = t.replyInMessage(k, n, r, t.added)
+		t.added = messageRef{} // there is room for one
+	} else {
+		done, err = t.exec(`
+			UPDATE sessions SET wanted = wanted + 1, used = 1
+			WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
+	}
 	if err == nil && done == 0 {
 		err = errors.New("it is not the next command")
 	}
-	if err != nil {
-		return err
+	if err == nil && !inMessage {
+		err = t.insertReply(digest(k), n, r)
 	}
-	if _, err = t.exec(`
-		INSERT INTO replies (session, seq, fingerprint, outcome) VALUES (?, ?, ?, ?)`,
-		digest(k), n, digest(r.Fingerprint), nonNil(r.Outcome)); err != nil {
+	if err != nil || n%replyCleanupInterval != 0 {
 		return err
-	}
-	if n%replyCleanupInterval != 0 {
-		return nil
 	}
 	_, err = t.exec(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
+	return err
+}
+
+// insertReply stores a reply in a row of its own.
+func (t *tx) insertReply(k digest, n session.Seq, r rendezvous.Reply) error {
+	_, err := t.exec(`
+		INSERT INTO replies (session, seq, fingerprint, outcome) VALUES (?, ?, ?, ?)`,
+		k, n, digest(r.Fingerprint), nonNil(r.Outcome))
 	return err
 }
 

@@ -41,6 +41,8 @@ func newSQLiteDialect() *dialect {
 		onRollback:       onSQLiteRollback,
 		isRetriable:      func(error) bool { return false },
 		isConnLost:       isConnLost,
+
+		repliesInMessages: true,
 	}
 	d.schemaWords.Text = "TEXT"
 	d.schemaWords.Identity = "INTEGER PRIMARY KEY AUTOINCREMENT" // keys are never reused

@@ -25,6 +25,7 @@ type tx struct {
 	changed      bool
 
 	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see rememberStored
+	added           messageRef                                   // the last message it added, if it added one
 
 	// failed is the first error of a statement. It fails the transaction even if the function
 	// ignores it: PostgreSQL runs no statement after an error.

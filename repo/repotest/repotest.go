@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) rendezvous.Store) {
 		{"session", sessions},
 		{"tombstone", tombstones},
 		{"command", commands},
+		{"reply", replies},
 		{"keyed reply", keyedReplies},
 		{"dispatch", dispatches},
 		{"outbox", outboxes},
@@ -149,10 +150,13 @@ func value[V any](v V, err error) V {
 // session stores a live session with a side of its own, seen at 0.
 func (h *harness) session(tx rendezvous.Tx, k session.Key) rendezvous.Session {
 	h.Helper()
-	s := newSession(k, rendezvous.Side(fmt.Sprintf("side of %s", k)))
+	s := newSession(k, sideOf(k))
 	h.must(tx.CreateSession(s, at(0)))
 	return s
 }
+
+// sideOf returns the side that session gives to a session.
+func sideOf(k session.Key) rendezvous.Side { return rendezvous.Side(fmt.Sprintf("side of %s", k)) }
 
 func newSession(k session.Key, side rendezvous.Side) rendezvous.Session {
 	return rendezvous.Session{

@@ -1,0 +1,129 @@
+package repo
+
+import (
+	"errors"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// On SQLite, the reply to a command that added a message is stored in the message's row: a page of the log is written
+// anyway, and a row of its own would be another page, for each session another one. A session has a chain of such
+// messages, from the latest reply back. Before a log may be deleted, the replies in it get rows of their own.
+
+// messageRef is where a message is.
+type messageRef struct {
+	Mailbox  *rendezvous.MailboxKey
+	Position *rendezvous.Position
+}
+
+// chainedReply is a reply in a message's row, with the link to the one before it.
+type chainedReply struct {
+	Command     session.Seq
+	Fingerprint digest
+	Outcome     []byte
+	messageRef
+}
+
+func (r chainedReply) reply() rendezvous.Reply {
+	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}
+}
+
+// replyInMessage stores the reply to command n in the message that the transaction added last, and counts the command
+// as done. It returns how many sessions it counted it for.
+func (t *tx) replyInMessage(k session.Key, n session.Seq, r rendezvous.Reply, in messageRef) (int64, error) {
+	stored, err := t.exec(`
+		UPDATE messages SET command = ?, fingerprint = ?, outcome = ?,
+			earlier_mailbox = (SELECT replied_mailbox FROM sessions WHERE key = ?),
+			earlier_position = (SELECT replied_position FROM sessions WHERE key = ?)
+		WHERE mailbox = ? AND position = ?`,
+		n, digest(r.Fingerprint), nonNil(r.Outcome), digest(k), digest(k), in.Mailbox, in.Position)
+	if err == nil && stored == 0 {
+		err = errors.New("the message with its reply is missing")
+	}
+	if err != nil {
+		return 0, err
+	}
+	return t.exec(`
+		UPDATE sessions SET wanted = wanted + 1, used = 1, replied_mailbox = ?, replied_position = ?
+		WHERE key = ? AND wanted = ? AND ended IS NULL`, in.Mailbox, in.Position, digest(k), n)
+}
+
+// chainedReply returns the reply to command n of a session that is in a message's row, or ErrNotFound.
+func (t *tx) chainedReply(k session.Key, n session.Seq) (rendezvous.Reply, error) {
+	latest, err := queryOne[messageRef](t, `
+		SELECT replied_mailbox AS mailbox, replied_position AS position FROM sessions
+		WHERE key = ? AND wanted <= ?`, digest(k), n+session.Window)
+	if err != nil {
+		return rendezvous.Reply{}, err
+	}
+	var found *chainedReply
+	err = t.eachChained(latest, n, func(r chainedReply) error {
+		if r.Command == n {
+			found = &r
+		}
+		return nil
+	})
+	if err == nil && found == nil {
+		err = rendezvous.ErrNotFound
+	}
+	if err != nil {
+		return rendezvous.Reply{}, err
+	}
+	return found.reply(), nil
+}
+
+// eachChained calls f with the replies of a chain to commands from number from on, the latest first. The chain may go
+// on to replies that are too old, and from there to messages that are deleted.
+func (t *tx) eachChained(at messageRef, from session.Seq, f func(chainedReply) error) error {
+	for at.Mailbox != nil && at.Position != nil {
+		r, err := queryOne[chainedReply](t, `
+			SELECT command, fingerprint, outcome, earlier_mailbox AS mailbox, earlier_position AS position FROM messages
+			WHERE mailbox = ? AND position = ? AND command >= ?`, *at.Mailbox, *at.Position, from)
+		if errors.Is(err, rendezvous.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+		at = r.messageRef
+	}
+	return nil
+}
+
+// detachReplies gives rows of their own to the replies that are in a mailbox's log, because that will be deleted: all
+// of the chains of the sessions that are in the mailbox, so that each reply moves once at most.
+func (t *tx) detachReplies(m rendezvous.MailboxKey) error {
+	type row struct {
+		Key    digest
+		Wanted session.Seq
+		messageRef
+	}
+	chains, err := queryAll[row](t, `
+		SELECT s.key, s.wanted, s.replied_mailbox AS mailbox, s.replied_position AS position FROM mailbox_sides AS c
+		JOIN sessions AS s ON s.app = c.app AND s.side = c.side
+		WHERE c.mailbox = ? AND s.ended IS NULL AND s.replied_mailbox IS NOT NULL`, m)
+	if err != nil {
+		return err
+	}
+	for _, c := range chains {
+		if err := t.eachChained(c.messageRef, c.Wanted-session.Window, func(r chainedReply) error {
+			return t.insertReply(c.Key, r.Command, r.reply())
+		}); err != nil {
+			return err
+		}
+		if err := t.forgetChain(c.Key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetChain forgets the replies of a session that are in messages' rows.
+func (t *tx) forgetChain(k digest) error {
+	_, err := t.exec(`UPDATE sessions SET replied_mailbox = NULL, replied_position = NULL WHERE key = ? AND replied_mailbox IS NOT NULL`, k)
+	return err
+}
