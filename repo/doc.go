@@ -14,7 +14,7 @@
 //	  SAVEPOINT member    it: at most 128, for at most 10 ms
 //	  …
 //	  RELEASE member      or ROLLBACK TO: a failed update is undone alone
-//	  UPDATE modified     once, if any update changed something
+//	  UPDATE modified     once a second, if any update changed something
 //	COMMIT
 //	                      only now AfterCommit functions run and callers get their results
 //

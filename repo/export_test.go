@@ -56,7 +56,19 @@ func SQLiteError(code int) error {
 }
 
 // StampEveryUpdate makes db store the time of each modification.
-func StampEveryUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = 0 }
+func StampEveryUpdate(db *DB) { setStampInterval(db, 0) }
+
+// StampOnceInAWhile makes db store the time of a modification as it does by itself.
+func StampOnceInAWhile(db *DB) { setStampInterval(db, stampInterval) }
+
+func setStampInterval(db *DB, d time.Duration) {
+	switch w := db.writer.(type) {
+	case *postgresWriter:
+		w.stampInterval = d
+	case *sqliteWriter:
+		w.stampInterval = d
+	}
+}
 
 // SetLockPatience sets how long updates wait while another program has locked the database.
 func SetLockPatience(db *DB, d time.Duration) { db.writer.(*sqliteWriter).lockPatience = d }

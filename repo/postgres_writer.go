@@ -13,9 +13,6 @@ const (
 	maxAttempts = 20
 	// retryDelay times the number of attempts is the longest pause before the next one.
 	retryDelay = 2 * time.Millisecond
-	// stampInterval is how far the stored time of the last modification may lag behind: if each
-	// transaction wrote it, each would wait for that row.
-	stampInterval = time.Second
 )
 
 // postgresWriter runs each Update in a transaction of its own, several at once.
@@ -104,7 +101,7 @@ func (w *postgresWriter) transact(c **conn, f func(*tx) error) error {
 // next transaction store its time.
 func (w *postgresWriter) stamp(t *tx) (undo func(), err error) {
 	now, last := t.now.UnixMilli(), w.lastStamp.Load()
-	if now < last+w.stampInterval.Milliseconds() && now >= last || !w.lastStamp.CompareAndSwap(last, now) {
+	if !stampDue(t.now, time.UnixMilli(last), w.stampInterval) || !w.lastStamp.CompareAndSwap(last, now) {
 		return func() {}, nil
 	}
 	return func() { w.lastStamp.CompareAndSwap(now, last) }, t.conn.stamp(t.now)

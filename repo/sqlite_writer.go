@@ -31,16 +31,18 @@ type sqliteWriter struct {
 	batched    func(updates int) // called after each commit
 	log        *slog.Logger
 
-	lockPatience time.Duration // normally the constant; tests shorten it
-	logPath      string        // the file's write-ahead log
-	logWarned    bool          // the log's size is reported already
+	lockPatience  time.Duration // normally the constant; tests shorten it
+	stampInterval time.Duration // likewise
+	logPath       string        // the file's write-ahead log
+	logWarned     bool          // the log's size is reported already
 
 	queue   chan *job
 	closing chan struct{} // closed: begin no more transactions
 	stopped chan struct{} // closed: no transaction runs any more
 
-	conn   *conn   // used by the writer's goroutine only; nil until it is needed
-	worker *worker // likewise
+	conn      *conn     // used by the writer's goroutine only; nil until it is needed
+	worker    *worker   // likewise
+	lastStamp time.Time // likewise: the last time that was stored; zero if that is not known
 }
 
 // newSQLiteWriter returns a writer and starts its goroutine.
@@ -53,11 +55,12 @@ func newSQLiteWriter(db *DB, logPath string, open func(context.Context, *stateme
 		batched:    db.options.Batched,
 		log:        db.log,
 
-		lockPatience: lockPatience,
-		logPath:      logPath,
-		queue:        make(chan *job, batchSize),
-		closing:      db.closing,
-		stopped:      make(chan struct{}),
+		lockPatience:  lockPatience,
+		stampInterval: stampInterval,
+		logPath:       logPath,
+		queue:         make(chan *job, batchSize),
+		closing:       db.closing,
+		stopped:       make(chan struct{}),
 	}
 	go w.run()
 	return w
@@ -240,17 +243,32 @@ func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], savepoints bool, members *[
 		return nil // no caller waits any more
 	}
 	if changed {
-		if err := c.stamp(w.now(c)); err != nil {
+		if err := w.stamp(c); err != nil {
 			return err
 		}
 	}
 	if err := c.commit(); err != nil {
+		w.lastStamp = time.Time{}
 		return w.dialect.commitError(err)
 	}
 	if err := w.checkFiles(); err != nil {
 		return outcomeUnknownError(err) // the changes may be in a file that is lost
 	}
 	w.batched(len(*members))
+	return nil
+}
+
+// stamp stores the time of the modification, unless one was stored a moment ago: that is a page of the file, and the
+// stored time may lag behind by as much.
+func (w *sqliteWriter) stamp(c *conn) error {
+	now := w.now(c)
+	if !stampDue(now, w.lastStamp, w.stampInterval) {
+		return nil
+	}
+	if err := c.stamp(now); err != nil {
+		return err
+	}
+	w.lastStamp = now
 	return nil
 }
 

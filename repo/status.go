@@ -48,6 +48,15 @@ func (t *tx) FreeSpace() (more bool, err error) {
 	return t.conn.dialect.freeSpace(t)
 }
 
+// stampInterval is how far the stored time of the last modification may lag behind. If each transaction stored it, each
+// would wait for that row on PostgreSQL, and write one more page on SQLite.
+const stampInterval = time.Second
+
+// stampDue reports whether the time of a modification is to be stored, after last was. The clock may have gone back.
+func stampDue(now, last time.Time, interval time.Duration) bool {
+	return now.Before(last) || !now.Before(last.Add(interval))
+}
+
 // stamp records the time of a modification. The stored time never goes back, though the clock may.
 func (c *conn) stamp(now time.Time) error {
 	_, err := c.exec(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))

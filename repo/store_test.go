@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +78,9 @@ func open(tb testing.TB, o repo.Options) *repo.DB {
 			tb.Error(err)
 		}
 	})
+	if _, measures := tb.(*testing.B); !measures && !strings.HasPrefix(o.URL, "postgres") {
+		repo.StampEveryUpdate(db) // so that tests see which updates changed something
+	}
 	return db
 }
 
