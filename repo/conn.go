@@ -23,6 +23,9 @@ type conn struct {
 	hook     *statementHook
 	prepared map[string]*sqlx.Stmt
 
+	// unsubscribed is what the connection that writes a SQLite file remembers.
+	unsubscribed unsubscribed
+
 	// inTx is true while a transaction is open. The database may end one by itself; the next
 	// statement, even a SAVEPOINT, would then be a transaction of its own. So no statement runs
 	// outside of a transaction.

@@ -165,6 +165,7 @@ func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err erro
 	if err != nil {
 		return m, err
 	}
+	t.rememberUnsubscribed(m.Key)
 	return m, t.putSides(m)
 }
 
@@ -235,11 +236,12 @@ func (t *tx) CountMailboxesOf(app rendezvous.AppID, side rendezvous.Side) (_ int
 // with it (ON DELETE CASCADE); its log stays as long as outboxes refer to it.
 func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring mailbox %d", m.Key)
-	if t.conn.dialect.repliesInMessages && m.Last > 0 {
+	if t.conn.dialect.repliesInMessages && m.Last > 0 && !t.isUnsubscribed(m.Key) {
 		if err = t.detachReplies(m.Key); err != nil {
 			return err
 		}
 	}
+	t.forgetUnsubscribed(m.Key)
 	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ func (r chainedReply) reply() rendezvous.Reply {
 // replyInMessage stores the reply to command n in the message that the transaction added last, and counts the command
 // as done. It returns how many sessions it counted it for.
 func (t *tx) replyInMessage(k session.Key, n session.Seq, r rendezvous.Reply, in messageRef) (int64, error) {
+	t.forgetUnsubscribed(*in.Mailbox) // a session acts in it
 	stored, err := t.exec(`
 		UPDATE messages SET command = ?, fingerprint = ?, outcome = ?,
 			earlier_mailbox = (SELECT replied_mailbox FROM sessions WHERE key = ?),

@@ -15,6 +15,7 @@ type watchRow struct{ Presence, Receipts flag }
 // wants for the first time.
 func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.Watch) (fresh bool, asked rendezvous.Watch, err error) {
 	defer annotate(&err, "subscribing session %s to mailbox %d", k, m)
+	t.forgetUnsubscribed(m)
 	n, err := t.exec(`
 		INSERT INTO subscriptions (mailbox, session, presence, receipts) VALUES (?, ?, ?, ?)
 		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k), flag(wants.Presence), flag(wants.Receipts))
@@ -50,6 +51,9 @@ func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
 // at most one for each of its sides.
 func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, err error) {
 	defer annotate(&err, "listing the subscribers of mailbox %d", m)
+	if t.isUnsubscribed(m) {
+		return nil, nil
+	}
 	type row struct {
 		Key  digest
 		Side rendezvous.Side
