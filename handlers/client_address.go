@@ -98,16 +98,10 @@ func parseForwarded(name string) (netip.Addr, error) {
 // addressOf returns what stands for the client's address in limits, logs and answers: see
 // [rendezvous.Service.AddressID].
 func addressOf(ctx context.Context) string {
-	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
-		return info.address
-	}
-	return ""
+	return infoIn(ctx).address
 }
 
 // clientIP returns the client's address.
 func clientIP(ctx context.Context) netip.Addr {
-	if info, ok := ctx.Value(requestInfoKey{}).(*requestInfo); ok {
-		return info.client
-	}
-	return netip.Addr{}
+	return infoIn(ctx).client
 }

@@ -26,7 +26,7 @@ func epochOf(ctx context.Context) *session.Epoch {
 
 // command returns what a use case needs to know of a request that changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
-	came, _ := ctx.Value(contentKey{}).(content)
+	came := infoIn(ctx).content
 	return rendezvous.Command{Session: caller(ctx), Keyed: keyedCaller(ctx), Seq: number(seq), Ack: number(ack), Epoch: epochOf(ctx), Fingerprint: came.fingerprint, IdempotencyKey: came.idempotencyKey, Address: addressOf(ctx)}
 }
 

@@ -1,12 +1,14 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"restante/api"
@@ -24,7 +26,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	if r.Params.Epoch != nil {
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
-	how, _ := ctx.Value(receivingKey{}).(receiving)
+	how := infoIn(ctx).receives
 	if how.streaming {
 		if last := number(r.Params.LastEventID); last != nil {
 			ask.From = new(*last + 1)
@@ -43,16 +45,50 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 		return noAnswer{}, nil
 	}
 	infoOf(how.r).span.DeliversFrames(got.Frames)
-	received := api.Receive200JSONResponse{
-		Ack: int64(got.Wanted), Heartbeat: len(got.Frames) == 0, Frames: make([]api.Frame, len(got.Frames)),
-		NextWaitMs: got.NextWait.Milliseconds(), ServerTime: got.Now.UnixMilli(),
-	}
-	for i, frame := range got.Frames {
-		received.Frames[i] = json.RawMessage(frame)
-	}
 	replyWanted(ctx, got.Wanted)
-	return received, nil
+	return received(got), nil
 }
+
+// received is [api.Receive200JSONResponse], written without encoding again what the frames are stored as.
+type received rendezvous.Delivery
+
+// VisitReceiveResponse implements [api.ReceiveResponseObject].
+func (d received) VisitReceiveResponse(w http.ResponseWriter) error {
+	answer := answerBuffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // it has nothing else
+	defer func() {
+		if answer.Reset(); answer.Cap() <= maxAnswerBuffer {
+			answerBuffers.Put(answer)
+		}
+	}()
+	number := func(name string, n int64) {
+		answer.WriteString(name)
+		answer.Write(strconv.AppendInt(answer.AvailableBuffer(), n, 10))
+	}
+	number(`{"ack":`, int64(d.Wanted))
+	answer.WriteString(`,"frames":[`)
+	for i, frame := range d.Frames {
+		if i > 0 {
+			answer.WriteByte(',')
+		}
+		json.HTMLEscape(answer, frame) // as in every answer that is generated
+	}
+	answer.WriteString(`],"heartbeat":`)
+	answer.Write(strconv.AppendBool(answer.AvailableBuffer(), len(d.Frames) == 0))
+	number(`,"nextWaitMs":`, d.NextWait.Milliseconds())
+	number(`,"serverTime":`, d.Now.UnixMilli())
+	answer.WriteString("}\n")
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(answer.Len()))
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(answer.Bytes())
+	return err
+}
+
+// answerBuffers are shared by the answers, which need one only while they are written.
+var answerBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxAnswerBuffer is the largest buffer that is kept for another time, in bytes.
+const maxAnswerBuffer = 64 << 10
 
 const (
 	// forever is longer than any hold.
@@ -145,8 +181,6 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 	return api.Acknowledge200JSONResponse{Ack: int64(a.Wanted), NextSentSeq: int64(kept)}, nil
 }
 
-type receivingKey struct{}
-
 // receiving is how a request receives frames.
 type receiving struct {
 	streaming bool
@@ -176,10 +210,11 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // several lines are one list (RFC 9110, §5.3)
 		}
 		if !how.streaming {
-			bytes, done := s.beginAnswer(addressOf(r.Context()))
+			most, done := s.beginAnswer(addressOf(r.Context()))
 			defer done()
-			how.bytes = bytes
+			how.bytes = most
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), receivingKey{}, how)))
+		infoOf(r).receives = how
+		next.ServeHTTP(w, r)
 	})
 }

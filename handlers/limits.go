@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,7 +110,7 @@ func (l *limiters) describe(address string, now time.Time, h http.Header) {
 	left := max(l.of(address, now).TokensAt(now), 0)
 	full := math.Ceil((float64(l.burst) - left) / float64(l.rate))
 	h.Set("Ratelimit-Policy", l.policy)
-	h.Set("Ratelimit", fmt.Sprintf(`"address";r=%d;t=%d`, int(left), int(full)))
+	h.Set("Ratelimit", `"address";r=`+strconv.Itoa(int(left))+`;t=`+strconv.Itoa(int(full)))
 }
 
 // exhausted reports whether an address, or the network around it, has to wait for a token.

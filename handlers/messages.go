@@ -117,7 +117,7 @@ const allMessages = 100
 
 // ListMessages is GET /v1/mailboxes/{mailbox}/messages.
 func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
-	how, _ := ctx.Value(readingKey{}).(reading)
+	how := infoIn(ctx).reads
 	limit := allMessages
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
@@ -200,8 +200,6 @@ type noMessages struct{}
 // VisitListMessagesResponse implements [api.ListMessagesResponseObject].
 func (noMessages) VisitListMessagesResponse(http.ResponseWriter) error { return nil }
 
-type readingKey struct{}
-
 // reading is how a request reads a log.
 type reading struct {
 	asText bool
@@ -230,7 +228,8 @@ func (s *Server) negotiateMessages(next http.Handler) http.Handler {
 		bytes, done := s.beginAnswer(addressOf(r.Context()))
 		defer done()
 		how.bytes = bytes
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), readingKey{}, how)))
+		infoOf(r).reads = how
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,7 @@ type metrics struct {
 	limits   *limitHits
 	answered atomic.Int64 // requests
 	failed   atomic.Int64 // of these, those with 5xx
+	resolved sync.Map     // *outcomeMetrics by outcomeKey
 }
 
 func newMetrics(s *Server) *metrics {
@@ -102,10 +104,6 @@ func newMetrics(s *Server) *metrics {
 }
 
 func (m *metrics) observe(verb, route string, info *requestInfo, took time.Duration) {
-	status := strconv.Itoa(info.status)
-	if info.status == 0 {
-		status = "abandoned" // the client left before there was an answer
-	}
 	if info.code != "" {
 		m.problems.WithLabelValues(string(info.code)).Inc()
 	}
@@ -113,8 +111,35 @@ func (m *metrics) observe(verb, route string, info *requestInfo, took time.Durat
 	if info.status >= http.StatusInternalServerError {
 		m.failed.Add(1)
 	}
-	m.requests.WithLabelValues(verb, route, status).Inc()
-	m.duration.WithLabelValues(route).Observe(took.Seconds())
+	of := m.resolve(outcomeKey{verb, route, info.status})
+	of.requests.Inc()
+	of.duration.Observe(took.Seconds())
+}
+
+// outcomeKey is what requests are counted by.
+type outcomeKey struct {
+	verb, route string
+	status      int
+}
+
+// outcomeMetrics count the requests of one kind.
+type outcomeMetrics struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
+}
+
+// resolve returns the metrics of a kind of request. There are few kinds: verbs, routes and statuses are the server's.
+func (m *metrics) resolve(k outcomeKey) *outcomeMetrics {
+	if known, is := m.resolved.Load(k); is {
+		return known.(*outcomeMetrics) //nolint:forcetypeassert // it has nothing else
+	}
+	status := strconv.Itoa(k.status)
+	if k.status == 0 {
+		status = "abandoned" // the client left before there was an answer
+	}
+	of := &outcomeMetrics{m.requests.WithLabelValues(k.verb, k.route, status), m.duration.WithLabelValues(k.route)}
+	m.resolved.Store(k, of)
+	return of
 }
 
 // command counts a command of a wormhole client.

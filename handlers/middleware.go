@@ -46,16 +46,16 @@ func (s *Server) requireSession(next http.Handler) http.Handler {
 			return
 		}
 		info.session = &key
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), sessionKey{}, key)))
+		next.ServeHTTP(w, r)
 	})
 }
 
-type sessionKey struct{}
-
 // caller returns the session of a request.
 func caller(ctx context.Context) session.Key {
-	key, _ := ctx.Value(sessionKey{}).(session.Key)
-	return key
+	if key := infoIn(ctx).session; key != nil {
+		return *key
+	}
+	return session.Key{}
 }
 
 // requireCaller is middleware for the operations of a session that a client may also ask for without one, with an app
@@ -77,8 +77,8 @@ func (s *Server) requireCaller(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		side := rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.KeyedSide(rendezvous.AppID(app), secret), Address: addressOf(r.Context())}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), keyedKey{}, side)))
+		infoOf(r).side = rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.KeyedSide(rendezvous.AppID(app), secret), Address: addressOf(r.Context())}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -104,12 +104,9 @@ func checkKey(r *http.Request, app, secret string) error {
 // maxApp is the length of the longest app, in characters.
 const maxApp = 128
 
-type keyedKey struct{}
-
 // keyedCaller returns the side that a request without a session acts as. Its App is empty if there is a session.
 func keyedCaller(ctx context.Context) rendezvous.SideRef {
-	side, _ := ctx.Value(keyedKey{}).(rendezvous.SideRef)
-	return side
+	return infoIn(ctx).side
 }
 
 // needsSession reports whether the operation requires a session, or an app and a secret.
@@ -130,8 +127,6 @@ func credential(r *http.Request) (session.Key, error) {
 	}
 }
 
-type contentKey struct{}
-
 // content is the body of a request, and what identifies the request.
 type content struct {
 	body           []byte
@@ -151,15 +146,15 @@ func (s *Server) readBody(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, withBody(r, body, bytes.TrimPrefix(body, []byte("\ufeff")))) // a byte order mark says nothing
+		replaceBody(r, body, bytes.TrimPrefix(body, []byte("\ufeff"))) // a byte order mark says nothing
+		next.ServeHTTP(w, r)
 	})
 }
 
-// withBody returns the request with a body that was read, and with the JSON that the operation is to read instead.
-func withBody(r *http.Request, body, asJSON []byte) *http.Request {
-	r = r.WithContext(context.WithValue(r.Context(), contentKey{}, content{asJSON, fingerprint(r, body), r.Header.Get("Idempotency-Key")}))
+// replaceBody gives a request whose body was read the JSON that the operation is to read instead.
+func replaceBody(r *http.Request, body, asJSON []byte) {
+	infoOf(r).content = content{asJSON, fingerprint(r, body), r.Header.Get("Idempotency-Key")}
 	r.Body = io.NopCloser(bytes.NewReader(asJSON))
-	return r
 }
 
 // readMessage is readBody for a message, which may also be sent as a text, and as anything if the query names its phase.
@@ -188,7 +183,7 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 		}
 		text := string(body)
 		draft := encode(api.Draft{Phase: phase, Body: &text})
-		r = withBody(r, body, draft)
+		replaceBody(r, body, draft)
 		r.Header.Set("Content-Type", "application/json")
 		next.ServeHTTP(w, r)
 	})
@@ -205,7 +200,8 @@ func (s *Server) rejectBody(next http.Handler) http.Handler {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), contentKey{}, content{nil, fingerprint(r, nil), r.Header.Get("Idempotency-Key")})))
+		infoOf(r).content = content{nil, fingerprint(r, nil), r.Header.Get("Idempotency-Key")}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -255,6 +251,9 @@ func isMedia(r *http.Request, media string) bool {
 	contentTypes := r.Header.Values("Content-Type")
 	if len(contentTypes) != 1 {
 		return false
+	}
+	if contentTypes[0] == media {
+		return true
 	}
 	is, params, err := mime.ParseMediaType(contentTypes[0])
 	charset, given := params["charset"]

@@ -23,15 +23,20 @@ import (
 // requestInfo is what is known of a request, for its line in the log and for what comes later in the chain.
 type requestInfo struct {
 	began    time.Time
-	poll     *waitingPoll // what the request resumes, if it has waited without a goroutine
-	client   netip.Addr   // the client's address; never logged
-	address  string       // what stands for it
-	read     *waitingRead // the same for a read of a log
-	bound    bool         // the operation requires a session
-	keyed    bool         // the request has an app and a secret instead
-	session  *session.Key // that the credential names
-	bodyRead bool         // the body was read, or could not be
-	wrote    bool         // the answer has begun
+	poll     *waitingPoll       // what the request resumes, if it has waited without a goroutine
+	client   netip.Addr         // the client's address; never logged
+	address  string             // what stands for it
+	read     *waitingRead       // the same for a read of a log
+	bound    bool               // the operation requires a session
+	keyed    bool               // the request has an app and a secret instead
+	session  *session.Key       // that the credential names
+	side     rendezvous.SideRef // that the app and the secret make
+	content  content
+	receives receiving // if it receives frames
+	reads    reading   // if it reads a log
+	reply    replyHeaders
+	bodyRead bool // the body was read, or could not be
+	wrote    bool // the answer has begun
 	status   int
 	sent     int64 // bytes of the answer's body
 	id       string
@@ -44,6 +49,8 @@ type requestInfo struct {
 	goesOn func(end func())
 }
 
+// requestInfoKey is the one key under which the chain of handlers keeps anything in the context of a request: to add
+// another is to copy the request.
 type requestInfoKey struct{}
 
 func newRequestInfo(r *http.Request) *requestInfo {
@@ -57,8 +64,11 @@ func newRequestInfo(r *http.Request) *requestInfo {
 }
 
 // infoOf returns what is known of a request.
-func infoOf(r *http.Request) *requestInfo {
-	info, ok := r.Context().Value(requestInfoKey{}).(*requestInfo)
+func infoOf(r *http.Request) *requestInfo { return infoIn(r.Context()) }
+
+// infoIn returns what is known of the request of a context.
+func infoIn(ctx context.Context) *requestInfo {
+	info, ok := ctx.Value(requestInfoKey{}).(*requestInfo)
 	if !ok {
 		info = &requestInfo{} // only a request that bypasses the routes has none
 	}
@@ -134,10 +144,10 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 			o := &observer{w, info, s.Limits.WriteTime, func() { s.closedAt(limitSlowReader, info.address) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
-			r = r.WithContext(context.WithValue(s.traced(r, info), requestInfoKey{}, info)) //nolint:contextcheck // it is that of the request
 			// The routing context is made here, so that the pattern is known afterwards.
 			routes := chi.NewRouteContext()
-			r = r.WithContext(context.WithValue(r.Context(), chi.RouteCtxKey, routes))
+			ctx := context.WithValue(s.traced(r, info), requestInfoKey{}, info)
+			r = r.WithContext(context.WithValue(ctx, chi.RouteCtxKey, routes)) //nolint:contextcheck // it is that of the request
 			defer func() {
 				if p := recover(); p != nil {
 					if p == http.ErrAbortHandler {

@@ -16,13 +16,11 @@ type replyHeaders struct {
 	replayed bool
 }
 
-type replyHeadersKey struct{}
-
 // withReplyHeaders is strict middleware that sets the headers of a reply.
 func (s *Server) withReplyHeaders(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
 	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
-		var h replyHeaders
-		response, err := next(context.WithValue(ctx, replyHeadersKey{}, &h), w, r, request)
+		response, err := next(ctx, w, r, request)
+		h := &infoIn(ctx).reply
 		writeReplyHeaders(w.Header(), h.wanted, h.replayed)
 		return response, err
 	}
@@ -40,7 +38,7 @@ func writeReplyHeaders(h http.Header, wanted *session.Seq, replayed bool) {
 
 // resultOf returns the result of a use case, and records the headers of its reply.
 func resultOf[R any](ctx context.Context, a rendezvous.Answer[R], err error) (R, error) {
-	if h, ok := ctx.Value(replyHeadersKey{}).(*replyHeaders); ok && err == nil {
+	if h := &infoIn(ctx).reply; err == nil {
 		h.replayed = a.Replayed
 		if keyedCaller(ctx).App == "" {
 			h.wanted = &a.Wanted
@@ -51,7 +49,5 @@ func resultOf[R any](ctx context.Context, a rendezvous.Answer[R], err error) (R,
 
 // replyWanted records the header of a reply that answers no command.
 func replyWanted(ctx context.Context, wanted session.Seq) {
-	if h, ok := ctx.Value(replyHeadersKey{}).(*replyHeaders); ok {
-		h.wanted = &wanted
-	}
+	infoIn(ctx).reply.wanted = &wanted
 }

@@ -73,7 +73,7 @@ func (s *Server) admitKeyed(ctx context.Context, app rendezvous.AppID) error {
 	if s.Service.VerifyToken != nil {
 		return rendezvous.TokenRequiredWithoutSession()
 	}
-	if info, is := ctx.Value(requestInfoKey{}).(*requestInfo); is && info.read != nil {
+	if infoIn(ctx).read != nil {
 		return nil // it was admitted before it waited
 	}
 	v := s.verdictOn(ctx, app, [2]string{})

@@ -228,7 +228,7 @@ func (c *sessionSocket) sendFrames(ctx context.Context, frames [][]byte) (err er
 	_, span := c.server.Tracer.Start(ctx, "deliver")
 	span.DeliversFrames(frames)
 	for _, frame := range frames {
-		if err = c.Send(encodeMessage("frame", json.RawMessage(frame))); err != nil {
+		if err = c.Send(frameMessage(frame)); err != nil {
 			break
 		}
 	}
@@ -373,6 +373,13 @@ func decodeJSON(raw []byte, into any) error {
 
 // encodeMessage encodes a message to the client: an object with one member, whose name says what it is.
 func encodeMessage(kind string, content any) []byte { return encode(map[string]any{kind: content}) }
+
+// frameMessage returns the message with a frame, which is as encodeMessage would write it.
+func frameMessage(frame []byte) []byte {
+	const before, after = `{"frame":`, `}`
+	message := make([]byte, 0, len(before)+len(frame)+len(after))
+	return append(append(append(message, before...), frame...), after...)
+}
 
 func encode(content any) []byte {
 	var text bytes.Buffer

@@ -29,6 +29,7 @@ func goOn(ctx context.Context, e *eventStream, answer *idleconn.Answer, info *re
 	d.ctx, d.cancel = context.WithCancel(detached(ctx))
 	info.goesOn = func(end func()) {
 		info.goesOn, d.endOf = nil, end
+		info.receives = receiving{} // which would keep the request in memory
 		answer.OnHangUp(func() {
 			d.cancel()
 			d.frames.Wake()

@@ -255,7 +255,7 @@ func otherVersion(r *http.Request) error {
 	if needsSession(r) {
 		return nil
 	}
-	came, _ := r.Context().Value(contentKey{}).(content)
+	came := infoOf(r).content
 	var said struct {
 		ProtocolVersion string `json:"protocolVersion"`
 	}
