@@ -29,25 +29,25 @@ func (r chainedReply) reply() rendezvous.Reply {
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}
 }
 
-// replyInMessage stores the reply to command n in the message that the transaction added last, and counts the command
-// as done. It returns how many sessions it counted it for.
-func (t *tx) replyInMessage(k session.Key, n session.Seq, r rendezvous.Reply, in messageRef) (int64, error) {
-	t.forgetUnsubscribed(*in.Mailbox) // a session acts in it
-	stored, err := t.exec(`
-		UPDATE messages SET command = ?, fingerprint = ?, outcome = ?,
-			earlier_mailbox = (SELECT replied_mailbox FROM sessions WHERE key = ?),
-			earlier_position = (SELECT replied_position FROM sessions WHERE key = ?)
-		WHERE mailbox = ? AND position = ?`,
-		n, digest(r.Fingerprint), nonNil(r.Outcome), digest(k), digest(k), in.Mailbox, in.Position)
-	if err == nil && stored == 0 {
-		err = errors.New("the message with its reply is missing")
-	}
-	if err != nil {
+// replyInMessage stores the messages that the transaction has added, with the last one the reply to command n, and counts
+// the command as done. It returns how many sessions it counted it for.
+func (t *tx) replyInMessage(k digest, n session.Seq, r rendezvous.Reply) (int64, error) {
+	last := len(t.unwritten) - 1
+	m := t.unwritten[last]
+	t.unwritten = t.unwritten[:last]
+	t.forgetUnsubscribed(m.in) // a session acts in it
+	if _, err := t.exec(`
+		INSERT INTO messages (mailbox, position, side, phase, body, id, received, command, fingerprint, outcome, earlier_mailbox, earlier_position)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+			(SELECT replied_mailbox FROM sessions WHERE key = ?),
+			(SELECT replied_position FROM sessions WHERE key = ?))`,
+		m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received),
+		n, digest(r.Fingerprint), nonNil(r.Outcome), k, k); err != nil {
 		return 0, err
 	}
 	return t.exec(`
 		UPDATE sessions SET wanted = wanted + 1, used = 1, replied_mailbox = ?, replied_position = ?
-		WHERE key = ? AND wanted = ? AND ended IS NULL`, in.Mailbox, in.Position, digest(k), n)
+		WHERE key = ? AND wanted = ? AND ended IS NULL`, m.in, m.Position, k, n)
 }
 
 // chainedReply returns the reply to command n of a session that is in a message's row, or ErrNotFound.

@@ -19,14 +19,32 @@ func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err e
 		return err
 	}
 	for _, m := range messages {
-		if _, err = t.exec(`
+		t.unwritten = append(t.unwritten, loggedMessage{b.Key, m})
+	}
+	if t.conn.dialect.repliesInMessages {
+		return nil // not before the reply is known, or another statement runs
+	}
+	return t.writeMessages()
+}
+
+// loggedMessage is a message of a mailbox.
+type loggedMessage struct {
+	in rendezvous.MailboxKey
+	rendezvous.Message
+}
+
+// writeMessages stores the messages that were added and are not stored yet.
+func (t *tx) writeMessages() error {
+	messages := t.unwritten
+	t.unwritten = nil
+	for _, m := range messages {
+		if _, err := t.exec(`
 			INSERT INTO messages (mailbox, position, side, phase, body, id, received)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			b.Key, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received)); err != nil {
+			m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received)); err != nil {
 			return err
 		}
 	}
-	t.added = messageRef{&b.Key, &last}
 	return nil
 }
 

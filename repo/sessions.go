@@ -368,10 +368,9 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
 	defer annotate(&err, "completing command %d of session %s", n, k)
 	var done int64
-	inMessage := t.conn.dialect.repliesInMessages && t.added.Mailbox != nil
+	inMessage := len(t.unwritten) > 0
 	if inMessage {
-		done, err = t.replyInMessage(k, n, r, t.added)
-		t.added = messageRef{} // there is room for one
+		done, err = t.replyInMessage(digest(k), n, r)
 	} else {
 		done, err = t.exec(`
 			UPDATE sessions SET wanted = wanted + 1, used = 1

@@ -25,7 +25,8 @@ type tx struct {
 	changed      bool
 
 	storedMailboxes map[rendezvous.MailboxKey]rendezvous.Mailbox // see rememberStored
-	added           messageRef                                   // the last message it added, if it added one
+	unwritten       []loggedMessage                              // messages that were added; the next statement stores them
+	beside          bool                                         // the next statement does not, because it does not see them
 
 	// failed is the first error of a statement. It fails the transaction even if the function
 	// ignores it: PostgreSQL runs no statement after an error.
@@ -47,7 +48,12 @@ func (t *tx) AfterUnknown(f func()) { t.afterUnknown = append(t.afterUnknown, f)
 
 // run calls f and returns nil if the transaction may commit.
 func (t *tx) run(f func(*tx) error) error {
-	err := recoverPanic(func() error { return f(t) })
+	err := recoverPanic(func() error {
+		if err := f(t); err != nil {
+			return err
+		}
+		return t.writeMessages()
+	})
 	if err == nil || t.conn.dialect.isRetriable(t.failed) { // the statement's error says more than f's
 		err = cmp.Or(t.failed, err)
 	}
@@ -112,8 +118,13 @@ func (t *tx) forUpdateSkipLocked(of string) string {
 	return t.forUpdate(of) + " SKIP LOCKED"
 }
 
-// execute runs a statement, unless one has failed before.
+// execute runs a statement, unless one has failed before, after the messages that were added are stored.
 func (t *tx) execute(statement func() error) error {
+	if len(t.unwritten) > 0 && !t.beside {
+		if err := t.writeMessages(); err != nil {
+			return err
+		}
+	}
 	if t.failed == nil && !t.deadline.IsZero() && time.Now().After(t.deadline) {
 		t.failed = errViewTooLong
 	}
