@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	requests = flag.Int64("requests", 3_000, "how many requests are sent")
+	requests = flag.Int64("requests", 2_000, "how many requests are sent")
 	seed     = flag.Uint64("seed", 1, "of the choices")
 	first    = flag.Uint64("round", 0, "the first round")
 	sqlite   = flag.Bool("sqlite", false, "the store is SQLite, instead of memory")

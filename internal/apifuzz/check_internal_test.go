@@ -101,7 +101,7 @@ func TestAllOperationsAreDrawn(t *testing.T) {
 	}
 	w := newWorld(rand.New(rand.NewPCG(1, 2)), c, true) // #nosec G404 -- choices of a test
 	drawn := map[string]int{}
-	for range 20_000 {
+	for range 8_000 {
 		in := w.next()
 		if in.op != nil {
 			drawn[in.op.name+" "+in.kind.String()]++

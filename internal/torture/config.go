@@ -72,6 +72,8 @@ func (c *Config) check() error {
 		}
 	}
 	switch {
+	case steps(c) && c.Server != "":
+		return errors.New("a clock can be set only in a server that is built for it: leave --server out")
 	case c.Replicas > 1 && c.Database == "":
 		return errors.New("several replicas need a PostgreSQL database: --database=postgres starts one")
 	case c.ownCluster() || c.Standby == "" && !c.PgBouncer:

@@ -122,9 +122,8 @@ func (r *runner) prepare(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("--server names no program, and this is no module to build one from: %w", err)
 		}
-		build := exec.CommandContext(ctx, "go", "build", "-o", program, strings.TrimSpace(string(module))) // #nosec G204 -- this module
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building the server: %w: %s", err, out)
+		if err := r.build(ctx, strings.TrimSpace(string(module)), program); err != nil {
+			return err
 		}
 	}
 	help, err := exec.CommandContext(ctx, program, "--help").CombinedOutput() // #nosec G204 -- the program to test
@@ -158,6 +157,18 @@ func (r *runner) prepare(ctx context.Context) error {
 		if err := s.ready(ctx); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// build builds the server.
+func (r *runner) build(ctx context.Context, module, program string) error {
+	if steps(&r.w.cfg) {
+		return r.buildStepped(ctx, module, program)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, module) // #nosec G204 -- this module
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building the server: %w: %s", err, out)
 	}
 	return nil
 }
