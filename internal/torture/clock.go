@@ -18,7 +18,11 @@ import (
 // clock of ours: a Go program reads the time without a system call, so nothing outside of it can change it.
 const step = "step"
 
-func steps(c *Config) bool { return slices.Contains(c.Faults, step) }
+//
+// It is the clock of the storage, by which everything is decided, so there is one only with SQLite. With PostgreSQL the
+// database has it. The clock of a process cannot be replaced: Go's times have a monotonic reading, which no step changes
+// and which ours would lose.
+func steps(c *Config) bool { return slices.Contains(c.Faults, step) && onSQLite(c) }
 
 // steppedClock is added to the server. %q is the file that says by how much the clock is wrong, in nanoseconds.
 const steppedClock = `package main
@@ -54,14 +58,10 @@ func init() {
 func tortureNow() time.Time { return time.Now().Round(0).Add(time.Duration(tortureOffset.Load())) }
 `
 
-// Behind these words of main.go, a clock is set.
-const (
-	storageClock = "repo.Open(ctx, repo.Options{"
-	processClock = "service := &rendezvous.Service{"
-)
+// storageClock are the words of main.go behind which the storage's clock is set.
+const storageClock = "repo.Open(ctx, repo.Options{"
 
-// buildStepped builds the server with a clock that can be set. With SQLite that is the storage's clock, by which
-// everything is decided. With PostgreSQL the database has that, and the clock of the process is set.
+// buildStepped builds the server with a clock that can be set.
 func (r *runner) buildStepped(ctx context.Context, module, program string) error {
 	dir, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
@@ -73,9 +73,6 @@ func (r *runner) buildStepped(ctx context.Context, module, program string) error
 		return err
 	}
 	at := storageClock
-	if !onSQLite(&r.w.cfg) {
-		at = processClock
-	}
 	if strings.Count(string(source), at) != 1 {
 		return fmt.Errorf("%s has not once %q, where the clock belongs", name, at)
 	}

@@ -56,7 +56,7 @@ var faults = []fault{
 	{"full", "the disk is full for a server", onSQLite, (*nemesis).full},
 	{"readonly", "the database's files cannot be written any more", freezable, (*nemesis).readonly},
 	{slowSync, "each fsync takes up to 0.6 s, for a while", slows, (*nemesis).slowSync},
-	{step, "the clock is set, forward or back by up to an hour", steps, (*nemesis).step},
+	{step, "the storage's clock is set, forward or back by up to an hour", steps, (*nemesis).step},
 	{"terminate", "all connections to the database are terminated", onPostgres, (*nemesis).terminate},
 	{"crash", "PostgreSQL stops at once (immediate), and recovers", onPostgres, (*nemesis).crash},
 	{"partition", "nothing passes between servers and database for a while", onPostgres, (*nemesis).partition},

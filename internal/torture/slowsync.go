@@ -52,7 +52,7 @@ func (n *nemesis) slowSync(ctx context.Context) error {
 	case <-span.Done():
 	}
 	err := cmd.Process.Signal(os.Interrupt) // it lets go of them
-	<-ended
+	_ = <-ended                             // with the interrupt as its error
 	return errors.Join(err, n.allReady(ctx))
 }
 
