@@ -18,7 +18,6 @@ import (
 // clock of ours: a Go program reads the time without a system call, so nothing outside of it can change it.
 const step = "step"
 
-//
 // It is the clock of the storage, by which everything is decided, so there is one only with SQLite. With PostgreSQL the
 // database has it. The clock of a process cannot be replaced: Go's times have a monotonic reading, which no step changes
 // and which ours would lose.
