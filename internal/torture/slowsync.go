@@ -52,7 +52,9 @@ func (n *nemesis) slowSync(ctx context.Context) error {
 	case <-span.Done():
 	}
 	err := cmd.Process.Signal(os.Interrupt) // it lets go of them
-	_ = <-ended                             // with the interrupt as its error
+	if stopped := <-ended; stopped == nil {
+		return errors.New("strace ended by itself")
+	}
 	return errors.Join(err, n.allReady(ctx))
 }
 
