@@ -50,6 +50,16 @@ var replies = []testCase{
 			h.wantNotFound("of a session that ended", err)
 		})
 	}},
+	{"a message is kept of a transaction that does nothing afterwards, with a reply and without one", func(h *harness) {
+		var m rendezvous.Mailbox
+		h.update(func(tx rendezvous.Tx) { m = h.mailbox(tx, h.session(tx, key(1)).Side) })
+		h.update(func(tx rendezvous.Tx) { m = h.add(tx, m, "first") })
+		h.update(func(tx rendezvous.Tx) { m = h.addAs(tx, key(1), m, 0) })
+		h.view(func(tx rendezvous.Tx) {
+			wantEqual(h, "messages", len(value(tx.Messages(m.Key, 0, 9, 1<<20))), 2)
+			wantEqual(h, "reply", value(tx.Reply(key(1), 0)), replyTo(0))
+		})
+	}},
 	{"two messages of one command have one reply", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			s := h.session(tx, key(1))
