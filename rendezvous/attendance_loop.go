@@ -204,7 +204,7 @@ func (t *txn) tell(k MailboxKey) error {
 	if err != nil {
 		return err
 	}
-	m, changes := t.s.attend(before, owners, t.now)
+	m, changes := t.s.attend(before, owners, t.Now())
 	for _, f := range changes {
 		if err := t.publishTo(m, f, func(sub Subscriber) bool { return sub.Presence && sub.Side != f.Side }); err != nil {
 			return err
@@ -227,7 +227,7 @@ func (t *txn) tell(k MailboxKey) error {
 
 // examine finds out how far the sides of a mailbox are with it, unless that was told a moment ago.
 func (t *txn) examine(m Mailbox) (_ Mailbox, frames []ReceivedFrame, err error) {
-	if t.now.Sub(m.ReceivedTold) < receivedInterval {
+	if t.Now().Sub(m.ReceivedTold) < receivedInterval {
 		return m, nil, nil
 	}
 	progress, err := t.Progress(m.Key)
@@ -240,7 +240,7 @@ func (t *txn) examine(m Mailbox) (_ Mailbox, frames []ReceivedFrame, err error) 
 		}
 		var changed bool
 		if m, changed = m.Receive(p.Side, p.received(m.Last)); changed {
-			m.ReceivedTold = t.now
+			m.ReceivedTold = t.Now()
 			frames = append(frames, ReceivedFrame{p.Side, p.received(m.Last)})
 		}
 	}
@@ -285,7 +285,7 @@ func (t *txn) watch(m Mailbox) (Mailbox, error) {
 	if !m.Watched.IsZero() {
 		return m, nil
 	}
-	m = m.Watch(t.now)
+	m = m.Watch(t.Now())
 	t.wake(watchedTopic)
 	t.AfterCommit(t.s.watchNews.Set)
 	return m, t.UpdateMailbox(m)

@@ -14,8 +14,8 @@ const (
 )
 
 // storeClock tells the storage's time, which decides every deadline, on every replica. It is this
-// process's monotonic time and an offset that every transaction measures again. So a step of this
-// process's clock changes nothing, and a step of the storage's is noticed.
+// process's monotonic time and an offset that every transaction measures again that asks for the time. So a
+// step of this process's clock changes nothing, and a step of the storage's is noticed.
 //
 // A transaction reads the storage's clock at some moment between two readings of this process's. That
 // bounds the offset from both sides, and the bounds of several transactions narrow it further. If they
@@ -111,11 +111,11 @@ func (s *Service) afterFunc(d time.Duration, f func()) (stop func() bool) {
 // transaction's.
 func (s *Service) now() time.Time { return s.clock.time(s.local()) }
 
-// measure records the time of a transaction that began after before. If the storage's clock was set
+// measure records that the storage showed at in a transaction that began after before. If the storage's clock was set
 // forward, nothing expires for as long as that was, and at least for the boot grace: otherwise what lives
 // would be over too soon.
-func (s *Service) measure(tx Tx, before time.Time) {
-	step := s.clock.measure(tx.Now(), before, s.local())
+func (s *Service) measure(at, before time.Time) {
+	step := s.clock.measure(at, before, s.local())
 	switch {
 	case step == 0:
 		return

@@ -95,9 +95,9 @@ func (t *txn) queueDispatch(m Mailbox, first Position, reason RetiredReason) err
 	if !t.s.hasWebhook(m.App) {
 		return nil
 	}
-	d := Dispatch{Mailbox: m.Key, App: m.App, ID: m.ID, Sent: first - 1, Last: m.Last, Since: t.now, Due: t.now}
+	d := Dispatch{Mailbox: m.Key, App: m.App, ID: m.ID, Sent: first - 1, Last: m.Last, Since: t.Now(), Due: t.Now()}
 	if reason != "" {
-		d.Reason, d.Retired = reason, t.now
+		d.Reason, d.Retired = reason, t.Now()
 	}
 	if t.s.OnDispatch != nil {
 		t.AfterCommit(t.s.OnDispatch)
@@ -113,7 +113,7 @@ func (s *Service) ClaimDispatches(ctx context.Context, app AppID, sender string,
 		return nil, err // the usual answer costs no write
 	}
 	err = s.transact(ctx, func(t *txn) (err error) {
-		claimed, err = t.ClaimDispatches(app, sender, t.now.Add(lease), limit)
+		claimed, err = t.ClaimDispatches(app, sender, t.Now().Add(lease), limit)
 		return err
 	})
 	if err != nil {
@@ -152,10 +152,10 @@ func (s *Service) Told(ctx context.Context, d Dispatch, e Event, lease time.Dura
 			return ignoreNotFound(err)
 		}
 		var left bool
-		if now, left = now.Succeeded(e, t.now); !left {
+		if now, left = now.Succeeded(e, t.Now()); !left {
 			return t.DeleteDispatch(d.Mailbox)
 		}
-		now.Due, ok = t.now.Add(lease), true
+		now.Due, ok = t.Now().Add(lease), true
 		return t.UpdateDispatch(now)
 	})
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Service) NotTold(ctx context.Context, d Dispatch, gone bool) (now Dispa
 		if now, err = t.ownDispatch(d); err != nil {
 			return ignoreNotFound(err)
 		}
-		now = now.Failed(gone, t.now)
+		now = now.Failed(gone, t.Now())
 		return t.UpdateDispatch(now)
 	})
 	if err != nil {
@@ -187,7 +187,7 @@ func (s *Service) ReleaseDispatch(ctx context.Context, d Dispatch) error {
 		if err != nil {
 			return ignoreNotFound(err)
 		}
-		now.Sender, now.Due = "", t.now
+		now.Sender, now.Due = "", t.Now()
 		return t.UpdateDispatch(now)
 	})
 }
@@ -229,7 +229,7 @@ func (s *Service) ReviveDispatches(ctx context.Context) error {
 	if !s.HasWebhooks() {
 		return nil
 	}
-	return s.transact(ctx, func(t *txn) error { return t.ReviveDispatches(t.now) })
+	return s.transact(ctx, func(t *txn) error { return t.ReviveDispatches(t.Now()) })
 }
 
 // DispatchCounts returns how many mailboxes have something to tell.

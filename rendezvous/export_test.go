@@ -14,7 +14,7 @@ func (s *Service) State(ctx context.Context, k session.Key) (state session.State
 		if errors.Is(err, ErrNotFound) {
 			return unknownSession()
 		}
-		state = s.state(stored, t.now)
+		state = s.state(stored, t.Now())
 		return err
 	})
 	return state, err

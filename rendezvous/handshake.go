@@ -160,7 +160,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 	var stored, old Session
 	var state session.State // of stored: what is decided on, and then carried out
 	for _, s := range sessions {
-		is := t.s.state(s, t.now)
+		is := t.s.state(s, t.Now())
 		switch {
 		case s.Key == key:
 			stored, state, facts.Stored = s, is, t.storedSession(s, is)
@@ -168,11 +168,11 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 			old, facts.Replaced = s, t.storedSession(s, is)
 		}
 	}
-	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.now}
+	fresh := Session{Key: key, App: h.App, Side: h.Side, Address: h.Address, Began: t.Now()}
 	if fresh.Side == "" {
 		fresh.Side = minted
 	}
-	fresh.Record = session.Open(t.now, max(h.Grace, t.s.Config.SessionGrace)).Renew(h.token).Record()
+	fresh.Record = session.Open(t.Now(), max(h.Grace, t.s.Config.SessionGrace)).Renew(h.token).Record()
 
 	switch d := session.Decide(hello, facts).(type) {
 	case session.Resume:
@@ -248,7 +248,7 @@ func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if closed, ok := t.s.state(last, t.now).(session.Closed); ok && !closed.Used {
+	if closed, ok := t.s.state(last, t.Now()).(session.Closed); ok && !closed.Used {
 		return nil, nil
 	}
 	return &last.Key, nil
@@ -256,11 +256,11 @@ func (t *txn) owner(app AppID, side Side) (*session.Key, error) {
 
 // closed returns a session as ended now, or as it ended before.
 func (t *txn) closed(of Session, why session.Reason) session.Closed {
-	switch state := t.s.state(of, t.now).(type) {
+	switch state := t.s.state(of, t.Now()).(type) {
 	case session.Attached:
-		return state.Close(t.now, why)
+		return state.Close(t.Now(), why)
 	case session.Detached:
-		return state.Close(t.now, why)
+		return state.Close(t.Now(), why)
 	case session.Closed:
 		return state
 	}
@@ -270,12 +270,12 @@ func (t *txn) closed(of Session, why session.Reason) session.Closed {
 // resume begins a new epoch of a live session, which is in that state. The session may be without a valid token: the
 // handshake brings a new one.
 func (t *txn) resume(h Handshake, stored Session, state session.State, from session.Seq) (HandshakeReply, error) {
-	attached, wasDetached, err := comeBack(state, t.now)
+	attached, wasDetached, err := comeBack(state, t.Now())
 	if err != nil {
 		return HandshakeReply{}, err
 	}
 	t.act(stored, attached, wasDetached)
-	if attached, err = attached.Reconnect(t.now, from); err != nil {
+	if attached, err = attached.Reconnect(t.Now(), from); err != nil {
 		return HandshakeReply{}, err
 	}
 	attached.Grace = max(attached.Grace, h.Grace)
@@ -345,6 +345,6 @@ func (t *txn) reply(h Handshake, stored Session, resumed bool) HandshakeReply {
 	return HandshakeReply{
 		ID: h.ID, App: stored.App, Side: stored.Side, Resumed: resumed, Epoch: stored.Epoch,
 		Wanted: stored.Wanted, Kept: stored.Kept, Grace: stored.Grace,
-		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.now, TokenExpires: stored.Token.Expires,
+		NextWait: t.s.timing().Hold(stored.Key, stored.Epoch), Now: t.Now(), TokenExpires: stored.Token.Expires,
 	}
 }

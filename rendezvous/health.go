@@ -149,7 +149,12 @@ func (s *Service) watchOnce(ctx context.Context) {
 	if s.health.down() {
 		s.logErrors("probe the storage", func() error { return s.probe(ctx) })
 	}
-	s.watchClock(func() error { return s.read(ctx, func(*txn) error { return nil }) })
+	s.watchClock(func() error {
+		return s.read(ctx, func(t *txn) error {
+			t.Now()
+			return nil
+		})
+	})
 }
 
 // tick records that the process runs. It uses the wall clock, because the monotonic one stands still

@@ -29,7 +29,7 @@ func executeUnnumbered[R any](t *txn, c Command, work func(*txn) (R, error)) (re
 		return result, refusal, false, err
 	}
 	id := c.replyID()
-	fresh, err := t.ReserveReply(id, c.Fingerprint, t.now.Add(replySpan))
+	fresh, err := t.ReserveReply(id, c.Fingerprint, t.Now().Add(replySpan))
 	if err != nil {
 		return result, nil, false, err
 	}

@@ -81,7 +81,7 @@ func (s *Service) visit(ctx context.Context, ref SideRef, r ReadRequest) (key Ma
 		}
 		key = m.Key
 		in := m.Has(ref.Side) && (!r.Open || m.HasOpen(ref.Side))
-		fresh = in && r.After <= m.Last && r.TTL <= m.TTL && t.now.Sub(m.Updated) < visitInterval
+		fresh = in && r.After <= m.Last && r.TTL <= m.TTL && t.Now().Sub(m.Updated) < visitInterval
 		return err
 	})
 	if err != nil || fresh {
@@ -93,7 +93,7 @@ func (s *Service) visit(ctx context.Context, ref SideRef, r ReadRequest) (key Ma
 		if err != nil {
 			return m, err
 		}
-		m = m.touch(t.now)
+		m = m.touch(t.Now())
 		return m, t.UpdateMailbox(m)
 	})
 	var failure *Failure

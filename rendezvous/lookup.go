@@ -87,7 +87,7 @@ func (s *Service) lookupAll(waiting map[session.Key][]chan<- lookupResult, resul
 	return s.read(context.Background(), func(t *txn) error {
 		sessions, err := t.Sessions(keys)
 		for _, found := range sessions {
-			results[found.Key] = lookupResult{session: found, at: t.now}
+			results[found.Key] = lookupResult{session: found, at: t.Now()}
 		}
 		return err
 	})

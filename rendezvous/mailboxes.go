@@ -68,7 +68,7 @@ func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (Mailb
 		if err != nil {
 			return m, err
 		}
-		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.now) // opening again changes nothing else
+		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.Now()) // opening again changes nothing else
 	})
 	return m.Key, err
 }
@@ -109,7 +109,7 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 	m, err := t.Mailbox(app, id)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		m = NewMailbox(app, id, t.s.Config.MailboxTTL, t.now)
+		m = NewMailbox(app, id, t.s.Config.MailboxTTL, t.Now())
 	case err != nil:
 		return m, err
 	}
@@ -117,9 +117,9 @@ func (t *txn) open(app AppID, side Side, id MailboxID, after Position, ttl time.
 		return m, afterTheLast(after, m.Last)
 	}
 	had, inside, isNew := m.HasOpen(side), m.Has(side), m.Key == 0
-	m, admitted := m.Open(side, t.now)
+	m, admitted := m.Open(side, t.Now())
 	if !admitted {
-		m, tell := m.TellCrowded(t.now)
+		m, tell := m.TellCrowded(t.Now())
 		if err := t.UpdateMailbox(m); err != nil {
 			return m, err
 		}
@@ -183,7 +183,7 @@ func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 	if err != nil {
 		return err
 	}
-	m, left := m.Close(side, mood, t.now)
+	m, left := m.Close(side, mood, t.Now())
 	if !left {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (t *txn) retire(m Mailbox, why RetiredReason) error {
 			return err
 		}
 	}
-	usage := SummarizeMailbox(m, t.now, why == RetiredPruned).Blurred(t.s.Config.Blur)
+	usage := SummarizeMailbox(m, t.Now(), why == RetiredPruned).Blurred(t.s.Config.Blur)
 	t.observeRetired(m.App, KindMailbox, usage.Result)
 	if err := t.RetireMailbox(m, usage); err != nil {
 		return err

@@ -87,7 +87,7 @@ func (t *txn) addAll(id MailboxID, opening *MailboxOpening, drafts ...Draft) (Al
 			return AllAdded{}, placed.refused
 		}
 	}
-	return AllAdded{places[0].at, len(places), t.now}, nil
+	return AllAdded{places[0].at, len(places), t.Now()}, nil
 }
 
 // AddFor is [Service.Add] for a side without a session, of several messages in one transaction.
@@ -185,7 +185,7 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placem
 	before, places := m, make([]placement, len(drafts))
 	var added []Message
 	for i, d := range drafts {
-		next := m.Appended(d.Body, t.now)
+		next := m.Appended(d.Body, t.Now())
 		next.Stored += d.size(side)
 		if err := t.hasRoom(before, next); err != nil {
 			failure, is := errors.AsType[*Failure](err)
@@ -196,7 +196,7 @@ func (t *txn) add(app AppID, side Side, id MailboxID, drafts ...Draft) ([]placem
 			continue
 		}
 		m, places[i].at = next, next.Last
-		added = append(added, Message{Position: m.Last, Side: side, Draft: d, Received: t.now})
+		added = append(added, Message{Position: m.Last, Side: side, Draft: d, Received: t.Now()})
 	}
 	if len(added) == 0 {
 		return places, nil

@@ -122,7 +122,7 @@ func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl ti
 	if err != nil {
 		return Claimed{}, err
 	}
-	claimed, why := n.Claim(side, paying.address, t.now)
+	claimed, why := n.Claim(side, paying.address, t.Now())
 	if why != "" || len(claimed.Claims) > len(n.Claims) { // a side may ask for what it holds as often as it comes back
 		if err := t.pay(paying, 1); err != nil {
 			return Claimed{}, err
@@ -132,7 +132,7 @@ func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl ti
 		return Claimed{}, refuse(Reclaimed, "this side has released nameplate %s and cannot claim it again", id)
 	}
 	inside := m.Has(side)
-	m, admitted := m.Enter(side, t.now)
+	m, admitted := m.Enter(side, t.Now())
 	if why == Crowded || !admitted {
 		return Claimed{}, t.recordCrowded(n, m) // n as it was: a side that is not admitted gets no claim
 	}
@@ -159,7 +159,7 @@ func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl ti
 
 // recordCrowded refuses a third side and records that there was one. It does not extend any life.
 func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
-	m, tell := m.TellCrowded(t.now)
+	m, tell := m.TellCrowded(t.Now())
 	if n.Crowded && m.Crowded && !tell {
 		return crowded()
 	}
@@ -222,15 +222,15 @@ func (t *txn) newNameplate(app AppID, side Side, address string, id NameplateID,
 	if err := t.checkMailboxQuota(app, side); err != nil {
 		return Claimed{}, err
 	}
-	m := NewMailbox(app, newMailboxID(), t.s.Config.MailboxTTL, t.now).Extend(ttl)
+	m := NewMailbox(app, newMailboxID(), t.s.Config.MailboxTTL, t.Now()).Extend(ttl)
 	m.ForNameplate = true
-	m, _ = m.Enter(side, t.now)
+	m, _ = m.Enter(side, t.Now())
 	m, err := t.createMailbox(m)
 	if err != nil {
 		return Claimed{}, err
 	}
-	n := Nameplate{App: app, ID: id, Mailbox: m.Key, Created: t.now, StaleAt: m.StaleAt}
-	n, _ = n.Claim(side, address, t.now)
+	n := Nameplate{App: app, ID: id, Mailbox: m.Key, Created: t.Now(), StaleAt: m.StaleAt}
+	n, _ = n.Claim(side, address, t.Now())
 	return Claimed{id, m.ID}, t.CreateNameplate(n)
 }
 
@@ -242,7 +242,7 @@ func (t *txn) release(app AppID, side Side, id NameplateID) error {
 	if err != nil {
 		return err
 	}
-	n = n.Release(side, t.now)
+	n = n.Release(side, t.Now())
 	if !n.Claimed() {
 		return t.retireNameplate(n, false)
 	}
@@ -251,13 +251,13 @@ func (t *txn) release(app AppID, side Side, id NameplateID) error {
 
 func (t *txn) retireNameplate(n Nameplate, pruned bool) error {
 	if number, is := n.ID.Number(); is && t.s.Config.NameplateRest > 0 {
-		if err := t.RestNumber(n.App, number, t.now.Add(t.s.Config.NameplateRest)); err != nil {
+		if err := t.RestNumber(n.App, number, t.Now().Add(t.s.Config.NameplateRest)); err != nil {
 			return err
 		}
 	} else {
 		t.AfterCommit(func() { t.s.freeRanges.markFree(n.App, n.ID) })
 	}
-	usage := SummarizeNameplate(n, t.now, pruned).Blurred(t.s.Config.Blur)
+	usage := SummarizeNameplate(n, t.Now(), pruned).Blurred(t.s.Config.Blur)
 	t.observeRetired(n.App, KindNameplate, usage.Result)
 	return t.RetireNameplate(n, usage)
 }
@@ -298,7 +298,7 @@ const blindDraws = 32
 
 // freeNameplate finds one of the shortest free nameplates that the address may have, each with the same probability.
 func (t *txn) freeNameplate(app AppID, paying *charge) (NameplateID, error) {
-	first := t.s.freeRanges.first(app, t.now)
+	first := t.s.freeRanges.first(app, t.Now())
 	passed := false // a range that may have free numbers
 	if first == 0 {
 		short, err := t.mayAllocateShort(paying)
@@ -313,7 +313,7 @@ func (t *txn) freeNameplate(app AppID, paying *charge) (NameplateID, error) {
 		number, err := t.freeNumber(app, NumberRanges[i].Low, NumberRanges[i].High)
 		if errors.Is(err, ErrNoFreeNameplate) {
 			if !passed {
-				t.s.freeRanges.markFull(app, i, t.now)
+				t.s.freeRanges.markFull(app, i, t.Now())
 			}
 			continue
 		}

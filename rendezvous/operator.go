@@ -67,7 +67,7 @@ func (p UsagePeriod) since(now time.Time) time.Time {
 func (s *Service) Usage(ctx context.Context, period UsagePeriod) (UsageReport, error) {
 	var report UsageReport
 	err := s.read(ctx, func(t *txn) (err error) {
-		report = UsageReport{Now: t.now, Since: period.since(t.now)}
+		report = UsageReport{Now: t.Now(), Since: period.since(t.Now())}
 		if report.Groups, err = t.UsageSince(report.Since); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (s *Service) LiveSessions(ctx context.Context, f SessionFilter) ([]ListedSe
 		stored, err := t.Tx.LiveSessions(f)
 		list = make([]ListedSession, 0, len(stored))
 		for _, one := range stored {
-			state := s.state(one, t.now)
+			state := s.state(one, t.Now())
 			if _, over := state.(session.Closed); !over {
 				list = append(list, ListedSession{one, state})
 			}

@@ -282,7 +282,7 @@ func (s *Service) pruneMailboxes(ctx context.Context, run *Pruned) {
 // pruneMailbox retires a mailbox whose life is over. It postpones it while a client that is in it is
 // alive.
 func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
-	if t.now.Before(t.s.timing().BootGraceUntil) {
+	if t.Now().Before(t.s.timing().BootGraceUntil) {
 		return false, nil // it began since this run did
 	}
 	m, err := t.IdleMailbox(c.Key)
@@ -299,14 +299,14 @@ func (t *txn) pruneMailbox(c MailboxCursor) (retired bool, err error) {
 	var seen time.Time
 	switch {
 	case t.s.openMailboxes.has(m.Key):
-		seen = t.now
+		seen = t.Now()
 	case !m.SocketSeen.IsZero():
 		seen = m.SocketSeen.Add(presence.MaxLag)
 	}
 	for _, h := range holders { // also of a session that expired and is not pruned yet
-		seen = latest(seen, t.s.lastSeen(h, t.now))
+		seen = latest(seen, t.s.lastSeen(h, t.Now()))
 	}
-	if stale := m.Stale(seen); stale.After(t.now) {
+	if stale := m.Stale(seen); stale.After(t.Now()) {
 		m.StaleAt = stale
 		return false, t.UpdateMailbox(m)
 	}
@@ -346,7 +346,7 @@ func (t *txn) pruneNameplate(c NameplateCursor) (retired bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	n.StaleAt = latest(m.StaleAt, t.now.Add(t.s.Config.PruneInterval))
+	n.StaleAt = latest(m.StaleAt, t.Now().Add(t.s.Config.PruneInterval))
 	return false, t.UpdateNameplate(n)
 }
 
@@ -371,15 +371,15 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	if stored.Ended != nil {
 		return true, t.removeTombstone(c.Key)
 	}
-	if closed, ok := t.s.state(stored, t.now).(session.Closed); ok {
-		if err := t.keepMailboxes(stored.App, stored.Side, t.s.lastSeen(stored, t.now)); err != nil {
+	if closed, ok := t.s.state(stored, t.Now()).(session.Closed); ok {
+		if err := t.keepMailboxes(stored.App, stored.Side, t.s.lastSeen(stored, t.Now())); err != nil {
 			return false, err
 		}
 		t.wakeSession(c.Key)
 		return true, t.writeTombstone(stored, closed)
 	}
-	until := t.s.lastSeen(stored, t.now)
-	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.now.Add(t.s.Config.PruneInterval)))
+	until := t.s.lastSeen(stored, t.Now())
+	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.Now().Add(t.s.Config.PruneInterval)))
 }
 
 // pruneTombstones removes the oldest tombstones if there are more than allowed.

@@ -5,20 +5,20 @@ import "context"
 // pruneRested forgets which numbers rested, and replies that were recorded long ago.
 func (s *Service) pruneRested(ctx context.Context, run *Pruned) {
 	s.pruneRecords(ctx, run, KindReply, func(t *txn) (int, error) {
-		counted, err := t.DeleteReplies(t.now, pruneBatch)
+		counted, err := t.DeleteReplies(t.Now(), pruneBatch)
 		if err == nil {
 			t.freed(counted)
 		}
 		return len(counted), err
 	})
-	s.pruneRecords(ctx, run, KindDispatch, func(t *txn) (int, error) { return t.DeleteDispatches(t.now.Add(-keepDispatches), pruneBatch) })
-	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.now, pruneBatch) })
+	s.pruneRecords(ctx, run, KindDispatch, func(t *txn) (int, error) { return t.DeleteDispatches(t.Now().Add(-keepDispatches), pruneBatch) })
+	s.pruneRecords(ctx, run, KindRested, func(t *txn) (int, error) { return t.DeleteRested(t.Now(), pruneBatch) })
 }
 
 // pruneStatistics deletes usage records and client versions that have been kept for long enough.
 func (s *Service) pruneStatistics(ctx context.Context, run *Pruned) {
 	s.pruneRecords(ctx, run, KindStatistic, func(t *txn) (int, error) {
-		return t.DeleteStatistics(t.now.Add(-t.s.Config.UsageRetention), pruneBatch)
+		return t.DeleteStatistics(t.Now().Add(-t.s.Config.UsageRetention), pruneBatch)
 	})
 }
 

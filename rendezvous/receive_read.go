@@ -148,7 +148,7 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 			return err
 		}
 		stored = t.stored
-		if got, err = s.checkReceive(r, attached, t.now); err != nil || got.acked == attached.Next {
+		if got, err = s.checkReceive(r, attached, t.Now()); err != nil || got.acked == attached.Next {
 			return err
 		}
 		limits := s.Config.Limits

@@ -49,7 +49,7 @@ func (s *Service) recordServer(ctx context.Context, me Server) error {
 	me.Skew = s.clock.skew(s.local())
 	return s.transact(ctx, func(t *txn) error {
 		now := me
-		now.Seen = t.now
-		return t.RecordServer(now, t.now.Add(-serverKept))
+		now.Seen = t.Now()
+		return t.RecordServer(now, t.Now().Add(-serverKept))
 	})
 }

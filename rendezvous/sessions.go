@@ -45,7 +45,7 @@ type Overview struct {
 // Session returns the session as it is, and what its side holds.
 func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error) {
 	return query(ctx, s, q, func(t *txn) (Overview, error) {
-		o := Overview{Session: *t.actor, WasDetached: t.wasDetached, Kept: s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.now}
+		o := Overview{Session: *t.actor, WasDetached: t.wasDetached, Kept: s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept), Nameplates: []NameplateID{}, Mailboxes: []MailboxID{}, Now: t.Now()}
 		nameplates, err := t.NameplatesOf(t.actor.App, t.actor.Side)
 		if err != nil {
 			return o, err
@@ -66,7 +66,7 @@ func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error
 // succeeds.
 func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
 	answer, err := execute(ctx, s, c, func(t *txn) (struct{}, error) {
-		leave := func() error { return t.keepMailboxes(t.actor.App, t.actor.Side, t.now) }
+		leave := func() error { return t.keepMailboxes(t.actor.App, t.actor.Side, t.Now()) }
 		if mood != nil {
 			leave = func() error { return t.leaveAll(*mood) }
 		}

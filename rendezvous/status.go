@@ -202,7 +202,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	var servers []Server
 	err = s.Store.View(ctx, func(tx Tx) (err error) {
 		t := s.newTxn(tx, began)
-		at = t.now
+		at = t.Now()
 		if counts, err = t.Counts(); err != nil {
 			return err
 		}

@@ -29,10 +29,12 @@ type Store interface {
 }
 
 // Tx is one transaction: what can be loaded and saved in it. It has nouns, no rules. A method that
-// loads a single thing returns [ErrNotFound] if there is none. A Tx is used by one goroutine, and not
+// loads a single thing returns [ErrNotFound] if there is none. A method that changes something may return nil, and a later
+// method or the commit fail instead: changing what does not exist fails the transaction. A Tx is used by one goroutine, and not
 // after its function has returned.
 type Tx interface {
-	// Now returns the transaction's time, in whole milliseconds.
+	// Now returns the transaction's time, in whole milliseconds. It is the zero time if the storage fails, and the
+	// transaction with it.
 	Now() time.Time
 	// AfterCommit runs f once this transaction has committed, even if its caller has left. If the
 	// transaction does not commit, f never runs.

@@ -149,15 +149,15 @@ func (t *txn) renew(attached session.Attached, g Grant) error {
 	if err := g.covers(t.actor.App, t.actor.Side); err != nil {
 		return err
 	}
-	renewed := attached.Renew(g.token(t.now))
+	renewed := attached.Renew(g.token(t.Now()))
 	if renewed.Token == attached.Token {
 		return nil
 	}
-	renewed.Seen = t.now
+	renewed.Seen = t.Now()
 	stored := *t.actor
 	stored.Record = renewed.Record()
 	t.wakeSession(stored.Key) // what is remembered of it has changed
-	return t.UpdateSession(stored, t.s.sweepAt(t.now, stored.Grace))
+	return t.UpdateSession(stored, t.s.sweepAt(t.Now(), stored.Grace))
 }
 
 // tokenLoop asks clients for a newer token before theirs expires, until ctx ends.
@@ -182,7 +182,7 @@ func (s *Service) tokenLoop(ctx context.Context) {
 func (s *Service) askForTokens(ctx context.Context) error {
 	var due []session.Key
 	err := s.read(ctx, func(t *txn) (err error) {
-		due, err = t.SessionsToAsk(t.now, askBatch)
+		due, err = t.SessionsToAsk(t.Now(), askBatch)
 		return err
 	})
 	if err != nil {
@@ -205,10 +205,10 @@ func (t *txn) askForToken(k session.Key) error {
 	if err != nil {
 		return err
 	}
-	if stored.Ended != nil || stored.Token.AskAt.IsZero() || stored.Token.AskAt.After(t.now) {
+	if stored.Ended != nil || stored.Token.AskAt.IsZero() || stored.Token.AskAt.After(t.Now()) {
 		return nil
 	}
 	t.outgoing = append(t.outgoing, outgoing{to: k, frame: RehandshakeFrame{stored.Token.Expires}})
 	stored.Token.AskAt = time.Time{}
-	return t.UpdateSession(stored, t.s.sweepAt(t.s.lastSeen(stored, t.now), stored.Grace))
+	return t.UpdateSession(stored, t.s.sweepAt(t.s.lastSeen(stored, t.Now()), stored.Grace))
 }

@@ -15,7 +15,8 @@ import (
 type txn struct {
 	Tx
 	s           *Service
-	now         time.Time
+	began       time.Time       // before the transaction, in local time
+	at          time.Time       // what Now returns; zero until something asks for it
 	caller      context.Context // of an update; only observers are told
 	address     string          // from which the request came, if it is known
 	actor       *Session        // the session that acts; nil for a side without a session
@@ -54,8 +55,22 @@ type ending struct {
 
 // newTxn returns the transaction of a use case that began after the given local time.
 func (s *Service) newTxn(tx Tx, began time.Time) *txn {
-	s.measure(tx, began)
-	return &txn{Tx: tx, s: s, now: tx.Now()}
+	return &txn{Tx: tx, s: s, began: began}
+}
+
+// Now returns the transaction's time. A use case asks for it after it has read something, if it can: then the storage
+// need not tell it apart. If the storage fails, it is the time as far as this process knows it, and the transaction fails.
+func (t *txn) Now() time.Time {
+	if !t.at.IsZero() {
+		return t.at
+	}
+	now := t.Tx.Now()
+	if now.IsZero() {
+		return t.s.now()
+	}
+	t.s.measure(now, t.began)
+	t.at = now
+	return now
 }
 
 // attach loads the session that acts. Its request is a sign of life, whatever it asks for.
@@ -67,9 +82,9 @@ func (t *txn) attach(k session.Key) (session.Attached, error) {
 	if err != nil {
 		return session.Attached{}, err
 	}
-	attached, wasDetached, err := t.s.attached(stored, t.now)
+	attached, wasDetached, err := t.s.attached(stored, t.Now())
 	if err == nil && !t.renews {
-		err = t.s.checkToken(attached.Token, t.now)
+		err = t.s.checkToken(attached.Token, t.Now())
 	}
 	if err != nil {
 		return attached, err
@@ -213,7 +228,7 @@ func (t *txn) deliver() error {
 			return err
 		}
 		if closed.Reason == session.Overflow {
-			left := departure{stored.App, stored.Side, latest(t.s.lastSeen(stored, t.now), t.now)}
+			left := departure{stored.App, stored.Side, latest(t.s.lastSeen(stored, t.Now()), t.Now())}
 			t.AfterCommit(func() {
 				t.s.stats.Overflowed.Add(1)
 				t.s.openMailboxes.depart(left) // later, because its mailboxes are locked before outboxes

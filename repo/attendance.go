@@ -82,6 +82,5 @@ func (t *tx) Progress(m rendezvous.MailboxKey) (_ []rendezvous.Progress, err err
 // Examined records up to where the acknowledgements of a session were looked at for a mailbox.
 func (t *tx) Examined(m rendezvous.MailboxKey, k session.Key, kept session.Seq) (err error) {
 	defer annotate(&err, "recording how far session %s is with mailbox %d", k, m)
-	_, err = t.exec(`UPDATE subscriptions SET examined = ? WHERE mailbox = ? AND session = ? AND examined < ?`, kept, m, digest(k), kept)
-	return err
+	return t.change(`UPDATE subscriptions SET examined = ? WHERE mailbox = ? AND session = ? AND examined < ?`, kept, m, digest(k), kept)
 }

@@ -48,11 +48,11 @@ func onUncertainCommits(t *testing.T, test func(t *testing.T, u uncertainCommit)
 		p := newCutter(t, pgtest.Shared(t).Address())
 		u, err := url.Parse(newDatabase(t))
 		must(err)
-		// One connection, on which COMMIT is prepared already: the next bytes are those of its execution.
+		// One connection: the next bytes are the message with COMMIT, and with what is written before it.
 		db := open(t, repo.Options{URL: "postgres://postgres@" + p.address + u.Path + "?sslmode=disable", Connections: 1})
 		wantWorking(t, db)
 		test(t, uncertainCommit{db, func(kept bool) {
-			repo.SetHook(db, func(query string) error {
+			repo.Watch(db, func(query string) error {
 				if query == "COMMIT" {
 					repo.SetHook(db, nil)
 					p.cut(kept)
@@ -66,7 +66,8 @@ func onUncertainCommits(t *testing.T, test func(t *testing.T, u uncertainCommit)
 // cutter passes connections on, and cuts them when it is told to.
 type cutter struct {
 	address string
-	mode    atomic.Int32 // what happens to the next bytes of a client
+	wait    atomic.Int64 // how many parts of what clients send are passed on before
+	mode    atomic.Int32 // what happens to the next one
 }
 
 const (
@@ -74,6 +75,18 @@ const (
 	cutNow
 	cutAfterIt // they are passed on, and their reply is not
 )
+
+// cutAt cuts at the nth part of what clients send from now on.
+func (c *cutter) cutAt(n int64, after bool) {
+	c.wait.Store(n - 1)
+	c.cut(after)
+}
+
+// passAll cuts no more, and reports whether a cut was still to come.
+func (c *cutter) passAll() bool {
+	c.wait.Store(0)
+	return c.mode.Swap(passOn) != passOn
+}
 
 func (c *cutter) cut(after bool) {
 	if after {
@@ -135,7 +148,11 @@ func (c *cutter) pass(client, upstream net.Conn) {
 		if err != nil {
 			return
 		}
-		switch c.mode.Swap(passOn) {
+		mode := passOn
+		if c.wait.Add(-1) < 0 {
+			mode = c.mode.Swap(passOn)
+		}
+		switch mode {
 		case cutNow:
 			return
 		case cutAfterIt:

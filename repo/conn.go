@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"sync/atomic"
@@ -12,16 +11,25 @@ import (
 )
 
 // statementHook sees every statement before it runs and can make it fail. Tests set it.
-type statementHook = atomic.Pointer[func(query string) error]
+type statementHook = atomic.Pointer[hookFunc]
+
+// hookFunc is called before a statement runs. Unless it says that statements stay together, those before it have run by
+// then, and none waits to be sent together with others.
+type hookFunc struct {
+	before   func(query string) error
+	together bool
+}
 
 // conn is a connection with the statements prepared on it. Every statement, BEGIN and
 // COMMIT included, goes through [conn.beforeStatement]. Only one goroutine may use a conn
 // at a time.
 type conn struct {
 	raw      *sqlx.Conn
+	pool     *sqlx.DB // from which raw was taken
 	dialect  *dialect
 	hook     *statementHook
 	prepared map[string]*sqlx.Stmt
+	pipeline *pipeline // sends all statements if it is not nil
 
 	// unsubscribed is what the connection that writes a SQLite file remembers.
 	unsubscribed unsubscribed
@@ -34,7 +42,9 @@ type conn struct {
 	broken bool
 	// usedBefore is true if the connection has begun a transaction before.
 	usedBefore bool
-	// startedAt is when the transaction began, by the database's clock, if the dialect has a clockQuery.
+	// sent is true once the first message of the pipeline's transaction, which begins it, was sent.
+	sent bool
+	// startedAt is when the transaction began, by the clock of PostgreSQL, once its first message was answered.
 	startedAt time.Time
 }
 
@@ -44,7 +54,10 @@ func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) 
 	if err != nil {
 		return nil, d.wrapError(err)
 	}
-	c := &conn{raw: raw, dialect: d, hook: h, prepared: make(map[string]*sqlx.Stmt)}
+	c := &conn{raw: raw, pool: pool, dialect: d, hook: h, prepared: make(map[string]*sqlx.Stmt)}
+	if d.newPipeline != nil {
+		c.pipeline = d.newPipeline()
+	}
 	if err := d.onRollback(raw, func() { c.inTx = false }); err != nil {
 		c.discard()
 		return nil, d.wrapError(err)
@@ -56,7 +69,7 @@ func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) 
 // caller's context: interrupting one would end the transaction of other callers, too.
 func (c *conn) beforeStatement(query string) error {
 	if before := c.hook.Load(); before != nil {
-		if err := (*before)(query); err != nil {
+		if err := before.before(query); err != nil {
 			return err
 		}
 	}
@@ -85,28 +98,88 @@ func (c *conn) classify(err error) error {
 	return c.dialect.wrapError(err)
 }
 
+// later runs a statement whose results are of no interest, at the latest together with the next one that is waited for,
+// or with COMMIT. If it fails, that one does.
+func (c *conn) later(query string, args ...any) error {
+	if c.pipeline == nil {
+		_, err := c.exec(query, args...)
+		return err
+	}
+	s, err := withArgs(query, args)
+	if err != nil {
+		return err
+	}
+	return c.queue(query, s)
+}
+
+// laterMustChange is later for a statement that fails unless it changes a row.
+func (c *conn) laterMustChange(query string, args ...any) error {
+	s, err := withArgs(mustChange(query), args)
+	if err != nil {
+		return err
+	}
+	s.returns = true
+	return c.queue(query, s)
+}
+
+// queryLater is query, at the latest together with the next statement that is waited for. each is nil if the rows are of
+// no interest.
+func (c *conn) queryLater(each func(*sqlx.Rows) (more bool, err error), query string, args ...any) error {
+	if c.pipeline == nil {
+		return c.query(each, query, args...)
+	}
+	s, err := withArgs(query, args)
+	if err != nil {
+		return err
+	}
+	s.returns, s.each = true, each
+	return c.queue(query, s)
+}
+
+// queue has the pipeline send a statement with the next message.
+func (c *conn) queue(query string, s statement) error {
+	if err := c.beforeStatement(query); err != nil {
+		return err
+	}
+	c.pipeline.queued = append(c.pipeline.queued, s)
+	return c.flushIfStepwise()
+}
+
+// flushIfStepwise sends what is queued if a hook wants each statement to be sent by itself.
+func (c *conn) flushIfStepwise() error {
+	if hook := c.hook.Load(); hook != nil && !hook.together {
+		return c.flush()
+	}
+	return nil
+}
+
+// flush sends what the pipeline has queued.
+func (c *conn) flush() error {
+	if c.pipeline == nil {
+		return nil
+	}
+	_, err := c.send()
+	return err
+}
+
 // exec runs a statement and returns how many rows it changed.
 func (c *conn) exec(query string, args ...any) (n int64, err error) {
 	defer func() { err = c.classify(err) }()
 	if err := c.beforeStatement(query); err != nil {
 		return 0, err
 	}
-	r, err := c.execStatement(query, args)
+	if c.pipeline != nil {
+		return c.sendToCount(query, args)
+	}
+	s, err := c.prepare(query)
+	if err != nil {
+		return 0, err
+	}
+	r, err := s.ExecContext(context.Background(), args...)
 	if err != nil {
 		return 0, err
 	}
 	return r.RowsAffected()
-}
-
-func (c *conn) execStatement(query string, args []any) (sql.Result, error) {
-	if c.dialect.unprepared {
-		return c.raw.ExecContext(context.Background(), c.raw.Rebind(query), args...)
-	}
-	s, err := c.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.ExecContext(context.Background(), args...)
 }
 
 // query runs a statement and calls each with its rows until each returns false.
@@ -115,7 +188,14 @@ func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string,
 	if err := c.beforeStatement(query); err != nil {
 		return err
 	}
-	rows, err := c.queryStatement(query, args)
+	if c.pipeline != nil {
+		return c.sendToRead(each, query, args)
+	}
+	s, err := c.prepare(query)
+	if err != nil {
+		return err
+	}
+	rows, err := s.QueryxContext(context.Background(), args...)
 	if err != nil {
 		return err
 	}
@@ -128,44 +208,19 @@ func (c *conn) query(each func(*sqlx.Rows) (more bool, err error), query string,
 	return rows.Err()
 }
 
-func (c *conn) queryStatement(query string, args []any) (*sqlx.Rows, error) {
-	if c.dialect.unprepared {
-		return c.raw.QueryxContext(context.Background(), c.raw.Rebind(query), args...)
-	}
-	s, err := c.prepare(query)
-	if err != nil {
-		return nil, err
-	}
-	return s.QueryxContext(context.Background(), args...)
-}
-
-// begin opens a transaction.
+// begin opens a transaction. A pipeline begins it with the first message.
 func (c *conn) begin(statement string) (err error) {
 	c.inTx = true
-	if c.dialect.clockQuery == "" {
-		_, err = c.exec(statement)
+	if c.pipeline != nil {
+		err = c.queueBegin(statement)
 	} else {
-		err = c.beginWithClock(statement)
+		_, err = c.exec(statement)
 	}
 	if err != nil {
 		c.inTx = false
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
-	c.usedBefore = true
-	return nil
-}
-
-// beginWithClock opens a transaction and reads the database's clock in one round trip.
-func (c *conn) beginWithClock(statement string) (err error) {
-	defer func() { err = c.classify(err) }()
-	if err := c.beforeStatement(statement); err != nil {
-		return err
-	}
-	var now millis
-	if err := c.raw.QueryRowxContext(context.Background(), statement+"; "+c.dialect.clockQuery).Scan(&now); err != nil {
-		return err
-	}
-	c.startedAt = now.time()
+	c.usedBefore = c.usedBefore || c.pipeline == nil
 	return nil
 }
 
@@ -175,8 +230,13 @@ func (c *conn) rollbackToSavepoint() error { _, err := c.exec("ROLLBACK TO membe
 func (c *conn) releaseSavepoint() error    { _, err := c.exec("RELEASE member"); return err }
 
 // commit commits the transaction.
-func (c *conn) commit() error {
-	if _, err := c.exec("COMMIT"); err != nil {
+func (c *conn) commit() (err error) {
+	if c.pipeline != nil {
+		err = c.sendCommit()
+	} else {
+		_, err = c.exec("COMMIT")
+	}
+	if err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	c.inTx = false
@@ -188,10 +248,26 @@ func (c *conn) rollback() {
 	if !c.inTx {
 		return
 	}
-	if _, err := c.exec("ROLLBACK"); err != nil {
-		c.broken = true
+	var err error
+	if c.pipeline != nil {
+		err = c.sendRollback()
+	} else {
+		_, err = c.exec("ROLLBACK")
 	}
+	c.broken = c.broken || err != nil
 	c.inTx = false
+}
+
+// reopen replaces the connection by a new one, on which nothing has run.
+func (c *conn) reopen() error {
+	fresh, err := openConn(context.Background(), c.pool, c.dialect, c.hook)
+	if err != nil {
+		return err
+	}
+	c.discard()
+	fresh.inTx = c.inTx
+	*c = *fresh
+	return nil
 }
 
 // discard closes the connection instead of returning it to the pool, which also undoes an

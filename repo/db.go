@@ -172,7 +172,7 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 func newDB(e *engine, o Options) *DB {
 	db := &DB{engine: e, options: o, log: o.Log, closing: make(chan struct{}), viewLimit: max(viewLimit, o.Patience)}
 	clock := o.Now
-	if clock == nil && e.dialect.clockQuery == "" {
+	if clock == nil && e.dialect.newPipeline == nil {
 		clock = time.Now
 	}
 	db.now = func(c *conn) time.Time {
@@ -256,6 +256,9 @@ func (db *DB) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	defer func() { c.rollback() }()
 	t := &tx{conn: c, now: db.now(c), readOnly: true, deadline: time.Now().Add(db.viewLimit)}
 	if err := t.run(func(t *tx) error { return f(t) }); err != nil {
+		return err
+	}
+	if err := c.ensureSent(); err != nil { // f read nothing, but is told whether it could have
 		return err
 	}
 	t.ended(nil, db.log)

@@ -20,17 +20,15 @@ type dialect struct {
 	isUnavailable func(error) bool
 	// isOutcomeUnknown reports, by code, whether an error of a COMMIT leaves its outcome open.
 	isOutcomeUnknown func(error) bool
-	// clockQuery reads the database's clock, in the same round trip as BEGIN; if it is empty,
-	// the clock is not read.
-	clockQuery string
 	// concurrentWriters is true if several transactions write at once, so that rows are locked when they
 	// are loaded to be changed.
 	concurrentWriters bool
 	// repliesInMessages is true if the reply to a command that added a message is stored in the message's row. On
 	// PostgreSQL it is not: a row that changes is written again, and servers of the version before look only in replies.
 	repliesInMessages bool
-	// unprepared is true if statements are not prepared: the next transaction may be on another connection.
-	unprepared bool
+	// newPipeline returns what sends a connection's statements; nil if each is sent by itself, as there are no round
+	// trips to a file.
+	newPipeline func() *pipeline
 	// isRetriable reports whether a transaction lost against another and has to run again.
 	isRetriable func(error) bool
 	// retriesExhausted returns the error of a transaction that lost too often.

@@ -49,12 +49,11 @@ func retirement(d rendezvous.Dispatch) (reason *rendezvous.RetiredReason, retire
 func (t *tx) QueueDispatch(d rendezvous.Dispatch) (err error) {
 	defer annotate(&err, "queueing the dispatch of mailbox %d", d.Mailbox)
 	reason, retired := retirement(d)
-	_, err = t.exec(`
+	return t.change(`
 		INSERT INTO dispatches (mailbox, app, id, sent, last, reason, retired, since, attempts, due, sender, abandoned)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, '', 0)
 		ON CONFLICT (mailbox) DO UPDATE SET last = excluded.last, reason = excluded.reason, retired = excluded.retired`,
 		d.Mailbox, d.App, d.ID, d.Sent, d.Last, reason, retired, toMillis(d.Since), toMillis(d.Due))
-	return err
 }
 
 // dueDispatches are the dispatches of an app that can be tried at some time.
@@ -94,16 +93,15 @@ func (t *tx) Dispatch(k rendezvous.MailboxKey) (_ rendezvous.Dispatch, err error
 // UpdateDispatch stores how far a dispatch is.
 func (t *tx) UpdateDispatch(d rendezvous.Dispatch) (err error) {
 	defer annotate(&err, "storing the dispatch of mailbox %d", d.Mailbox)
-	return requireRow(t.exec(`
+	return t.changeRow(`
 		UPDATE dispatches SET sent = ?, since = ?, attempts = ?, due = ?, sender = ?, abandoned = ? WHERE mailbox = ?`,
-		d.Sent, toMillis(d.Since), d.Attempts, toMillis(d.Due), d.Sender, flag(d.Abandoned), d.Mailbox))
+		d.Sent, toMillis(d.Since), d.Attempts, toMillis(d.Due), d.Sender, flag(d.Abandoned), d.Mailbox)
 }
 
 // DeleteDispatch deletes a dispatch that is complete.
 func (t *tx) DeleteDispatch(k rendezvous.MailboxKey) (err error) {
 	defer annotate(&err, "deleting the dispatch of mailbox %d", k)
-	_, err = t.exec(`DELETE FROM dispatches WHERE mailbox = ?`, k)
-	return err
+	return t.change(`DELETE FROM dispatches WHERE mailbox = ?`, k)
 }
 
 // DeleteDispatches deletes dispatches of which nothing was told since a time.
@@ -118,8 +116,7 @@ func (t *tx) DeleteDispatches(before time.Time, limit int) (_ int, err error) {
 // ReviveDispatches makes dispatches due that are abandoned, or wait after a failure.
 func (t *tx) ReviveDispatches(now time.Time) (err error) {
 	defer annotate(&err, "trying abandoned dispatches again")
-	_, err = t.exec(`UPDATE dispatches SET abandoned = 0, attempts = 0, due = ?, sender = '' WHERE abandoned = 1 OR (attempts > 0 AND sender = '')`, toMillis(now))
-	return err
+	return t.change(`UPDATE dispatches SET abandoned = 0, attempts = 0, due = ?, sender = '' WHERE abandoned = 1 OR (attempts > 0 AND sender = '')`, toMillis(now))
 }
 
 // DispatchCounts counts the dispatches.

@@ -29,7 +29,8 @@
 // Each Update is a transaction of its own, on one of several connections. It locks the rows
 // that it loads in order to change them, in one fixed order (postgres_locks.go). A transaction
 // that still loses against another runs again. An operation on many rows is one statement
-// (postgres_batch.go). The time of the last modification is written only once a second,
+// (postgres_batch.go). Statements that nothing waits for go to the database together with the next one that something
+// waits for, and with COMMIT (postgres_pipeline.go). The time of the last modification is written only once a second,
 // because every transaction would have to wait for that one row.
 //
 // A [Notifier] tells the other processes on the database about changes: after the commit,
@@ -54,7 +55,7 @@
 // commit. A file that was moved during a commit is one of two cases in which SQLite returns
 // [rendezvous.ErrOutcomeUnknown]; a disk that fails to sync is the other.
 //
-// A PostgreSQL server may stop answering: a statement waits for it for five seconds. A connection
-// that is lost during its COMMIT returns [rendezvous.ErrOutcomeUnknown], too. A connection that
-// died since its last transaction is replaced.
+// A PostgreSQL server may stop answering: a message waits for it for five seconds. A connection
+// that is lost while the message with COMMIT is under way returns [rendezvous.ErrOutcomeUnknown], too. A
+// connection that died since its last transaction is replaced.
 package repo

@@ -24,7 +24,13 @@ func SetHook(db *DB, before func(query string) error) {
 		db.hook.Store(nil)
 		return
 	}
-	db.hook.Store(&before)
+	db.hook.Store(&hookFunc{before: before})
+}
+
+// Watch calls before with every statement of db, like SetHook. But statements are sent together as they are without it,
+// so those before it may not have run yet.
+func Watch(db *DB, before func(query string) error) {
+	db.hook.Store(&hookFunc{before, true})
 }
 
 // ErrInterrupted is the error of EndTransaction.
@@ -304,4 +310,27 @@ func ExecWithoutConstraints(tb testing.TB, url, statement string) {
 			tb.Fatalf("%s: %v", s, err)
 		}
 	}
+}
+
+// StampNoUpdate keeps db from storing the time of modifications, except the first.
+func StampNoUpdate(db *DB) { db.writer.(*postgresWriter).stampInterval = time.Hour }
+
+// AbortTransaction has a statement fail in a transaction of PostgreSQL, without the transaction being told.
+func AbortTransaction(t rendezvous.Tx) {
+	_, _ = t.(*tx).conn.raw.ExecContext(context.Background(), "SELECT 1 / 0")
+}
+
+// Echo sends values to PostgreSQL as arguments of a statement, and returns what came back.
+func Echo(db *DB, text string, bytes []byte, number int64) (backText string, backBytes []byte, backNumber int64, err error) {
+	type row struct {
+		Text   string
+		Bytes  []byte
+		Number int64
+	}
+	var back row
+	err = db.writer.update(context.Background(), func(t *tx) (err error) {
+		back, err = queryOne[row](t, `SELECT ?::text AS text, ?::bytea AS bytes, ?::bigint AS number`, text, bytes, number)
+		return err
+	})
+	return back.Text, back.Bytes, back.Number, err
 }

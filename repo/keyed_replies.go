@@ -20,9 +20,8 @@ func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (_ bool, er
 // RecordReply stores the outcome of a reply that was reserved, and how much it counts for which address.
 func (t *tx) RecordReply(id [32]byte, outcome []byte, counts rendezvous.AddressBytes) (err error) {
 	defer annotate(&err, "recording a reply")
-	_, err = t.exec(`UPDATE keyed_replies SET outcome = ?, address = ?, size = ? WHERE id = ?`,
+	return t.change(`UPDATE keyed_replies SET outcome = ?, address = ?, size = ? WHERE id = ?`,
 		nonNil(outcome), counts.Address, counts.Bytes, digest(id))
-	return err
 }
 
 // KeyedReply loads a reply that was recorded under an idempotency key.

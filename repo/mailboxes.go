@@ -172,13 +172,13 @@ func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err erro
 // UpdateMailbox stores everything of a mailbox but its messages.
 func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 	defer annotate(&err, "updating mailbox %d", m.Key)
-	if err = requireRow(t.exec(`
+	if err = t.changeRow(`
 		UPDATE mailboxes
 		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?,
 		    watched = ?, crowded_told = ?, received_told = ?
 		WHERE key = ?`,
 		toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt), flag(m.ForNameplate), flag(m.Crowded),
-		m.Last, m.Bytes, m.Stored, millisOrNull(m.Watched), millisOrNull(m.CrowdedTold), millisOrNull(m.ReceivedTold), m.Key)); err != nil {
+		m.Last, m.Bytes, m.Stored, millisOrNull(m.Watched), millisOrNull(m.CrowdedTold), millisOrNull(m.ReceivedTold), m.Key); err != nil {
 		return err
 	}
 	return t.putSides(m)
@@ -195,7 +195,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 		if o.Closed != nil {
 			closed, mood = millisOrNil(&o.Closed.At), &o.Closed.Mood
 		}
-		if _, err := t.exec(`
+		if err := t.change(`
 			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood, attendance, received)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (mailbox, side) DO UPDATE
@@ -242,7 +242,7 @@ func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error)
 		}
 	}
 	t.forgetUnsubscribed(m.Key)
-	if err = requireRow(t.exec(`DELETE FROM mailboxes WHERE key = ?`, m.Key)); err != nil {
+	if err = t.changeRow(`DELETE FROM mailboxes WHERE key = ?`, m.Key); err != nil {
 		return err
 	}
 	if err = t.retireLog(m); err != nil {
@@ -286,7 +286,7 @@ func (t *tx) SocketsSeen(keys []rendezvous.MailboxKey, at time.Time) (err error)
 		return t.socketsSeenBatch(keys, at)
 	}
 	for _, k := range keys {
-		if _, err := t.exec(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {
+		if err := t.change(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {
 			return err
 		}
 	}

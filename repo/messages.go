@@ -11,8 +11,8 @@ import (
 func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
 	first, last := messages[0].Position, messages[len(messages)-1].Position
 	defer annotate(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
-	n, err := t.extendMailbox(b, first, last)
-	if err == nil && n == 0 {
+	err = t.extendMailbox(b, first, last)
+	if errors.Is(err, rendezvous.ErrNotFound) {
 		err = errors.New("the position is not the next one")
 	}
 	if err != nil {
@@ -38,7 +38,7 @@ func (t *tx) writeMessages() error {
 	messages := t.unwritten
 	t.unwritten = nil
 	for _, m := range messages {
-		if _, err := t.exec(`
+		if err := t.change(`
 			INSERT INTO messages (mailbox, position, side, phase, body, id, received)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received)); err != nil {
@@ -49,14 +49,14 @@ func (t *tx) writeMessages() error {
 }
 
 // extendMailbox stores a mailbox with more messages. stale_at, which is indexed, is written only if it changed.
-func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) (int64, error) {
+func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) error {
 	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
-		return t.exec(`
+		return t.changeRow(`
 			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
 			WHERE key = ? AND last_position + 1 = ?`,
 			toMillis(b.Updated), last, b.Bytes, b.Stored, b.Key, first)
 	}
-	return t.exec(`
+	return t.changeRow(`
 		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?, stored = ?
 		WHERE key = ? AND last_position + 1 = ?`,
 		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Stored, b.Key, first)
@@ -120,12 +120,10 @@ func (t *tx) retireLog(m rendezvous.Mailbox) error {
 			return err
 		}
 		if referred == 0 {
-			_, err = t.exec(`DELETE FROM messages WHERE mailbox = ?`, m.Key)
-			return err
+			return t.change(`DELETE FROM messages WHERE mailbox = ?`, m.Key)
 		}
 	}
-	_, err := t.exec(`INSERT INTO retired_logs (mailbox, id, retired) VALUES (?, ?, ?)`, m.Key, m.ID, toMillis(t.now))
-	return err
+	return t.change(`INSERT INTO retired_logs (mailbox, id, retired) VALUES (?, ?, ?)`, m.Key, m.ID, toMillis(t.Now()))
 }
 
 // logPage is how many messages are deleted in one transaction, at most.
@@ -154,7 +152,7 @@ func (t *tx) DeleteRetiredLog(k rendezvous.MailboxKey) (gone bool, err error) {
 	if err != nil || deleted == logPage {
 		return false, err
 	}
-	_, err = t.exec(`
+	err = t.change(`
 		DELETE FROM retired_logs
 		WHERE mailbox = ? AND NOT EXISTS (SELECT 1 FROM messages AS m WHERE m.mailbox = retired_logs.mailbox)`, k)
 	return true, err

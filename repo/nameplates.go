@@ -71,7 +71,7 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
 	if i, ok := n.ID.Number(); ok {
 		number = &i
 	}
-	if _, err = t.exec(`
+	if err = t.change(`
 		INSERT INTO nameplates (app, id, number, mailbox, created, stale_at, crowded, waiting)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		n.App, n.ID, number, n.Mailbox, toMillis(n.Created), toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting())); err != nil {
@@ -83,10 +83,10 @@ func (t *tx) CreateNameplate(n rendezvous.Nameplate) (err error) {
 // UpdateNameplate stores a changed nameplate with its claims.
 func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
 	defer annotate(&err, "updating a nameplate")
-	if err = requireRow(t.exec(`
+	if err = t.changeRow(`
 		UPDATE nameplates SET mailbox = ?, stale_at = ?, crowded = ?, waiting = ?
 		WHERE app = ? AND id = ?`,
-		n.Mailbox, toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting()), n.App, n.ID)); err != nil {
+		n.Mailbox, toMillis(n.StaleAt), flag(n.Crowded), flag(n.Waiting()), n.App, n.ID); err != nil {
 		return err
 	}
 	return t.putClaims(n)
@@ -95,7 +95,7 @@ func (t *tx) UpdateNameplate(n rendezvous.Nameplate) (err error) {
 // putClaims adds and changes claims; it removes none.
 func (t *tx) putClaims(n rendezvous.Nameplate) error {
 	for _, c := range n.Claims {
-		if _, err := t.exec(`
+		if err := t.change(`
 			INSERT INTO claims (app, nameplate, side, address, since, released)
 			VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (app, nameplate, side) DO UPDATE
@@ -143,10 +143,9 @@ func addressRange(address string) (low, high string) { return address, address +
 // RestNumber keeps a number from being given out.
 func (t *tx) RestNumber(app rendezvous.AppID, number int, until time.Time) (err error) {
 	defer annotate(&err, "resting a number")
-	_, err = t.exec(`
+	return t.change(`
 		INSERT INTO resting (app, number, until) VALUES (?, ?, ?)
 		ON CONFLICT (app, number) DO UPDATE SET until = excluded.until`, app, number, toMillis(until))
-	return err
 }
 
 // DeleteRested forgets numbers whose rest is over.
@@ -220,7 +219,7 @@ func (t *tx) TakenOf(app rendezvous.AppID, numbers []int) (_ []int, err error) {
 // RetireNameplate deletes a nameplate with its claims and records its usage.
 func (t *tx) RetireNameplate(n rendezvous.Nameplate, u rendezvous.Usage) (err error) {
 	defer annotate(&err, "retiring a nameplate")
-	if err = requireRow(t.exec(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID)); err != nil {
+	if err = t.changeRow(`DELETE FROM nameplates WHERE app = ? AND id = ?`, n.App, n.ID); err != nil {
 		return err
 	}
 	return t.recordNameplate(u)

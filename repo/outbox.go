@@ -33,7 +33,7 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.
 	if asked == (rendezvous.Watch{}) {
 		return false, asked, nil
 	}
-	_, err = t.exec(`
+	err = t.change(`
 		UPDATE subscriptions SET presence = ?, receipts = ?
 		WHERE mailbox = ? AND session = ?`,
 		had.Presence || flag(wants.Presence), had.Receipts || flag(wants.Receipts), m, digest(k))
@@ -43,8 +43,7 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.
 // Unsubscribe ends a subscription, if there is one.
 func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
 	defer annotate(&err, "unsubscribing session %s from mailbox %d", k, m)
-	_, err = t.exec(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
-	return err
+	return t.change(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
 }
 
 // Subscribers returns the sessions that are subscribed to a mailbox, in the order of their keys:
@@ -96,9 +95,15 @@ func (t *tx) SendFrame(k session.Key, encode func(session.Seq) []byte) (_ rendez
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
-	_, err = t.exec(`INSERT INTO outbox_entries (session, seq, count, payload) VALUES (?, ?, 1, ?)`, digest(k), row.Seq, nonNil(encode(row.Seq)))
+	err = t.change(`INSERT INTO outbox_entries (session, seq, count, payload) VALUES (?, ?, 1, ?)`, digest(k), row.Seq, nonNil(encode(row.Seq)))
 	return row.backlog(), err
 }
+
+// extendRun makes the last run of an outbox longer, if messages go on where it ends.
+const extendRun = `
+		UPDATE outbox_entries SET count = count + ?
+		WHERE session = ? AND seq = (SELECT MAX(e.seq) FROM outbox_entries AS e WHERE e.session = ?)
+			AND mailbox = ? AND position + count = ? AND seq + count = ?`
 
 // SendMessages appends count messages of a log, from position first on, to a session's outbox. It
 // returns the number of the first, or ErrNotFound if the session has ended.
@@ -113,15 +118,14 @@ func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvo
 	if err != nil {
 		return 0, err
 	}
-	extended, err := t.exec(`
-		UPDATE outbox_entries SET count = count + ?
-		WHERE session = ? AND seq = (SELECT MAX(e.seq) FROM outbox_entries AS e WHERE e.session = ?)
-			AND mailbox = ? AND position + count = ? AND seq + count = ?`,
-		count, digest(k), digest(k), m, first, row.Seq)
+	if t.needsLocks() {
+		return row.Seq, t.appendRunLater(k, m, first, count, row.Seq)
+	}
+	extended, err := t.exec(extendRun, count, digest(k), digest(k), m, first, row.Seq)
 	if err != nil || extended > 0 {
 		return row.Seq, err
 	}
-	_, err = t.exec(`
+	err = t.change(`
 		INSERT INTO outbox_entries (session, seq, count, mailbox, position) VALUES (?, ?, ?, ?, ?)`,
 		digest(k), row.Seq, count, m, first)
 	return row.Seq, err
@@ -211,7 +215,7 @@ func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 // BeginEpoch stores the epoch of a session that was resumed.
 func (t *tx) BeginEpoch(k session.Key, epoch session.Epoch) (err error) {
 	defer annotate(&err, "beginning epoch %d of session %s", epoch, k)
-	return requireRow(t.exec(`UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`, epoch, digest(k), epoch))
+	return t.changeRow(`UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`, epoch, digest(k), epoch)
 }
 
 // Acknowledge deletes the acknowledged frames, in the order of the outboxes. An acknowledgement

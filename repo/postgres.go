@@ -45,10 +45,9 @@ func newPostgresDialect(pooled bool) *dialect {
 		gooseDialect:      goose.DialectPostgres,
 		beginRead:         "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", // one snapshot
 		beginWrite:        "BEGIN ISOLATION LEVEL READ COMMITTED",             // and locks: see docs/decisions/0012
-		clockQuery:        postgresClockQuery,
 		migrationLocker:   postgresMigrationLocker(pooled),
 		concurrentWriters: true,
-		unprepared:        pooled,
+		newPipeline:       func() *pipeline { return newPipeline(!pooled) },
 		isUnavailable:     isPostgresUnavailable,
 		isOutcomeUnknown:  isPostgresOutcomeUnknown,
 		isRetriable:       isPostgresRetriable,
@@ -122,7 +121,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	if o.ToRead {
 		err = checkSchema(ctx, pool.DB, e.dialect)
 	} else {
-		err = migratePostgres(ctx, o.URL, e.dialect)
+		err = migratePostgres(ctx, o.URL, e.dialect, o.Pooled)
 	}
 	if err != nil {
 		return nil, err
@@ -144,8 +143,8 @@ func postgresSize(t *tx) (rendezvous.StorageSize, error) {
 }
 
 // migratePostgres brings the schema up to date, on connections of its own because a migration may take long.
-func migratePostgres(ctx context.Context, address string, d *dialect) error {
-	if d.unprepared { // one round trip a statement, so that a pooler cannot send its parts to different connections
+func migratePostgres(ctx context.Context, address string, d *dialect, pooled bool) error {
+	if pooled { // one round trip a statement, so that a pooler cannot send its parts to different connections
 		var err error
 		if address, err = withParameter(address, "binary_parameters", "yes"); err != nil {
 			return err

@@ -34,7 +34,7 @@ func (t *tx) updateLastSeenBatch(seen []session.Sighting) error {
 	for i, s := range seen {
 		keys[i], times[i], sweeps[i] = s.Key[:], s.Seen.UnixMilli(), s.SweepAt.UnixMilli()
 	}
-	_, err := t.exec(`
+	return t.change(`
 		WITH news AS (SELECT n.key, n.seen, n.sweep_at FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS n (key, seen, sweep_at)),
 		locked AS (
 			SELECT s.key, n.seen, n.sweep_at FROM sessions AS s JOIN news AS n ON n.key = s.key
@@ -43,7 +43,6 @@ func (t *tx) updateLastSeenBatch(seen []session.Sighting) error {
 			FOR NO KEY UPDATE OF s)
 		UPDATE sessions AS s SET seen = l.seen, sweep_at = l.sweep_at
 		FROM locked AS l WHERE l.key = s.key`, keys, times, sweeps)
-	return err
 }
 
 // socketsSeenBatch is SocketsSeen in one statement.
@@ -52,7 +51,7 @@ func (t *tx) socketsSeenBatch(mailboxes []rendezvous.MailboxKey, at time.Time) e
 	for i, k := range mailboxes {
 		keys[i] = int64(k)
 	}
-	_, err := t.exec(`
+	return t.change(`
 		WITH locked AS (
 			SELECT m.key FROM mailboxes AS m
 			WHERE m.key = ANY (?::bigint[]) AND m.held < ?
@@ -60,7 +59,6 @@ func (t *tx) socketsSeenBatch(mailboxes []rendezvous.MailboxKey, at time.Time) e
 			FOR NO KEY UPDATE OF m)
 		UPDATE mailboxes AS m SET held = ?
 		FROM locked AS l WHERE l.key = m.key`, keys, toMillis(at), toMillis(at))
-	return err
 }
 
 // acknowledgeBatch is Acknowledge in one statement.
@@ -70,7 +68,7 @@ func (t *tx) acknowledgeBatch(acks []session.Ack) error {
 	for i, a := range acks {
 		keys[i], epochs[i], upTo[i] = a.Session[:], int64(a.Epoch), int64(a.UpTo)
 	}
-	_, err := t.exec(`
+	return t.change(`
 		WITH acks AS (SELECT a.session, a.epoch, a.up_to FROM unnest(?::bytea[], ?::bigint[], ?::bigint[]) AS a (session, epoch, up_to)),
 		locked AS (
 			SELECT o.session, a.up_to FROM outboxes AS o
@@ -88,5 +86,18 @@ func (t *tx) acknowledgeBatch(acks []session.Ack) error {
 		    frames = o.frames - (SELECT COUNT(g.size) FROM gone AS g WHERE g.session = l.session),
 		    bytes = o.bytes - COALESCE((SELECT SUM(g.size) FROM gone AS g WHERE g.session = l.session), 0)
 		FROM locked AS l WHERE l.session = o.session`, keys, epochs, upTo)
-	return err
+}
+
+// appendRunLater appends a run to an outbox without waiting for whether the last run could be made longer.
+func (t *tx) appendRunLater(k session.Key, m rendezvous.MailboxKey, first rendezvous.Position, count int64, seq session.Seq) error {
+	if err := t.change(extendRun, count, digest(k), digest(k), m, first, seq); err != nil {
+		return err
+	}
+	return t.change(`
+		INSERT INTO outbox_entries (session, seq, count, mailbox, position)
+		SELECT ?::bytea, ?::bigint, ?::bigint, ?::bigint, ?::bigint
+		WHERE NOT EXISTS (
+			SELECT 1 FROM outbox_entries AS e
+			WHERE e.session = ? AND e.seq = (SELECT MAX(l.seq) FROM outbox_entries AS l WHERE l.session = ?) AND e.seq + e.count > ?)`,
+		digest(k), seq, count, m, first, digest(k), digest(k), seq)
 }

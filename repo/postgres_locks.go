@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lib/pq"
+
 	"restante/rendezvous"
 	"restante/session"
 )
@@ -23,17 +25,23 @@ func (t *tx) lockedNameplateRow(app rendezvous.AppID, id rendezvous.NameplateID)
 	reserved := false
 	var unlocked rendezvous.MailboxKey // a nameplate's mailbox that could not be locked
 	for {
-		locked, err := t.lockMailboxOfNameplate(app, id)
-		if err != nil {
+		var keys []rendezvous.MailboxKey
+		if err := t.lockMailboxOfNameplate(&keys, app, id); err != nil {
 			return nameplateRow{}, err
 		}
-		if locked == 0 && !reserved {
+		const selectByName = selectNameplate + ` WHERE n.app = ? AND n.id = ?`
+		row, err := queryOne[nameplateRow](t, selectByName, app, id)
+		var locked rendezvous.MailboxKey
+		if len(keys) > 0 {
+			locked = keys[0]
+		}
+		if t.failed == nil && locked == 0 && !reserved {
 			if err := t.reserveNameplate(app, id); err != nil {
 				return nameplateRow{}, err
 			}
 			reserved = true
+			row, err = queryOne[nameplateRow](t, selectByName, app, id)
 		}
-		row, err := queryOne[nameplateRow](t, selectNameplate+` WHERE n.app = ? AND n.id = ?`, app, id)
 		switch {
 		case errors.Is(err, rendezvous.ErrNotFound) && !reserved:
 			continue // it was retired while this transaction waited for the lock
@@ -56,12 +64,14 @@ func (t *tx) reserveNameplate(app rendezvous.AppID, id rendezvous.NameplateID) e
 // the order of the names.
 func (t *tx) lockNames(names ...string) error {
 	slices.Sort(names)
-	for _, name := range names {
-		if _, err := queryAll[int](t, `SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))`, name); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.lock(`
+		SELECT COUNT(pg_advisory_xact_lock(hashtextextended(names.name, 0)))
+		FROM unnest(?::text[]) AS names (name)`, pq.StringArray(names))
+}
+
+// lock runs a SELECT that locks, at the latest together with the next statement.
+func (t *tx) lock(query string, args ...any) error {
+	return t.execute(func() error { return t.conn.queryLater(nil, query, args...) })
 }
 
 // lockSessions locks sessions and their outboxes. It does nothing if no locks are needed.
@@ -70,25 +80,20 @@ func (t *tx) lockSessions(keys []session.Key) error {
 		return nil
 	}
 	list := byteaArray(keys)
-	if _, err := queryAll[int](t, `SELECT 1 FROM sessions WHERE key = ANY (?::bytea[]) ORDER BY key FOR NO KEY UPDATE`, list); err != nil {
+	if err := t.lock(`SELECT 1 FROM sessions WHERE key = ANY (?::bytea[]) ORDER BY key FOR NO KEY UPDATE`, list); err != nil {
 		return err
 	}
-	_, err := queryAll[int](t, `SELECT 1 FROM outboxes WHERE session = ANY (?::bytea[]) ORDER BY session FOR NO KEY UPDATE`, list)
-	return err
+	return t.lock(`SELECT 1 FROM outboxes WHERE session = ANY (?::bytea[]) ORDER BY session FOR NO KEY UPDATE`, list)
 }
 
-// lockMailboxOfNameplate locks the mailbox behind a nameplate and returns its key; 0 if there is
-// no such nameplate.
-func (t *tx) lockMailboxOfNameplate(app rendezvous.AppID, id rendezvous.NameplateID) (rendezvous.MailboxKey, error) {
-	k, err := queryOne[rendezvous.MailboxKey](t, `
+// lockMailboxOfNameplate locks the mailbox behind a nameplate, and has keys filled with its key by the time of the next
+// statement; with none if there is no such nameplate.
+func (t *tx) lockMailboxOfNameplate(keys *[]rendezvous.MailboxKey, app rendezvous.AppID, id rendezvous.NameplateID) error {
+	return queryLater(t, keys, `
 		SELECT m.key FROM mailboxes AS m
 		JOIN nameplates AS n ON n.mailbox = m.key
 		WHERE n.app = ? AND n.id = ?
 		FOR NO KEY UPDATE OF m`, app, id)
-	if errors.Is(err, rendezvous.ErrNotFound) {
-		return 0, nil
-	}
-	return k, err
 }
 
 // listLocked returns the rows of a query on what a side holds. If locks are needed, it first locks the
@@ -130,8 +135,7 @@ func (t *tx) lockOutbox(k session.Key) error {
 	if !t.needsLocks() {
 		return nil
 	}
-	_, err := queryAll[int](t, `SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
-	return err
+	return t.lock(`SELECT 1 FROM outboxes WHERE session = ? FOR UPDATE`, digest(k))
 }
 
 // A mailbox is locked before its sides are read: another transaction may have changed them while
@@ -139,36 +143,51 @@ func (t *tx) lockOutbox(k session.Key) error {
 
 // lockedMailbox loads and locks a mailbox by its id.
 func (t *tx) lockedMailbox(app rendezvous.AppID, id rendezvous.MailboxID) (rendezvous.Mailbox, error) {
-	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id)
-	if err != nil {
+	var found []mailboxRow
+	if err := queryLater(t, &found, selectMailbox+` WHERE m.app = ? AND m.id = ? FOR NO KEY UPDATE OF m`, app, id); err != nil {
 		return rendezvous.Mailbox{}, err
 	}
-	return t.withSides(row)
+	sides, err := queryAll[sideRow](t, selectSide+`
+		JOIN mailboxes AS m ON m.key = s.mailbox
+		WHERE m.app = ? AND m.id = ?
+		ORDER BY s.entered, s.side`, app, id)
+	return t.loaded(found, sides, err)
 }
 
 // lockedMailboxByKey loads and locks a mailbox by its key.
 func (t *tx) lockedMailboxByKey(k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
-	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k)
-	if err != nil {
+	var found []mailboxRow
+	if err := queryLater(t, &found, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m`, k); err != nil {
 		return rendezvous.Mailbox{}, err
 	}
-	return t.withSides(row)
+	return t.withSides(&found, k)
 }
 
 // lockedIdleMailbox loads and locks a mailbox by its key, unless another transaction has locked it.
 func (t *tx) lockedIdleMailbox(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "loading mailbox %d if it is idle", k)
-	row, err := queryOne[mailboxRow](t, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k)
+	var found []mailboxRow
+	if err := queryLater(t, &found, selectMailbox+` WHERE m.key = ? FOR NO KEY UPDATE OF m SKIP LOCKED`, k); err != nil {
+		return rendezvous.Mailbox{}, err
+	}
+	return t.withSides(&found, k)
+}
+
+// withSides loads the sides of a mailbox, oldest first, which is found by then.
+func (t *tx) withSides(found *[]mailboxRow, k rendezvous.MailboxKey) (rendezvous.Mailbox, error) {
+	sides, err := queryAll[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, k)
+	return t.loaded(*found, sides, err)
+}
+
+// loaded returns a mailbox that was loaded with its sides, or ErrNotFound.
+func (t *tx) loaded(found []mailboxRow, sides []sideRow, err error) (rendezvous.Mailbox, error) {
+	if err == nil && len(found) == 0 {
+		err = rendezvous.ErrNotFound
+	}
 	if err != nil {
 		return rendezvous.Mailbox{}, err
 	}
-	return t.withSides(row)
-}
-
-// withSides adds a mailbox's sides, oldest first.
-func (t *tx) withSides(row mailboxRow) (rendezvous.Mailbox, error) {
-	sides, err := queryAll[sideRow](t, selectSide+` WHERE s.mailbox = ? ORDER BY s.entered, s.side`, row.Key)
-	m := row.mailbox(sides)
+	m := found[0].mailbox(sides)
 	t.rememberStored(m)
-	return m, err
+	return m, nil
 }

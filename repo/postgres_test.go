@@ -22,7 +22,7 @@ func TestPostgres(t *testing.T) {
 		repotest.Run(t, func(t *testing.T) rendezvous.Store {
 			db := openPostgres(t, repo.Options{})
 			repo.StampEveryUpdate(db)
-			repo.SetHook(db, func(query string) error {
+			repo.Watch(db, func(query string) error {
 				statements.Store(query, true)
 				return nil
 			})

@@ -77,7 +77,11 @@ func (w *postgresWriter) transact(c **conn, f func(*tx) error) error {
 	if err := t.run(f); err != nil {
 		return err
 	}
+	if err := (*c).ensureSent(); err != nil {
+		return err
+	}
 	if t.changed {
+		t.now = w.now(*c)
 		undo, err := w.stamp(t)
 		if err != nil {
 			return err

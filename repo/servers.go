@@ -28,15 +28,14 @@ func (t *tx) RecordServer(s rendezvous.Server, forget time.Time) (err error) {
 	if !s.Pruned.IsZero() {
 		pruned = toMillis(s.Pruned)
 	}
-	if _, err := t.exec(`
+	if err := t.change(`
 		INSERT INTO servers (id, version, started, seen, skew, pruned)
 		VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET seen = excluded.seen, skew = excluded.skew, pruned = excluded.pruned`,
 		s.ID, s.Version, toMillis(s.Started), toMillis(s.Seen), toSpan(s.Skew), pruned); err != nil {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM servers WHERE seen < ?`, toMillis(forget))
-	return err
+	return t.change(`DELETE FROM servers WHERE seen < ?`, toMillis(forget))
 }
 
 // Servers returns the servers that use the database, or did, the one that was seen last first.

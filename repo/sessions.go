@@ -191,7 +191,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	defer annotate(&err, "creating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
 	expires, askAt := tokenColumns(s.Token)
-	_, err = t.exec(`
+	err = t.change(`
 		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, token_expires, token_ask_at, sweep_at)
 		VALUES (?, ?, ?, ?, ?,
 			-- The new session owns the side.
@@ -202,8 +202,7 @@ func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	if err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO outboxes (session, epoch, kept, next, frames, bytes) VALUES (?, ?, ?, ?, 0, 0)`, digest(s.Key), s.Epoch, s.Next, s.Next)
-	return err
+	return t.change(`INSERT INTO outboxes (session, epoch, kept, next, frames, bytes) VALUES (?, ?, ?, ?, 0, 0)`, digest(s.Key), s.Epoch, s.Next, s.Next)
 }
 
 // UpdateSession stores a session's record, except the frames' counters.
@@ -211,11 +210,11 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	defer annotate(&err, "updating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
 	expires, askAt := tokenColumns(s.Token)
-	return requireRow(t.exec(`
+	return t.changeRow(`
 		UPDATE sessions
 		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, token_expires = ?, token_ask_at = ?, sweep_at = ?
 		WHERE key = ?`,
-		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt), digest(s.Key)))
+		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt), digest(s.Key))
 }
 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.
@@ -227,7 +226,7 @@ func (t *tx) EmptySession(k session.Key) (err error) {
 		`UPDATE outboxes SET live = 0, kept = next, frames = 0, bytes = 0 WHERE session = ?`,
 		`DELETE FROM outbox_entries WHERE session = ?`, // after the outbox, whose lock guards them
 	} {
-		if _, err = t.exec(query, digest(k)); err != nil {
+		if err = t.change(query, digest(k)); err != nil {
 			return err
 		}
 	}
@@ -243,8 +242,7 @@ func (t *tx) DeleteSession(k session.Key) (err error) {
 	if err = t.lockOutbox(k); err != nil {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM sessions WHERE key = ?`, digest(k))
-	return err
+	return t.change(`DELETE FROM sessions WHERE key = ?`, digest(k))
 }
 
 // CountSessions counts the live sessions of an address, or of the network that it stands for, or the tombstones of an
@@ -329,7 +327,7 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 		return t.updateLastSeenBatch(inOrder)
 	}
 	for _, s := range inOrder {
-		if _, err = t.exec(`
+		if err = t.change(`
 			UPDATE sessions SET seen = ?, sweep_at = ?
 			WHERE key = ? AND seen < ? AND ended IS NULL`,
 			toMillis(s.Seen), toMillis(s.SweepAt), digest(s.Key), toMillis(s.Seen)); err != nil {
@@ -342,8 +340,7 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 // MarkUsed records that the session did something.
 func (t *tx) MarkUsed(k session.Key) (err error) {
 	defer annotate(&err, "marking session %s as used", k)
-	_, err = t.exec(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
-	return err
+	return t.change(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
 }
 
 // Reply returns the recorded reply to command n, or ErrNotFound.
@@ -367,16 +364,15 @@ func (t *tx) Reply(k session.Key, n session.Seq) (_ rendezvous.Reply, err error)
 // Complete counts command n as done and records its reply. It fails if n is not the next command.
 func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err error) {
 	defer annotate(&err, "completing command %d of session %s", n, k)
-	var done int64
 	inMessage := len(t.unwritten) > 0
 	if inMessage {
-		done, err = t.replyInMessage(digest(k), n, r)
+		err = requireRow(t.replyInMessage(digest(k), n, r))
 	} else {
-		done, err = t.exec(`
+		err = t.changeRow(`
 			UPDATE sessions SET wanted = wanted + 1, used = 1
 			WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
 	}
-	if err == nil && done == 0 {
+	if errors.Is(err, rendezvous.ErrNotFound) {
 		err = errors.New("it is not the next command")
 	}
 	if err == nil && !inMessage {
@@ -385,16 +381,14 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	if err != nil || n%replyCleanupInterval != 0 {
 		return err
 	}
-	_, err = t.exec(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
-	return err
+	return t.change(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
 }
 
 // insertReply stores a reply in a row of its own.
 func (t *tx) insertReply(k digest, n session.Seq, r rendezvous.Reply) error {
-	_, err := t.exec(`
+	return t.change(`
 		INSERT INTO replies (session, seq, fingerprint, outcome) VALUES (?, ?, ?, ?)`,
 		k, n, digest(r.Fingerprint), nonNil(r.Outcome))
-	return err
 }
 
 // replyCleanupInterval is the number of commands between deletions of replies that are too old.

@@ -59,8 +59,7 @@ func stampDue(now, last time.Time, interval time.Duration) bool {
 
 // stamp records the time of a modification. The stored time never goes back, though the clock may.
 func (c *conn) stamp(now time.Time) error {
-	_, err := c.exec(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))
-	return err
+	return c.later(`UPDATE modified SET updated = ? WHERE one = 1 AND updated < ?`, toMillis(now), toMillis(now))
 }
 
 // probeSize is the number of bytes that a large request takes: a disk with less room is full.
@@ -72,7 +71,7 @@ func (t *tx) probe(fill bool) error {
 	if fill {
 		room = make([]byte, probeSize)
 	}
-	_, err := t.exec(`UPDATE modified SET room = ? WHERE one = 1`, room)
+	err := t.change(`UPDATE modified SET room = ? WHERE one = 1`, room)
 	t.changed = false
 	return err
 }

@@ -11,10 +11,9 @@ type addressBytesRow struct {
 // CountBytes counts more bytes of a mailbox for an address.
 func (t *tx) CountBytes(k rendezvous.MailboxKey, more rendezvous.AddressBytes) (err error) {
 	defer annotate(&err, "counting bytes of mailbox %d", k)
-	_, err = t.exec(`
+	return t.change(`
 		INSERT INTO stored_bytes (mailbox, address, bytes) VALUES (?, ?, ?)
 		ON CONFLICT (mailbox, address) DO UPDATE SET bytes = stored_bytes.bytes + excluded.bytes`, k, more.Address, more.Bytes)
-	return err
 }
 
 // ReleaseBytes forgets what counts for a mailbox, unless its log is kept, and returns it.

@@ -16,7 +16,7 @@ import (
 // nouns, and all of them use the few functions below.
 type tx struct {
 	conn     *conn
-	now      time.Time
+	now      time.Time // zero until the first message was sent, if that reads the clock
 	readOnly bool
 	deadline time.Time // no statement runs afterwards; zero if there is none
 
@@ -37,8 +37,13 @@ type tx struct {
 
 var _ rendezvous.Tx = (*tx)(nil)
 
-// Now returns the transaction's time.
-func (t *tx) Now() time.Time { return t.now }
+// Now returns the transaction's time; the zero time if the database does not tell it, which fails the transaction.
+func (t *tx) Now() time.Time {
+	if t.now.IsZero() && t.execute(t.conn.flush) == nil {
+		t.now = t.conn.startedAt
+	}
+	return t.now
+}
 
 // AfterCommit runs f once the transaction has committed.
 func (t *tx) AfterCommit(f func()) { t.afterCommit = append(t.afterCommit, f) }
@@ -97,6 +102,31 @@ func (t *tx) exec(query string, args ...any) (int64, error) {
 	return n, err
 }
 
+// change changes rows. What fails may fail a later statement, or the commit, instead.
+func (t *tx) change(query string, args ...any) error {
+	if t.conn.pipeline == nil {
+		_, err := t.exec(query, args...)
+		return err
+	}
+	if t.readOnly {
+		return errReadOnlyTx
+	}
+	t.changed = true
+	return t.execute(func() error { return t.conn.later(query, args...) })
+}
+
+// changeRow is change of a row that must exist: if it does not, the transaction fails.
+func (t *tx) changeRow(query string, args ...any) error {
+	if t.conn.pipeline == nil {
+		return requireRow(t.exec(query, args...))
+	}
+	if t.readOnly {
+		return errReadOnlyTx
+	}
+	t.changed = true
+	return t.execute(func() error { return t.conn.laterMustChange(query, args...) })
+}
+
 // needsLocks reports whether loaded rows have to be locked so that they stay unchanged until the
 // transaction ends. SQLite needs no locks because it has one writer at a time.
 func (t *tx) needsLocks() bool { return !t.readOnly && t.conn.dialect.concurrentWriters }
@@ -140,6 +170,17 @@ func queryEach[T any](t *tx, f func(T) bool, query string, args ...any) error {
 		return t.conn.query(func(rows *sqlx.Rows) (bool, error) {
 			row, err := scan[T](rows)
 			return err == nil && f(row), err
+		}, query, args...)
+	})
+}
+
+// queryLater is a SELECT that runs at the latest together with the next statement, and has list filled by then.
+func queryLater[T any](t *tx, list *[]T, query string, args ...any) error {
+	return t.execute(func() error {
+		return t.conn.queryLater(func(rows *sqlx.Rows) (bool, error) {
+			row, err := scan[T](rows)
+			*list = append(*list, row)
+			return true, err
 		}, query, args...)
 	})
 }

@@ -8,20 +8,18 @@ import (
 
 // recordMailbox stores a mailbox's usage record.
 func (t *tx) recordMailbox(u rendezvous.Usage, forNameplate bool) error {
-	_, err := t.exec(`
+	return t.change(`
 		INSERT INTO usage_mailboxes (app, for_nameplate, started, waiting, total, result)
 		VALUES (?, ?, ?, ?, ?, ?)`,
 		u.App, flag(forNameplate), toMillis(u.Started), waitingSpan(u), toSpan(u.Total), u.Result)
-	return err
 }
 
 // recordNameplate stores a nameplate's usage record.
 func (t *tx) recordNameplate(u rendezvous.Usage) error {
-	_, err := t.exec(`
+	return t.change(`
 		INSERT INTO usage_nameplates (app, started, waiting, total, result)
 		VALUES (?, ?, ?, ?, ?)`,
 		u.App, toMillis(u.Started), waitingSpan(u), toSpan(u.Total), u.Result)
-	return err
 }
 
 // waitingSpan returns the waiting time, NULL if the second side never came.
@@ -37,7 +35,7 @@ func waitingSpan(u rendezvous.Usage) *span {
 func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 	defer annotate(&err, "recording %d clients", len(clients))
 	for _, c := range clients {
-		if _, err := t.exec(`
+		if err := t.change(`
 			INSERT INTO client_versions (app, side, connected, implementation, version)
 			VALUES (?, ?, ?, ?, ?)`,
 			c.App, "", toMillis(c.Connected), nullIfEmpty(c.Implementation), nullIfEmpty(c.Version)); err != nil {

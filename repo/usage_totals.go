@@ -70,7 +70,7 @@ func (t *tx) CountUsage(limit int) (counted int, err error) {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Result, b.Result))
 	})
 	for _, row := range rows {
-		if _, err := t.exec(`
+		if err := t.change(`
 			INSERT INTO usage_totals (kind, result, count)
 			VALUES (?, ?, ?)
 			ON CONFLICT (kind, result) DO UPDATE SET count = usage_totals.count + excluded.count`,

@@ -32,8 +32,12 @@ var nameplates = []testCase{
 		h.update(func(tx rendezvous.Tx) {
 			_, err := tx.Nameplate(app, "1")
 			h.wantNotFound("Nameplate", err)
-			h.wantNotFound("UpdateNameplate", tx.UpdateNameplate(rendezvous.Nameplate{App: app, ID: "1"}))
-			h.wantNotFound("RetireNameplate", tx.RetireNameplate(rendezvous.Nameplate{App: app, ID: "1"}, usage))
+		})
+		h.wantFailure("UpdateNameplate", func(tx rendezvous.Tx) error {
+			return tx.UpdateNameplate(rendezvous.Nameplate{App: app, ID: "1"})
+		})
+		h.wantFailure("RetireNameplate", func(tx rendezvous.Tx) error {
+			return tx.RetireNameplate(rendezvous.Nameplate{App: app, ID: "1"}, usage)
 		})
 		h.wantFailure("one that points nowhere", func(tx rendezvous.Tx) error {
 			return tx.CreateNameplate(rendezvous.Nameplate{App: app, ID: "1", Mailbox: 999})

@@ -149,7 +149,7 @@ var runs = []testCase{
 			h.wantNotFound("SideOf", err)
 			h.must(tx.BeginEpoch(key(1), 2))
 			wantEqual(h, "epoch", value(tx.Session(key(1))).Epoch, 2)
-			h.wantNotFound("an epoch again", tx.BeginEpoch(key(1), 2))
 		})
+		h.wantFailure("an epoch again", func(tx rendezvous.Tx) error { return tx.BeginEpoch(key(1), 2) })
 	}},
 }

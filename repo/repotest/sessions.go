@@ -36,12 +36,12 @@ var sessions = []testCase{
 			h.wantNotFound("LiveSession", err)
 		})
 		h.update(func(tx rendezvous.Tx) {
-			h.wantNotFound("UpdateSession", tx.UpdateSession(newSession(key(1), "a"), at(0)))
 			h.must(tx.DeleteSession(key(1)))
 			h.must(tx.EmptySession(key(1)))
 			h.must(tx.MarkUsed(key(1)))
 			h.must(tx.UpdateLastSeen([]session.Sighting{{Key: key(1), Seen: at(0)}}))
 		})
+		h.wantFailure("UpdateSession", func(tx rendezvous.Tx) error { return tx.UpdateSession(newSession(key(1), "a"), at(0)) })
 	}},
 	{"a side has one live session, and its owner is the one that began last", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
