@@ -79,6 +79,9 @@ func setStampInterval(db *DB, d time.Duration) {
 // SetLockPatience sets how long updates wait while another program has locked the database.
 func SetLockPatience(db *DB, d time.Duration) { db.writer.(*sqliteWriter).lockPatience = d }
 
+// SetBatchTime sets how long a batch takes in updates.
+func SetBatchTime(db *DB, d time.Duration) { db.writer.(*sqliteWriter).batchTime = d }
+
 // SetViewLimit sets how long a View may go on reading.
 func SetViewLimit(db *DB, d time.Duration) { db.viewLimit = d }
 

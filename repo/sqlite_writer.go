@@ -33,6 +33,7 @@ type sqliteWriter struct {
 
 	lockPatience  time.Duration // normally the constant; tests shorten it
 	stampInterval time.Duration // likewise
+	batchTime     time.Duration // normally the constant; tests lengthen it
 	logPath       string        // the file's write-ahead log
 	logWarned     bool          // the log's size is reported already
 
@@ -57,6 +58,7 @@ func newSQLiteWriter(db *DB, logPath string, open func(context.Context, *stateme
 
 		lockPatience:  lockPatience,
 		stampInterval: stampInterval,
+		batchTime:     batchTime,
 		logPath:       logPath,
 		queue:         make(chan *job, batchSize),
 		closing:       db.closing,
@@ -186,7 +188,7 @@ func (w *sqliteWriter) queued(first *job) iter.Seq[*job] {
 			if j.ctx.Err() != nil {
 				continue
 			}
-			if size++; !yield(j) || size == batchSize || time.Since(began) >= batchTime {
+			if size++; !yield(j) || size == batchSize || time.Since(began) >= w.batchTime {
 				return
 			}
 		}
