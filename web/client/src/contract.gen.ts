@@ -724,7 +724,7 @@ export interface components {
              *     that the server has forgotten from one that never began, where both counters are 0.
              */
             epoch?: components["schemas"]["Epoch"];
-            /** @description A session to end in the same step. One that is not known is ignored. */
+            /** @description A session to end in the same step. One that is not known is ignored; the session itself is refused. */
             replaces?: components["schemas"]["SessionID"];
             /**
              * @description The implementation, and its version.
