@@ -34,11 +34,12 @@ var ErrNoMending = errors.New("this cannot be mended")
 
 // Mend mends a flaw, in a transaction. It returns false if the flaw is gone. Mending one kind may bring about flaws of
 // kinds that come later.
-func (s *Service) Mend(ctx context.Context, f Flaw) (mended bool, err error) {
+func (s *Service) Mend(ctx context.Context, f Flaw) (bool, error) {
 	if f.Mending() == "" {
 		return false, ErrNoMending
 	}
-	err = s.transact(ctx, func(t *txn) error {
+	mended := false
+	err := s.transact(ctx, func(t *txn) error {
 		mended = false
 		still, err := t.Flaws(f.Kind, s.Config.Blur, maxFlaws)
 		if err != nil || !slices.Contains(still, f) {

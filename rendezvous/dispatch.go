@@ -107,12 +107,13 @@ func (t *txn) queueDispatch(m Mailbox, first Position, reason RetiredReason) err
 
 // ClaimDispatches returns dispatches of an app that are due, at most limit, for the process that sender
 // identifies. For so long, no other process gets them.
-func (s *Service) ClaimDispatches(ctx context.Context, app AppID, sender string, lease time.Duration, limit int) (claimed []Dispatch, err error) {
+func (s *Service) ClaimDispatches(ctx context.Context, app AppID, sender string, lease time.Duration, limit int) ([]Dispatch, error) {
+	var claimed []Dispatch // no named result: to return another value would write it, too
 	due := false
 	if err := s.read(ctx, func(t *txn) (err error) { due, err = t.DispatchesDue(app); return err }); err != nil || !due {
 		return nil, err // the usual answer costs no write
 	}
-	err = s.transact(ctx, func(t *txn) (err error) {
+	err := s.transact(ctx, func(t *txn) (err error) {
 		claimed, err = t.ClaimDispatches(app, sender, t.Now().Add(lease), limit)
 		return err
 	})
@@ -145,29 +146,31 @@ func (s *Service) Events(ctx context.Context, d Dispatch) (events []Event, err e
 
 // Told records that an event was told, and keeps the dispatch for the sender. It returns what the
 // dispatch is now; ok is false if nothing is left to tell, or another process took it over.
-func (s *Service) Told(ctx context.Context, d Dispatch, e Event, lease time.Duration) (now Dispatch, ok bool, err error) {
-	err = s.transact(ctx, func(t *txn) (err error) {
-		ok = false
+func (s *Service) Told(ctx context.Context, d Dispatch, e Event, lease time.Duration) (_ Dispatch, ok bool, _ error) {
+	var now Dispatch
+	var left bool
+	err := s.transact(ctx, func(t *txn) (err error) {
+		left = false
 		if now, err = t.ownDispatch(d); err != nil {
 			return ignoreNotFound(err)
 		}
-		var left bool
 		if now, left = now.Succeeded(e, t.Now()); !left {
 			return t.DeleteDispatch(d.Mailbox)
 		}
-		now.Due, ok = t.Now().Add(lease), true
+		now.Due = t.Now().Add(lease)
 		return t.UpdateDispatch(now)
 	})
 	if err != nil {
 		return Dispatch{}, false, err // the transaction may still run, and write its results
 	}
-	return now, ok, nil
+	return now, left, nil
 }
 
 // NotTold records that an attempt failed. gone is true if the receiver wants no more. It returns what
 // the dispatch is now.
-func (s *Service) NotTold(ctx context.Context, d Dispatch, gone bool) (now Dispatch, err error) {
-	err = s.transact(ctx, func(t *txn) (err error) {
+func (s *Service) NotTold(ctx context.Context, d Dispatch, gone bool) (Dispatch, error) {
+	var now Dispatch
+	err := s.transact(ctx, func(t *txn) (err error) {
 		if now, err = t.ownDispatch(d); err != nil {
 			return ignoreNotFound(err)
 		}

@@ -23,8 +23,8 @@ var leaks = func() (words [][]byte) {
 	return words
 }()
 
-// mintedID is random, and may have any word in it.
-var mintedID = regexp.MustCompile(`"(sessionId|mailbox)":"[^"]*"`)
+// mintedID is random, and may have any word in it. So is the resource of a hashcash stamp.
+var mintedID = regexp.MustCompile(`"(sessionId|mailbox|resource)":"[^"]*"`)
 
 // mostBytes is how long the body of an answer may be. Bodies of messages count as they are in limits (256 KiB an answer),
 // and may get longer in JSON.
