@@ -16,7 +16,7 @@ import (
 	_ "modernc.org/sqlite" // the driver that locks a file from outside
 )
 
-// cutting is the fault that is always there: connections that are cut at any byte, or delayed.
+// cutting is the fault that is always there: connections that are cut at any byte or delayed, and requests that arrive late.
 const cutting = "cut"
 
 // noFault, as the only name, has nothing injected.

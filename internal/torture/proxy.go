@@ -20,6 +20,8 @@ type proxy struct {
 	dice     *dice
 	cut      atomic.Int64 // connections that were cut within an answer or a request
 	delayed  atomic.Int64
+	late     atomic.Int64 // requests that arrived after their client had been cut off
+	overtake bool         // requests may arrive late, after those that were sent after them
 	wg       sync.WaitGroup
 }
 
@@ -28,6 +30,8 @@ type plan struct {
 	answer  int64         // cut after so many bytes of what the server sends; none: never
 	request int64         // the same, of what the client sends
 	delay   time.Duration // of each piece, either way
+	late    time.Duration // the client is cut off, and what it sent last arrives so much later; 0: no
+	pieces  int           // how many of what the client sends pass before that
 }
 
 // newProxy listens on a port of its own on 127.0.0.1.
@@ -86,12 +90,18 @@ func (p *proxy) draw() plan {
 	if p.dice.chance(50) {
 		far = 4000
 	}
-	switch p.dice.below(4) {
+	kinds := 4
+	if p.overtake {
+		kinds = 6
+	}
+	switch p.dice.below(kinds) {
 	case 0:
 		harm.request = int64(p.dice.below(far))
 	case 1:
 		harm.delay = p.dice.between(time.Millisecond, 60*time.Millisecond)
 		p.delayed.Add(1)
+	case 4, 5:
+		harm.late, harm.pieces = p.dice.between(5*time.Millisecond, 3*time.Second), p.dice.below(3)
 	default:
 		harm.answer = int64(p.dice.below(far))
 	}
@@ -118,6 +128,10 @@ func (p *proxy) serve(client net.Conn) {
 		delete(p.open, server)
 	}()
 	harm := p.draw()
+	if harm.late > 0 {
+		p.serveLate(client, server, harm)
+		return
+	}
 	ended := make(chan struct{}, 2)
 	pass := func(to, from net.Conn, most int64) {
 		defer func() { ended <- struct{}{} }()
@@ -133,14 +147,65 @@ func (p *proxy) serve(client net.Conn) {
 	<-ended
 }
 
+// serveLate cuts the client off when it has sent something, and delivers that later: the client tries again meanwhile, and
+// goes on, so that what it sends then arrives first.
+func (p *proxy) serveLate(client, server net.Conn, harm plan) {
+	answered := make(chan struct{})
+	defer func() {
+		_ = server.Close()
+		<-answered
+	}()
+	go func() {
+		defer close(answered)
+		defer client.Close()                 //nolint:errcheck // there is nothing to lose
+		_, _ = io.Copy(sink{client}, server) // what comes after the cut is dropped
+	}()
+	piece := make([]byte, 32<<10)
+	for range harm.pieces {
+		n, err := client.Read(piece)
+		p.wait()
+		if _, failed := server.Write(piece[:n]); err != nil || failed != nil {
+			return
+		}
+	}
+	n, err := client.Read(piece)
+	if err != nil {
+		return
+	}
+	_ = client.Close()
+	time.Sleep(harm.late)
+	p.wait()
+	if _, err := server.Write(piece[:n]); err != nil {
+		return
+	}
+	p.late.Add(1)
+	select { // a server that sees the connection end may give the request up
+	case <-answered:
+	case <-time.After(time.Second):
+	}
+}
+
+// sink is a writer that never fails.
+type sink struct{ to io.Writer }
+
+func (s sink) Write(b []byte) (int, error) {
+	_, _ = s.to.Write(b)
+	return len(b), nil
+}
+
+// wait waits until things pass again.
+func (p *proxy) wait() {
+	for p.paused.Load() > 0 {
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
 // pass copies until the end, or until most bytes; then it reports that it cut.
 func (p *proxy) pass(to io.Writer, from io.Reader, most int64, delay time.Duration) (cut bool) {
 	piece := make([]byte, 32<<10)
 	for passed := int64(0); ; {
 		n, err := from.Read(piece)
-		for p.paused.Load() > 0 {
-			time.Sleep(5 * time.Millisecond)
-		}
+		p.wait()
 		time.Sleep(delay)
 		if most != none && passed+int64(n) > most {
 			_, _ = to.Write(piece[:most-passed])

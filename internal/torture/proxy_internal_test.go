@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 )
 
 // TestProxyCuts holds that a connection ends after exactly as many bytes as was decided.
@@ -47,6 +48,78 @@ func TestProxyCuts(t *testing.T) {
 	}
 	if int64(cut) != p.cut.Load() || cut == 0 || whole < 20 {
 		t.Errorf("%d connections were cut and %d whole, and the proxy counts %d", cut, whole, p.cut.Load())
+	}
+}
+
+// TestProxyDeliversLate holds that a request arrives after its client was cut off and another one was sent, and that nothing
+// else is harmed by it.
+func TestProxyDeliversLate(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan string)
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				for piece := make([]byte, 100); ; {
+					n, err := c.Read(piece)
+					if err != nil {
+						return
+					}
+					arrived <- string(piece[:n])
+					_, _ = c.Write([]byte("answer"))
+				}
+			}()
+		}
+	}()
+	p, err := newProxy(nil, l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	dial := func(address string) net.Conn {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	client, near := net.Pipe()
+	defer client.Close()
+	p.paused.Add(1) // what is late stays so until the other one is there
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.serveLate(near, dial(l.Addr().String()), plan{answer: none, request: none, late: time.Millisecond})
+	}()
+	if _, err := client.Write([]byte("first")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Read(make([]byte, 10)); err == nil {
+		t.Errorf("%d bytes came, want the end of the connection", n)
+	}
+	if _, err := dial(l.Addr().String()).Write([]byte("second")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-arrived; got != "second" {
+		t.Errorf("%q arrived first, want the second", got)
+	}
+	p.paused.Add(-1)
+	if got := <-arrived; got != "first" {
+		t.Errorf("%q arrived then, want the first", got)
+	}
+	<-done
+	if p.late.Load() != 1 {
+		t.Errorf("the proxy counts %d late requests, want 1", p.late.Load())
 	}
 }
 

@@ -32,10 +32,11 @@ type Report struct {
 	Violations []Violation                 `json:"violations"`
 }
 
-// What the proxies do is counted by connection.
+// What the proxies do is counted by them.
 const (
 	cutConnections     = "cut connections"
 	delayedConnections = "delayed connections"
+	lateRequests       = "late requests"
 )
 
 func (r *runner) report() *Report {
@@ -44,7 +45,7 @@ func (r *runner) report() *Report {
 	defer w.mu.Unlock()
 	for _, s := range w.servers {
 		for t, p := range s.proxies {
-			for fault, n := range map[string]int64{cutConnections: p.cut.Load(), delayedConnections: p.delayed.Load()} {
+			for fault, n := range map[string]int64{cutConnections: p.cut.Load(), delayedConnections: p.delayed.Load(), lateRequests: p.late.Load()} {
 				w.harmed(fault, t, n)
 				w.times[fault] += n
 			}

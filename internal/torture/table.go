@@ -40,7 +40,7 @@ func Table(reports []*Report) string {
 		for _, fault := range slices.Sorted(maps.Keys(s.times)) {
 			name := "`" + fault + "`"
 			met := s.met[fault]
-			if fault == cutConnections || fault == delayedConnections {
+			if slices.Contains([]string{cutConnections, delayedConnections, lateRequests}, fault) {
 				name, met = fault, s.injected[fault]
 			}
 			b.WriteString("| " + name + " | " + thousands(s.times[fault]) + " |")
