@@ -123,7 +123,11 @@ func newBrowser(t *testing.T, features string, more ...chromedp.ExecAllocatorOpt
 			cmd.SysProcAttr = e2e.ChildAttr()
 			t.Cleanup(func() { _ = e2e.Kill(cmd) }) // what is left of it, before its folder is removed
 		}),
-		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1"), // which, unlike 127.0.0.1, has to be https to be trusted
+		logsNetwork(t),
+		chromedp.Flag("host-resolver-rules", "MAP page.test 127.0.0.1, MAP *.google.com ~NOTFOUND, MAP *.googleapis.com ~NOTFOUND"), // page.test, unlike 127.0.0.1, has to be https to be trusted
+		// Its maker is neither told nor asked anything of forms, updates and accounts.
+		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
+		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-features", "AutofillServerCommunication,OptimizationHints,MediaRouter,Translate"),
 	}
 	if features != "" {
 		options = append(options, chromedp.Flag("enable-features", features))
