@@ -14,11 +14,13 @@ import (
 // is slow and busy.
 const Limit = 4 * time.Minute
 
-// Context is that of a test, which ends with the test, or at the limit.
+// Context is that of a test, which ends with the test, or at the limit. By night a test does several times as much, for which it
+// has five times the limit.
 func Context(t *testing.T) context.Context {
 	t.Helper()
 	testgate.Enter(t) // before the time runs
-	ctx, cancel := context.WithTimeoutCause(t.Context(), Limit, fmt.Errorf("%s hangs: it has not ended within %v", t.Name(), Limit))
+	limit := time.Duration(Nightly(5, 1)) * Limit
+	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, fmt.Errorf("%s hangs: it has not ended within %v", t.Name(), limit))
 	t.Cleanup(cancel)
 	return ctx
 }
