@@ -41,9 +41,10 @@ func (r SideRef) acting() *Session {
 }
 
 // executeKeyed runs a command of a side without a session.
-func executeKeyed[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (answer Answer[R], err error) {
+func executeKeyed[R any](ctx context.Context, s *Service, c Command, work func(*txn) (R, error)) (Answer[R], error) {
+	var answer Answer[R]
 	var refusal *Failure
-	err = s.transact(ctx, func(t *txn) (err error) {
+	err := s.transact(ctx, func(t *txn) (err error) {
 		t.actor, t.address = c.Keyed.acting(), c.Address
 		answer.Result, refusal, answer.Replayed, err = executeUnnumbered(t, c, work)
 		return err
