@@ -74,6 +74,24 @@ func TestPageReferenceTries(t *testing.T) {
 	ada.executes("sessions-endSession", 204)
 }
 
+// TestPageReferenceExecutesWhatItKnows holds that no button to execute an operation is there before the viewer knows the
+// operation, which takes a slow browser a while: one that is pressed before would stay disabled for ever, and nothing be sent.
+func TestPageReferenceExecutesWhatItKnows(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	r := newBrowser(t, "").readsReference(s)
+	const operation = "document.getElementById('operations-sessions-beginSession')"
+	// The viewer looks an operation up a moment after it was opened. That moment does not end before the test says so.
+	look[bool](r.tab, "window.held = [], window.timer = setTimeout, window.setTimeout = (f) => held.push(f), true")
+	look[bool](r.tab, operation+".querySelector('.opblock-summary-control').click() === undefined")
+	r.until(operation + ".querySelector('.opblock-body') && held.length > 0")
+	if look[bool](r.tab, operation+".querySelector('.execute') !== null") {
+		t.Error("there is a button to execute an operation that the viewer does not know yet")
+	}
+	look[bool](r.tab, "window.setTimeout = timer, held.forEach((f) => f()), true")
+	r.executes("sessions-beginSession", 201)
+}
+
 // reader is a person at /docs.
 type reader struct{ *guest }
 

@@ -1,6 +1,7 @@
 /** Shows the contract, to read and to try, in the theme that the reader likes. */
 
 import { a11y, labelFields } from './accessible.js';
+import { execute } from './execute.js';
 import { follow } from './follow.js';
 import { here, server } from './here.js';
 import { samples } from './samples.js';
@@ -39,5 +40,5 @@ SwaggerUIBundle({
   syntaxHighlight: false, // its colours are hard to read, and it takes long
   tryItOutEnabled: true,
   validatorUrl: null,
-  plugins: [samples(here), a11y, follow],
+  plugins: [samples(here), a11y, execute, follow],
 });
