@@ -26,7 +26,7 @@ func clocked(t *testing.T, test func(t *testing.T, w *world, c *clocks)) {
 	t.Helper()
 	onEngines(t, func(t *testing.T, path string) {
 		var c clocks
-		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: c.storeNow, Log: silent})
+		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: c.storeNow, Log: silent, CompareRemembered: true})
 		if err != nil {
 			t.Fatal(err)
 		}

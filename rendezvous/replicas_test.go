@@ -37,7 +37,7 @@ func replicated(t *testing.T, config func(*rendezvous.Config), test func(t *test
 func replicatedAs(t *testing.T, prepare func(*rendezvous.Service), test func(t *testing.T, r *replicas)) {
 	t.Helper()
 	onEngines(t, func(t *testing.T, path string) {
-		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
+		store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent, CompareRemembered: true})
 		if err != nil {
 			t.Fatal(err)
 		}

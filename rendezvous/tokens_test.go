@@ -41,7 +41,7 @@ func verify(token string, now time.Time) (rendezvous.Grant, error) {
 // openWithTokens starts a world that asks for tokens.
 func openWithTokens(t *testing.T, path string, bootGrace time.Duration) *world {
 	t.Helper()
-	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
+	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent, CompareRemembered: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,7 +126,7 @@ func twoProcessesOn(t *testing.T, everyDay int, newDatabase func() string) {
 		rapid.SyncTest(r, func(r *rapid.T) {
 			p := &twoProcesses{t: r, sender: newID(), reader: newID(), first: map[session.Seq]string{}}
 			var err error
-			p.store, err = repo.Open(r.Context(), repo.Options{URL: path, Now: time.Now, Log: silent})
+			p.store, err = repo.Open(r.Context(), repo.Options{URL: path, Now: time.Now, Log: silent, CompareRemembered: true})
 			p.must(err)
 			for i := range p.processes {
 				p.startProcess(i, time.Duration(rapid.IntRange(-7200, 7200).Draw(r, "skew"))*time.Second)

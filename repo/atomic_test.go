@@ -164,6 +164,7 @@ func (x *faultRun) problem(format string, args ...any) {
 // run makes every statement fail, in every way.
 func (x *faultRun) run() {
 	x.storedBefore = x.database.stored()
+	repo.Forget(x.fixture.db) // so that each run has the same statements
 	statements := recordStatements(x.fixture.db)
 	err := x.runUseCase()
 	repo.SetHook(x.fixture.db, nil)
@@ -226,6 +227,7 @@ var writerStatement = regexp.MustCompile(`^(BEGIN|SAVEPOINT|RELEASE|ROLLBACK|COM
 // inject injects a fault at statement i and checks that nothing changed.
 func (x *faultRun) inject(i int, happens string, how func(n int) error) {
 	n := -1
+	repo.Forget(x.fixture.db)
 	repo.SetHook(x.fixture.db, func(string) error {
 		n++
 		return how(n)

@@ -79,8 +79,10 @@ func (t *tx) Progress(m rendezvous.MailboxKey) (_ []rendezvous.Progress, err err
 	}), err
 }
 
+const updateExamined = `UPDATE subscriptions SET examined = ? WHERE mailbox = ? AND session = ? AND examined < ?`
+
 // Examined records up to where the acknowledgements of a session were looked at for a mailbox.
 func (t *tx) Examined(m rendezvous.MailboxKey, k session.Key, kept session.Seq) (err error) {
 	defer annotate(&err, "recording how far session %s is with mailbox %d", k, m)
-	return t.change(`UPDATE subscriptions SET examined = ? WHERE mailbox = ? AND session = ? AND examined < ?`, kept, m, digest(k), kept)
+	return t.change(updateExamined, kept, m, digest(k), kept)
 }

@@ -31,8 +31,9 @@ type conn struct {
 	prepared map[string]*sqlx.Stmt
 	pipeline *pipeline // sends all statements if it is not nil
 
-	// unsubscribed is what the connection that writes a SQLite file remembers.
+	// unsubscribed and remembered are what the connection that writes a SQLite file remembers.
 	unsubscribed unsubscribed
+	remembered   *remembered
 
 	// inTx is true while a transaction is open. The database may end one by itself; the next
 	// statement, even a SAVEPOINT, would then be a transaction of its own. So no statement runs
@@ -58,7 +59,7 @@ func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) 
 	if d.newPipeline != nil {
 		c.pipeline = d.newPipeline()
 	}
-	if err := d.onRollback(raw, func() { c.inTx = false }); err != nil {
+	if err := d.onRollback(raw, func() { c.inTx = false; c.remembered.forget() }); err != nil {
 		c.discard()
 		return nil, d.wrapError(err)
 	}
@@ -76,6 +77,7 @@ func (c *conn) beforeStatement(query string) error {
 	if !c.inTx {
 		return errTxEnded
 	}
+	c.remembered.before(query)
 	return nil
 }
 

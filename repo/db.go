@@ -39,6 +39,9 @@ type Options struct {
 	Patience time.Duration
 	// ToRead is true if nothing is written, and the schema stays as it is. [OpenToRead] sets it.
 	ToRead bool
+	// CompareRemembered is for tests: before each commit to a SQLite file, all that is remembered of its rows is compared
+	// with the rows, and a difference is a panic.
+	CompareRemembered bool
 	// Log gets the failures that no caller gets as an error; nil is slog.Default.
 	Log *slog.Logger
 }

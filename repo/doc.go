@@ -24,6 +24,9 @@
 // A statement that fails also fails its update, even if the update's function ignores the
 // error. PostgreSQL behaves the same way.
 //
+// The writer remembers the sessions, mailboxes and subscribers that it has read or written last (remembered.go), and does
+// not read them again.
+//
 // # Writing to PostgreSQL
 //
 // Each Update is a transaction of its own, on one of several connections. It locks the rows

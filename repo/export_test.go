@@ -156,6 +156,28 @@ func RawExec(tb testing.TB, db *DB, statement string, args ...any) {
 	}
 }
 
+// Forget forgets what is remembered of the rows of a SQLite file.
+func Forget(db *DB) { onWriter(db, (*remembered).forget) }
+
+// onWriter calls f with what the connection that writes remembers.
+func onWriter(db *DB, f func(*remembered)) {
+	if err := db.writer.update(context.Background(), func(t *tx) error {
+		f(t.conn.remembered)
+		return nil
+	}); err != nil {
+		panic(err)
+	}
+}
+
+// RememberAtMost changes how many rows of a kind are remembered.
+func RememberAtMost(db *DB, n int) { onWriter(db, func(r *remembered) { r.most = n }) }
+
+// CountRemembered returns how many mailboxes are remembered.
+func CountRemembered(db *DB) (n int) {
+	onWriter(db, func(r *remembered) { n = len(r.mailboxes) })
+	return n
+}
+
 // DeleteAll deletes everything that is stored.
 func DeleteAll(db *DB) {
 	if err := db.writer.update(context.Background(), func(t *tx) error {
@@ -170,6 +192,7 @@ func DeleteAll(db *DB) {
 			DELETE FROM usage_mailboxes;
 			DELETE FROM sqlite_sequence;
 			UPDATE modified SET updated = 0;`)
+		t.conn.remembered.forget() // which sees only what goes through conn
 		return err
 	}); err != nil {
 		panic(err)

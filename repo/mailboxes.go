@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -106,6 +107,10 @@ func (t *tx) Mailbox(app rendezvous.AppID, id rendezvous.MailboxID) (_ rendezvou
 	if t.needsLocks() {
 		return t.lockedMailbox(app, id)
 	}
+	if m, known := t.conn.remembered.mailboxNamed(app, id); known {
+		t.rememberStored(m)
+		return m, t.failed
+	}
 	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.app = ? AND m.id = ? ORDER BY s.entered, s.side`, app, id)
 }
 
@@ -114,6 +119,10 @@ func (t *tx) MailboxByKey(k rendezvous.MailboxKey) (_ rendezvous.Mailbox, err er
 	defer annotate(&err, "loading mailbox %d", k)
 	if t.needsLocks() {
 		return t.lockedMailboxByKey(k)
+	}
+	if m, known := t.conn.remembered.mailbox(k); known {
+		t.rememberStored(m)
+		return m, t.failed
 	}
 	return t.mailboxWithSides(selectMailboxWithSides+` WHERE m.key = ? ORDER BY s.entered, s.side`, k)
 }
@@ -142,6 +151,7 @@ func (t *tx) mailboxWithSides(query string, args ...any) (rendezvous.Mailbox, er
 		}
 	}
 	t.rememberStored(m)
+	t.conn.remembered.putMailbox(m)
 	return m, nil
 }
 
@@ -153,35 +163,85 @@ func (t *tx) rememberStored(m rendezvous.Mailbox) {
 	t.storedMailboxes[m.Key] = m
 }
 
+const (
+	insertMailbox = `
+		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes, stored)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		RETURNING key`
+	updateMailbox = `
+		UPDATE mailboxes
+		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?,
+		    watched = ?, crowded_told = ?, received_told = ?
+		WHERE key = ?`
+	putSide = `
+			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood, attendance, received)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (mailbox, side) DO UPDATE
+			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood,
+			    attendance = excluded.attendance, received = excluded.received`
+	deleteMailbox = `DELETE FROM mailboxes WHERE key = ?`
+	updateHeld    = `UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`
+)
+
 // CreateMailbox stores a new mailbox with its sides and returns it with its key.
 func (t *tx) CreateMailbox(m rendezvous.Mailbox) (_ rendezvous.Mailbox, err error) {
 	defer annotate(&err, "creating a mailbox")
-	m.Key, err = queryReturning[rendezvous.MailboxKey](t, `
-		INSERT INTO mailboxes (app, id, created, updated, ttl, stale_at, for_nameplate, crowded, last_position, bytes, stored)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		RETURNING key`,
+	m.Key, err = queryReturning[rendezvous.MailboxKey](t, insertMailbox,
 		m.App, m.ID, toMillis(m.Created), toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt),
 		flag(m.ForNameplate), flag(m.Crowded), m.Last, m.Bytes, m.Stored)
 	if err != nil {
 		return m, err
 	}
 	t.rememberUnsubscribed(m.Key)
-	return m, t.putSides(m)
+	if err = t.putSides(m); err == nil {
+		t.conn.remembered.putMailbox(asStored(m))
+	}
+	return m, err
 }
 
 // UpdateMailbox stores everything of a mailbox but its messages.
 func (t *tx) UpdateMailbox(m rendezvous.Mailbox) (err error) {
 	defer annotate(&err, "updating mailbox %d", m.Key)
-	if err = t.changeRow(`
-		UPDATE mailboxes
-		SET updated = ?, ttl = ?, stale_at = ?, for_nameplate = ?, crowded = ?, last_position = ?, bytes = ?, stored = ?,
-		    watched = ?, crowded_told = ?, received_told = ?
-		WHERE key = ?`,
+	if err = t.changeRow(updateMailbox,
 		toMillis(m.Updated), toSpan(m.TTL), toMillis(m.StaleAt), flag(m.ForNameplate), flag(m.Crowded),
 		m.Last, m.Bytes, m.Stored, millisOrNull(m.Watched), millisOrNull(m.CrowdedTold), millisOrNull(m.ReceivedTold), m.Key); err != nil {
 		return err
 	}
+	t.conn.remembered.changeMailbox(m.Key, func(stored *rendezvous.Mailbox) { *stored = updated(*stored, m) })
 	return t.putSides(m)
+}
+
+// updated is what is stored after a mailbox was updated: what an update does not write, sides included, is as it was.
+func updated(was, m rendezvous.Mailbox) rendezvous.Mailbox {
+	m.App, m.ID, m.Created, m.SocketSeen = was.App, was.ID, was.Created, was.SocketSeen
+	for _, o := range was.Sides {
+		if !slices.ContainsFunc(m.Sides, func(other rendezvous.Opening) bool { return other.Side == o.Side }) {
+			m.Sides = append(slices.Clip(m.Sides), o)
+		}
+	}
+	return asStored(m)
+}
+
+// asStored is a mailbox as it is read after it was written: times are of whole milliseconds, and sides in order.
+func asStored(m rendezvous.Mailbox) rendezvous.Mailbox {
+	m.Created, m.Updated, m.StaleAt = toMillis(m.Created).time(), toMillis(m.Updated).time(), toMillis(m.StaleAt).time()
+	for _, t := range []*time.Time{&m.Watched, &m.CrowdedTold, &m.ReceivedTold} {
+		*t = timeOrZero(millisOrNull(*t))
+	}
+	m.TTL = toSpan(m.TTL).duration()
+	var sides []rendezvous.Opening // nil if there are none, as it is read
+	for _, o := range m.Sides {
+		o.Entered, o.Opened = toMillis(o.Entered).time(), timeOrNil(millisOrNil(o.Opened))
+		if o.Closed != nil {
+			o.Closed = &rendezvous.Closing{At: toMillis(o.Closed.At).time(), Mood: o.Closed.Mood}
+		}
+		sides = append(sides, o)
+	}
+	slices.SortFunc(sides, func(a, b rendezvous.Opening) int {
+		return cmp.Or(a.Entered.Compare(b.Entered), cmp.Compare(a.Side, b.Side))
+	})
+	m.Sides = sides
+	return m
 }
 
 // putSides adds and changes sides; it removes none.
@@ -195,12 +255,7 @@ func (t *tx) putSides(m rendezvous.Mailbox) error {
 		if o.Closed != nil {
 			closed, mood = millisOrNil(&o.Closed.At), &o.Closed.Mood
 		}
-		if err := t.change(`
-			INSERT INTO mailbox_sides (mailbox, app, side, entered, opened, closed, mood, attendance, received)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (mailbox, side) DO UPDATE
-			SET entered = excluded.entered, opened = excluded.opened, closed = excluded.closed, mood = excluded.mood,
-			    attendance = excluded.attendance, received = excluded.received`,
+		if err := t.change(putSide,
 			m.Key, m.App, o.Side, toMillis(o.Entered), millisOrNil(o.Opened), closed, mood, o.Attendance, o.Received); err != nil {
 			return err
 		}
@@ -242,7 +297,8 @@ func (t *tx) RetireMailbox(m rendezvous.Mailbox, u rendezvous.Usage) (err error)
 		}
 	}
 	t.forgetUnsubscribed(m.Key)
-	if err = t.changeRow(`DELETE FROM mailboxes WHERE key = ?`, m.Key); err != nil {
+	t.conn.remembered.forgetMailbox(m.Key)
+	if err = t.changeRow(deleteMailbox, m.Key); err != nil {
 		return err
 	}
 	if err = t.retireLog(m); err != nil {
@@ -286,9 +342,14 @@ func (t *tx) SocketsSeen(keys []rendezvous.MailboxKey, at time.Time) (err error)
 		return t.socketsSeenBatch(keys, at)
 	}
 	for _, k := range keys {
-		if err := t.change(`UPDATE mailboxes SET held = ? WHERE key = ? AND held < ?`, toMillis(at), k, toMillis(at)); err != nil {
+		if err := t.change(updateHeld, toMillis(at), k, toMillis(at)); err != nil {
 			return err
 		}
+		t.conn.remembered.changeMailbox(k, func(m *rendezvous.Mailbox) {
+			if seen := toMillis(at).time(); m.SocketSeen.Before(seen) {
+				m.SocketSeen = seen
+			}
+		})
 	}
 	return nil
 }

@@ -29,6 +29,18 @@ func (r chainedReply) reply() rendezvous.Reply {
 	return rendezvous.Reply{Fingerprint: r.Fingerprint, Outcome: r.Outcome}
 }
 
+const (
+	insertMessageWithReply = `
+		INSERT INTO messages (mailbox, position, side, phase, body, id, received, command, fingerprint, outcome, earlier_mailbox, earlier_position)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+			(SELECT replied_mailbox FROM sessions WHERE key = ?),
+			(SELECT replied_position FROM sessions WHERE key = ?))`
+	countCommandInMessage = `
+		UPDATE sessions SET wanted = wanted + 1, used = 1, replied_mailbox = ?, replied_position = ?
+		WHERE key = ? AND wanted = ? AND ended IS NULL`
+	forgetChain = `UPDATE sessions SET replied_mailbox = NULL, replied_position = NULL WHERE key = ? AND replied_mailbox IS NOT NULL`
+)
+
 // replyInMessage stores the messages that the transaction has added, with the last one the reply to command n, and counts
 // the command as done. It returns how many sessions it counted it for.
 func (t *tx) replyInMessage(k digest, n session.Seq, r rendezvous.Reply) (int64, error) {
@@ -36,18 +48,12 @@ func (t *tx) replyInMessage(k digest, n session.Seq, r rendezvous.Reply) (int64,
 	m := t.unwritten[last]
 	t.unwritten = t.unwritten[:last]
 	t.forgetUnsubscribed(m.in) // a session acts in it
-	if _, err := t.exec(`
-		INSERT INTO messages (mailbox, position, side, phase, body, id, received, command, fingerprint, outcome, earlier_mailbox, earlier_position)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
-			(SELECT replied_mailbox FROM sessions WHERE key = ?),
-			(SELECT replied_position FROM sessions WHERE key = ?))`,
+	if _, err := t.exec(insertMessageWithReply,
 		m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received),
 		n, digest(r.Fingerprint), nonNil(r.Outcome), k, k); err != nil {
 		return 0, err
 	}
-	return t.exec(`
-		UPDATE sessions SET wanted = wanted + 1, used = 1, replied_mailbox = ?, replied_position = ?
-		WHERE key = ? AND wanted = ? AND ended IS NULL`, m.in, m.Position, k, n)
+	return t.exec(countCommandInMessage, m.in, m.Position, k, n)
 }
 
 // chainedReply returns the reply to command n of a session that is in a message's row, or ErrNotFound.
@@ -125,6 +131,6 @@ func (t *tx) detachReplies(m rendezvous.MailboxKey) error {
 
 // forgetChain forgets the replies of a session that are in messages' rows.
 func (t *tx) forgetChain(k digest) error {
-	_, err := t.exec(`UPDATE sessions SET replied_mailbox = NULL, replied_position = NULL WHERE key = ? AND replied_mailbox IS NOT NULL`, k)
+	_, err := t.exec(forgetChain, k)
 	return err
 }

@@ -48,17 +48,33 @@ func (t *tx) writeMessages() error {
 	return nil
 }
 
+const (
+	extendMailbox = `
+			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
+			WHERE key = ? AND last_position + 1 = ?`
+	extendAndKeepMailbox = `
+		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?, stored = ?
+		WHERE key = ? AND last_position + 1 = ?`
+)
+
 // extendMailbox stores a mailbox with more messages. stale_at, which is indexed, is written only if it changed.
 func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) error {
+	if err := t.writeExtended(b, first, last); err != nil {
+		return err
+	}
+	t.conn.remembered.changeMailbox(b.Key, func(m *rendezvous.Mailbox) {
+		m.Updated, m.StaleAt = toMillis(b.Updated).time(), toMillis(b.StaleAt).time()
+		m.Last, m.Bytes, m.Stored = last, b.Bytes, b.Stored
+	})
+	return nil
+}
+
+func (t *tx) writeExtended(b rendezvous.Mailbox, first, last rendezvous.Position) error {
 	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
-		return t.changeRow(`
-			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
-			WHERE key = ? AND last_position + 1 = ?`,
+		return t.changeRow(extendMailbox,
 			toMillis(b.Updated), last, b.Bytes, b.Stored, b.Key, first)
 	}
-	return t.changeRow(`
-		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?, stored = ?
-		WHERE key = ? AND last_position + 1 = ?`,
+	return t.changeRow(extendAndKeepMailbox,
 		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Stored, b.Key, first)
 }
 

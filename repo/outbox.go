@@ -11,14 +11,23 @@ import (
 // watchRow is what a session wants to be told of the other side of a mailbox.
 type watchRow struct{ Presence, Receipts flag }
 
+const (
+	insertSubscription = `
+		INSERT INTO subscriptions (mailbox, session, presence, receipts) VALUES (?, ?, ?, ?)
+		ON CONFLICT (mailbox, session) DO NOTHING`
+	updateSubscription = `
+		UPDATE subscriptions SET presence = ?, receipts = ?
+		WHERE mailbox = ? AND session = ?`
+	deleteSubscription = `DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`
+)
+
 // Subscribe subscribes the session to the mailbox. It reports whether the subscription is new, and what the session
 // wants for the first time.
 func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.Watch) (fresh bool, asked rendezvous.Watch, err error) {
 	defer annotate(&err, "subscribing session %s to mailbox %d", k, m)
 	t.forgetUnsubscribed(m)
-	n, err := t.exec(`
-		INSERT INTO subscriptions (mailbox, session, presence, receipts) VALUES (?, ?, ?, ?)
-		ON CONFLICT (mailbox, session) DO NOTHING`, m, digest(k), flag(wants.Presence), flag(wants.Receipts))
+	t.conn.remembered.forgetSubscribers(m)
+	n, err := t.exec(insertSubscription, m, digest(k), flag(wants.Presence), flag(wants.Receipts))
 	if err != nil || n > 0 {
 		return n > 0, wants, err
 	}
@@ -33,9 +42,7 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.
 	if asked == (rendezvous.Watch{}) {
 		return false, asked, nil
 	}
-	err = t.change(`
-		UPDATE subscriptions SET presence = ?, receipts = ?
-		WHERE mailbox = ? AND session = ?`,
+	err = t.change(updateSubscription,
 		had.Presence || flag(wants.Presence), had.Receipts || flag(wants.Receipts), m, digest(k))
 	return false, asked, err
 }
@@ -43,7 +50,8 @@ func (t *tx) Subscribe(k session.Key, m rendezvous.MailboxKey, wants rendezvous.
 // Unsubscribe ends a subscription, if there is one.
 func (t *tx) Unsubscribe(k session.Key, m rendezvous.MailboxKey) (err error) {
 	defer annotate(&err, "unsubscribing session %s from mailbox %d", k, m)
-	return t.change(`DELETE FROM subscriptions WHERE mailbox = ? AND session = ?`, m, digest(k))
+	t.conn.remembered.forgetSubscribers(m)
+	return t.change(deleteSubscription, m, digest(k))
 }
 
 // Subscribers returns the sessions that are subscribed to a mailbox, in the order of their keys:
@@ -53,6 +61,18 @@ func (t *tx) Subscribers(m rendezvous.MailboxKey) (_ []rendezvous.Subscriber, er
 	if t.isUnsubscribed(m) {
 		return nil, nil
 	}
+	if list, known := t.conn.remembered.subscribersOf(m); known {
+		return list, t.failed
+	}
+	list, err := t.subscribers(m)
+	if err == nil {
+		t.conn.remembered.putSubscribers(m, list)
+	}
+	return list, err
+}
+
+// subscribers reads the sessions that are subscribed to a mailbox.
+func (t *tx) subscribers(m rendezvous.MailboxKey) ([]rendezvous.Subscriber, error) {
 	type row struct {
 		Key  digest
 		Side rendezvous.Side
@@ -82,19 +102,37 @@ func (r numberedRow) backlog() rendezvous.Backlog {
 	return rendezvous.Backlog{Frames: r.Frames, Bytes: r.Bytes}
 }
 
+const (
+	numberFrame = `
+		UPDATE outboxes SET next = next + 1, frames = frames + 1, bytes = bytes + ? + LENGTH(CAST(next AS TEXT))
+		WHERE session = ? AND live = 1
+		RETURNING next - 1 AS seq, frames, bytes`
+	numberMessages = `
+		UPDATE outboxes SET next = next + ?
+		WHERE session = ? AND live = 1
+		RETURNING next - ? AS seq, frames, bytes`
+	beginEpoch  = `UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`
+	acknowledge = `
+		UPDATE outboxes
+		SET kept = ?,
+		    frames = frames - (SELECT COUNT(payload) FROM outbox_entries AS e WHERE e.session = outboxes.session AND e.seq < ?),
+		    bytes = bytes - (
+			SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM outbox_entries AS e
+			WHERE e.session = outboxes.session AND e.seq < ?)
+		WHERE session = ? AND epoch = ? AND kept < ? AND next >= ?`
+)
+
 // SendFrame appends a frame to a session's outbox, and returns the session's backlog. It returns
 // ErrNotFound if the session has ended.
 func (t *tx) SendFrame(k session.Key, encode func(session.Seq) []byte) (_ rendezvous.Backlog, err error) {
 	defer annotate(&err, "sending a frame to session %s", k)
 	// The number is taken first: the transaction that has locked the outbox's row is the only one
 	// that numbers frames. The frame contains its number once, in as many bytes as it has digits.
-	row, err := queryReturning[numberedRow](t, `
-		UPDATE outboxes SET next = next + 1, frames = frames + 1, bytes = bytes + ? + LENGTH(CAST(next AS TEXT))
-		WHERE session = ? AND live = 1
-		RETURNING next - 1 AS seq, frames, bytes`, len(encode(0))-len("0"), digest(k))
+	row, err := queryReturning[numberedRow](t, numberFrame, len(encode(0))-len("0"), digest(k))
 	if err != nil {
 		return rendezvous.Backlog{}, err
 	}
+	t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Next = row.Seq + 1 })
 	err = t.change(`INSERT INTO outbox_entries (session, seq, count, payload) VALUES (?, ?, 1, ?)`, digest(k), row.Seq, nonNil(encode(row.Seq)))
 	return row.backlog(), err
 }
@@ -111,13 +149,11 @@ const extendRun = `
 // A run that goes on where the last one ends makes that one longer.
 func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvous.Position, count int64) (_ session.Seq, err error) {
 	defer annotate(&err, "sending messages %d to %d of mailbox %d to session %s", first, int64(first)+count-1, m, k)
-	row, err := queryReturning[numberedRow](t, `
-		UPDATE outboxes SET next = next + ?
-		WHERE session = ? AND live = 1
-		RETURNING next - ? AS seq, frames, bytes`, count, digest(k), count)
+	row, err := queryReturning[numberedRow](t, numberMessages, count, digest(k), count)
 	if err != nil {
 		return 0, err
 	}
+	t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Next = row.Seq + session.Seq(count) })
 	if t.needsLocks() {
 		return row.Seq, t.appendRunLater(k, m, first, count, row.Seq)
 	}
@@ -215,7 +251,10 @@ func (t *tx) Backlog(k session.Key) (_ rendezvous.Backlog, err error) {
 // BeginEpoch stores the epoch of a session that was resumed.
 func (t *tx) BeginEpoch(k session.Key, epoch session.Epoch) (err error) {
 	defer annotate(&err, "beginning epoch %d of session %s", epoch, k)
-	return t.changeRow(`UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`, epoch, digest(k), epoch)
+	if err = t.changeRow(beginEpoch, epoch, digest(k), epoch); err == nil {
+		t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Epoch = epoch })
+	}
+	return err
 }
 
 // Acknowledge deletes the acknowledged frames, in the order of the outboxes. An acknowledgement
@@ -237,18 +276,12 @@ func (t *tx) Acknowledge(acks ...session.Ack) (err error) {
 }
 
 func (t *tx) acknowledge(k session.Key, epoch session.Epoch, upTo session.Seq) error {
-	moved, err := t.exec(`
-		UPDATE outboxes
-		SET kept = ?,
-		    frames = frames - (SELECT COUNT(payload) FROM outbox_entries AS e WHERE e.session = outboxes.session AND e.seq < ?),
-		    bytes = bytes - (
-			SELECT COALESCE(SUM(LENGTH(payload)), 0) FROM outbox_entries AS e
-			WHERE e.session = outboxes.session AND e.seq < ?)
-		WHERE session = ? AND epoch = ? AND kept < ? AND next >= ?`,
+	moved, err := t.exec(acknowledge,
 		upTo, upTo, upTo, digest(k), epoch, upTo, upTo)
 	if err != nil || moved == 0 {
 		return err
 	}
+	t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Kept = upTo })
 	// A run that is acknowledged in part stays whole.
 	_, err = t.exec(`DELETE FROM outbox_entries WHERE session = ? AND seq < ? AND seq + count <= ?`, digest(k), upTo, upTo)
 	return err

@@ -101,8 +101,15 @@ func endingColumns(e *session.Ending) (at *millis, why *session.Reason, text *st
 // Session loads a session, or returns ErrNotFound.
 func (t *tx) Session(k session.Key) (_ rendezvous.Session, err error) {
 	defer annotate(&err, "loading session %s", k)
+	if s, known := t.conn.remembered.session(k); known {
+		return s, t.failed
+	}
 	row, err := queryOne[sessionRow](t, selectSession+` WHERE s.key = ?`+t.forUpdate("s"), digest(k))
-	return row.session(), err
+	s := row.session()
+	if err == nil {
+		t.conn.remembered.putSession(s)
+	}
+	return s, err
 }
 
 // Sessions loads the sessions with the given keys, without those that do not exist.
@@ -186,23 +193,42 @@ func (t *tx) LiveSession(app rendezvous.AppID, side rendezvous.Side) (_ rendezvo
 	return row.session(), err
 }
 
+const (
+	insertSession = `
+		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, token_expires, token_ask_at, sweep_at)
+		VALUES (?, ?, ?, ?, ?,
+			-- The new session owns the side.
+			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
+			?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertOutbox  = `INSERT INTO outboxes (session, epoch, kept, next, frames, bytes) VALUES (?, ?, ?, ?, 0, 0)`
+	updateSession = `
+		UPDATE sessions
+		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, token_expires = ?, token_ask_at = ?, sweep_at = ?
+		WHERE key = ?`
+	deleteSubscriptionsOf = `DELETE FROM subscriptions WHERE session = ?`
+	emptyOutbox           = `UPDATE outboxes SET live = 0, kept = next, frames = 0, bytes = 0 WHERE session = ?`
+	deleteSession         = `DELETE FROM sessions WHERE key = ?`
+	updateSeen            = `
+			UPDATE sessions SET seen = ?, sweep_at = ?
+			WHERE key = ? AND seen < ? AND ended IS NULL`
+	markUsed     = `UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`
+	countCommand = `
+			UPDATE sessions SET wanted = wanted + 1, used = 1
+			WHERE key = ? AND wanted = ? AND ended IS NULL`
+)
+
 // CreateSession stores a new session with an empty outbox.
 func (t *tx) CreateSession(s rendezvous.Session, sweepAt time.Time) (err error) {
 	defer annotate(&err, "creating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
 	expires, askAt := tokenColumns(s.Token)
-	err = t.change(`
-		INSERT INTO sessions (key, app, side, address, began, turn, wanted, seen, grace, used, ended, reason, ended_text, token_expires, token_ask_at, sweep_at)
-		VALUES (?, ?, ?, ?, ?,
-			-- The new session owns the side.
-			(SELECT COALESCE(MAX(turn), 0) + 1 FROM sessions WHERE app = ? AND side = ?),
-			?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	err = t.change(insertSession,
 		digest(s.Key), s.App, s.Side, s.Address, toMillis(s.Began), s.App, s.Side,
 		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt))
 	if err != nil {
 		return err
 	}
-	return t.change(`INSERT INTO outboxes (session, epoch, kept, next, frames, bytes) VALUES (?, ?, ?, ?, 0, 0)`, digest(s.Key), s.Epoch, s.Next, s.Next)
+	return t.change(insertOutbox, digest(s.Key), s.Epoch, s.Next, s.Next)
 }
 
 // UpdateSession stores a session's record, except the frames' counters.
@@ -210,20 +236,20 @@ func (t *tx) UpdateSession(s rendezvous.Session, sweepAt time.Time) (err error) 
 	defer annotate(&err, "updating session %s", s.Key)
 	ended, reason, text := endingColumns(s.Ended)
 	expires, askAt := tokenColumns(s.Token)
-	return t.changeRow(`
-		UPDATE sessions
-		SET wanted = ?, seen = ?, grace = ?, used = ?, ended = ?, reason = ?, ended_text = ?, token_expires = ?, token_ask_at = ?, sweep_at = ?
-		WHERE key = ?`,
+	t.conn.remembered.forgetSession(s.Key)
+	return t.changeRow(updateSession,
 		s.Wanted, toMillis(s.Seen), toSpan(s.Grace), flag(s.Used), ended, reason, text, expires, askAt, toMillis(sweepAt), digest(s.Key))
 }
 
 // EmptySession deletes what only a live session has: its subscriptions, replies and frames.
 func (t *tx) EmptySession(k session.Key) (err error) {
 	defer annotate(&err, "emptying session %s", k)
+	t.conn.remembered.forgetSession(k)
+	t.conn.remembered.forgetSubscriptions(k)
 	for _, query := range []string{
-		`DELETE FROM subscriptions WHERE session = ?`,
+		deleteSubscriptionsOf,
 		`DELETE FROM replies WHERE session = ?`,
-		`UPDATE outboxes SET live = 0, kept = next, frames = 0, bytes = 0 WHERE session = ?`,
+		emptyOutbox,
 		`DELETE FROM outbox_entries WHERE session = ?`, // after the outbox, whose lock guards them
 	} {
 		if err = t.change(query, digest(k)); err != nil {
@@ -242,7 +268,9 @@ func (t *tx) DeleteSession(k session.Key) (err error) {
 	if err = t.lockOutbox(k); err != nil {
 		return err
 	}
-	return t.change(`DELETE FROM sessions WHERE key = ?`, digest(k))
+	t.conn.remembered.forgetSession(k)
+	t.conn.remembered.forgetSubscriptions(k)
+	return t.change(deleteSession, digest(k))
 }
 
 // CountSessions counts the live sessions of an address, or of the network that it stands for, or the tombstones of an
@@ -327,9 +355,8 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 		return t.updateLastSeenBatch(inOrder)
 	}
 	for _, s := range inOrder {
-		if err = t.change(`
-			UPDATE sessions SET seen = ?, sweep_at = ?
-			WHERE key = ? AND seen < ? AND ended IS NULL`,
+		t.conn.remembered.forgetSession(s.Key)
+		if err = t.change(updateSeen,
 			toMillis(s.Seen), toMillis(s.SweepAt), digest(s.Key), toMillis(s.Seen)); err != nil {
 			return err
 		}
@@ -340,7 +367,10 @@ func (t *tx) UpdateLastSeen(seen []session.Sighting) (err error) {
 // MarkUsed records that the session did something.
 func (t *tx) MarkUsed(k session.Key) (err error) {
 	defer annotate(&err, "marking session %s as used", k)
-	return t.change(`UPDATE sessions SET used = 1 WHERE key = ? AND used = 0`, digest(k))
+	if err = t.change(markUsed, digest(k)); err == nil {
+		t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Used = true })
+	}
+	return err
 }
 
 // Reply returns the recorded reply to command n, or ErrNotFound.
@@ -368,12 +398,13 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	if inMessage {
 		err = requireRow(t.replyInMessage(digest(k), n, r))
 	} else {
-		err = t.changeRow(`
-			UPDATE sessions SET wanted = wanted + 1, used = 1
-			WHERE key = ? AND wanted = ? AND ended IS NULL`, digest(k), n)
+		err = t.changeRow(countCommand, digest(k), n)
 	}
 	if errors.Is(err, rendezvous.ErrNotFound) {
 		err = errors.New("it is not the next command")
+	}
+	if err == nil {
+		t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Wanted, s.Used = n+1, true })
 	}
 	if err == nil && !inMessage {
 		err = t.insertReply(digest(k), n, r)

@@ -107,6 +107,7 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *engine, 
 		if err != nil {
 			return nil, err
 		}
+		c.remembered = newRemembered()
 		// SQLite creates the log again after the last connection was closed.
 		if err := files.record(path + "-wal"); err != nil {
 			c.discard()

@@ -34,6 +34,7 @@ type sqliteWriter struct {
 	lockPatience  time.Duration // normally the constant; tests shorten it
 	stampInterval time.Duration // likewise
 	batchTime     time.Duration // normally the constant; tests lengthen it
+	compare       bool          // tests: compare what is remembered with what is stored before each commit
 	logPath       string        // the file's write-ahead log
 	logWarned     bool          // the log's size is reported already
 
@@ -59,6 +60,7 @@ func newSQLiteWriter(db *DB, logPath string, open func(context.Context, *stateme
 		lockPatience:  lockPatience,
 		stampInterval: stampInterval,
 		batchTime:     batchTime,
+		compare:       db.options.CompareRemembered,
 		logPath:       logPath,
 		queue:         make(chan *job, batchSize),
 		closing:       db.closing,
@@ -228,10 +230,12 @@ func (w *sqliteWriter) transact(jobs iter.Seq[*job], savepoints bool) (members [
 
 func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], savepoints bool, members *[]*job) error {
 	c, err := w.begin()
+	if c != nil {
+		defer c.rollback() // does nothing after a commit
+	}
 	if err != nil {
 		return err
 	}
-	defer c.rollback() // does nothing after a commit
 	kept, changed := false, false
 	for j := range jobs {
 		*members = append(*members, j)
@@ -247,6 +251,11 @@ func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], savepoints bool, members *[
 	if changed {
 		if err := w.stamp(c); err != nil {
 			return err
+		}
+	}
+	if w.compare {
+		if err := c.compare(); err != nil {
+			panic(err) // in a batch, an error would be forgotten with what is remembered
 		}
 	}
 	if err := c.commit(); err != nil {
@@ -290,7 +299,10 @@ func (w *sqliteWriter) begin() (*conn, error) {
 		}
 		w.conn = c
 	}
-	return w.conn, w.beginUnlocked(w.conn)
+	if err := w.beginUnlocked(w.conn); err != nil {
+		return nil, err
+	}
+	return w.conn, w.conn.forgetIfChanged()
 }
 
 // beginUnlocked begins a transaction. While another program has locked the database, it tries again, up to

@@ -69,6 +69,8 @@ func open(tb testing.TB, o repo.Options) *repo.DB {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	_, measures := tb.(*testing.B)
+	o.CompareRemembered = !measures
 	db, err := repo.Open(tb.Context(), o)
 	if err != nil {
 		tb.Fatal(err)
@@ -78,7 +80,7 @@ func open(tb testing.TB, o repo.Options) *repo.DB {
 			tb.Error(err)
 		}
 	})
-	if _, measures := tb.(*testing.B); !measures && !strings.HasPrefix(o.URL, "postgres") {
+	if !measures && !strings.HasPrefix(o.URL, "postgres") {
 		repo.StampEveryUpdate(db) // so that tests see which updates changed something
 	}
 	return db

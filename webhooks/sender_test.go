@@ -142,7 +142,7 @@ func hooks(t *testing.T, address, more string) []webhooks.Webhook {
 func start(t *testing.T, database, address, more string) *world {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	store, err := repo.Open(t.Context(), repo.Options{URL: database, Log: log})
+	store, err := repo.Open(t.Context(), repo.Options{URL: database, Log: log, CompareRemembered: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,323 @@
+package repo
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+
+	"restante/rendezvous"
+	"restante/session"
+)
+
+// maxRemembered is how many rows of a kind are remembered. Where there are more, all are forgotten, and those that are
+// in use are soon there again.
+const maxRemembered = 10_000
+
+// remembered are sessions, mailboxes and subscribers as the connection that writes a SQLite file has read or written them last, so
+// that it does not read them again. Only that connection writes the file, so what it remembers is what its transaction would read:
+//
+//   - A statement that may write such a row has all rows of that kind forgotten (see [remembered.before]). The few that are
+//     frequent do not: the methods that run them tell what they have changed.
+//   - With a transaction that is rolled back, or ends in any other way than by a commit, everything is forgotten.
+//   - So it is when another program has written the file.
+//
+// A nil *remembered remembers nothing: that of connections that read, and of PostgreSQL, where others write, too.
+type remembered struct {
+	sessions    map[session.Key]rendezvous.Session
+	mailboxes   map[rendezvous.MailboxKey]rendezvous.Mailbox
+	keys        map[mailboxName]rendezvous.MailboxKey // of the mailboxes
+	subscribers map[rendezvous.MailboxKey][]rendezvous.Subscriber
+	subscribed  map[session.Key][]rendezvous.MailboxKey // where a session may be among the subscribers
+
+	most        int               // normally the constant; a test has fewer
+	effects     map[string]effect // of the statements that have run
+	dataVersion int64             // changes when another program writes the file
+}
+
+// mailboxName is how clients name a mailbox.
+type mailboxName struct {
+	app rendezvous.AppID
+	id  rendezvous.MailboxID
+}
+
+// effect says which kinds of rows a statement may write.
+type effect struct{ sessions, mailboxes, subscribers bool }
+
+var everything = effect{sessions: true, mailboxes: true, subscribers: true}
+
+func newRemembered() *remembered {
+	r := &remembered{most: maxRemembered, effects: map[string]effect{}}
+	r.forget()
+	return r
+}
+
+// forget forgets everything.
+func (r *remembered) forget() {
+	if r != nil {
+		r.forgetKinds(everything)
+	}
+}
+
+func (r *remembered) forgetKinds(e effect) {
+	if e.sessions {
+		r.sessions = map[session.Key]rendezvous.Session{}
+	}
+	if e.mailboxes {
+		r.mailboxes, r.keys = map[rendezvous.MailboxKey]rendezvous.Mailbox{}, map[mailboxName]rendezvous.MailboxKey{}
+	}
+	if e.subscribers {
+		r.subscribers, r.subscribed = map[rendezvous.MailboxKey][]rendezvous.Subscriber{}, map[session.Key][]rendezvous.MailboxKey{}
+	}
+}
+
+// before forgets what a statement may change.
+func (r *remembered) before(query string) {
+	if r == nil {
+		return
+	}
+	e, known := r.effects[query]
+	if !known {
+		e = effectOf(query)
+		r.effects[query] = e
+	}
+	if e != (effect{}) {
+		r.forgetKinds(e)
+	}
+}
+
+// frequent are the statements that forget nothing by themselves.
+var frequent = map[string]bool{
+	insertSession: true, insertOutbox: true, updateSession: true, deleteSubscriptionsOf: true, emptyOutbox: true, deleteSession: true,
+	updateSeen: true, markUsed: true, countCommand: true,
+	insertMessageWithReply: true, countCommandInMessage: true, forgetChain: true,
+	insertMailbox: true, updateMailbox: true, putSide: true, deleteMailbox: true, updateHeld: true, extendMailbox: true, extendAndKeepMailbox: true,
+	insertSubscription: true, updateSubscription: true, deleteSubscription: true, updateExamined: true,
+	numberFrame: true, numberMessages: true, beginEpoch: true, acknowledge: true,
+}
+
+var (
+	// tables finds the tables that a statement names.
+	tables = regexp.MustCompile(`\b(sessions|outboxes|mailboxes|mailbox_sides|subscriptions)\b`)
+	// harmless matches what changes no row, and undoes what undoes changes.
+	harmless = regexp.MustCompile(`^\s*(SELECT|BEGIN|COMMIT|SAVEPOINT|RELEASE|PRAGMA)\b`)
+	undoes   = regexp.MustCompile(`^\s*ROLLBACK\b`)
+)
+
+// effectOf tells what a statement may change. It need not be exact in what it does not know: what only reads a table may
+// count as a write.
+func effectOf(query string) (e effect) {
+	switch {
+	case frequent[query], harmless.MatchString(query):
+		return effect{}
+	case undoes.MatchString(query):
+		return everything
+	}
+	for _, table := range tables.FindAllString(query, -1) {
+		switch table {
+		case "sessions": // a subscription goes with its session
+			e.sessions, e.subscribers = true, true
+		case "outboxes":
+			e.sessions = true
+		case "mailboxes": // or with its mailbox
+			e.mailboxes, e.subscribers = true, true
+		case "mailbox_sides":
+			e.mailboxes = true
+		case "subscriptions":
+			e.subscribers = true
+		}
+	}
+	return e
+}
+
+func (r *remembered) session(k session.Key) (s rendezvous.Session, known bool) {
+	if r == nil {
+		return s, false
+	}
+	s, known = r.sessions[k]
+	return s, known
+}
+
+// putSession remembers a session as it is stored.
+func (r *remembered) putSession(s rendezvous.Session) {
+	if r == nil {
+		return
+	}
+	if len(r.sessions) >= r.most {
+		r.forgetKinds(effect{sessions: true})
+	}
+	r.sessions[s.Key] = s
+}
+
+// changeSession changes a session, if it is remembered, as the database was changed.
+func (r *remembered) changeSession(k session.Key, change func(*rendezvous.Session)) {
+	if s, known := r.session(k); known {
+		change(&s)
+		r.sessions[k] = s
+	}
+}
+
+func (r *remembered) forgetSession(k session.Key) {
+	if r != nil {
+		delete(r.sessions, k)
+	}
+}
+
+func (r *remembered) mailbox(k rendezvous.MailboxKey) (m rendezvous.Mailbox, known bool) {
+	if r == nil {
+		return m, false
+	}
+	m, known = r.mailboxes[k]
+	m.Sides = slices.Clone(m.Sides)
+	return m, known
+}
+
+func (r *remembered) mailboxNamed(app rendezvous.AppID, id rendezvous.MailboxID) (m rendezvous.Mailbox, known bool) {
+	if r == nil {
+		return m, false
+	}
+	k, known := r.keys[mailboxName{app, id}]
+	if !known {
+		return m, false
+	}
+	return r.mailbox(k)
+}
+
+// putMailbox remembers a mailbox as it is stored.
+func (r *remembered) putMailbox(m rendezvous.Mailbox) {
+	if r == nil {
+		return
+	}
+	if len(r.mailboxes) >= r.most {
+		r.forgetKinds(effect{mailboxes: true})
+	}
+	m.Sides = slices.Clone(m.Sides)
+	r.mailboxes[m.Key] = m
+	r.keys[mailboxName{m.App, m.ID}] = m.Key
+}
+
+// changeMailbox changes a mailbox, if it is remembered, as the database was changed.
+func (r *remembered) changeMailbox(k rendezvous.MailboxKey, change func(*rendezvous.Mailbox)) {
+	if m, known := r.mailbox(k); known {
+		change(&m)
+		r.mailboxes[k] = m
+	}
+}
+
+// forgetMailbox forgets a mailbox that is gone, with its subscribers.
+func (r *remembered) forgetMailbox(k rendezvous.MailboxKey) {
+	if m, known := r.mailbox(k); known {
+		delete(r.mailboxes, k)
+		delete(r.keys, mailboxName{m.App, m.ID})
+	}
+	r.forgetSubscribers(k)
+}
+
+func (r *remembered) subscribersOf(m rendezvous.MailboxKey) (list []rendezvous.Subscriber, known bool) {
+	if r == nil {
+		return nil, false
+	}
+	list, known = r.subscribers[m]
+	return slices.Clone(list), known
+}
+
+// putSubscribers remembers who subscribes to a mailbox.
+func (r *remembered) putSubscribers(m rendezvous.MailboxKey, list []rendezvous.Subscriber) {
+	if r == nil {
+		return
+	}
+	if len(r.subscribers) >= r.most || len(r.subscribed) >= r.most {
+		r.forgetKinds(effect{subscribers: true})
+	}
+	r.subscribers[m] = slices.Clone(list)
+	for _, s := range list {
+		if at := r.subscribed[s.Key]; !slices.Contains(at, m) {
+			r.subscribed[s.Key] = append(at, m)
+		}
+	}
+}
+
+func (r *remembered) forgetSubscribers(m rendezvous.MailboxKey) {
+	if r == nil {
+		return
+	}
+	for _, s := range r.subscribers[m] {
+		r.subscribed[s.Key] = slices.DeleteFunc(r.subscribed[s.Key], func(at rendezvous.MailboxKey) bool { return at == m })
+		if len(r.subscribed[s.Key]) == 0 {
+			delete(r.subscribed, s.Key)
+		}
+	}
+	delete(r.subscribers, m)
+}
+
+// forgetSubscriptions forgets the subscribers of the mailboxes to which a session subscribes.
+func (r *remembered) forgetSubscriptions(k session.Key) {
+	if r == nil {
+		return
+	}
+	for _, m := range slices.Clone(r.subscribed[k]) {
+		r.forgetSubscribers(m)
+	}
+}
+
+// compare returns an error if something is remembered otherwise than it is stored.
+func (c *conn) compare() error {
+	r, hook := c.remembered, c.hook
+	c.remembered, c.hook = nil, new(statementHook) // so that the database is asked, and nothing is made to fail
+	defer func() { c.remembered, c.hook = r, hook }()
+	t := &tx{conn: c}
+	for k, s := range r.sessions {
+		if err := differ("session", s)(t.Session(k)); err != nil {
+			return err
+		}
+	}
+	for k, m := range r.mailboxes {
+		if err := differ("mailbox", m)(t.MailboxByKey(k)); err != nil {
+			return err
+		}
+	}
+	for name, k := range r.keys {
+		if m := r.mailboxes[k]; m.App != name.app || m.ID != name.id {
+			return fmt.Errorf("mailbox %d is remembered by the name of another one", k)
+		}
+	}
+	for k, list := range r.subscribers {
+		if err := differ("list of subscribers", list)(t.subscribers(k)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// differ returns what tells that something which is stored is not what is remembered of it.
+func differ[T any](what string, remembered T) func(stored T, err error) error {
+	return func(stored T, err error) error {
+		if err == nil && !reflect.DeepEqual(stored, remembered) {
+			err = fmt.Errorf("%+v is stored, and %+v remembered", stored, remembered)
+		}
+		if err != nil {
+			return fmt.Errorf("a %s is remembered wrongly: %w", what, err)
+		}
+		return nil
+	}
+}
+
+// forgetIfChanged forgets everything if another program has written the file since this was called last. It is no statement of a
+// transaction's, and so none that a hook sees.
+func (c *conn) forgetIfChanged() error {
+	const query = "PRAGMA data_version"
+	version := int64(0)
+	s, err := c.prepare(query) //nolint:sqlclosecheck // it is closed with the connection
+	if err == nil {
+		err = s.QueryRowxContext(context.Background()).Scan(&version)
+	}
+	if err != nil {
+		return c.classify(err)
+	}
+	if version != c.remembered.dataVersion {
+		c.remembered.forget()
+		c.remembered.dataVersion = version
+	}
+	return nil
+}
