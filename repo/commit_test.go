@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,25 +98,8 @@ func (c *cutter) cut(after bool) {
 // newCutter starts a cutter in front of a server.
 func newCutter(t *testing.T, server string) *cutter {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(err)
-	c := &cutter{address: l.Addr().String()}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			upstream, err := new(net.Dialer).DialContext(context.Background(), "tcp", server)
-			must(err)
-			running.Go(func() { c.pass(client, upstream) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		running.Wait() // the store is closed before, so its connections are
-	})
+	c := &cutter{}
+	c.address = startProxy(t, server, c.pass)
 	return c
 }
 

@@ -1,7 +1,6 @@
 package repo_test
 
 import (
-	"context"
 	"net"
 	"net/url"
 	"sync"
@@ -23,25 +22,8 @@ type tripCounter struct {
 // newTripCounter starts a counter in front of a server.
 func newTripCounter(t *testing.T, server string) *tripCounter {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(err)
-	c := &tripCounter{address: l.Addr().String()}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			upstream, err := new(net.Dialer).DialContext(context.Background(), "tcp", server)
-			must(err)
-			running.Go(func() { c.pass(client, upstream) })
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		running.Wait() // the store is closed before, so its connections are
-	})
+	c := &tripCounter{}
+	c.address = startProxy(t, server, c.pass)
 	return c
 }
 
@@ -60,23 +42,6 @@ func (c *tripCounter) pass(client, upstream net.Conn) {
 	})
 	_ = upstream.Close()
 	replies.Wait()
-}
-
-// relay copies bytes until one end is closed. It calls before with each part before it is passed on.
-func relay(to, from net.Conn, before func()) {
-	buffer := make([]byte, 64<<10)
-	for {
-		n, err := from.Read(buffer)
-		if n > 0 {
-			before()
-			if _, err := to.Write(buffer[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // TestRoundTrips pins how often each operation of a client waits for PostgreSQL, as counted on the wire. Each runs once
