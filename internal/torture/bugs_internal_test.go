@@ -85,7 +85,8 @@ func readBug(t *testing.T, path string) planted {
 	return b
 }
 
-// apply applies a bug's patch to copies of the files, and returns their directory and which file each replaces.
+// apply applies a bug's patch to copies of the files, and returns their directory and which file each replaces. A patch whose
+// surroundings have changed is not applied: it once came to stand where nothing runs.
 func apply(t *testing.T, b planted) (changed string, replace map[string]string) {
 	t.Helper()
 	root, err := filepath.Abs(filepath.Join("..", ".."))
@@ -110,7 +111,7 @@ func apply(t *testing.T, b planted) (changed string, replace map[string]string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), "patch", "-p1", "-d", changed, "-i", patch).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "patch", "-p1", "--fuzz=0", "-d", changed, "-i", patch).CombinedOutput(); err != nil {
 		t.Fatalf("%s does not apply any more: %v\n%s", b.path, err, out)
 	}
 	return changed, replace
