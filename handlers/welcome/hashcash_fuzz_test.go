@@ -59,8 +59,10 @@ func FuzzChallenge(f *testing.F) {
 				break
 			}
 		}
-		if _, ok := c.Accept(stamp, other, bits, now); ok && other != subject {
-			t.Fatalf("the stamp of %q is good for %q", subject, other)
+		if other != subject {
+			if _, ok := c.Accept(stamp, other, bits, now); ok {
+				t.Fatalf("the stamp of %q is good for %q", subject, other)
+			}
 		}
 		if _, ok := c.Accept(stamp, subject, bits+1, now); ok {
 			t.Fatal("a stamp of fewer bits is good")

@@ -80,6 +80,11 @@ func FuzzFraming(f *testing.F) {
 func messagesIn(b []byte) (messages []string) {
 	var message []byte
 	begun := false
+	defer func() {
+		if len(message) > maxFuzzed { // it has no end, and is too long already
+			messages = append(messages, string(message[:maxFuzzed]))
+		}
+	}()
 	for len(b) >= 6 {
 		final, reserved, kind, masked, size := b[0]&0x80 != 0, b[0]&0x70, int(b[0]&0x0f), b[1]&0x80 != 0, uint64(b[1]&0x7f)
 		control := kind >= websocket.CloseMessage
@@ -95,8 +100,12 @@ func messagesIn(b []byte) (messages []string) {
 		case size == 127:
 			return messages
 		}
-		if len(b) < 4 || uint64(len(b)-4) < size {
+		if len(b) < 4 || size>>63 != 0 { // RFC 6455, section 5.2: the most significant bit must be 0
 			return messages
+		}
+		broken := uint64(len(b)-4) < size // the connection ends within the frame
+		if broken {
+			size = uint64(len(b) - 4)
 		}
 		payload := make([]byte, size)
 		for i := range payload {
@@ -104,10 +113,15 @@ func messagesIn(b []byte) (messages []string) {
 		}
 		b = b[4+size:]
 		switch {
+		case broken && control:
+			return messages
 		case kind == websocket.PingMessage, kind == websocket.PongMessage:
 			continue
 		case kind == 0 && !begun, (kind == websocket.TextMessage || kind == websocket.BinaryMessage) && begun, kind > websocket.BinaryMessage:
 			return messages // a close, or a mistake
+		case broken:
+			message = append(message, payload...)
+			return messages
 		}
 		message, begun = append(message, payload...), !final
 		if final {
