@@ -12,21 +12,7 @@ import (
 func TestProxyCuts(t *testing.T) {
 	t.Parallel()
 	answer := make([]byte, 10_000)
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write(answer)
-			_ = c.Close()
-		}
-	}()
+	l := listen(t, func(c net.Conn) { _, _ = c.Write(answer) })
 	p, err := newProxy(newDice(1, "proxy"), l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -56,30 +42,16 @@ func TestProxyCuts(t *testing.T) {
 func TestProxyDeliversLate(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan string)
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
+	l := listen(t, func(c net.Conn) {
+		for piece := make([]byte, 100); ; {
+			n, err := c.Read(piece)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				for piece := make([]byte, 100); ; {
-					n, err := c.Read(piece)
-					if err != nil {
-						return
-					}
-					arrived <- string(piece[:n])
-					_, _ = c.Write([]byte("answer"))
-				}
-			}()
+			arrived <- string(piece[:n])
+			_, _ = c.Write([]byte("answer"))
 		}
-	}()
+	})
 	p, err := newProxy(nil, l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -121,6 +93,29 @@ func TestProxyDeliversLate(t *testing.T) {
 	if p.late.Load() != 1 {
 		t.Errorf("the proxy counts %d late requests, want 1", p.late.Load())
 	}
+}
+
+// listen takes connections until the test ends, and has serve serve each.
+func listen(t *testing.T, serve func(net.Conn)) net.Listener {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return l
 }
 
 func read(t *testing.T, address string) int {
