@@ -121,8 +121,8 @@ var leaks = []string{
 	"deadline exceeded", "nil pointer", "unexpected EOF", "net/http", "http: ", "(0x", "RequestObject", "no rows", "database",
 }
 
-// mintedID is random, and so may hold any word.
-var mintedID = regexp.MustCompile(`"sessionId":"[^"]*"`)
+// mintedID is random, and so may hold any word. So is the resource of a hashcash stamp.
+var mintedID = regexp.MustCompile(`"(sessionId|mailbox|resource)":"[^"]*"`)
 
 // unpacked returns the body without its Content-Encoding.
 func (a *answer) unpacked() ([]byte, error) {
