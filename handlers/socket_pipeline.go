@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -25,9 +26,10 @@ const (
 type pipeline struct {
 	mu       sync.Mutex
 	underWay []*pendingAdd
-	bytes    int        // of their commands
-	sending  bool       // replies are being sent
-	waiting  *sync.Cond // on mu: for adds to be done, or answered; nil before the first add
+	bytes    int         // of their commands
+	sending  bool        // replies are being sent
+	waiting  *sync.Cond  // on mu: for adds to be done, or answered; nil before the first add
+	next     chan func() // to goroutines that have done an add and wait for another; likewise
 }
 
 // pendingAdd is an add that is under way.
@@ -49,7 +51,7 @@ func (c *sessionSocket) beginAdd(ctx context.Context, command api.SocketCommand,
 	a := c.adds.enter(size)
 	placed := make(chan struct{})
 	place := sync.OnceFunc(func() { close(placed) })
-	c.Go(func() {
+	c.goAdd(ctx, func() {
 		defer place()
 		defer c.finishAdd(ctx, a) // also after a panic
 		turn := context.WithValue(ctx, turnKey{}, func() { c.adds.await(a) })
@@ -58,12 +60,34 @@ func (c *sessionSocket) beginAdd(ctx context.Context, command api.SocketCommand,
 	<-placed
 }
 
+// goAdd does an add on a goroutine that waits for one, or on a new one. Afterwards, that waits for a while: its stack has
+// grown to what an add needs, which costs a new goroutine four copies.
+func (c *sessionSocket) goAdd(ctx context.Context, add func()) {
+	select {
+	case c.adds.next <- add:
+		return
+	default:
+	}
+	c.Go(func() {
+		for {
+			add()
+			select {
+			case add = <-c.adds.next:
+			case <-time.After(c.server.Limits.Linger):
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+}
+
 // enter puts an add behind the others as soon as there is room.
 func (p *pipeline) enter(size int) *pendingAdd {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.waiting == nil {
-		p.waiting = sync.NewCond(&p.mu)
+		p.waiting, p.next = sync.NewCond(&p.mu), make(chan func())
 	}
 	for len(p.underWay) > 0 && (len(p.underWay) >= maxAdds || p.bytes+size > maxAddBytes) {
 		p.waiting.Wait()
