@@ -69,6 +69,11 @@ func openConn(ctx context.Context, pool *sqlx.DB, d *dialect, h *statementHook) 
 // beforeStatement runs the hook and fails outside of a transaction. Statements run on no
 // caller's context: interrupting one would end the transaction of other callers, too.
 func (c *conn) beforeStatement(query string) error {
+	if c.remembered.mustWriteBefore(query) {
+		if err := c.writeUnwritten(); err != nil {
+			return err
+		}
+	}
 	if before := c.hook.Load(); before != nil {
 		if err := before.before(query); err != nil {
 			return err

@@ -169,6 +169,24 @@ func onWriter(db *DB, f func(*remembered)) {
 	}
 }
 
+// RememberNothing makes db read each row from its SQLite file and write each change at once.
+func RememberNothing(db *DB) {
+	if err := db.writer.update(context.Background(), func(t *tx) error {
+		t.conn.remembered, db.writer.(*sqliteWriter).compare = nil, false
+		return nil
+	}); err != nil {
+		panic(err)
+	}
+}
+
+// RememberWrongly makes db take a mailbox for one that has so many messages.
+func RememberWrongly(db *DB, k rendezvous.MailboxKey, last rendezvous.Position) {
+	onWriter(db, func(r *remembered) {
+		db.writer.(*sqliteWriter).compare = false
+		r.changeMailbox(k, func(m *rendezvous.Mailbox) { m.Last = last })
+	})
+}
+
 // RememberAtMost changes how many rows of a kind are remembered.
 func RememberAtMost(db *DB, n int) { onWriter(db, func(r *remembered) { r.most = n }) }
 

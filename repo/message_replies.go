@@ -2,6 +2,7 @@ package repo
 
 import (
 	"errors"
+	"slices"
 
 	"restante/rendezvous"
 	"restante/session"
@@ -35,25 +36,38 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
 			(SELECT replied_mailbox FROM sessions WHERE key = ?),
 			(SELECT replied_position FROM sessions WHERE key = ?))`
-	countCommandInMessage = `
-		UPDATE sessions SET wanted = wanted + 1, used = 1, replied_mailbox = ?, replied_position = ?
+	insertMessageAfterReply = `
+		INSERT INTO messages (mailbox, position, side, phase, body, id, received, command, fingerprint, outcome, earlier_mailbox, earlier_position)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	countCommandsInMessages = `
+		UPDATE sessions SET wanted = ?, used = 1, replied_mailbox = ?, replied_position = ?
 		WHERE key = ? AND wanted = ? AND ended IS NULL`
 	forgetChain = `UPDATE sessions SET replied_mailbox = NULL, replied_position = NULL WHERE key = ? AND replied_mailbox IS NOT NULL`
 )
 
 // replyInMessage stores the messages that the transaction has added, with the last one the reply to command n, and counts
 // the command as done. It returns how many sessions it counted it for.
-func (t *tx) replyInMessage(k digest, n session.Seq, r rendezvous.Reply) (int64, error) {
+func (t *tx) replyInMessage(k session.Key, n session.Seq, r rendezvous.Reply) (int64, error) {
 	last := len(t.unwritten) - 1
 	m := t.unwritten[last]
 	t.unwritten = t.unwritten[:last]
 	t.forgetUnsubscribed(m.in) // a session acts in it
-	if _, err := t.exec(insertMessageWithReply,
+	query, earlier := insertMessageWithReply, []any{digest(k), digest(k)}
+	if at, known := t.conn.remembered.repliedLast(k); known {
+		query, earlier = insertMessageAfterReply, []any{at.Mailbox, at.Position}
+	}
+	if _, err := t.exec(query, slices.Concat([]any{
 		m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received),
-		n, digest(r.Fingerprint), nonNil(r.Outcome), k, k); err != nil {
+		n, digest(r.Fingerprint), nonNil(r.Outcome),
+	}, earlier)...); err != nil {
 		return 0, err
 	}
-	return t.exec(countCommandInMessage, m.in, m.Position, k, n)
+	at := messageRef{&m.in, &m.Position}
+	if t.conn.remembered.noteCounted(k, n, at) {
+		return 1, nil
+	}
+	counted := countedSession{first: n, wanted: n + 1, replied: at}
+	return t.exec(countCommandsInMessages, counted.args(k)...)
 }
 
 // chainedReply returns the reply to command n of a session that is in a message's row, or ErrNotFound.

@@ -11,7 +11,8 @@ import (
 func (t *tx) Append(b rendezvous.Mailbox, messages ...rendezvous.Message) (err error) {
 	first, last := messages[0].Position, messages[len(messages)-1].Position
 	defer annotate(&err, "adding messages %d to %d to mailbox %d", first, last, b.Key)
-	err = t.extendMailbox(b, first, last)
+	b.Last = last
+	err = t.extendMailbox(b, first)
 	if errors.Is(err, rendezvous.ErrNotFound) {
 		err = errors.New("the position is not the next one")
 	}
@@ -38,9 +39,7 @@ func (t *tx) writeMessages() error {
 	messages := t.unwritten
 	t.unwritten = nil
 	for _, m := range messages {
-		if err := t.change(`
-			INSERT INTO messages (mailbox, position, side, phase, body, id, received)
-			VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		if err := t.change(insertMessage,
 			m.in, m.Position, m.Side, m.Phase, nonNil(m.Body), m.ID, toMillis(m.Received)); err != nil {
 			return err
 		}
@@ -49,33 +48,47 @@ func (t *tx) writeMessages() error {
 }
 
 const (
+	insertMessage = `
+		INSERT INTO messages (mailbox, position, side, phase, body, id, received)
+		VALUES (?, ?, ?, ?, ?, ?, ?)`
 	extendMailbox = `
-			UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
-			WHERE key = ? AND last_position + 1 = ?`
+		UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?
+		WHERE key = ? AND last_position + 1 = ?`
 	extendAndKeepMailbox = `
-		UPDATE mailboxes SET updated = ?, stale_at = ?, last_position = ?, bytes = ?, stored = ?
+		UPDATE mailboxes SET updated = ?, last_position = ?, bytes = ?, stored = ?, stale_at = ?
 		WHERE key = ? AND last_position + 1 = ?`
 )
 
-// extendMailbox stores a mailbox with more messages. stale_at, which is indexed, is written only if it changed.
-func (t *tx) extendMailbox(b rendezvous.Mailbox, first, last rendezvous.Position) error {
-	if err := t.writeExtended(b, first, last); err != nil {
+// extendMailbox stores a mailbox with more messages.
+func (t *tx) extendMailbox(b rendezvous.Mailbox, first rendezvous.Position) error {
+	if err := t.writeExtended(b, first); err != nil {
 		return err
 	}
 	t.conn.remembered.changeMailbox(b.Key, func(m *rendezvous.Mailbox) {
 		m.Updated, m.StaleAt = toMillis(b.Updated).time(), toMillis(b.StaleAt).time()
-		m.Last, m.Bytes, m.Stored = last, b.Bytes, b.Stored
+		m.Last, m.Bytes, m.Stored = b.Last, b.Bytes, b.Stored
 	})
 	return nil
 }
 
-func (t *tx) writeExtended(b rendezvous.Mailbox, first, last rendezvous.Position) error {
-	if before, known := t.storedMailboxes[b.Key]; known && before.StaleAt.Equal(b.StaleAt) {
-		return t.changeRow(extendMailbox,
-			toMillis(b.Updated), last, b.Bytes, b.Stored, b.Key, first)
+func (t *tx) writeExtended(b rendezvous.Mailbox, first rendezvous.Position) error {
+	if t.failed == nil && t.conn.remembered.noteExtended(b, first) {
+		t.changed = true
+		return nil
 	}
-	return t.changeRow(extendAndKeepMailbox,
-		toMillis(b.Updated), toMillis(b.StaleAt), last, b.Bytes, b.Stored, b.Key, first)
+	before, known := t.storedMailboxes[b.Key]
+	query, args := extensionOf(b, first, !known || !before.StaleAt.Equal(b.StaleAt))
+	return t.changeRow(query, args...)
+}
+
+// extensionOf returns the statement that stores a mailbox with more messages, from position first on. stale_at, which is
+// indexed, is written only if the mailbox is kept for longer.
+func extensionOf(b rendezvous.Mailbox, first rendezvous.Position, kept bool) (query string, args []any) {
+	query, args = extendMailbox, []any{toMillis(b.Updated), b.Last, b.Bytes, b.Stored}
+	if kept {
+		query, args = extendAndKeepMailbox, append(args, toMillis(b.StaleAt))
+	}
+	return query, append(args, b.Key, first)
 }
 
 // messageRow is a message of a log.

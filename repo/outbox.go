@@ -111,8 +111,9 @@ const (
 		UPDATE outboxes SET next = next + ?
 		WHERE session = ? AND live = 1
 		RETURNING next - ? AS seq, frames, bytes`
-	beginEpoch  = `UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`
-	acknowledge = `
+	numberMessagesFrom = `UPDATE outboxes SET next = ? WHERE session = ? AND live = 1 AND next = ?`
+	beginEpoch         = `UPDATE outboxes SET epoch = ? WHERE session = ? AND epoch < ?`
+	acknowledge        = `
 		UPDATE outboxes
 		SET kept = ?,
 		    frames = frames - (SELECT COUNT(payload) FROM outbox_entries AS e WHERE e.session = outboxes.session AND e.seq < ?),
@@ -137,11 +138,14 @@ func (t *tx) SendFrame(k session.Key, encode func(session.Seq) []byte) (_ rendez
 	return row.backlog(), err
 }
 
-// extendRun makes the last run of an outbox longer, if messages go on where it ends.
-const extendRun = `
+const (
+	// extendRun makes the last run of an outbox longer, if messages go on where it ends.
+	extendRun = `
 		UPDATE outbox_entries SET count = count + ?
 		WHERE session = ? AND seq = (SELECT MAX(e.seq) FROM outbox_entries AS e WHERE e.session = ?)
 			AND mailbox = ? AND position + count = ? AND seq + count = ?`
+	insertRun = `INSERT INTO outbox_entries (session, seq, count, mailbox, position) VALUES (?, ?, ?, ?, ?)`
+)
 
 // SendMessages appends count messages of a log, from position first on, to a session's outbox. It
 // returns the number of the first, or ErrNotFound if the session has ended.
@@ -149,11 +153,20 @@ const extendRun = `
 // A run that goes on where the last one ends makes that one longer.
 func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvous.Position, count int64) (_ session.Seq, err error) {
 	defer annotate(&err, "sending messages %d to %d of mailbox %d to session %s", first, int64(first)+count-1, m, k)
+	sent := func(s *rendezvous.Session) { s.Next += session.Seq(count) }
+	if t.failed == nil {
+		if seq, noted := t.conn.remembered.noteSent(k, m, first, count); noted {
+			t.changed = true
+			t.conn.remembered.changeSession(k, sent)
+			return seq, nil
+		}
+	}
 	row, err := queryReturning[numberedRow](t, numberMessages, count, digest(k), count)
 	if err != nil {
 		return 0, err
 	}
-	t.conn.remembered.changeSession(k, func(s *rendezvous.Session) { s.Next = row.Seq + session.Seq(count) })
+	t.conn.remembered.changeSession(k, sent)
+	t.conn.remembered.isLive(k)
 	if t.needsLocks() {
 		return row.Seq, t.appendRunLater(k, m, first, count, row.Seq)
 	}
@@ -161,10 +174,7 @@ func (t *tx) SendMessages(k session.Key, m rendezvous.MailboxKey, first rendezvo
 	if err != nil || extended > 0 {
 		return row.Seq, err
 	}
-	err = t.change(`
-		INSERT INTO outbox_entries (session, seq, count, mailbox, position) VALUES (?, ?, ?, ?, ?)`,
-		digest(k), row.Seq, count, m, first)
-	return row.Seq, err
+	return row.Seq, t.change(insertRun, digest(k), row.Seq, count, m, first)
 }
 
 // entryRow is an entry of an outbox: a frame, or a run of messages.

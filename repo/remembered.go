@@ -21,9 +21,12 @@ const maxRemembered = 10_000
 //   - With a transaction that is rolled back, or ends in any other way than by a commit, everything is forgotten.
 //   - So it is when another program has written the file.
 //
+// Some changes of such rows wait in [unwritten].
+//
 // A nil *remembered remembers nothing: that of connections that read, and of PostgreSQL, where others write, too.
 type remembered struct {
 	sessions    map[session.Key]rendezvous.Session
+	live        map[session.Key]bool // of the sessions: those that are known to take frames
 	mailboxes   map[rendezvous.MailboxKey]rendezvous.Mailbox
 	keys        map[mailboxName]rendezvous.MailboxKey // of the mailboxes
 	subscribers map[rendezvous.MailboxKey][]rendezvous.Subscriber
@@ -32,6 +35,7 @@ type remembered struct {
 	most        int               // normally the constant; a test has fewer
 	effects     map[string]effect // of the statements that have run
 	dataVersion int64             // changes when another program writes the file
+	unwritten   unwritten
 }
 
 // mailboxName is how clients name a mailbox.
@@ -51,16 +55,17 @@ func newRemembered() *remembered {
 	return r
 }
 
-// forget forgets everything.
+// forget forgets everything, also what is unwritten.
 func (r *remembered) forget() {
 	if r != nil {
 		r.forgetKinds(everything)
+		r.unwritten = unwritten{}
 	}
 }
 
 func (r *remembered) forgetKinds(e effect) {
 	if e.sessions {
-		r.sessions = map[session.Key]rendezvous.Session{}
+		r.sessions, r.live = map[session.Key]rendezvous.Session{}, map[session.Key]bool{}
 	}
 	if e.mailboxes {
 		r.mailboxes, r.keys = map[rendezvous.MailboxKey]rendezvous.Mailbox{}, map[mailboxName]rendezvous.MailboxKey{}
@@ -80,7 +85,9 @@ func (r *remembered) before(query string) {
 		e = effectOf(query)
 		r.effects[query] = e
 	}
-	if e != (effect{}) {
+	if e == everything { // a rollback, or what was written is not unwritten any more
+		r.forget()
+	} else if e != (effect{}) {
 		r.forgetKinds(e)
 	}
 }
@@ -89,10 +96,10 @@ func (r *remembered) before(query string) {
 var frequent = map[string]bool{
 	insertSession: true, insertOutbox: true, updateSession: true, deleteSubscriptionsOf: true, emptyOutbox: true, deleteSession: true,
 	updateSeen: true, markUsed: true, countCommand: true,
-	insertMessageWithReply: true, countCommandInMessage: true, forgetChain: true,
+	insertMessageWithReply: true, countCommandsInMessages: true, forgetChain: true,
 	insertMailbox: true, updateMailbox: true, putSide: true, deleteMailbox: true, updateHeld: true, extendMailbox: true, extendAndKeepMailbox: true,
 	insertSubscription: true, updateSubscription: true, deleteSubscription: true, updateExamined: true,
-	numberFrame: true, numberMessages: true, beginEpoch: true, acknowledge: true,
+	numberFrame: true, numberMessages: true, numberMessagesFrom: true, beginEpoch: true, acknowledge: true,
 }
 
 var (
@@ -159,6 +166,14 @@ func (r *remembered) changeSession(k session.Key, change func(*rendezvous.Sessio
 func (r *remembered) forgetSession(k session.Key) {
 	if r != nil {
 		delete(r.sessions, k)
+		delete(r.live, k)
+	}
+}
+
+// isLive notes that a session takes frames.
+func (r *remembered) isLive(k session.Key) {
+	if _, known := r.session(k); known {
+		r.live[k] = true
 	}
 }
 
@@ -263,6 +278,9 @@ func (r *remembered) forgetSubscriptions(k session.Key) {
 // transaction's, and so none that a hook sees.
 func (c *conn) forgetIfChanged() error {
 	const query = "PRAGMA data_version"
+	if c.remembered == nil {
+		return nil
+	}
 	version := int64(0)
 	s, err := c.prepare(query) //nolint:sqlclosecheck // it is closed with the connection
 	if err == nil {

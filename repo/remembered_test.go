@@ -170,80 +170,82 @@ func TestWhatIsRememberedIsForgotten(t *testing.T) {
 	}
 }
 
+// changes are what can be done with a session and a mailbox.
+var changes = map[string]func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error{
+	"append": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
+		m.Last++
+		m.Updated, m.StaleAt, m.Bytes = at, at.Add(m.TTL), m.Bytes+1
+		if err := tx.Append(m, rendezvous.Message{Position: m.Last, Side: s.Side, Received: at, Draft: rendezvous.Draft{Phase: "p", Body: "b"}}); err != nil {
+			return err
+		}
+		return tx.Complete(s.Key, s.Wanted, rendezvous.Reply{Outcome: []byte("{}")})
+	},
+	"complete": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		return tx.Complete(s.Key, s.Wanted, rendezvous.Reply{Outcome: []byte("{}")})
+	},
+	"send messages": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, _ time.Time) error {
+		_, err := tx.SendMessages(s.Key, m.Key, 1, 2)
+		return err
+	},
+	"send a frame": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		_, err := tx.SendFrame(s.Key, func(session.Seq) []byte { return []byte("{}") })
+		return err
+	},
+	"acknowledge": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		return tx.Acknowledge(session.Ack{Session: s.Key, Epoch: s.Epoch, UpTo: s.Next})
+	},
+	"begin an epoch": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		return tx.BeginEpoch(s.Key, s.Epoch+1)
+	},
+	"use": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		return tx.MarkUsed(s.Key)
+	},
+	"see": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
+		return tx.UpdateLastSeen([]session.Sighting{{Key: s.Key, Seen: at, SweepAt: at}})
+	},
+	"update the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
+		s.Seen, s.Grace = at, s.Grace+time.Second
+		return tx.UpdateSession(s, at)
+	},
+	"empty the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
+		s.Ended = &session.Ending{At: at, Reason: session.Deleted}
+		if err := tx.UpdateSession(s, at); err != nil {
+			return err
+		}
+		return tx.EmptySession(s.Key)
+	},
+	"delete the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
+		return tx.DeleteSession(s.Key)
+	},
+	"touch the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
+		m, _ = m.Open(s.Side, at)
+		return tx.UpdateMailbox(m)
+	},
+	"close the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
+		m, _ = m.Close(s.Side, rendezvous.Happy, at)
+		if err := tx.UpdateMailbox(m); err != nil {
+			return err
+		}
+		return tx.Unsubscribe(s.Key, m.Key)
+	},
+	"watch the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, _ time.Time) error {
+		_, _, err := tx.Subscribe(s.Key, m.Key, rendezvous.Watch{Presence: true})
+		return err
+	},
+	"hold the mailbox": func(tx rendezvous.Tx, _ rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
+		return tx.SocketsSeen([]rendezvous.MailboxKey{m.Key}, at)
+	},
+	"retire the mailbox": func(tx rendezvous.Tx, _ rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
+		return tx.RetireMailbox(m, rendezvous.SummarizeMailbox(m, at, false))
+	},
+}
+
 // What is remembered is compared with what is stored before each commit, whatever has changed a session, a mailbox or a subscription
 // since it was read.
 func TestWhatIsRememberedIsStored(t *testing.T) {
 	t.Parallel()
 	db := open(t, repo.Options{})
-	steps := map[string]func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error{
-		"append": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
-			m.Last++
-			m.Updated, m.StaleAt, m.Bytes = at, at.Add(m.TTL), m.Bytes+1
-			if err := tx.Append(m, rendezvous.Message{Position: m.Last, Side: s.Side, Received: at, Draft: rendezvous.Draft{Phase: "p", Body: "b"}}); err != nil {
-				return err
-			}
-			return tx.Complete(s.Key, s.Wanted, rendezvous.Reply{Outcome: []byte("{}")})
-		},
-		"complete": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			return tx.Complete(s.Key, s.Wanted, rendezvous.Reply{Outcome: []byte("{}")})
-		},
-		"send messages": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, _ time.Time) error {
-			_, err := tx.SendMessages(s.Key, m.Key, 1, 2)
-			return err
-		},
-		"send a frame": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			_, err := tx.SendFrame(s.Key, func(session.Seq) []byte { return []byte("{}") })
-			return err
-		},
-		"acknowledge": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			return tx.Acknowledge(session.Ack{Session: s.Key, Epoch: s.Epoch, UpTo: s.Next})
-		},
-		"begin an epoch": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			return tx.BeginEpoch(s.Key, s.Epoch+1)
-		},
-		"use": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			return tx.MarkUsed(s.Key)
-		},
-		"see": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
-			return tx.UpdateLastSeen([]session.Sighting{{Key: s.Key, Seen: at, SweepAt: at}})
-		},
-		"update the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
-			s.Seen, s.Grace = at, s.Grace+time.Second
-			return tx.UpdateSession(s, at)
-		},
-		"empty the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, at time.Time) error {
-			s.Ended = &session.Ending{At: at, Reason: session.Deleted}
-			if err := tx.UpdateSession(s, at); err != nil {
-				return err
-			}
-			return tx.EmptySession(s.Key)
-		},
-		"delete the session": func(tx rendezvous.Tx, s rendezvous.Session, _ rendezvous.Mailbox, _ time.Time) error {
-			return tx.DeleteSession(s.Key)
-		},
-		"touch the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
-			m, _ = m.Open(s.Side, at)
-			return tx.UpdateMailbox(m)
-		},
-		"close the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
-			m, _ = m.Close(s.Side, rendezvous.Happy, at)
-			if err := tx.UpdateMailbox(m); err != nil {
-				return err
-			}
-			return tx.Unsubscribe(s.Key, m.Key)
-		},
-		"watch the mailbox": func(tx rendezvous.Tx, s rendezvous.Session, m rendezvous.Mailbox, _ time.Time) error {
-			_, _, err := tx.Subscribe(s.Key, m.Key, rendezvous.Watch{Presence: true})
-			return err
-		},
-		"hold the mailbox": func(tx rendezvous.Tx, _ rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
-			return tx.SocketsSeen([]rendezvous.MailboxKey{m.Key}, at)
-		},
-		"retire the mailbox": func(tx rendezvous.Tx, _ rendezvous.Session, m rendezvous.Mailbox, at time.Time) error {
-			return tx.RetireMailbox(m, rendezvous.SummarizeMailbox(m, at, false))
-		},
-	}
-	names := slices.Sorted(maps.Keys(steps))
+	names := slices.Sorted(maps.Keys(changes))
 	rapid.Check(t, func(t *rapid.T) {
 		repo.DeleteAll(db)
 		must(db.Update(context.Background(), makePair))
@@ -255,7 +257,7 @@ func TestWhatIsRememberedIsStored(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				return steps[name](tx, s, m, at)
+				return changes[name](tx, s, m, at)
 			})
 			if errors.Is(err, rendezvous.ErrNotFound) {
 				return // the session is, or the mailbox

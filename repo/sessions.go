@@ -396,7 +396,7 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	defer annotate(&err, "completing command %d of session %s", n, k)
 	inMessage := len(t.unwritten) > 0
 	if inMessage {
-		err = requireRow(t.replyInMessage(digest(k), n, r))
+		err = requireRow(t.replyInMessage(k, n, r))
 	} else {
 		err = t.changeRow(countCommand, digest(k), n)
 	}

@@ -253,6 +253,9 @@ func (w *sqliteWriter) runBatch(jobs iter.Seq[*job], savepoints bool, members *[
 			return err
 		}
 	}
+	if err := c.writeUnwritten(); err != nil {
+		return err
+	}
 	if w.compare {
 		if err := c.compare(); err != nil {
 			panic(err) // in a batch, an error would be forgotten with what is remembered

@@ -53,6 +53,32 @@ var runs = []testCase{
 			wantEqual(h, "backlog: messages do not count", value(tx.Backlog(key(1))), rendezvous.Backlog{Frames: 1, Bytes: 10})
 		})
 	}},
+	{"messages that are added and sent one by one are there for whoever asks on the way", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			a, b := h.session(tx, key(1)), h.session(tx, key(2))
+			first, second := h.mailbox(tx, a.Side, b.Side), h.mailbox(tx, a.Side, b.Side)
+			var want [][]byte
+			for n := range session.Seq(12) {
+				value(tx.Session(b.Key))
+				m := value(tx.Mailbox(app, []rendezvous.MailboxID{first.ID, second.ID}[n/3%2]))
+				wantEqual(h, "wanted", value(tx.Session(a.Key)).Wanted, n)
+				m = h.addAs(tx, a.Key, m, n)
+				wantEqual(h, "number", value(tx.SendMessages(b.Key, m.Key, m.Last, 1)), n)
+				if n%5 != 1 {
+					want = append(want, nil)
+					continue
+				}
+				want = append(want, encoded(m, n, value(tx.Messages(m.Key, m.Last-1, 9, 99)))...)
+				wantEqual(h, "frame", value(tx.Frames(b.Key, n, 9, 1<<20)), want[n:])
+				wantEqual(h, "reply", value(tx.Reply(a.Key, n)), replyTo(n))
+				wantEqual(h, "next", value(tx.Session(b.Key)).Next, n+1)
+			}
+			for n := range session.Seq(12) {
+				wantEqual(h, "reply", value(tx.Reply(a.Key, n)), replyTo(n))
+			}
+			wantEqual(h, "frames", len(value(tx.Frames(b.Key, 0, 99, 1<<20))), 12)
+		})
+	}},
 	{"an acknowledgement in the middle of a run keeps the rest of it", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			h.session(tx, key(1))
