@@ -102,8 +102,11 @@ func (f *follower) check() (ended bool, err error) {
 }
 
 // CrowdedBy returns the sides that claimed a nameplate of a mailbox at which a third side was refused; none if
-// none was.
+// none was. After [Service.Tail], this process mostly knows that without asking the storage.
 func (s *Service) CrowdedBy(ctx context.Context, k MailboxKey) (sides []Side, err error) {
+	if _, log, known := s.logs.Last(k); known && !log.crowded {
+		return nil, nil
+	}
 	err = s.read(ctx, func(t *txn) error {
 		nameplates, err := t.NameplatesTo(k)
 		sides = nil

@@ -6,7 +6,12 @@ import (
 )
 
 // mailboxLogs are the messages of the mailboxes that sockets follow on this process.
-type mailboxLogs = logcache.Cache[MailboxKey, Position, Message, struct{}]
+type mailboxLogs = logcache.Cache[MailboxKey, Position, Message, logMeta]
+
+// logMeta is what else is known of the mailbox of a log.
+type logMeta struct {
+	crowded bool // a third side was refused
+}
 
 // entrySize is what an entry takes in memory, in bytes, besides its strings and its payload. Without
 // it, entries without a body would take memory that no bound sees.

@@ -11,7 +11,7 @@ func TestMessagesWithoutABodyReachTheBoundOfWhatIsRemembered(t *testing.T) {
 	const many = 57_600
 	var logs mailboxLogs
 	defer logs.Retain(1)()
-	logs.Fill(1, logs.Version(1), 0, struct{}{})
+	logs.Fill(1, logs.Version(1), 0, logMeta{})
 	for n := range Position(many) {
 		logs.Append(1, Message{Position: n + 1})
 	}

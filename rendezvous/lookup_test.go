@@ -80,3 +80,48 @@ func TestGatheredLooksSeeWhatOthersDo(t *testing.T) {
 		expect(t, code(t, err), rendezvous.SessionEnded)
 	})
 }
+
+// TestWhetherAThirdSideWasRefusedIsRemembered has a follower ask again and again who is at a crowded nameplate: only if a third
+// side was refused, here or elsewhere, the storage is asked.
+func TestWhetherAThirdSideWasRefusedIsRemembered(t *testing.T) {
+	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
+		t.Run(name, func(t *testing.T) {
+			var count atomic.Int64
+			counting := func(s rendezvous.Store) rendezvous.Store { return views{s, &count} }
+			bubbleOn(t, nil, counting, func(t *testing.T, w *world) {
+				claim := func(s *rendezvous.Service, side rendezvous.Side) (rendezvous.Claimed, error) {
+					return s.ClaimFor(t.Context(), rendezvous.SideRef{App: app, Side: side}, "4")
+				}
+				at, err := claim(w.Service, "a")
+				expect(t, err, nil)
+				k := w.keyOf(at.Mailbox)
+				defer w.KeepAlive(k)()
+				crowdedBy := func() (sides []rendezvous.Side, asked int64) {
+					count.Store(0)
+					sides, err := w.CrowdedBy(t.Context(), k)
+					expect(t, err, nil)
+					return sides, count.Load()
+				}
+				_, asked := crowdedBy()
+				expect(t, asked, 1)
+				_, err = w.Tail(t.Context(), k, 0)
+				expect(t, err, nil)
+				_, asked = crowdedBy()
+				expect(t, asked, 0)
+
+				_, err = claim(w.Service, "b")
+				expect(t, err, nil)
+				if here {
+					_, _ = claim(w.Service, "c") // which is refused
+				} else {
+					elsewhere := &rendezvous.Service{Config: w.Config, Store: w.store, Log: silent}
+					_, _ = claim(elsewhere, "c")
+					w.Wake([]rendezvous.Topic{{Mailbox: k}})
+				}
+				sides, asked := crowdedBy()
+				expect(t, fmt.Sprint(sides), "[a b]")
+				expect(t, asked, 1)
+			})
+		})
+	}
+}

@@ -133,13 +133,14 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	}
 	version := s.logs.Version(k)
 	last := Position(-1)
-	retired := false
+	retired, crowded := false, false
 	err = s.read(ctx, func(t *txn) error {
 		m, err := t.MailboxByKey(k)
 		if errors.Is(err, ErrNotFound) {
 			retired = true
 			return nil
 		}
+		crowded = m.Crowded
 		if last = m.Last; err != nil || last <= after {
 			return err
 		}
@@ -152,7 +153,7 @@ func (s *Service) Tail(ctx context.Context, k MailboxKey, after Position) (messa
 	case retired:
 		return nil, ErrRetired
 	}
-	s.logs.Fill(k, version, last, struct{}{})
+	s.logs.Fill(k, version, last, logMeta{crowded})
 	return messages, nil
 }
 

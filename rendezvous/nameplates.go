@@ -175,6 +175,7 @@ func (t *txn) recordCrowded(n Nameplate, m Mailbox) error {
 			return err
 		}
 	}
+	t.AfterCommit(func() { t.s.logs.Invalidate(m.Key) })
 	t.wake(Topic{Mailbox: m.Key}) // the sides that are there may want to know
 	return crowded()
 }
