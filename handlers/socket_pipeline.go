@@ -60,8 +60,8 @@ func (c *sessionSocket) beginAdd(ctx context.Context, command api.SocketCommand,
 	<-placed
 }
 
-// goAdd does an add on a goroutine that waits for one, or on a new one. Afterwards, that waits for a while: its stack has
-// grown to what an add needs, which costs a new goroutine four copies.
+// goAdd does an add on a goroutine that waits for one, or on a new one, which then waits a while for others: its stack has
+// grown to what an add needs, and that costs a new goroutine four copies.
 func (c *sessionSocket) goAdd(ctx context.Context, add func()) {
 	select {
 	case c.adds.next <- add:
