@@ -53,7 +53,7 @@ var runs = []testCase{
 			wantEqual(h, "backlog: messages do not count", value(tx.Backlog(key(1))), rendezvous.Backlog{Frames: 1, Bytes: 10})
 		})
 	}},
-	{"messages that are added and sent one by one are there for whoever asks on the way", func(h *harness) {
+	{"messages that are added and sent one by one are there for each look on the way", func(h *harness) {
 		h.update(func(tx rendezvous.Tx) {
 			a, b := h.session(tx, key(1)), h.session(tx, key(2))
 			first, second := h.mailbox(tx, a.Side, b.Side), h.mailbox(tx, a.Side, b.Side)
