@@ -37,6 +37,7 @@ func TestLooksAreGathered(t *testing.T) {
 			waiting = append(waiting, w.begin(rendezvous.Side(fmt.Sprint("waiting", i))))
 		}
 		time.Sleep(time.Second)
+		synctest.Wait() // until what the service does by itself is done
 		count.Store(0)
 		first := a.park(t.Context(), 1) // at once, though others come
 		synctest.Wait()
@@ -81,8 +82,8 @@ func TestGatheredLooksSeeWhatOthersDo(t *testing.T) {
 	})
 }
 
-// TestWhetherAThirdSideWasRefusedIsRemembered has a follower ask again and again who is at a crowded nameplate: only if a third
-// side was refused, here or elsewhere, the storage is asked.
+// TestWhetherAThirdSideWasRefusedIsRemembered has a follower ask again and again who is at a crowded nameplate. The
+// storage is asked only if a third side was refused, here or elsewhere.
 func TestWhetherAThirdSideWasRefusedIsRemembered(t *testing.T) {
 	for name, here := range map[string]bool{"here": true, "elsewhere": false} {
 		t.Run(name, func(t *testing.T) {
@@ -97,6 +98,7 @@ func TestWhetherAThirdSideWasRefusedIsRemembered(t *testing.T) {
 				k := w.keyOf(at.Mailbox)
 				defer w.KeepAlive(k)()
 				crowdedBy := func() (sides []rendezvous.Side, asked int64) {
+					synctest.Wait() // until what the service does by itself is done
 					count.Store(0)
 					sides, err := w.CrowdedBy(t.Context(), k)
 					expect(t, err, nil)

@@ -70,7 +70,8 @@ type harness struct {
 	network string
 	address string
 
-	waited  atomic.Int64 // how often a request left its goroutine, or tried to
+	begun   atomic.Int64 // how often a request tried to leave its goroutine
+	waited  atomic.Int64 // how often one left it
 	resumed atomic.Int64
 	again   atomic.Int64 // how often a resumed request was not ready, because its connection was readable
 	events  sync.Map     // by the request's query
@@ -130,12 +131,13 @@ func (h *harness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if !e.ready() {
 		if !resumed {
-			h.waited.Add(1)
+			h.begun.Add(1)
 			if h.held != nil {
 				<-h.held
 			}
 		}
 		if idleconn.Wait(w, r, e) {
+			h.waited.Add(1)
 			if resumed {
 				h.Error("a request whose connection is readable waits again")
 			}
@@ -143,9 +145,6 @@ func (h *harness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				h.Error("a request that waits does not say so")
 			}
 			return
-		}
-		if !resumed {
-			h.waited.Add(-1)
 		}
 	}
 	if idleconn.Waiting(r) {

@@ -205,7 +205,7 @@ func TestStopping(t *testing.T) {
 		h.held = make(chan struct{})
 		c := h.dial()
 		c.say(wait("a"))
-		eventually(t, "it is about to wait", func() bool { return h.waited.Load() == 1 })
+		eventually(t, "it is about to wait", func() bool { return h.begun.Load() == 1 })
 		stopped := make(chan error)
 		go func() { stopped <- h.server.Shutdown(t.Context()) }()
 		eventually(t, "nothing more is accepted", func() bool {
