@@ -127,3 +127,39 @@ func TestWhetherAThirdSideWasRefusedIsRemembered(t *testing.T) {
 		})
 	}
 }
+
+// TestWhatASideOpensIsKnown has a side open a mailbox and read it. That it is empty is known from the transaction that
+// opened it, and what is added here is known from then on. What is added elsewhere has to be read.
+func TestWhatASideOpensIsKnown(t *testing.T) {
+	var count atomic.Int64
+	counting := func(s rendezvous.Store) rendezvous.Store { return views{s, &count} }
+	bubbleOn(t, nil, counting, func(t *testing.T, w *world) {
+		elsewhere := &rendezvous.Service{Config: w.Config, Store: w.store, Log: silent}
+		side := rendezvous.SideRef{App: app, Side: "a"}
+		add := func(s *rendezvous.Service) {
+			refused, err := s.AddFor(t.Context(), side, "m", []rendezvous.Draft{{Phase: "p", Body: "news"}})
+			expect(t, fmt.Sprint(refused, err), "[<nil>] <nil>")
+		}
+		k, err := w.OpenFor(t.Context(), side, "m")
+		expect(t, err, nil)
+		defer w.KeepAlive(k)()
+		expectRead := func(after rendezvous.Position, messages int, asked int64) {
+			t.Helper()
+			synctest.Wait() // until what the service does by itself is done
+			count.Store(0)
+			got, err := w.Tail(t.Context(), k, after)
+			expect(t, err, nil)
+			expect(t, len(got), messages)
+			expect(t, count.Load(), asked)
+		}
+		expectRead(0, 0, 0)
+		add(w.Service)
+		expectRead(0, 1, 0)
+		add(elsewhere)
+		w.Wake([]rendezvous.Topic{{Mailbox: k}})
+		_, err = w.OpenFor(t.Context(), side, "m") // finds how long the log is, and not what it holds
+		expect(t, err, nil)
+		expectRead(2, 0, 0)
+		expectRead(0, 2, 1)
+	})
+}

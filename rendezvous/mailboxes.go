@@ -68,7 +68,9 @@ func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (Mailb
 		if err != nil {
 			return m, err
 		}
-		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.Now()) // opening again changes nothing else
+		version := s.logs.Track(m.Key)
+		t.AfterCommit(func() { s.logs.Fill(m.Key, version, m.Last, logMeta{m.Crowded}) }) // so that its follower need not ask
+		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.Now())                             // opening again changes nothing else
 	})
 	return m.Key, err
 }

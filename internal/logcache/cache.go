@@ -54,15 +54,7 @@ type tail[N ~int64, E Entry[N], Meta any] struct {
 func (c *Cache[K, N, E, M]) Retain(k K) (release func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.tails == nil {
-		c.tails = map[K]*tail[N, E, M]{}
-	}
-	t := c.tails[k]
-	if t == nil {
-		t = &tail[N, E, M]{}
-		c.tails[k] = t
-		c.changed(t)
-	}
+	t := c.tracked(k)
 	t.users++
 	t.unused = false
 	return func() {
@@ -72,6 +64,20 @@ func (c *Cache[K, N, E, M]) Retain(k K) (release func()) {
 			delete(c.tails, k)
 		}
 	}
+}
+
+// tracked returns the end of a log, of which nothing may be known. mu is held.
+func (c *Cache[K, N, E, M]) tracked(k K) *tail[N, E, M] {
+	if c.tails == nil {
+		c.tails = map[K]*tail[N, E, M]{}
+	}
+	t := c.tails[k]
+	if t == nil {
+		t = &tail[N, E, M]{}
+		c.tails[k] = t
+		c.changed(t)
+	}
+	return t
 }
 
 // Evict forgets the logs that have not been retained since the last call of Evict.
@@ -144,6 +150,14 @@ func (c *Cache[K, N, E, M]) Version(k K) uint64 {
 		return t.version
 	}
 	return 0
+}
+
+// Track is [Cache.Version] for a log that need not be retained. A transaction that has locked the log may call it, and
+// Fill after its commit with what it saw or wrote.
+func (c *Cache[K, N, E, M]) Track(k K) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tracked(k).version
 }
 
 // Fill stores what was looked up: the number of the last entry, and what else is known of the log.

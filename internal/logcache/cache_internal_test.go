@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -144,7 +145,7 @@ func TestWhatIsKnownIsTrue(t *testing.T) {
 	hits := 0
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{meta: "0"}
-		release := h.cache.Retain("log")
+		release := sync.OnceFunc(h.cache.Retain("log"))
 		h.lookUp()
 		h.fill() // or most histories are over before the cache knows anything
 		t.Repeat(map[string]func(*rapid.T){
@@ -173,7 +174,10 @@ func TestWhatIsKnownIsTrue(t *testing.T) {
 				h.appended = h.committed
 			},
 			"look up": func(*rapid.T) { h.lookUp() },
-			"fill":    func(*rapid.T) { h.fill() },
+			"track": func(*rapid.T) {
+				h.version, h.looked, h.saw, h.sawMeta = h.cache.Track("log"), true, h.committed, h.meta
+			},
+			"fill": func(*rapid.T) { h.fill() },
 			"change": func(*rapid.T) {
 				h.meta += "'"
 				h.cache.Invalidate("log")
@@ -182,10 +186,11 @@ func TestWhatIsKnownIsTrue(t *testing.T) {
 				h.meta += "+"
 				h.cache.UpdateMeta("log", func(m *string) { *m += "+" })
 			},
-			"evict": func(*rapid.T) { h.cache.Evict() },
-			"release and retain": func(*rapid.T) {
+			"evict":   func(*rapid.T) { h.cache.Evict() },
+			"release": func(*rapid.T) { release() },
+			"retain": func(*rapid.T) {
 				release()
-				release = h.cache.Retain("log")
+				release = sync.OnceFunc(h.cache.Retain("log"))
 			},
 			"invalidate all": func(*rapid.T) { h.cache.InvalidateAll() },
 			"": func(t *rapid.T) {
