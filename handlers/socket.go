@@ -96,38 +96,14 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	c.delivering.Add(1)
 	c.Go(func() { c.deliver(ctx) })
 	goesOn = true
-	c.Go(func() { c.run(withEpoch(ctx, c.frames.Epoch()), c.server.Limits.Linger) })
-}
-
-// run reads and answers commands. Once none has come for linger, or after a command for the server's Linger, it leaves
-// its goroutine, and runs again with the next message.
-func (c *sessionSocket) run(ctx context.Context, linger time.Duration) {
-	over := true
-	defer func() {
-		if over { // also after a panic
+	commands := withEpoch(ctx, c.frames.Epoch())
+	c.Go(func() {
+		c.Serve(c.server.Limits.Linger, func() error { return c.handleNext(commands) }, func(why error) {
 			c.close()
-		}
-	}()
-	var err error
-	for err == nil {
-		var begun bool
-		begun, err = c.Wait(linger)
-		if err == nil && !begun {
-			if over = !c.WhenReadable(func() { c.Go(func() { c.run(ctx, lingerWoken) }) }); !over {
-				return
-			}
-			_, err = c.Wait(forever)
-		}
-		if err == nil {
-			err = c.handleNext(ctx)
-		}
-		linger = c.server.Limits.Linger
-	}
-	c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.String("error", err.Error()))
+			c.server.Log.LogAttrs(ctx, slog.LevelDebug, "session socket closed", slog.Any("error", why))
+		})
+	})
 }
-
-// lingerWoken is how long a socket that was woken waits for a message. What woke it may have been a pong.
-const lingerWoken = 5 * time.Millisecond
 
 // close closes the socket and releases all that it holds.
 func (c *sessionSocket) close() {

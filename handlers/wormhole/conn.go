@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"math"
 	"net/netip"
 	"time"
 
@@ -24,10 +23,6 @@ const (
 
 	// pingInterval is below the 45 s after which mobile networks forget a connection.
 	pingInterval = 25 * time.Second
-	// lingerWoken is how long a connection that was woken waits for a message. What woke it may have been a pong.
-	lingerWoken = 5 * time.Millisecond
-	// forever is longer than any wait.
-	forever time.Duration = math.MaxInt64
 )
 
 // The limits of connections, by the flags that set them.
@@ -108,7 +103,7 @@ type conn struct {
 	leaveSide func() // the server counts the side as connected until then; nil before bind
 }
 
-// serve greets the client and then reads its commands.
+// serve greets the client, and then reads and answers its commands.
 func (c *conn) serve(ctx context.Context) {
 	c.stopPinger = c.server.pinger.Add(c.Conn)
 	c.OnControl(func() {})
@@ -120,36 +115,7 @@ func (c *conn) serve(ctx context.Context) {
 		c.end(ctx, err)
 		return
 	}
-	c.run(ctx, c.server.Linger)
-}
-
-// run reads and answers commands. Once no message has come for linger, or after a command for the server's Linger, it
-// leaves its goroutine, and run starts again with the next message.
-func (c *conn) run(ctx context.Context, linger time.Duration) {
-	var err error
-	over := true
-	defer func() {
-		if over { // also after a panic
-			c.end(ctx, err)
-		}
-	}()
-	for err == nil {
-		var begun bool
-		begun, err = c.Wait(linger)
-		if err == nil && !begun {
-			if over = !c.WhenReadable(func() { c.Go(func() { c.run(ctx, lingerWoken) }) }); !over {
-				return
-			}
-			_, err = c.Wait(forever)
-		}
-		if err == nil {
-			err = c.handleNext(ctx)
-		}
-		if c.bound {
-			c.stopBindTimer()
-		}
-		linger = c.server.Linger
-	}
+	c.Serve(c.server.Linger, func() error { return c.handleNext(ctx) }, func(why error) { c.end(ctx, why) })
 }
 
 // end closes the connection and releases all that it holds.
@@ -189,7 +155,11 @@ func (c *conn) handleNext(ctx context.Context) error {
 	if err := c.meetNewRules(ctx); err != nil {
 		return err
 	}
-	return c.command(ctx, raw)
+	err = c.command(ctx, raw)
+	if c.bound {
+		c.stopBindTimer()
+	}
+	return err
 }
 
 // stopBindTimer lets the client take its time: it has bound, or is gone.

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience is how long a test waits for something in real time.
-const patience = 30 * time.Second
+const patience = 4 * time.Minute
 
 // pair is the two ends of a connection.
 type pair struct {

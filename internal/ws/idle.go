@@ -3,11 +3,50 @@ package ws
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
+
+const (
+	// lingerWoken is how long a connection that was woken waits for a message. What woke it may have been a pong.
+	lingerWoken = 5 * time.Millisecond
+	// forever is longer than any wait.
+	forever time.Duration = math.MaxInt64
+)
+
+// Serve calls handle, which reads the message, whenever the peer begins one. Once handle or the connection fails, it
+// calls end with the error, or with nil after a panic. Serve may return before that: once no message has come for
+// linger, the connection waits without a goroutine if it can, and the next message is handled on another one.
+func (c *Conn) Serve(linger time.Duration, handle func() error, end func(error)) {
+	c.serve(linger, linger, handle, end)
+}
+
+// serve is Serve; it waits for the first message for another time.
+func (c *Conn) serve(first, linger time.Duration, handle func() error, end func(error)) {
+	var err error
+	over := true
+	defer func() {
+		if over { // also after a panic
+			end(err)
+		}
+	}()
+	for wait := first; err == nil; wait = linger {
+		var begun bool
+		begun, err = c.Wait(wait)
+		if err == nil && !begun {
+			if over = !c.WhenReadable(func() { c.Go(func() { c.serve(lingerWoken, linger, handle, end) }) }); !over {
+				return
+			}
+			_, err = c.Wait(forever)
+		}
+		if err == nil {
+			err = handle()
+		}
+	}
+}
 
 // Wait waits until the peer begins a message. It returns false after atMost without one. The error tells that the peer
 // has been silent for too long, or that the connection has failed. After a message that was too large, Wait first skips

@@ -53,3 +53,35 @@ func TestWhenReadable(t *testing.T) {
 		t.Error("it waits although reading has ended")
 	}
 }
+
+// TestServe holds that a connection leaves its goroutine while nothing comes, is served when something does, and ends.
+func TestServe(t *testing.T) {
+	p := openTCP(t, ws.Options{})
+	got, ended, left := make(chan string, 3), make(chan error, 2), make(chan struct{})
+	go func() {
+		p.Serve(time.Millisecond, func() error {
+			message, err := p.Read()
+			got <- string(message)
+			return err
+		}, func(why error) { ended <- why })
+		close(left)
+	}()
+	<-left // it waits without a goroutine
+	for _, message := range []string{"one", "two"} {
+		if err := p.client.WriteMessage(websocket.TextMessage, []byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		if read := <-got; read != message {
+			t.Errorf("read %q, want %q", read, message)
+		}
+	}
+	select {
+	case why := <-ended:
+		t.Fatalf("it has ended: %v", why)
+	default:
+	}
+	_ = p.client.Close()
+	if why := <-ended; why == nil {
+		t.Error("it ended without a reason")
+	}
+}
