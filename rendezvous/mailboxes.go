@@ -68,9 +68,10 @@ func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (Mailb
 		if err != nil {
 			return m, err
 		}
+		// The mailbox's follower need not ask for what is known here.
 		version := s.logs.Track(m.Key)
-		t.AfterCommit(func() { s.logs.Fill(m.Key, version, m.Last, logMeta{m.Crowded}) }) // so that its follower need not ask
-		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.Now())                             // opening again changes nothing else
+		t.AfterCommit(func() { s.logs.Fill(m.Key, version, m.Last, logMeta{m.Crowded}) })
+		return m, t.SocketsSeen([]MailboxKey{m.Key}, t.Now()) // opening again changes nothing else
 	})
 	return m.Key, err
 }
