@@ -6,10 +6,10 @@
 //
 // The entries of a log are numbered without gaps, in the order of their commits, and never change.
 // A reader looks a log up in the storage and tells the cache how long it is ([Cache.Version], then
-// [Cache.Fill]). From then on every writer appends its entries ([Cache.Append]) after its
-// transaction has committed and before it wakes the readers. So the cache holds everything that a
-// reader was woken for, unless another process appended to the log. The news of that invalidates
-// the log ([Cache.Invalidate]).
+// [Cache.Fill]); so does a transaction that locks the log ([Cache.Track], then Fill). From then on
+// every writer appends its entries ([Cache.Append]) after its transaction has committed and before
+// it wakes the readers. So the cache holds everything that a reader was woken for, unless another
+// process appended to the log. The news of that invalidates the log ([Cache.Invalidate]).
 //
 // The package must not know what the entries are. It imports the standard library only.
 package logcache
