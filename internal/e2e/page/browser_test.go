@@ -9,10 +9,13 @@ import (
 	"net/url"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
@@ -184,23 +187,51 @@ func (p *tab) front() {
 	}
 }
 
+// back goes back in the history of a tab. It does not wait for a load, as [chromedp.NavigateBack] does: a page from the
+// back/forward cache is not loaded. Neither does it ask the page, which may be gone before it has answered.
+func (p *tab) back() {
+	p.b.t.Helper()
+	history, err := chromedp.Call(p.ctx, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		p.b.t.Fatal(err)
+	}
+	before := page.NavigateToHistoryEntryParams{EntryID: history.Entries[history.CurrentIndex-1].ID}
+	if _, err := chromedp.Call(p.ctx, page.NavigateToHistoryEntry, before); err != nil {
+		p.b.t.Fatal(err)
+	}
+}
+
 // look evaluates an expression in a page.
 func look[T any](p *tab, expression string) T {
 	p.b.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, e2e.Limit)
-	defer cancel()
-	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	value, err := evaluate[T](p, expression)
 	if err != nil {
 		p.b.t.Fatalf("%s: %v", expression, err)
 	}
 	return value
 }
 
-// until waits until an expression holds in a page.
+func evaluate[T any](p *tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, e2e.Limit)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+}
+
+// isLeft reports whether an evaluation failed because its page was left meanwhile.
+func isLeft(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "target navigated or closed") || strings.Contains(err.Error(), "context was destroyed"))
+}
+
+// until waits until an expression holds in a page. Another page may be there at first.
 func (p *tab) until(expression string) {
 	p.b.t.Helper()
-	e2e.Eventually(p.b.t, expression+" (the page says: "+look[string](p, "String(window.page?.wrong)")+")", func() bool {
-		return look[bool](p, "Boolean("+expression+")")
+	said, _ := evaluate[string](p, "String(window.page?.wrong)")
+	e2e.Eventually(p.b.t, expression+" (the page said at first: "+said+")", func() bool {
+		holds, err := evaluate[bool](p, "Boolean("+expression+")")
+		if err != nil && !isLeft(err) {
+			p.b.t.Fatalf("%s: %v", expression, err)
+		}
+		return holds
 	})
 }
 

@@ -37,7 +37,7 @@ func TestBrowserCache(t *testing.T) {
 					t.Errorf("the page that was left holds %d locks, want %d", locks, want.locks)
 				}
 				k.say(10)
-				look[bool](p, "history.back() === undefined") // not NavigateBack: it waits for a load, and a page from the cache is not loaded
+				p.back()
 				p.until("window.page?.ready && page.heard.length >= " + itoa(want.heard))
 				p.heardAll(want.heard)
 				restored, state := look[int](p, "page.restored"), look[string](p, "page.state()")
