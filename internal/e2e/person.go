@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/exec"
@@ -20,13 +21,14 @@ const (
 
 // Person is a person at a terminal who runs a wormhole client.
 type Person struct {
-	t      *testing.T
-	what   string // the command line, for complaints
-	Dir    string // where they are
-	Screen Output
-	cmd    *exec.Cmd
-	ended  chan struct{} // closed when the client has ended; then exit says how
-	exit   error
+	t       *testing.T
+	program string
+	what    string // the command line, for complaints
+	Dir     string // where they are
+	Screen  Output
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed when the client has ended; then exit says how
+	exit    error
 }
 
 // RunClient makes a person run a client of a server, who answers all its questions with yes.
@@ -43,7 +45,7 @@ func RunClient(t *testing.T, address, client string, arguments ...string) *Perso
 func RunProgram(t *testing.T, program string, arguments ...string) *Person {
 	t.Helper()
 	dir := t.TempDir()
-	p := &Person{t: t, what: strings.Join(append([]string{program}, arguments...), " "), Dir: dir, ended: make(chan struct{})}
+	p := &Person{t: t, program: program, what: strings.Join(append([]string{program}, arguments...), " "), Dir: dir, ended: make(chan struct{})}
 	p.cmd = Command(t.Context(), program, arguments...)
 	p.cmd.Env = Environment("HOME="+dir, "LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1")
 	p.cmd.Dir, p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = dir, strings.NewReader("y\n"), &p.Screen, &p.Screen
@@ -119,30 +121,53 @@ func (p *Person) MustFail(text string) {
 	}
 }
 
-// codes are those that [WithWilliam] tries.
+// codes are those that [Exchange] tries.
 var codes = []string{"7-crossover-clockwork", "8-drumbeat-tobacco", "9-sailboat-upcoming"}
 
-// WithWilliam has [William] and another implementation exchange something. If it fails because they have two keys, which
-// is William's fault, they try again, with a fresh code, and for no other reason. (Where it encodes a point, its SPAKE2 drops a
-// leading zero byte, so that one exchange in 256 with any other implementation ends in two keys, whatever the server.) The
-// exchange starts both with the code, if it takes one, and returns William, and what else is to be checked.
-func WithWilliam(t *testing.T, exchange func(code string) (william *Person, check func())) {
+// faults are those of the clients themselves that strike by chance, whatever the server.
+var faults = []struct{ client, says, is string }{
+	// Where it encodes a point, its SPAKE2 drops a leading zero byte, so that one exchange in 256 with any other
+	// implementation ends in two keys.
+	{William, "decrypt message failed", "it has another key than its partner"},
+	// It looks for a free port, and listens there after a while, in which another program may take that port.
+	{Python, "Couldn't listen on any", "the port that it had chosen for a file was taken"},
+}
+
+// Exchange has clients exchange something. If one fails by a fault of its own that strikes by chance, they try again,
+// with a fresh code, and for no other reason. begin starts them with the code, if one takes it, and returns them, and what
+// is to be checked.
+func Exchange(t *testing.T, begin func(code string) (clients []*Person, check func())) {
 	t.Helper()
 	for _, code := range codes {
-		william, check := exchange(code)
-		if !william.hasAnotherKey() {
+		clients, check := begin(code)
+		fault := ""
+		Eventually(t, "the clients end", func() bool {
+			ended := 0
+			for _, p := range clients {
+				if p.Exited() {
+					ended++
+					fault = cmp.Or(fault, p.fault())
+				}
+			}
+			return fault != "" || ended == len(clients)
+		})
+		if fault == "" {
 			check()
 			return
 		}
-		t.Logf("%s has another key than its partner: again, with a fresh code", William)
+		t.Log("again, with a fresh code: " + fault)
 	}
-	t.Errorf("%d times in turn, the two had different keys: that is no chance", len(codes))
+	t.Errorf("the clients failed %d times in turn: that is no chance", len(codes))
 }
 
-// hasAnotherKey waits for the end, and reports whether it was that the client cannot read what the other one sends.
-func (p *Person) hasAnotherKey() bool {
-	p.t.Helper()
-	return p.wait() == 1 && strings.Contains(p.Screen.String(), "decrypt message failed")
+// fault returns the fault by which the client has failed, or "".
+func (p *Person) fault() string {
+	for _, f := range faults {
+		if p.program == f.client && p.wait() == 1 && strings.Contains(p.Screen.String(), f.says) {
+			return p.what + ": " + f.is
+		}
+	}
+	return ""
 }
 
 // waits tells that the client has not ended.

@@ -336,7 +336,10 @@ func TestPageTerminal(t *testing.T) {
 	tries := func(t *testing.T, client string, exchange func() (*e2e.Person, func())) {
 		t.Helper()
 		if client == e2e.William {
-			e2e.WithWilliam(t, func(string) (*e2e.Person, func()) { return exchange() })
+			e2e.Exchange(t, func(string) ([]*e2e.Person, func()) {
+				william, check := exchange()
+				return []*e2e.Person{william}, check
+			})
 			return
 		}
 		_, check := exchange()
@@ -400,7 +403,7 @@ func TestPageTerminal(t *testing.T) {
 		if err := os.WriteFile(path, []byte("sun"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		from := e2e.RunClient(t, s.Address, e2e.Python, "send", "--hide-progress", path)
+		from := e2e.RunClient(t, s.Address, e2e.Python, "send", "--no-listen", "--hide-progress", path) // nothing of it is taken
 		ada := b.of(t).visits(s.URL(), "/")
 		ada.reads(from.WaitCode())
 		ada.sees("This did not work")

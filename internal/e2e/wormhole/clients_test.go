@@ -56,12 +56,9 @@ func TestWormholeText(t *testing.T) {
 						check()
 						return
 					}
-					e2e.WithWilliam(t, func(code string) (*e2e.Person, func()) {
+					e2e.Exchange(t, func(code string) ([]*e2e.Person, func()) {
 						from, to, check := exchange(t, code)
-						if sender == e2e.William {
-							return from, check
-						}
-						return to, check
+						return []*e2e.Person{from, to}, check
 					})
 				})
 			}
@@ -84,12 +81,12 @@ func TestWormholeFiles(t *testing.T) {
 	} {
 		t.Run("to "+receiver, func(t *testing.T) {
 			t.Parallel()
-			exchange := func(string) (*e2e.Person, func()) {
+			e2e.Exchange(t, func(string) ([]*e2e.Person, func()) {
 				s := e2e.Serve(t)
 				s.Secret("holiday.bin")
 				from := e2e.RunClient(t, s.Address, e2e.Python, "send", "--hide-progress", path)
 				to := e2e.RunClient(t, s.Address, receiver, append(slices.Clone(receive), "--hide-progress", from.WaitCode())...)
-				return to, func() {
+				return []*e2e.Person{from, to}, func() {
 					from.MustSucceed("Transfer complete")
 					to.MustSucceed("Receiving file")
 					if to.File("holiday.bin") != string(content) {
@@ -99,13 +96,7 @@ func TestWormholeFiles(t *testing.T) {
 						e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
 					}
 				}
-			}
-			if receiver == e2e.William {
-				e2e.WithWilliam(t, exchange)
-				return
-			}
-			_, check := exchange("")
-			check()
+			})
 		})
 	}
 }

@@ -437,7 +437,7 @@ describe('page and the Python client', () => {
   }
 
   test('a file is refused, and its sender is told', async () => {
-    const bob = run(python, 'send', '--hide-progress', '--code', '5003-a-b', '/etc/hostname');
+    const bob = run(python, 'send', '--no-listen', '--hide-progress', '--code', '5003-a-b', '/etc/hostname');
     const ada = await open(joining('5003-a-b'));
     assert.equal((await ada.stands('failed')).problem.code, 'UNSUPPORTED');
     await bob.ends(1, 'only text can be received here');
