@@ -20,10 +20,17 @@ const sqliteApplicationID = 0x52657374
 // writeBusyTimeout is how long a statement of the connection that writes waits for a lock.
 const writeBusyTimeout = time.Second
 
+// pageSize is the size in bytes of a page of a file that is new: decision 0033.
+const pageSize = 2048
+
 // writePragmas are those of the connection that writes: an acknowledged commit survives a loss of power. A
 // statement waits one second for a lock, and the writer then tries again.
+//
+// After busy_timeout, the driver sets them in the order of their texts. The quotes have page_size come before
+// journal_mode, which creates the first page.
 var writePragmas = []string{
 	fmt.Sprintf("busy_timeout(%d)", writeBusyTimeout.Milliseconds()), fmt.Sprintf("journal_size_limit(%d)", logKeptSize),
+	fmt.Sprintf(`"main".page_size(%d)`, pageSize),
 	"auto_vacuum(2)", // incremental; for a file that is new
 	"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
 }

@@ -14,10 +14,10 @@ import (
 
 // SQLite keeps pages that are free, for later. A file with incremental vacuum can give them back, some at a time.
 const (
-	// freeKept is how many free pages a file keeps: 8 MiB. What is used again soon is not worth the work.
-	freeKept = 2048
-	// freeStep is how many pages a transaction gives back: 1 MiB. Updates wait so long.
-	freeStep = 256
+	// freeKept is how many bytes of free pages a file keeps. What is used again soon is not worth the work.
+	freeKept = 8 << 20
+	// freeStep is how many bytes of pages a transaction gives back. Updates wait so long.
+	freeStep = 1 << 20
 	// convertedSize is the size in bytes up to which a file of an earlier version is rewritten when it is opened, so
 	// that it can give back space. That takes about a second.
 	convertedSize = 64 << 20
@@ -25,7 +25,9 @@ const (
 
 // sqliteFreeSpace gives back some of the free pages, and reports whether there are more.
 func sqliteFreeSpace(t *tx) (more bool, err error) {
-	_, err = queryOne[int64](t, `SELECT freelist_count FROM pragma_freelist_count, pragma_auto_vacuum WHERE auto_vacuum = 2 AND freelist_count > ?`, freeKept+freeStep)
+	size, err := queryOne[int64](t, `
+		SELECT page_size FROM pragma_page_size, pragma_freelist_count, pragma_auto_vacuum
+		WHERE auto_vacuum = 2 AND freelist_count * page_size > ?`, freeKept+freeStep)
 	if errors.Is(err, rendezvous.ErrNotFound) {
 		return false, nil
 	}
@@ -36,7 +38,7 @@ func sqliteFreeSpace(t *tx) (more bool, err error) {
 		return false, errReadOnlyTx
 	}
 	return true, t.execute(func() error { // it has a row for each page
-		return t.conn.query(func(*sqlx.Rows) (bool, error) { return true, nil }, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freeStep))
+		return t.conn.query(func(*sqlx.Rows) (bool, error) { return true, nil }, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", freeStep/size))
 	})
 }
 

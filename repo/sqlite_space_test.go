@@ -71,3 +71,33 @@ func TestFileShrinks(t *testing.T) {
 		})
 	}
 }
+
+// TestPageSize is of the file's pages, of which a commit writes each whole that it changes. A file of an earlier version
+// keeps its size.
+func TestPageSize(t *testing.T) {
+	t.Parallel()
+	for name, x := range map[string]struct {
+		prepare string
+		want    int
+	}{
+		"a new file":                   {"", 2048},
+		"a file of an earlier version": {"PRAGMA auto_vacuum = 2; CREATE TABLE x (y); DROP TABLE x; PRAGMA journal_mode = WAL", 4096},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "restante.db")
+			if x.prepare != "" {
+				execOnFile(path, x.prepare)
+			}
+			wantWorking(t, open(t, repo.Options{URL: path}))
+			db, err := sql.Open("sqlite", path)
+			must(err)
+			defer func() { must(db.Close()) }()
+			var size, vacuum int
+			must(db.QueryRowContext(t.Context(), "SELECT page_size, auto_vacuum FROM pragma_page_size, pragma_auto_vacuum").Scan(&size, &vacuum))
+			if size != x.want || vacuum != 2 {
+				t.Errorf("pages have %d bytes, not %d, and auto_vacuum is %d", size, x.want, vacuum)
+			}
+		})
+	}
+}
