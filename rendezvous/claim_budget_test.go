@@ -1,6 +1,7 @@
 package rendezvous_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -101,6 +102,55 @@ func TestNameplatesHeldFromAnAddress(t *testing.T) {
 		}
 		_, err = w.AllocateFor(t.Context(), from(20, network(9)))
 		expect(t, code(t, err), "")
+	})
+}
+
+// claimCounts counts how often a store counts the claims of an address.
+type claimCounts struct {
+	rendezvous.Store
+	count *int
+}
+
+func (s claimCounts) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(claimCountsTx{tx, s.count}) })
+}
+
+type claimCountsTx struct {
+	rendezvous.Tx
+	count *int
+}
+
+func (tx claimCountsTx) CountClaimsFrom(address string, atMost int) (int, error) {
+	*tx.count++
+	return tx.Tx.CountClaimsFrom(address, atMost)
+}
+
+// TestClaimsOfAnAddressAreCountedSeldom is of an address that may have many: a claim must not take as long as there are
+// others.
+func TestClaimsOfAnAddressAreCountedSeldom(t *testing.T) {
+	const limit = 200
+	count := 0
+	counting := func(s rendezvous.Store) rendezvous.Store { return claimCounts{s, &count} }
+	bubbleOn(t, func(c *rendezvous.Config) { c.Limits.AddressNameplates, c.Limits.ClaimRate = limit, 0 }, counting, func(t *testing.T, w *world) {
+		count = 0
+		var held []rendezvous.Claimed
+		for i := range limit {
+			got, err := w.ClaimFor(t.Context(), from(i, "addr-one"), rendezvous.NameplateID(strconv.Itoa(1000+i)))
+			expect(t, code(t, err), "")
+			held = append(held, got)
+		}
+		if count > limit/4 {
+			t.Errorf("%d claims were counted %d times", limit, count)
+		}
+		claimOne := func() error {
+			_, err := w.ClaimFor(t.Context(), from(limit, "addr-one"), "5000")
+			return err
+		}
+		expect(t, code(t, claimOne()), rendezvous.QuotaExceeded)
+		if err := w.ReleaseFor(t.Context(), from(0, "addr-one"), held[0].Nameplate); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, code(t, claimOne()), "")
 	})
 }
 

@@ -146,7 +146,8 @@ type Service struct {
 	health         health
 	pruner         pruner
 	countCache     countCache
-	sessionQuota   sessionQuota
+	sessionQuota   addressQuota
+	claimQuota     addressQuota
 	freeRanges     freeRanges
 	claimBudget    claimBudget
 	shortBudget    claimBudget // of the shortest nameplates

@@ -3,7 +3,7 @@ package rendezvous
 import "sync"
 
 const (
-	// quotaShare is the part of its remaining quota that an address may use before its sessions are
+	// quotaShare is the part of its remaining quota that an address may use before what it has is
 	// counted again: one in quotaShare. Several processes that counted at the same time exceed the
 	// quota only by little, and one process never does.
 	quotaShare = 8
@@ -11,16 +11,16 @@ const (
 	quotaAddresses = 100_000
 )
 
-// sessionQuota remembers how many sessions each address may begin before its sessions are counted
-// again. Counting takes longer the more sessions there are.
-type sessionQuota struct {
+// addressQuota remembers how many more of one kind, sessions or claims, each address may have before those that it has
+// are counted again. Counting takes longer the more there are.
+type addressQuota struct {
 	mu   sync.Mutex
 	free map[string]int
 }
 
-// use takes one session from what an address has left. It returns false if nothing is known to be
+// use takes one from what an address has left. It returns false if nothing is known to be
 // left.
-func (q *sessionQuota) use(address string) bool {
+func (q *addressQuota) use(address string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := q.free[address]
@@ -32,8 +32,8 @@ func (q *sessionQuota) use(address string) bool {
 	return n > 0
 }
 
-// grant records how many more sessions an address may have.
-func (q *sessionQuota) grant(address string, left int) {
+// grant records how many more an address may have.
+func (q *addressQuota) grant(address string, left int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.free == nil || len(q.free) >= quotaAddresses {

@@ -7,11 +7,11 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever sessions begin and end, an address never has more than its quota, is refused only if it has
+// Whatever begins and ends, an address never has more than its quota, is refused only if it has
 // all of it, and is seldom counted while it has little.
 func TestQuotas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var q sessionQuota
+		var q addressQuota
 		quota := rapid.IntRange(1, 200).Draw(t, "quota")
 		live := map[string]int{}
 		address := func(t *rapid.T) string { return strconv.Itoa(rapid.IntRange(0, 2).Draw(t, "address")) }
@@ -35,7 +35,7 @@ func TestQuotas(t *testing.T) {
 			},
 		})
 	})
-	var q sessionQuota
+	var q addressQuota
 	counted := 0
 	for live := range 1000 {
 		if !q.use("a") {
@@ -44,7 +44,7 @@ func TestQuotas(t *testing.T) {
 		}
 	}
 	if counted > 60 {
-		t.Errorf("an address that began 1,000 sessions was counted %d times", counted)
+		t.Errorf("an address that began 1,000 was counted %d times", counted)
 	}
 	for i := range 2 * quotaAddresses {
 		q.grant(strconv.Itoa(i), 1000)
