@@ -99,7 +99,7 @@ func TestRoundTrips(t *testing.T) {
 		{"handshake of another", 5, func() error { return begins("b")(f) }},
 		{"resume", 4, func() error { return resumes("a", 0)(f) }},
 		{"claim of a new nameplate", 10, does("a", claim)},
-		{"claim of one that waits", 8, does("b", claim)},
+		{"claim of one that waits", 7, does("b", claim)},
 		{"open", 5, does("a", open)},
 		{"open by the other side", 6, does("b", open)},
 		{"add", 5, does("a", add)},
