@@ -5,7 +5,8 @@ import "sync"
 const (
 	// quotaShare is the part of its remaining quota that an address may use before what it has is
 	// counted again: one in quotaShare. Several processes that counted at the same time exceed the
-	// quota only by little, and one process never does.
+	// quota only by little. So does one that counted in a transaction which then failed and had
+	// released some before.
 	quotaShare = 8
 	// quotaAddresses bounds how many addresses are remembered.
 	quotaAddresses = 100_000

@@ -89,7 +89,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 	case err != nil && actor != nil:
 		answer.Wanted = actor.Wanted // the command was undone, or is not known to be committed
 	}
-	s.recordRequest(c.Session, actor, c.Ack, c.Epoch, err)
+	s.recordRequest(ctx, c.Session, actor, c.Ack, c.Epoch, err)
 	if answer.Replayed {
 		s.stats.Replayed.Add(1)
 	}
@@ -137,14 +137,15 @@ func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer A
 // request that failed with err, or that goes with another epoch, acknowledges nothing. actor is nil if
 // the session was not found. If that is because of the storage, the request is a sign of life of a
 // client that is known here.
-func (s *Service) recordRequest(k session.Key, actor *Session, ack *session.Seq, epoch *session.Epoch, err error) {
+func (s *Service) recordRequest(ctx context.Context, k session.Key, actor *Session, ack *session.Seq, epoch *session.Epoch, err error) {
 	if actor == nil {
 		s.touchIfUnavailable(k, err)
 		return
 	}
 	s.presence.Touch(actor.Key, s.now(), actor.Grace)
 	if ack != nil && err == nil && isCurrent(epoch, actor.Epoch) {
-		s.presence.Acknowledge(actor.Key, actor.Epoch, *ack)
+		// What cannot be acknowledged comes again.
+		_, _ = s.acknowledge(ctx, session.Ack{Session: actor.Key, Epoch: actor.Epoch, UpTo: *ack})
 	}
 }
 
@@ -201,7 +202,7 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 		answer.Result, err = look(t)
 		return err
 	})
-	s.recordRequest(q.Session, actor, q.Ack, q.Epoch, err)
+	s.recordRequest(ctx, q.Session, actor, q.Ack, q.Epoch, err)
 	return answer, annotate(err, actor, answer.Wanted, false)
 }
 

@@ -194,6 +194,7 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 		fresh.Used = d.TakesOver
 		return t.start(h, fresh)
 	case session.Reject:
+		t.s.presence.Refuse(key, stored.Epoch)
 		return HandshakeReply{}, &Failure{Code: Code(d.Code), Detail: d.Detail, Ended: d.Ended}
 	}
 	panic("unreachable: Decision is sealed")
@@ -219,7 +220,7 @@ func (t *txn) inheritSide(h *Handshake, replaces session.Key) error {
 func (t *txn) storedSession(stored Session, state session.State) session.Stored {
 	app, side := string(stored.App), string(stored.Side)
 	live := func(l session.Ledger) session.Live {
-		l.Kept = t.s.presence.Acked(stored.Key, stored.Epoch, l.Kept)
+		l.Kept = t.s.presence.Decide(stored.Key, stored.Epoch, l.Kept)
 		return session.Live{App: app, Side: side, Ledger: l}
 	}
 	switch state := state.(type) {

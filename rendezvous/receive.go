@@ -62,7 +62,11 @@ func (s *Service) startReceive(ctx context.Context, r ReceiveRequest, h hint) (r
 	if err != nil {
 		return reading{}, err
 	}
-	if !s.presence.Acknowledge(r.Session, got.epoch, got.acked) {
+	acknowledged, err := s.acknowledge(ctx, session.Ack{Session: r.Session, Epoch: got.epoch, UpTo: got.acked})
+	if err != nil {
+		return reading{}, err
+	}
+	if !acknowledged {
 		return reading{}, s.counted(superseded(true))
 	}
 	return got, nil

@@ -20,18 +20,6 @@ func (s *Service) SideOf(ctx context.Context, q Query) (Answer[SideRef], error) 
 	return query(ctx, s, q, func(t *txn) (SideRef, error) { return SideRef{App: t.actor.App, Side: t.actor.Side}, nil })
 }
 
-// Acknowledge records that every frame below q.Ack is processed. It returns the oldest frame that is
-// still kept.
-func (s *Service) Acknowledge(ctx context.Context, q Query) (Answer[session.Seq], error) {
-	return query(ctx, s, q, func(t *txn) (session.Seq, error) {
-		kept := s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept)
-		if q.Ack != nil && isCurrent(q.Epoch, t.actor.Epoch) {
-			kept = max(kept, *q.Ack)
-		}
-		return kept, nil
-	})
-}
-
 // Overview is a session as its client sees it.
 type Overview struct {
 	Session     Session

@@ -137,7 +137,7 @@ func (s *Service) UpdateMetadata(ctx context.Context, q Query, metadata json.Raw
 	if isCanceled(err) {
 		return Answer[struct{}]{}, err // the transaction may still run, and write its results
 	}
-	s.recordRequest(q.Session, actor, q.Ack, q.Epoch, err)
+	s.recordRequest(ctx, q.Session, actor, q.Ack, q.Epoch, err)
 	if f, ok := errors.AsType[*Failure](err); ok && f.Code == OutcomeUnknown {
 		err = storageUnavailable() // to send the same token again changes nothing
 	}

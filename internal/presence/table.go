@@ -40,8 +40,11 @@ type client struct {
 
 	epoch    session.Epoch // of the acknowledgement
 	acked    session.Seq
-	toldFull bool // the client has been told that its window is full
-	ended    bool // its session is over
+	decided  session.Epoch // a handshake that relied on what was acknowledged in this epoch may be under way; 0 if none
+	latest   Decision      // of its handshakes
+	swept    Decision      // the latest one when signs of life were taken last
+	toldFull bool          // the client has been told that its window is full
+	ended    bool          // its session is over
 }
 
 // Notify makes the table send on c, without blocking, when there is an acknowledgement or a returned
@@ -163,26 +166,36 @@ func (t *Table) Handshake(k session.Key, e session.Epoch, acked session.Seq, now
 	c.seen, c.stored, c.grace = now, now, grace
 	if e >= c.epoch {
 		c.epoch, c.acked, c.toldFull = e, acked, false
+		if c.decided < e {
+			c.decided = 0
+		}
 		delete(t.unsaved, k)
 	}
 }
 
 // Acknowledge records that a client has processed every frame below upTo. It returns false, and
-// records nothing, if a later epoch or a higher acknowledgement is known already.
+// records nothing, if a later epoch or a higher acknowledgement is known already, or if it is [Table.Contested].
 func (t *Table) Acknowledge(k session.Key, e session.Epoch, upTo session.Seq) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.client(k)
 	switch {
-	case e < c.epoch || e == c.epoch && upTo < c.acked:
+	case c.knowsBetter(e, upTo):
 		return false
 	case e == c.epoch && upTo == c.acked:
 		return true
+	case e <= c.decided:
+		return false
 	}
 	c.epoch, c.acked = e, upTo
 	t.unsaved[k] = true
 	t.notifyLocked()
 	return true
+}
+
+// knowsBetter reports whether a later epoch or a higher acknowledgement is known.
+func (c *client) knowsBetter(e session.Epoch, upTo session.Seq) bool {
+	return e < c.epoch || e == c.epoch && upTo < c.acked
 }
 
 // Acked returns the highest acknowledgement of an epoch, given the stored one.

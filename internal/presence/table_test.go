@@ -130,3 +130,62 @@ func TestAFullWindowIsToldOnce(t *testing.T) {
 		expect(t, p.WindowFull(key, step.full), step.tell)
 	}
 }
+
+func TestAnAcknowledgementIsContestedWhileAHandshakeMayBeUnderWay(t *testing.T) {
+	ack := session.Ack{Session: key, Epoch: 1, UpTo: 7}
+	for _, test := range []struct {
+		name      string
+		do        func(p *presence.Table)
+		contested bool
+	}{
+		{"none began", func(*presence.Table) {}, false},
+		{"one has decided", func(p *presence.Table) { p.Decide(key, 1, 5) }, true},
+		{"it was refused", func(p *presence.Table) { p.Decide(key, 1, 5); p.Refuse(key, 1) }, false},
+		{"it is committed together with one that was refused", func(p *presence.Table) {
+			p.Decide(key, 1, 5)
+			p.Decide(key, 2, 5)
+			p.Refuse(key, 2)
+		}, true},
+		{"an acknowledgement was stored after it", func(p *presence.Table) {
+			p.Decide(key, 1, 5)
+			p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 6}, p.LatestDecision(key))
+		}, false},
+		{"another has decided since an acknowledgement was stored", func(p *presence.Table) {
+			p.Decide(key, 1, 5)
+			latest := p.LatestDecision(key)
+			p.Decide(key, 1, 6)
+			p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 6}, latest)
+		}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var p presence.Table
+			p.Handshake(key, 1, 5, start, grace)
+			test.do(&p)
+			expect(t, p.Contested(key, 1), test.contested)
+			expect(t, p.Acknowledge(key, ack.Epoch, ack.UpTo), !test.contested)
+			p.Handshake(key, 3, 7, start, grace)
+			expect(t, p.Contested(key, 3), false)
+			expect(t, p.Acknowledge(key, 3, 8), true)
+		})
+	}
+}
+
+func TestASettledAcknowledgementIsNotWrittenAgain(t *testing.T) {
+	var p presence.Table
+	p.Handshake(key, 1, 0, start, grace)
+	p.Acknowledge(key, 1, 5)
+	expect(t, p.Decide(key, 1, 3), 5)
+	expect(t, p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 6}, p.LatestDecision(key)), true)
+	expect(t, p.Acked(key, 1, 5), 6)
+	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 5}, p.LatestDecision(key)), false)
+}
+
+func TestAHandshakeThatWasNotAcceptedIsForgotten(t *testing.T) {
+	var p presence.Table
+	p.Decide(key, 1, 0)
+	p.TakeSightings(start, 0, time.Minute) // it may still be under way
+	expect(t, p.Contested(key, 1), true)
+	p.TakeSightings(start, 0, time.Minute)
+	expect(t, p.Contested(key, 1), false)
+}

@@ -67,7 +67,11 @@ func (t *Table) TakeSightings(now time.Time, minAge, silence time.Duration) []Si
 		}
 		gone := c.seen.Add(silence).Add(c.grace).Add(2 * MaxLag)
 		switch {
-		case c.seen.IsZero():
+		case c.seen.IsZero(): // a handshake was decided that was not accepted, unless it still is under way
+			if c.polls == 0 && c.commands == 0 && !t.unsaved[k] && c.latest == c.swept {
+				delete(t.clients, k)
+			}
+			c.swept = c.latest
 		case c.seen.After(c.stored) && now.Sub(c.stored) >= minAge:
 			sightings = append(sightings, Sighting{session.Sighting{Key: k, Seen: c.seen}, c.grace})
 		case c.polls == 0 && c.commands == 0 && now.After(gone) && !t.unsaved[k]:
