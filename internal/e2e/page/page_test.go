@@ -184,11 +184,14 @@ func tellsNothing(t *testing.T, s *e2e.Server, secrets ...string) {
 		}
 		places[file] = string(content)
 	}
-	// So may a comment of the schema, which is in the file.
-	schema := strings.Join(e2e.Column(t, s, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"), "\n")
+	// So may a comment of the schema, which is in the file, and what a client is called: "python" is a word of codes, too.
+	open := strings.Join(append(
+		e2e.Column(t, s, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"),
+		e2e.Column(t, s, "SELECT implementation FROM client_versions WHERE implementation IS NOT NULL")...,
+	), "\n")
 	for place, content := range places {
 		for _, secret := range secrets {
-			if strings.Contains(schema, secret) {
+			if strings.Contains(open, secret) {
 				continue
 			}
 			if strings.Contains(content, secret) || strings.Contains(content, hex.EncodeToString([]byte(secret))) {
