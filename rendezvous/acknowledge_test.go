@@ -46,6 +46,7 @@ func (s *heldCommits) Update(ctx context.Context, f func(rendezvous.Tx) error) e
 // its session is under way, which wants an older frame. Accepting both would break the promise that an acknowledgement
 // counts at once for the process that answered it, in the handshake too.
 func TestAnAcknowledgementAndAHandshakeComeOneAfterTheOther(t *testing.T) {
+	t.Parallel()
 	zero, one := time.Duration(0), session.Seq(1)
 	ways := map[string]func(c *client) bool{
 		"by a poll": func(c *client) bool {

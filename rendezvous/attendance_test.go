@@ -78,6 +78,7 @@ func (c *client) lives(d time.Duration, also ...*client) {
 }
 
 func TestPresence(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a := w.watches("a", "m")
 		a.hears()
@@ -139,6 +140,7 @@ func TestPresenceIsToldOnRequest(t *testing.T) {
 
 // A side learns how the session of the other one ended, also after it was silent.
 func TestASessionThatEndsOfItselfIsTold(t *testing.T) {
+	t.Parallel()
 	small := func(c *rendezvous.Config) {
 		c.Limits.WindowFrames, c.SessionGrace, c.MailboxTTL = 4, time.Minute, time.Hour
 	}
@@ -170,6 +172,7 @@ func TestASessionThatEndsOfItselfIsTold(t *testing.T) {
 }
 
 func TestReceipts(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a, b := w.watches("a", "m"), w.begin("b")
 		b.open("m")
@@ -205,6 +208,7 @@ func TestReceipts(t *testing.T) {
 }
 
 func TestCrowdedIsToldOnceInAWhile(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a, b := w.watches("a", "m"), w.watches("b", "m")
 		a.hears("opened", "b here ")
@@ -246,6 +250,7 @@ func TestCrowdedIsToldOnceInAWhile(t *testing.T) {
 // A history of a client that comes and goes, between two replicas that are killed and lose news. Its peer is told each change
 // once, the replies to GET say the same, and what it was told last is true.
 func TestPresenceIsTrueInTheEnd(t *testing.T) {
+	t.Parallel()
 	histories := 1
 	if os.Getenv("RESTANTE_NIGHTLY") != "" {
 		histories = 10

@@ -128,6 +128,7 @@ func (tx claimCountsTx) CountClaimsFrom(address string, atMost int) (int, error)
 // TestClaimsOfAnAddressAreCountedSeldom is of an address that may have many: a claim must not take as long as there are
 // others.
 func TestClaimsOfAnAddressAreCountedSeldom(t *testing.T) {
+	t.Parallel()
 	const limit = 200
 	count := 0
 	counting := func(s rendezvous.Store) rendezvous.Store { return claimCounts{s, &count} }

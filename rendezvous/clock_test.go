@@ -38,6 +38,7 @@ func clocked(t *testing.T, test func(t *testing.T, w *world, c *clocks)) {
 }
 
 func TestTheProcessesClockDecidesNothing(t *testing.T) {
+	t.Parallel()
 	for _, skew := range []time.Duration{-13 * time.Minute, -time.Minute, time.Minute, 13 * time.Minute, 26 * time.Hour} {
 		t.Run(skew.String(), func(t *testing.T) {
 			clocked(t, func(t *testing.T, w *world, c *clocks) {
@@ -61,6 +62,7 @@ func TestTheProcessesClockDecidesNothing(t *testing.T) {
 }
 
 func TestAStepOfTheStoragesClockEndsNothing(t *testing.T) {
+	t.Parallel()
 	for _, step := range []time.Duration{-13 * time.Minute, -time.Minute, 10 * time.Second, time.Minute, 13 * time.Minute, 2 * time.Hour} {
 		t.Run(step.String(), func(t *testing.T) {
 			clocked(t, func(t *testing.T, w *world, c *clocks) {

@@ -121,6 +121,7 @@ func TestACommitThatFailsIsAnnouncedNowhere(t *testing.T) {
 // TestFramesTellWhatAFailedCommitKept covers the same for receives that are answered with frames from memory: they tell
 // which command is wanted, though they do not ask the storage.
 func TestFramesTellWhatAFailedCommitKept(t *testing.T) {
+	t.Parallel()
 	for name, fault := range commitFaults {
 		t.Run(name, func(t *testing.T) {
 			onCommits(t, func(t *testing.T, w *world, store *faultyCommits) {
@@ -205,6 +206,7 @@ func TestReadersFindWhatAnUnknownCommitKept(t *testing.T) {
 // out, with a handshake that was kept and of which the server was not told. The session lives on from then, for every
 // request, though the last sign of life that the server itself remembers is older than the grace.
 func TestAHandshakeWhoseCommitWasInDoubtKeepsTheSessionAlive(t *testing.T) {
+	t.Parallel()
 	requests := map[string]func(c *client) error{
 		"a handshake": func(c *client) error { return c.shake(0, 0) },
 		"a command": func(c *client) error {

@@ -63,6 +63,7 @@ func texts(page rendezvous.Page) (list []string) {
 // Replies are lost, so requests are repeated, the server is restarted between them, and it prunes all the time.
 // Nothing is lost, and what has an idempotency key is there once.
 func TestACronJobLosesNothingInADay(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		hours := 6 // in which each thing happens that a job can meet; a whole day has more of the same
 		if os.Getenv("RESTANTE_NIGHTLY") != "" {

@@ -35,6 +35,7 @@ func TestAClientThatOnlyAnswersStaysAttached(t *testing.T) {
 }
 
 func TestASilentClientIsDetachedAndThenClosedExactly(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(c *rendezvous.Config) { c.PruneInterval = 24 * time.Hour }, func(t *testing.T, w *world) {
 		c := w.begin("a")
 		c.allocate() // so that its end leaves a tombstone
@@ -87,6 +88,7 @@ func TestARefusedRequestIsASignOfLifeToo(t *testing.T) {
 }
 
 func TestALaptopClosedAfterAnHourAndOpenedNineMinutesLater(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		c := w.begin("a")
 		claimed := c.allocate()
@@ -141,6 +143,7 @@ func TestALongerLifeIsGranted(t *testing.T) {
 }
 
 func TestNothingExpiresInTheGraceAfterAStart(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		c := w.begin("a")
 		claimed := c.allocate()
@@ -205,6 +208,7 @@ func TestARestartForgetsNothing(t *testing.T) {
 func shortTombstones(c *rendezvous.Config) { c.TombstoneTTL = time.Hour }
 
 func TestASweepLeavesTombstonesOnlyOfSessionsThatDidSomething(t *testing.T) {
+	t.Parallel()
 	bubble(t, shortTombstones, func(t *testing.T, w *world) {
 		idle, busy := w.begin("idle"), w.begin("busy")
 		busy.allocate()
@@ -296,6 +300,7 @@ func TestReplacingEndsTheOldSessionInTheSameTransaction(t *testing.T) {
 }
 
 func TestASessionThatWasForgottenIsNotBegunAgain(t *testing.T) {
+	t.Parallel()
 	bubble(t, shortTombstones, func(t *testing.T, w *world) {
 		c := w.begin("a")
 		c.allocate()                          // done, but the reply is lost: its counters are still 0

@@ -21,6 +21,7 @@ import (
 //
 // For a deeper run: -rapid.checks=5000 -rapid.steps=60.
 func TestServiceIsWhatItsModelSays(t *testing.T) {
+	t.Parallel()
 	if checks := flag.Lookup("rapid.checks"); checks.Value.String() == checks.DefValue { // a history takes longer than other cases
 		defer func() { _ = checks.Value.Set(checks.DefValue) }()
 		_ = checks.Value.Set("25")
@@ -40,6 +41,7 @@ func TestServiceIsWhatItsModelSays(t *testing.T) {
 // TestTheModelSeesMistakes gives the service a store that makes a mistake, and checks that a few
 // histories find it.
 func TestTheModelSeesMistakes(t *testing.T) {
+	t.Parallel()
 	empty, dir := emptyDatabase(t), t.TempDir()
 	for _, m := range []mistake{addsTwice, dropsFrames, forgetsTooMuch, admitsAThird, garblesReplies, keepsSending, forgetsReleases, miscounts, wakesNobody} {
 		t.Run(string(m), func(t *testing.T) {

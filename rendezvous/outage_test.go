@@ -68,6 +68,7 @@ func TestOneFailureNowAndThenDoesNotStopPruning(t *testing.T) {
 }
 
 func TestNothingExpiresAfterAnOutage(t *testing.T) {
+	t.Parallel()
 	outages := map[string]func(t *testing.T, w *world, f *failing){
 		"a probe failed": func(t *testing.T, w *world, f *failing) {
 			f.views.Store(1)
@@ -104,6 +105,7 @@ func TestNothingExpiresAfterAnOutage(t *testing.T) {
 }
 
 func TestARequestThatTheStorageFailedIsASignOfLife(t *testing.T) {
+	t.Parallel()
 	flaky(t, nil, func(t *testing.T, w *world, f *failing) {
 		c := w.begin("a")
 		time.Sleep(300 * time.Millisecond) // the loops ask the storage at other moments

@@ -84,6 +84,7 @@ func (t panickingTx) Holders(k rendezvous.MailboxKey) ([]rendezvous.Session, err
 // TestTheStoryThatStartedIt is the fault of a former server: a close that failed half-way left a
 // mailbox without its sides. Pruning met it, raised an exception and never ran again.
 func TestTheStoryThatStartedIt(t *testing.T) {
+	t.Parallel()
 	var poisoned atomic.Int64
 	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return panicking{s, &poisoned} }, func(t *testing.T, w *world) {
 		c := w.begin("a")
@@ -162,6 +163,7 @@ func (w *world) results(table string) string {
 }
 
 func TestPruningWalksPastAPageOfWhatCannotBePruned(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(c *rendezvous.Config) { c.Limits.Nameplates, c.Limits.Mailboxes = 2000, 2000 }, func(t *testing.T, w *world) {
 		c := w.begin("a")
 		plant(t, w.path, `CREATE TABLE thorns (mailbox BIGINT PRIMARY KEY REFERENCES mailboxes (key))`)
@@ -173,7 +175,7 @@ func TestPruningWalksPastAPageOfWhatCannotBePruned(t *testing.T) {
 		for range 5 {
 			c.open(rendezvous.MailboxID(newID().Reveal()))
 		}
-		time.Sleep(20 * time.Minute)
+		time.Sleep(16 * time.Minute) // one run of pruning
 		now := w.Status(t.Context())
 		expect(t, now.Counts.Mailboxes, 520)
 		expect(t, len(now.Failures), 520)

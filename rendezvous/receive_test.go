@@ -99,6 +99,7 @@ func TestALostResponseCostsNothing(t *testing.T) {
 }
 
 func TestAnOldReaderGetsItsOldFramesAndThenRetired(t *testing.T) {
+	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {
 		a, b, mailbox := pair(w)
 		a.add(mailbox, "old")
@@ -344,6 +345,7 @@ func TestAWindowThatIsFullIsToldOnceAndEndsTheSessionAtTwice(t *testing.T) {
 
 // The log holds messages anyway, so a reader that is far behind costs nothing and loses nothing.
 func TestMessagesDoNotFillTheWindow(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(c *rendezvous.Config) {
 		c.Limits.WindowFrames, c.Limits.WindowBytes, c.Limits.AnswerFrames = 10, 100, 40
 	}, func(t *testing.T, w *world) {

@@ -114,6 +114,7 @@ func (w *world) gone(k rendezvous.MailboxKey) bool {
 }
 
 func TestAMailboxIsNotPrunedUnderASocketOfAnotherReplica(t *testing.T) {
+	t.Parallel()
 	replicated(t, nil, func(t *testing.T, r *replicas) {
 		k := r.b.openFor("m")
 		r.b.KeepAlive(k)()

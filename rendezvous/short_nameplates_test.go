@@ -12,6 +12,7 @@ import (
 // four of the nine numbers with one digit, and then longer ones; after each of its allocations, another address still
 // gets a number with one digit.
 func TestOneAddressLeavesTheShortNameplates(t *testing.T) {
+	t.Parallel()
 	for name, keeps := range map[string]bool{"that it keeps": true, "that it releases": false} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(c *rendezvous.Config) { c.NameplateRest = time.Minute }, func(t *testing.T, w *world) {

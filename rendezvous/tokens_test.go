@@ -116,6 +116,7 @@ func TestATokenDecidesWhoIsAdmitted(t *testing.T) {
 }
 
 func TestAClientIsAskedForANewerToken(t *testing.T) {
+	t.Parallel()
 	withTokens(t, func(t *testing.T, w *world) {
 		began := time.Now()
 		c := w.admit("s", 20*time.Minute)
@@ -137,6 +138,7 @@ func TestAClientIsAskedForANewerToken(t *testing.T) {
 }
 
 func TestASessionEndsWithItsToken(t *testing.T) {
+	t.Parallel()
 	withTokens(t, func(t *testing.T, w *world) {
 		began := time.Now()
 		c := w.admit("s", 40*time.Second)
@@ -254,6 +256,7 @@ func TestTokensThatAreAskedForLater(t *testing.T) {
 
 // Either replica may ask for a token, and take one: in all, each is asked for once.
 func TestATokenIsRenewedOnAnotherReplica(t *testing.T) {
+	t.Parallel()
 	replicatedAs(t, func(s *rendezvous.Service) { s.VerifyToken = verify }, func(t *testing.T, r *replicas) {
 		for name, lossy := range map[string]bool{"told": false, "not told": true} {
 			r.lossy.Store(lossy)

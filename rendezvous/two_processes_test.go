@@ -94,6 +94,7 @@ func (p *twoProcesses) must(err error) {
 //
 // For a deeper run: -rapid.checks=2000 -rapid.steps=80.
 func TestTwoProcessesAreOne(t *testing.T) {
+	t.Parallel()
 	empty, path := emptyDatabase(t), filepath.Join(t.TempDir(), "both")
 	twoProcessesOn(t, 20, func() string {
 		for _, suffix := range []string{"", "-wal", "-shm"} {
