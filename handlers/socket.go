@@ -39,7 +39,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		cancel()
 		return
 	}
-	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(r.Context()), upgrade: s.essence(r), count: hold(&s.open.sockets), leave: leave}
+	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(r.Context()), opening: s.openingOf(r), count: hold(&s.open.sockets), leave: leave}
 	conn.Go(func() { c.serve(ctx) })
 }
 
@@ -50,10 +50,10 @@ type sessionSocket struct {
 	server     *Server
 	cancel     context.CancelFunc
 	address    string
-	upgrade    *http.Request // whose address the commands have
-	count      func()        // counts the socket as closed
-	leave      func()        // gives its place back
-	credential string        // for the commands
+	opening    opening
+	count      func() // counts the socket as closed
+	leave      func() // gives its place back
+	credential string // for the commands
 	key        session.Key
 	frames     *rendezvous.Stream // nil until the client has identified itself
 

@@ -3,9 +3,9 @@ package handlers
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -46,25 +46,29 @@ func takesCommands(path string) bool {
 		path == "/v1/nameplates" || strings.HasPrefix(path, "/v1/nameplates/") || strings.HasPrefix(path, "/v1/mailboxes/")
 }
 
-// essence returns what the commands of a socket need of the request that opened it. The rest is not kept in memory.
-func (s *Server) essence(r *http.Request) *http.Request {
-	of := &http.Request{
-		Proto: r.Proto, ProtoMajor: r.ProtoMajor, ProtoMinor: r.ProtoMinor, Header: http.Header{},
-		Host: r.Host, RemoteAddr: r.RemoteAddr, TLS: r.TLS,
-	}
-	name := http.CanonicalHeaderKey(s.forwardedHeader()) // it names the client, if the proxy is trusted
-	if values := r.Header.Values(name); len(values) > 0 {
-		of.Header[name] = slices.Clone(values)
-	}
-	return of
+// opening is what the commands of a socket need of the request that opened it. The rest is not kept in memory.
+type opening struct {
+	host, remote string
+	tls          *tls.ConnectionState
+	forwarded    []string // names the client, if the proxy is trusted
+}
+
+func (s *Server) openingOf(r *http.Request) opening {
+	return opening{host: r.Host, remote: r.RemoteAddr, tls: r.TLS, forwarded: slices.Clone(r.Header.Values(s.forwardedHeader()))}
 }
 
 // request returns the request that a command stands for.
 func (c *sessionSocket) request(ctx context.Context, command api.SocketCommand, target *url.URL) *http.Request {
-	r := c.upgrade.WithContext(ctx) // a shallow copy: what the command changes of it is replaced, not written to
+	o := &c.opening
+	r := (&http.Request{
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, // which WebSocket begins with: RFC 6455, §4.1
+		Host: o.host, RemoteAddr: o.remote, TLS: o.tls,
+	}).WithContext(ctx)
 	r.Method, r.URL, r.RequestURI = string(command.Method), target, command.Path
 	r.Header = http.Header{"Authorization": {"Bearer " + c.credential}}
-	maps.Copy(r.Header, c.upgrade.Header)
+	if len(o.forwarded) > 0 {
+		r.Header[http.CanonicalHeaderKey(c.server.forwardedHeader())] = o.forwarded
+	}
 	for name, n := range map[string]*int64{"Seq": command.Seq, "Ack": command.Ack} {
 		if n != nil {
 			r.Header.Set(name, strconv.FormatInt(*n, 10))

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,21 +49,11 @@ func (b *Budget) admit(from netip.Addr) (leave func()) {
 
 // enter counts a connection in. full reports that there are too many in all; it is refused then if refuse is true.
 func (b *Budget) enter(from netip.Addr, refuse bool) (leave func(), full bool) {
-	scopes := map[netip.Prefix]int{}
-	if !b.exempt(from) {
-		for bits, share := range map[int]int{64: 1, 48: networkShare} {
-			if from.Is4() {
-				bits, share = 32, 1
-			}
-			if p, err := from.Prefix(bits); err == nil {
-				scopes[p] = share * b.PerAddress
-			}
-		}
-	}
+	exempt := b.exempt(from)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for p, limit := range scopes {
-		if b.open[p] >= limit {
+	for p, share := range networks(from) {
+		if !exempt && b.open[p] >= share*b.PerAddress {
 			b.refuse(from)
 			return nil, false
 		}
@@ -73,23 +64,45 @@ func (b *Budget) enter(from netip.Addr, refuse bool) (leave func(), full bool) {
 		}
 		return nil, true
 	}
-	if b.open == nil {
-		b.open = map[netip.Prefix]int{}
-	}
-	b.total++
-	for p := range scopes {
-		b.open[p]++
-	}
+	b.count(from, exempt, 1)
+	// A connection that waits keeps this, so it holds no more than it needs.
 	return sync.OnceFunc(func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.total--
-		for p := range scopes {
-			if b.open[p]--; b.open[p] == 0 {
-				delete(b.open, p)
-			}
-		}
+		b.count(from, exempt, -1)
 	}), false
+}
+
+// count counts a connection in (1) or out (-1). mu is held.
+func (b *Budget) count(from netip.Addr, exempt bool, by int) {
+	b.total += by
+	if exempt {
+		return
+	}
+	if b.open == nil {
+		b.open = map[netip.Prefix]int{}
+	}
+	for p := range networks(from) {
+		if b.open[p] += by; b.open[p] == 0 {
+			delete(b.open, p)
+		}
+	}
+}
+
+// networks are those that an address belongs to, and the connections that each may have, as multiples of an address's.
+func networks(a netip.Addr) iter.Seq2[netip.Prefix, int] {
+	return func(yield func(netip.Prefix, int) bool) {
+		share := 1
+		for _, bits := range []int{64, 48} {
+			if a.Is4() {
+				bits = 32
+			}
+			if p, err := a.Prefix(bits); err != nil || !yield(p, share) || a.Is4() {
+				return
+			}
+			share = networkShare
+		}
+	}
 }
 
 func (b *Budget) exempt(a netip.Addr) bool {
