@@ -24,7 +24,7 @@ func (c *Conn) Serve(linger time.Duration, handle func() error, end func(error))
 	c.serve(linger, linger, handle, end)
 }
 
-// serve is Serve; it waits for the first message for another time.
+// serve is Serve, but waits for the first message as long as first says.
 func (c *Conn) serve(first, linger time.Duration, handle func() error, end func(error)) {
 	var err error
 	over := true
