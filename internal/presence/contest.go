@@ -24,7 +24,7 @@ func (t *Table) Decide(k session.Key, e session.Epoch, stored session.Seq) sessi
 func (t *Table) Refuse(k session.Key, e session.Epoch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c := t.clients[k]; c != nil && c.decided == e {
+	if c := t.clients[k]; c != nil && c.decided == e && e > 0 { // else it was refused without a session to decide on
 		c.decided = e - 1 // that of a handshake which is about to be committed together with this one
 	}
 }
