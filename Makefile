@@ -191,4 +191,4 @@ web/node_modules/.package-lock.json: web/package-lock.json
 
 .PHONY: race
 race: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json
-	$(STAGE) -limit 45m 'Tests, with the race detector' .ci/test
+	$(STAGE) -limit 60m 'Tests, with the race detector' .ci/test
