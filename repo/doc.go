@@ -1,8 +1,8 @@
 // Package repo stores everything in a database: it is the [rendezvous.Store] on sqlx.
 //
-// A transaction is a [rendezvous.Tx]. The methods about a noun are in the file named
-// after it, and each SQL query is in the one method that runs it. SQLite and PostgreSQL
-// share all of this SQL; the few differences between the engines are in a dialect.
+// A transaction is a [rendezvous.Tx]. The methods about a noun are in the file named after it, and a SQL query is in the
+// method that runs it. SQLite and PostgreSQL share most of this SQL: operations on many rows have a version for PostgreSQL
+// (postgres_batch.go), and replies in messages are for SQLite alone. Other differences between the engines are in a dialect.
 //
 // # Writing to SQLite
 //
@@ -17,6 +17,8 @@
 //	  UPDATE modified     once a second, if any update changed something
 //	COMMIT
 //	                      only now AfterCommit functions run and callers get their results
+//
+// Savepoints are left out at first. Only if an update fails after it has changed something, the batch runs again with them.
 //
 // A lone update waits for no other. If the database ends the transaction by itself (as it
 // does when the disk is full), or does not commit, nothing of the batch is kept, and each

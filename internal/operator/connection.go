@@ -17,7 +17,7 @@ import (
 
 // Connection is how a command reaches a server.
 type Connection struct {
-	URL      string        `placeholder:"URL" help:"Where the server is: http://…, https://… or unix:/path. By default, the first address of --admin-listen, or of --listen."`
+	URL      string        `placeholder:"URL" help:"Where the server is: http://…, https://… or unix:/path. By default, the first address of --admin-listen, if the command has that, or of --listen."`
 	Listen   []string      `default:":4000" placeholder:"ADDR" help:"What the server was given as --listen (${default})."`
 	CA       string        `name:"ca" placeholder:"FILE" help:"The authority that signed the certificate of an https:// URL, in PEM; by default, the system's list of authorities."`
 	Insecure bool          `help:"Take any certificate."`
