@@ -215,6 +215,10 @@ func TestSuperseded(t *testing.T) {
 		if got := <-fourth; got.count("frames") != 1 {
 			t.Errorf("the fourth receives %s", got.body)
 		}
+		// Also a receive that named no epoch: it is of the one in which it began.
+		unnamed := receive("?ack=3")
+		a.handshake(3, 0).want(http.StatusOK)
+		superseded(<-unnamed, "stop")
 		if !time.Now().Equal(began) {
 			t.Errorf("it took %v", time.Since(began))
 		}

@@ -48,6 +48,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	if p.got, err = s.startReceive(ctx, r, anything); err != nil {
 		return nil, err
 	}
+	p.request.Epoch = new(p.got.epoch) // a later handshake ends the poll, also if it named no epoch
 	p.releases = append(p.releases, s.presence.StartPoll(r.Session, s.now, p.got.grace))
 	p.releases = append(p.releases, s.receivers.AcquireFunc(r.Session, p.supersede))
 	if s.presence.WindowFull(r.Session, p.got.full) {
