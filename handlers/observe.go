@@ -27,6 +27,7 @@ type requestInfo struct {
 	client   netip.Addr         // the client's address; never logged
 	address  string             // what stands for it
 	read     *waitingRead       // the same for a read of a log
+	delayed  time.Duration      // by the operator's rules, so far
 	bound    bool               // the operation requires a session
 	keyed    bool               // the request has an app and a secret instead
 	session  *session.Key       // that the credential names

@@ -47,10 +47,12 @@ func (s *Server) verdictOn(ctx context.Context, app rendezvous.AppID, client [2]
 	return s.rules.Load().OfClient(rules.Client{Address: clientIP(ctx), AddressID: addressOf(ctx), App: string(app), Version: version})
 }
 
-// obey lets a client wait, and refuses it, as the rules say.
+// obey lets a client wait, and refuses it, as the rules say. Of the delays of one request, the longest counts.
 func (s *Server) obey(ctx context.Context, v rules.Verdict) error {
-	if v.Delay > 0 {
-		timer := time.NewTimer(v.Delay)
+	info := infoIn(ctx)
+	if more := v.Delay - info.delayed; more > 0 {
+		info.delayed = v.Delay
+		timer := time.NewTimer(more)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
