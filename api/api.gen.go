@@ -430,6 +430,7 @@ func (e PruneFailureError) Valid() bool {
 
 // Defines values for PruneFailureKind.
 const (
+	PruneFailureKindDispatch      PruneFailureKind = "dispatch"
 	PruneFailureKindList          PruneFailureKind = "list"
 	PruneFailureKindLog           PruneFailureKind = "log"
 	PruneFailureKindMailbox       PruneFailureKind = "mailbox"
@@ -437,6 +438,7 @@ const (
 	PruneFailureKindRecordedReply PruneFailureKind = "recorded reply"
 	PruneFailureKindRestedNumber  PruneFailureKind = "rested number"
 	PruneFailureKindSession       PruneFailureKind = "session"
+	PruneFailureKindSpace         PruneFailureKind = "space"
 	PruneFailureKindStatistic     PruneFailureKind = "statistic"
 	PruneFailureKindTombstone     PruneFailureKind = "tombstone"
 )
@@ -444,6 +446,8 @@ const (
 // Valid indicates whether the value is a known member of the PruneFailureKind enum.
 func (e PruneFailureKind) Valid() bool {
 	switch e {
+	case PruneFailureKindDispatch:
+		return true
 	case PruneFailureKindList:
 		return true
 	case PruneFailureKindLog:
@@ -457,6 +461,8 @@ func (e PruneFailureKind) Valid() bool {
 	case PruneFailureKindRestedNumber:
 		return true
 	case PruneFailureKindSession:
+		return true
+	case PruneFailureKindSpace:
 		return true
 	case PruneFailureKindStatistic:
 		return true
@@ -1269,7 +1275,7 @@ type PruneFailure struct {
 	// Key Where it is in the database; it gives access to nothing.
 	Key string `json:"key"`
 
-	// Kind `list`: finding out what is stale failed; `key` says of which kind.
+	// Kind `list`: finding out what is stale failed; `key` says of which kind. `dispatch`: what the webhook of an app was still to be told, and is too old. `space`: giving back the space of what was removed.
 	Kind PruneFailureKind `json:"kind"`
 
 	// LastAt A moment, in milliseconds since 1970-01-01T00:00:00Z.
@@ -1282,7 +1288,7 @@ type PruneFailure struct {
 // PruneFailureError Why, in general: the storage was away, it took too long, or something is wrong with it or with the server.
 type PruneFailureError string
 
-// PruneFailureKind `list`: finding out what is stale failed; `key` says of which kind.
+// PruneFailureKind `list`: finding out what is stale failed; `key` says of which kind. `dispatch`: what the webhook of an app was still to be told, and is too old. `space`: giving back the space of what was removed.
 type PruneFailureKind string
 
 // Quantiles Durations that half, 90 % and 99 % of the records do not exceed.

@@ -13,10 +13,10 @@ import (
 	"restante/rendezvous"
 )
 
-// failing is a store in which pruning fails: to list stale mailboxes, or to look at one that is stale.
+// failing is a store in which pruning fails: to list stale mailboxes, to look at one that is stale, or to give back space.
 type failing struct {
 	rendezvous.Store
-	list, one *atomic.Bool
+	list, one, space *atomic.Bool
 }
 
 func (s failing) View(ctx context.Context, f func(rendezvous.Tx) error) error {
@@ -46,15 +46,23 @@ func (t failingTx) IdleMailbox(k rendezvous.MailboxKey) (rendezvous.Mailbox, err
 	return t.Tx.IdleMailbox(k)
 }
 
+func (t failingTx) FreeSpace() (bool, error) {
+	if t.s.space.Load() {
+		return false, errors.New("secret words of a driver")
+	}
+	return t.Tx.FreeSpace()
+}
+
 // The status and the metrics show at once that pruning fails, and of what kind the failure is. Runs go on.
 func TestStatusOfPruningThatFails(t *testing.T) {
 	for name, what := range map[string]func(failing) *atomic.Bool{
 		"list":    func(s failing) *atomic.Bool { return s.list },
 		"mailbox": func(s failing) *atomic.Bool { return s.one },
+		"space":   func(s failing) *atomic.Bool { return s.space },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := failing{list: new(atomic.Bool), one: new(atomic.Bool)}
+				s := failing{list: new(atomic.Bool), one: new(atomic.Bool), space: new(atomic.Bool)}
 				w := start(t, options{Piped: true, Wrap: func(store rendezvous.Store) rendezvous.Store { s.Store = store; return s }})
 				status := func() *answer { return w.anonymous(t).get("/v1/status").want(http.StatusOK) }
 				pass(16 * time.Minute)

@@ -50,6 +50,10 @@ func TestBytesOfAnAddress(t *testing.T) {
 		a.add("m", "p", "b").with("Idempotency-Key: k").refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED")
 		k.post("/v1/mailboxes/k/messages?open=true", `{"phase":"p","body":"b"}`).with(elsewhere).want(http.StatusCreated)
 	})
+	t.Run("leaving under a key, whose reply would be stored", func(*testing.T) {
+		a.delete("/v1/mailboxes/m").with("Idempotency-Key: leave").refused(http.StatusTooManyRequests, "QUOTA_EXCEEDED")
+		a.get("/v1/mailboxes/m").want(http.StatusOK)
+	})
 	t.Run("a session's socket", func(t *testing.T) {
 		l := a.connects("")
 		l.want("heartbeat")

@@ -105,7 +105,8 @@ export interface paths {
          *     documents. What receives, and the handshake, are no commands (`NOT_FOUND`). Commands are done one after the other,
          *     in the order in which they came. A message that is no valid command, or is larger than a request body may be, is refused alone, with
          *     400 or 413, if its `id` can be read: give each command one, before its `body`. Otherwise it ends
-         *     the socket. A command sent again over another transport is the same one if the bytes of its body are.
+         *     the socket. A message with neither `method` nor `path` counts as an acknowledgement: if it is wrong, it ends the socket, whatever its
+         *     `id`. A command sent again over another transport is the same one if the bytes of its body are.
          *
          *     Receiving follows the rules of `GET /v1/session/events`. Answer each heartbeat with an `Acknowledgement`. Whatever the client
          *     sends, and each pong, is a sign of life.
@@ -212,8 +213,9 @@ export interface paths {
         put?: never;
         /**
          * Allocate a nameplate
-         * @description Picks the shortest number that is free, makes a mailbox for it, and claims it for this side. The side has then
-         *     entered the mailbox; to receive from it, open it. Tell the number to the other side, which claims it.
+         * @description Picks one of the shortest numbers that are free, makes a mailbox for it, and claims it for this side. An address that
+         *     holds several, or allocated several a moment ago, is given longer ones. The side has then entered the mailbox; to
+         *     receive from it, open it. Tell the number to the other side, which claims it.
          */
         post: operations["allocateNameplate"];
         delete?: never;
@@ -552,7 +554,8 @@ export interface paths {
          * The magic-wormhole mailbox protocol
          * @description A WebSocket that speaks the mailbox protocol of magic-wormhole, on the same nameplates and mailboxes as everything
          *     above: point a wormhole client at it with `--relay-url ws://host:4000/v1`. The server begins with a `welcome`; each
-         *     message of the client is answered by one `ack`, and then by what it asked for or by an `error`. Also served at `/v1/`.
+         *     message of the client is answered by one `ack`, and then by what it asked for or by an `error`. A message without `type`, or one
+         *     that is too large, gets the `error` alone; after one that is too large, the socket is closed. Also served at `/v1/`.
          *     A GET that asks for no WebSocket gets the page of `/`, whatever it accepts; at `/v1/` it is sent to `/v1`.
          *
          *     It has no session: anyone may use any side, as that protocol has it.
@@ -1337,7 +1340,7 @@ export interface components {
             pending: components["schemas"]["Count"];
             /** @description Of these, those for which the last attempt failed. */
             failing: components["schemas"]["Count"];
-            /** @description Of these, those for which no attempt is made any more, until a server starts: a day has passed, or the receiver answered 410. */
+            /** @description Of these, those for which no attempt is made any more, until a server starts, or reads the file of the webhooks again: a day has passed, or the receiver answered 410. */
             abandoned: components["schemas"]["Count"];
             /** @description Since when the one waits that waits longest; absent if none does. */
             pendingSince?: components["schemas"]["Timestamp"];
@@ -1378,10 +1381,10 @@ export interface components {
         };
         PruneFailure: {
             /**
-             * @description `list`: finding out what is stale failed; `key` says of which kind.
+             * @description `list`: finding out what is stale failed; `key` says of which kind. `dispatch`: what the webhook of an app was still to be told, and is too old. `space`: giving back the space of what was removed.
              * @enum {string}
              */
-            kind: "nameplate" | "mailbox" | "session" | "tombstone" | "log" | "list" | "rested number" | "recorded reply" | "statistic";
+            kind: "nameplate" | "mailbox" | "session" | "tombstone" | "log" | "list" | "rested number" | "recorded reply" | "dispatch" | "statistic" | "space";
             /** @description Where it is in the database; it gives access to nothing. */
             key: string;
             /**
@@ -1625,7 +1628,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:malformed-handshake",
-                 *       "title": "The handshake is not valid",
+                 *       "title": "The handshake is malformed",
                  *       "status": 400,
                  *       "detail": "body.appId is required.",
                  *       "code": "MALFORMED_HANDSHAKE",
@@ -1751,7 +1754,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:rejected-unsupported-client",
-                 *       "title": "The client is not supported",
+                 *       "title": "The client's version is not supported",
                  *       "status": 403,
                  *       "detail": "Version 1.4 of example-chat is no longer supported. Upgrade it.",
                  *       "code": "REJECTED_UNSUPPORTED_CLIENT",
@@ -1820,7 +1823,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:not-found",
-                 *       "title": "Not found",
+                 *       "title": "There is no such thing",
                  *       "status": 404,
                  *       "detail": "This side is in no such mailbox.",
                  *       "code": "NOT_FOUND",
@@ -1842,9 +1845,9 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:method-not-allowed",
-                 *       "title": "Method not allowed",
+                 *       "title": "The method is not allowed",
                  *       "status": 405,
-                 *       "detail": "This path knows GET and POST.",
+                 *       "detail": "this path takes GET, HEAD, POST",
                  *       "code": "METHOD_NOT_ALLOWED",
                  *       "retriable": false,
                  *       "action": "stop"
@@ -1885,7 +1888,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:not-acceptable",
-                 *       "title": "Not acceptable",
+                 *       "title": "No acceptable form",
                  *       "status": 406,
                  *       "detail": "The answer is application/json.",
                  *       "code": "NOT_ACCEPTABLE",
@@ -1909,7 +1912,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:session-state-mismatch",
-                 *       "title": "The session cannot be resumed",
+                 *       "title": "The session's numbers do not match",
                  *       "status": 409,
                  *       "detail": "The session has expired. Begin a new one.",
                  *       "code": "SESSION_STATE_MISMATCH",
@@ -1933,7 +1936,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:session-state-mismatch",
-                 *       "title": "The session is in another state",
+                 *       "title": "The session's numbers do not match",
                  *       "status": 409,
                  *       "detail": "Ack is 15, but the next frame is 14. Begin a new session.",
                  *       "code": "SESSION_STATE_MISMATCH",
@@ -1958,7 +1961,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:crowded",
-                 *       "title": "The mailbox is crowded",
+                 *       "title": "Crowded",
                  *       "status": 409,
                  *       "detail": "Two other sides are in this mailbox.",
                  *       "code": "CROWDED",
@@ -1989,7 +1992,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:superseded",
-                 *       "title": "Another client is receiving",
+                 *       "title": "Another receiver took over",
                  *       "status": 409,
                  *       "detail": "A later handshake took this session over.",
                  *       "code": "SUPERSEDED",
@@ -2015,7 +2018,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:seq-gap",
-                 *       "title": "A command is missing",
+                 *       "title": "An earlier command is missing",
                  *       "status": 409,
                  *       "detail": "Seq is 7, but command 5 is wanted next. Send the missing ones, then this one again.",
                  *       "code": "SEQ_GAP",
@@ -2042,7 +2045,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:reclaimed",
-                 *       "title": "The nameplate cannot be claimed again",
+                 *       "title": "Reclaimed",
                  *       "status": 409,
                  *       "detail": "This side has released nameplate 4 before.",
                  *       "code": "RECLAIMED",
@@ -2068,7 +2071,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:crowded",
-                 *       "title": "The mailbox is crowded",
+                 *       "title": "Crowded",
                  *       "status": 409,
                  *       "detail": "Two other sides are in this mailbox.",
                  *       "code": "CROWDED",
@@ -2090,7 +2093,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:session-ended",
-                 *       "title": "The session is over",
+                 *       "title": "The session has ended",
                  *       "status": 410,
                  *       "detail": "The session was replaced by another one.",
                  *       "code": "SESSION_ENDED",
@@ -2114,7 +2117,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:payload-too-large",
-                 *       "title": "The request body is too large",
+                 *       "title": "The body is too large",
                  *       "status": 413,
                  *       "detail": "A request body may have 262144 bytes.",
                  *       "code": "PAYLOAD_TOO_LARGE",
@@ -2136,7 +2139,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:unsupported-media-type",
-                 *       "title": "Unsupported media type",
+                 *       "title": "The body must be JSON",
                  *       "status": 415,
                  *       "detail": "Send the body with Content-Type: application/json.",
                  *       "code": "UNSUPPORTED_MEDIA_TYPE",
@@ -2218,7 +2221,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:quota-exceeded",
-                 *       "title": "Too much is held",
+                 *       "title": "A quota is used up",
                  *       "status": 429,
                  *       "detail": "This side is in 64 mailboxes. Close one first.",
                  *       "code": "QUOTA_EXCEEDED",
@@ -2230,8 +2233,9 @@ export interface components {
             };
         };
         /**
-         * @description `WINDOW_FULL`: 64 commands of this session are unanswered; wait for their replies. `RATE_LIMITED`: too many requests from
-         *     this address.
+         * @description `WINDOW_FULL`: 64 commands of this session are unanswered; wait for their replies. `QUOTA_EXCEEDED`: too much is stored
+         *     from this address to keep the reply under its `Idempotency-Key`, so nothing was done; without the key, it is done.
+         *     `RATE_LIMITED`: too many requests from this address.
          */
         CommandLimited: {
             headers: {
@@ -2255,7 +2259,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `QUOTA_EXCEEDED`: too many sessions from this address. `RATE_LIMITED`: too many requests from this address. */
+        /** @description `QUOTA_EXCEEDED`: too many sessions, or too many streams and sockets, from this address. `RATE_LIMITED`: too many requests from it. */
         QuotaExceeded: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -2281,7 +2285,7 @@ export interface components {
         /**
          * @description `QUOTA_EXCEEDED`: this side, or this address, holds too many nameplates; or the side is in too many mailboxes; or the mailbox is
          *     full. `WINDOW_FULL`: 64 commands of this session are unanswered. `RATE_LIMITED`: too many requests, or too many allocations and
-         *     claims, from this address; a claim of a nameplate that was never allocated counts as ten.
+         *     claims, from this address; a claim of a nameplate that no side holds, or has held lately, counts as ten.
          */
         CommandQuota: {
             headers: {
@@ -2294,7 +2298,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:quota-exceeded",
-                 *       "title": "Too much is held",
+                 *       "title": "A quota is used up",
                  *       "status": 429,
                  *       "detail": "This side holds 16 nameplates. Release one first.",
                  *       "code": "QUOTA_EXCEEDED",
@@ -2317,7 +2321,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:window-full",
-                 *       "title": "Too many frames wait",
+                 *       "title": "Too much is unacknowledged",
                  *       "status": 429,
                  *       "detail": "64 commands of this session are unanswered; wait for their replies",
                  *       "code": "WINDOW_FULL",
@@ -2343,7 +2347,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:window-full",
-                 *       "title": "Too many frames wait",
+                 *       "title": "Too much is unacknowledged",
                  *       "status": 429,
                  *       "detail": "10000 frames wait to be acknowledged. Receive them; at 20000 the session ends.",
                  *       "code": "WINDOW_FULL",
@@ -2365,7 +2369,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:internal",
-                 *       "title": "Internal error",
+                 *       "title": "Something failed here",
                  *       "status": 500,
                  *       "detail": "The server made a mistake. Try again.",
                  *       "code": "INTERNAL",
@@ -2391,7 +2395,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:draining",
-                 *       "title": "The server is shutting down",
+                 *       "title": "The server is stopping",
                  *       "status": 503,
                  *       "detail": "Try again; another server answers.",
                  *       "code": "DRAINING",
@@ -2440,7 +2444,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:storage-unavailable",
-                 *       "title": "The database is away",
+                 *       "title": "The storage is unavailable",
                  *       "status": 503,
                  *       "detail": "Try again.",
                  *       "code": "STORAGE_UNAVAILABLE",
@@ -2519,7 +2523,7 @@ export interface components {
         "WWW-Authenticate": string;
         /**
          * @description The methods this path knows.
-         * @example GET, POST
+         * @example GET, HEAD, POST
          */
         Allow: string;
         /**
@@ -2800,7 +2804,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            400: components["responses"]["InvalidRequest"];
+            400: components["responses"]["InvalidRequestOrBody"];
             401: components["responses"]["NoSession"];
             403: components["responses"]["NotAdmitted"];
             409: components["responses"]["StateMismatch"];
@@ -3649,7 +3653,6 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoAdmin"];
             404: components["responses"]["NotFound"];
-            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -3676,7 +3679,6 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoAdmin"];
             404: components["responses"]["NotFound"];
-            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["CommandUnavailable"];
         };
@@ -3743,7 +3745,6 @@ export interface operations {
             400: components["responses"]["InvalidRequest"];
             401: components["responses"]["NoAdmin"];
             404: components["responses"]["NotFound"];
-            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -3774,7 +3775,6 @@ export interface operations {
             };
             401: components["responses"]["NoAdmin"];
             404: components["responses"]["NotFound"];
-            429: components["responses"]["RateLimited"];
             500: components["responses"]["Internal"];
         };
     };
@@ -4063,7 +4063,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Send no more of this mailbox, until the server is started again. */
+            /** @description Send no more of this mailbox, until a server starts, or reads the file of the webhooks again. */
             410: {
                 headers: {
                     [name: string]: unknown;
