@@ -18,15 +18,16 @@ func TestABreakdownOfTheRaceDetectorIsNoFailure(t *testing.T) {
 	t.Parallel()
 	testgate.Enter(t)
 	for _, test := range []struct {
-		name        string
-		times, says string
-		green       bool
-		runs        int
+		name                string
+		times, says, signal string
+		green               bool
+		runs                int
 	}{
-		{"once", "1", "", true, 2},
-		{"each time", "9", "", false, 2},
-		{"after a data race", "1", "WARNING: DATA RACE", false, 1},
-		{"never", "0", "", true, 1},
+		{"once", "1", "", "", true, 2},
+		{"once, by a signal", "1", "", "1", true, 2},
+		{"each time", "9", "", "", false, 2},
+		{"after a data race", "1", "WARNING: DATA RACE", "", false, 1},
+		{"never", "0", "", "", true, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // in case it hangs
@@ -34,7 +35,7 @@ func TestABreakdownOfTheRaceDetectorIsNoFailure(t *testing.T) {
 			runs := filepath.Join(t.TempDir(), "runs")
 			cmd := exec.CommandContext(ctx, filepath.FromSlash("./.ci/test"), "./internal/bounded/testdata/breaks")
 			cmd.Dir = filepath.Join("..", "..")
-			cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "BREAKS_RUNS="+runs, "BREAKS="+test.times, "BREAKS_SAYS="+test.says)
+			cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "BREAKS_RUNS="+runs, "BREAKS="+test.times, "BREAKS_SAYS="+test.says, "BREAKS_BY_SIGNAL="+test.signal)
 			cmd.WaitDelay = time.Second
 			out, err := cmd.CombinedOutput()
 			if ctx.Err() != nil || (err == nil) != test.green {
