@@ -98,7 +98,7 @@ func replaceInBody(t *testing.T, r *http.Response, old, by string) {
 		return
 	}
 	body, err := io.ReadAll(r.Body)
-	if err != nil {
+	if err != nil && r.Request.Context().Err() == nil { // otherwise the client has left: the time for its rule was over
 		t.Error(err)
 	}
 	body = bytes.ReplaceAll(body, []byte(old), []byte(by))
