@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -54,8 +55,75 @@ func TestABodyThatIsCutOffMayBeSentAgain(t *testing.T) {
 	}
 }
 
+// A client that says that it will send no more still reads: what it asked for in whole is done and answered. What it
+// would have waited for is not answered; never is there an answer that the contract does not know.
+func TestAWholeRequestOfAClientThatSendsNoMore(t *testing.T) {
+	w := start(t, options{})
+	a := w.begin(t, "app", "a")
+	a.open("m").want(http.StatusOK)
+	begins := func() string {
+		return strings.Replace(hello(), "{", `{"sessionId": "`+newID()+`", `, 1)
+	}
+	for what, tt := range map[string]struct {
+		target, accept string
+		body           func() string
+		status         int // 0: the connection is cut
+	}{
+		"a handshake":           {"POST /v1/sessions", "", begins, http.StatusCreated},
+		"a command":             {"POST /v1/nameplates", "", func() string { return `{}` }, http.StatusCreated},
+		"an acknowledgement":    {"POST /v1/session/ack", "", func() string { return `{"ack": 0}` }, http.StatusOK},
+		"a message":             {"POST /v1/mailboxes/m/messages", "", func() string { return `{"phase": "p", "body": "b"}` }, http.StatusCreated},
+		"a look at the session": {"GET /v1/session", "", nil, http.StatusOK},
+		"a read":                {"GET /v1/mailboxes/m/messages", "", nil, http.StatusOK},
+		"a poll without a wait": {"GET /v1/session/events?wait=0", "", nil, http.StatusOK},
+		"a look at the server":  {"GET /v1/status", "", nil, http.StatusOK},
+		"a poll":                {"GET /v1/session/events", "", nil, 0},
+		"a read that waits":     {"GET /v1/mailboxes/m/messages?wait=20", "", nil, 0},
+		"a text that waits":     {"GET /v1/mailboxes/m/messages?wait=20", "text/plain", nil, 0},
+	} {
+		method, path, _ := strings.Cut(tt.target, " ")
+		head := tt.target + " HTTP/1.1\r\nHost: restante.test\r\nAuthorization: Bearer " + a.id + "\r\n"
+		if tt.accept != "" {
+			head += "Accept: " + tt.accept + "\r\n"
+		}
+		for range 10 { // the server may notice it before or after it has answered
+			request := head + "\r\n"
+			if tt.body != nil {
+				body := tt.body()
+				request = fmt.Sprintf("%sContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body)
+			}
+			got, err := w.tryHalfClosed(t, request)
+			if tt.status == 0 {
+				if !errors.Is(err, io.ErrUnexpectedEOF) {
+					t.Errorf("%s: %v %v, want no answer", what, got, err)
+				}
+				continue
+			}
+			if err != nil || got.status != tt.status {
+				t.Fatalf("%s: %v %v, want %d", what, got, err, tt.status)
+			}
+			if err := contract().check(a.ask(method, path, ""), got); err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	if n := a.get("/v1/mailboxes/m/messages?limit=1").want(http.StatusOK).number("lastPosition"); n != 10 {
+		t.Errorf("there are %d messages, and 10 were acknowledged", n)
+	}
+}
+
 // rawHalfClosed sends bytes as they are, says that no more will come, and reads one response.
 func (w *testServer) rawHalfClosed(t testing.TB, request string) *answer {
+	t.Helper()
+	a, err := w.tryHalfClosed(t, request)
+	if err != nil {
+		t.Fatalf("%.60q: %v", request, err)
+	}
+	return a
+}
+
+// tryHalfClosed is rawHalfClosed for what may get no response.
+func (w *testServer) tryHalfClosed(t testing.TB, request string) (*answer, error) {
 	t.Helper()
 	conn := w.dialRaw(t)
 	defer conn.Close()
@@ -67,8 +135,8 @@ func (w *testServer) rawHalfClosed(t testing.TB, request string) *answer {
 	}
 	a, err := readAnswer(conn, nil)
 	if err != nil {
-		t.Fatalf("%.60q: %v", request, err)
+		return nil, err
 	}
 	a.TB = t
-	return a
+	return a, nil
 }

@@ -112,7 +112,7 @@ func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how re
 	if poll != nil {
 		poll.Allow(ask.Bytes)
 	} else {
-		started, err := s.Service.StartPoll(ctx, ask)
+		started, err := s.Service.StartPoll(context.WithoutCancel(ctx), ask) // see toItsEnd
 		if err != nil {
 			return rendezvous.Delivery{}, false, err
 		}
@@ -127,6 +127,9 @@ func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how re
 	linger := s.Limits.Linger
 	if poll.IdleFor(idleAfter) {
 		linger = 0
+	}
+	if ask.Wait != nil && *ask.Wait == 0 {
+		ctx = context.WithoutCancel(ctx)
 	}
 	got, answered, err := poll.Wait(ctx, linger)
 	if err != nil || answered {

@@ -118,6 +118,7 @@ const allMessages = 100
 // ListMessages is GET /v1/mailboxes/{mailbox}/messages.
 func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
 	how := infoIn(ctx).reads
+	whole := context.WithoutCancel(ctx) // see toItsEnd
 	limit := allMessages
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
@@ -125,13 +126,13 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit, Bytes: how.bytes}
 	side := keyedCaller(ctx)
 	if side.App == "" && r.Params.Open == nil && r.Params.Wait == nil && r.Params.Own == nil {
-		a, err := s.Service.Read(ctx, query(ctx, r.Params.Ack), ask)
+		a, err := s.Service.Read(whole, query(ctx, r.Params.Ack), ask)
 		page, err := resultOf(ctx, a, err)
 		tracePage(infoOf(how.r).span, ask.Mailbox, page)
 		return how.answer(page), err
 	}
 	if side.App == "" {
-		a, err := s.Service.SideOf(ctx, query(ctx, r.Params.Ack))
+		a, err := s.Service.SideOf(whole, query(ctx, r.Params.Ack))
 		if side, err = resultOf(ctx, a, err); err != nil {
 			return nil, err
 		}
@@ -172,7 +173,7 @@ func (s *Server) readLog(ctx context.Context, side rendezvous.SideRef, ask rende
 	if held != nil {
 		held.Allow(ask.Bytes)
 	} else {
-		started, err := s.Service.StartRead(ctx, side, ask)
+		started, err := s.Service.StartRead(context.WithoutCancel(ctx), side, ask) // see toItsEnd
 		if err != nil {
 			return rendezvous.Page{}, false, err
 		}

@@ -35,6 +35,18 @@ func noStore(next http.Handler) http.Handler {
 	})
 }
 
+// toItsEnd is strict middleware by which an operation is done also if its client sends no more meanwhile: a client that
+// has closed only its own half of the connection still reads the answer, and a client that has left is one whose reply
+// is lost. Only the operations that wait for news end with the request's context, when they wait.
+func toItsEnd(next api.StrictHandlerFunc, operation string) api.StrictHandlerFunc {
+	if operation == "Receive" || operation == "ListMessages" {
+		return next
+	}
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+		return next(context.WithoutCancel(ctx), w, r, request)
+	}
+}
+
 // requireSession is middleware for the operations of a session. A request without a credential is refused.
 func (s *Server) requireSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -137,7 +137,7 @@ func (o *observer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 
 // observe is the outermost middleware: each request gets a line in the log and an observation in the metrics, and a
-// panic gets a problem document. It never logs a session id, a body or a nameplate: it logs the path as its pattern.
+// panic gets a problem document. A request that got no answer has its connection cut. It never logs a session id, a body or a nameplate: it logs the path as its pattern.
 func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -176,6 +176,9 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 					return
 				}
 				end()
+				if !info.wrote {
+					panic(http.ErrAbortHandler) // otherwise, net/http would answer 200
+				}
 			}()
 			next.ServeHTTP(o, r)
 		})

@@ -105,7 +105,7 @@ func (e *invalid) Error() string {
 // fail is the only writer of failures. The details of what went wrong go to the log.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil && errors.Is(err, context.Cause(r.Context())) {
-		infoOf(r).err = err // the client has left, and reads no answer
+		infoOf(r).err = err // the client has left, or waits for nothing any more: there is no answer
 		return
 	}
 	if infoOf(r).wrote {

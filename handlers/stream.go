@@ -25,7 +25,7 @@ func (s *Server) stream(ctx context.Context, r *http.Request, ask rendezvous.Rec
 	if !admitted {
 		return nil, tooManySockets()
 	}
-	frames, first, err := s.Service.Stream(ctx, ask)
+	frames, first, err := s.Service.Stream(context.WithoutCancel(ctx), ask) // see toItsEnd
 	if err != nil {
 		leave()
 		return nil, err
