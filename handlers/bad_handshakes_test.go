@@ -100,6 +100,7 @@ var badHandshakes = []bad{
 	{"a side that is taken, replacing no session", shakeHands, nil, hello("side", `"peer"`, "replaces", `"{unknown}"`), 409, "SIDE_TAKEN", ""},
 	{"an unknown session's counters", shakeHands, nil, hello("sessionId", `"{unknown}"`, "expectedSessionState", state("0", "1")), 409, "SESSION_STATE_MISMATCH", ""},
 	{"a client from the future", shakeHands, nil, hello("sessionId", `"{peer}"`, "expectedSessionState", state("0", "1")), 409, "SESSION_STATE_MISMATCH", ""},
+	{"an epoch that was never given", shakeHands, nil, hello("sessionId", `"{peer}"`, "epoch", "9"), 409, "SESSION_STATE_MISMATCH", ""},
 	{"a client that expects what was never sent", shakeHands, nil, hello("sessionId", `"{third}"`, "expectedSessionState", state("9", "0")), 409, "SESSION_STATE_MISMATCH", ""},
 	{"an ended session", shakeHands, nil, hello("sessionId", `"{ended}"`, "side", `"ended"`), 409, "SESSION_STATE_MISMATCH", ""},
 	{"a replaced session", shakeHands, nil, hello("sessionId", `"{replaced}"`), 409, "SESSION_STATE_MISMATCH", ""},

@@ -221,7 +221,7 @@ func (t *txn) storedSession(stored Session, state session.State) session.Stored 
 	app, side := string(stored.App), string(stored.Side)
 	live := func(l session.Ledger) session.Live {
 		l.Kept = t.s.presence.Decide(stored.Key, stored.Epoch, l.Kept)
-		return session.Live{App: app, Side: side, Ledger: l}
+		return session.Live{App: app, Side: side, Ledger: l, Epoch: stored.Epoch}
 	}
 	switch state := state.(type) {
 	case session.Attached:

@@ -13,7 +13,8 @@ type Hello struct {
 	// NextSent is the first command it would send again.
 	NextSent Seq
 	// Epoch is that of the last handshake that the client knows was accepted; 0 if it knows of none. It
-	// distinguishes a session that was forgotten from one that never was, where both counters are 0.
+	// distinguishes a session that was forgotten from one that never was, where both counters are 0, and tells that
+	// the store has forgotten a handshake.
 	Epoch Epoch
 	// Replaces names the session that this one replaces, if any.
 	Replaces *Key
@@ -31,6 +32,7 @@ type Nothing struct{}
 type Live struct {
 	App, Side string
 	Ledger    Ledger
+	Epoch     Epoch
 }
 
 // Tombstone is a session that ended.
@@ -102,7 +104,7 @@ func Decide(h Hello, f Facts) Decision {
 		if !same(h, stored.App, stored.Side) {
 			return otherIdentity
 		}
-		return resume(h, stored.Ledger)
+		return resume(h, stored)
 	case Tombstone:
 		if !same(h, stored.App, stored.Side) {
 			return otherIdentity
@@ -126,8 +128,11 @@ func same(h Hello, app, side string) bool {
 }
 
 // resume decides about a live session: both directions must join up.
-func resume(h Hello, l Ledger) Decision {
+func resume(h Hello, stored Live) Decision {
+	l := stored.Ledger
 	switch {
+	case h.Epoch > stored.Epoch:
+		return mismatch("the client is in the future: it knows epoch %d, and the latest one here is %d", h.Epoch, stored.Epoch)
 	case h.NextSent > l.Wanted:
 		return mismatch("the client is in the future: it would send command %d next, and %d is wanted", h.NextSent, l.Wanted)
 	case h.NextExpected < l.Kept:

@@ -24,7 +24,7 @@ var (
 var ledger = session.Ledger{Wanted: 5, Kept: 3, Next: 7}
 
 func live(app, side string, l session.Ledger) session.Live {
-	return session.Live{App: app, Side: side, Ledger: l}
+	return session.Live{App: app, Side: side, Ledger: l, Epoch: 2}
 }
 
 func tombstone(app, side string) session.Tombstone {
@@ -115,6 +115,9 @@ func TestDecide(t *testing.T) {
 			"would send all commands again":                   {claims(3, 0), mineIsLive, session.Resume{From: 3}},
 			"would leave a command out":                       {claims(3, 6), mineIsLive, future},
 			"would leave many commands out":                   {claims(3, maxSeq), mineIsLive, future},
+			"knows the latest epoch":                          {welcomed(2, claims(3, 5)), mineIsLive, session.Resume{From: 3}},
+			"knows an earlier epoch":                          {welcomed(1, claims(3, 5)), mineIsLive, session.Resume{From: 3}},
+			"knows an epoch that is not known here":           {welcomed(3, claims(3, 5)), mineIsLive, future},
 			"expects the oldest frame held":                   {claims(3, 5), mineIsLive, session.Resume{From: 3}},
 			"expects a frame that was forgotten":              {claims(2, 5), mineIsLive, past},
 			"expects the first frame, long forgotten":         {claims(0, 0), mineIsLive, past},
@@ -247,7 +250,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 		case 0:
 			return session.Nothing{}
 		case 1:
-			return session.Live{App: app, Side: side, Ledger: l}
+			return session.Live{App: app, Side: side, Ledger: l, Epoch: session.Epoch(rapid.Int64Range(1, 3).Draw(t, "epoch"))}
 		}
 		return session.Tombstone{App: app, Side: side, Closed: session.Closed{Ending: session.Ending{Reason: session.Expired}, Ledger: l}}
 	})
@@ -281,6 +284,7 @@ func TestDecideIsTotalAndConsistent(t *testing.T) {
 
 		for range 10 {
 			h.NextExpected, h.NextSent = near(t, "nextExpected", 0, l.Kept, l.Next), near(t, "nextSent", 0, l.Wanted)
+			h.Epoch = session.Epoch(rapid.Int64Range(0, 4).Draw(t, "known epoch"))
 			checkDecision(t, h, f)
 		}
 	})
@@ -295,7 +299,7 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 	app, side, something := identity(f.Stored)
 	isMine := something && app == h.App && (h.Side == "" || h.Side == side)
 	held, isLive := f.Stored.(session.Live)
-	joins := isLive && isMine && held.Ledger.Kept <= h.NextExpected && h.NextExpected <= held.Ledger.Next && h.NextSent <= held.Ledger.Wanted
+	joins := isLive && isMine && held.Ledger.Kept <= h.NextExpected && h.NextExpected <= held.Ledger.Next && h.NextSent <= held.Ledger.Wanted && h.Epoch <= held.Epoch
 	self := h.Replaces != nil && *h.Replaces == h.Key
 	if _, is := got.(session.Resume); is != (joins && !self) {
 		t.Fatalf("%+v, though it is %v that both directions join up", got, joins)
@@ -316,7 +320,7 @@ func checkDecision(t *rapid.T, h session.Hello, f session.Facts) {
 			t.Fatalf("reconnected: %+v, %v, want %+v", next, err, want)
 		}
 	case session.Start, session.Replace:
-		if something || h.NextExpected != 0 || h.NextSent != 0 {
+		if something || h.NextExpected != 0 || h.NextSent != 0 || h.Epoch != 0 {
 			t.Fatalf("%+v begins, with %+v held and the claim %+v", d, f.Stored, h)
 		}
 		if f.Owner != nil && (h.Replaces == nil || *h.Replaces != *f.Owner) {

@@ -177,9 +177,9 @@ func (s *server) held(k session.Key) session.Stored {
 	}
 	switch state := s.state(k, r).(type) {
 	case session.Attached:
-		return session.Live{App: "app", Side: "side", Ledger: state.Ledger}
+		return session.Live{App: "app", Side: "side", Ledger: state.Ledger, Epoch: r.Epoch}
 	case session.Detached:
-		return session.Live{App: "app", Side: "side", Ledger: state.Ledger}
+		return session.Live{App: "app", Side: "side", Ledger: state.Ledger, Epoch: r.Epoch}
 	case session.Closed:
 		if state.Used {
 			return session.Tombstone{App: "app", Side: "side", Closed: state}

@@ -724,7 +724,8 @@ export interface components {
             expectedSessionState: components["schemas"]["ExpectedSessionState"];
             /**
              * @description The `epoch` of the last handshake of this session that was answered; leave it out as long as none was. It tells a session
-             *     that the server has forgotten from one that never began, where both counters are 0.
+             *     that the server has forgotten from one that never began, where both counters are 0. One that was never given is
+             *     `SESSION_STATE_MISMATCH`: the server has lost a handshake.
              */
             epoch?: components["schemas"]["Epoch"];
             /** @description A session to end in the same step. One that is not known is ignored; the session itself is refused. */
