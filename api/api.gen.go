@@ -1888,12 +1888,20 @@ type CloseMailboxParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // GetMailboxParams defines parameters for GetMailbox.
 type GetMailboxParams struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // OpenMailboxParams defines parameters for OpenMailbox.
@@ -1916,6 +1924,10 @@ type OpenMailboxParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // ListMessagesParams defines parameters for ListMessages.
@@ -1941,6 +1953,10 @@ type ListMessagesParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // AddMessageParams defines parameters for AddMessage.
@@ -1963,12 +1979,20 @@ type AddMessageParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // ListNameplatesParams defines parameters for ListNameplates.
 type ListNameplatesParams struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // AllocateNameplateParams defines parameters for AllocateNameplate.
@@ -1982,6 +2006,10 @@ type AllocateNameplateParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // ReleaseNameplateParams defines parameters for ReleaseNameplate.
@@ -1995,6 +2023,10 @@ type ReleaseNameplateParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // ClaimNameplateParams defines parameters for ClaimNameplate.
@@ -2008,6 +2040,10 @@ type ClaimNameplateParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // EndSessionParams defines parameters for EndSession.
@@ -2024,18 +2060,30 @@ type EndSessionParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // GetSessionParams defines parameters for GetSession.
 type GetSessionParams struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // AcknowledgeParams defines parameters for Acknowledge.
 type AcknowledgeParams struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // ReceiveParams defines parameters for Receive.
@@ -2065,6 +2113,10 @@ type ReceiveParams struct {
 type UpdateMetadataParams struct {
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // EventJSONBody defines parameters for Event.
@@ -2702,6 +2754,25 @@ func (siw *ServerInterfaceWrapper) CloseMailbox(w http.ResponseWriter, r *http.R
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.CloseMailbox(w, r, mailbox, params)
 	}))
@@ -2749,6 +2820,25 @@ func (siw *ServerInterfaceWrapper) GetMailbox(w http.ResponseWriter, r *http.Req
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -2876,6 +2966,25 @@ func (siw *ServerInterfaceWrapper) OpenMailbox(w http.ResponseWriter, r *http.Re
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -3007,6 +3116,25 @@ func (siw *ServerInterfaceWrapper) ListMessages(w http.ResponseWriter, r *http.R
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ListMessages(w, r, mailbox, params)
 	}))
@@ -3134,6 +3262,25 @@ func (siw *ServerInterfaceWrapper) AddMessage(w http.ResponseWriter, r *http.Req
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.AddMessage(w, r, mailbox, params)
 	}))
@@ -3172,6 +3319,25 @@ func (siw *ServerInterfaceWrapper) ListNameplates(w http.ResponseWriter, r *http
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -3251,6 +3417,25 @@ func (siw *ServerInterfaceWrapper) AllocateNameplate(w http.ResponseWriter, r *h
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -3342,6 +3527,25 @@ func (siw *ServerInterfaceWrapper) ReleaseNameplate(w http.ResponseWriter, r *ht
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.ReleaseNameplate(w, r, nameplate, params)
 	}))
@@ -3427,6 +3631,25 @@ func (siw *ServerInterfaceWrapper) ClaimNameplate(w http.ResponseWriter, r *http
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -3522,6 +3745,25 @@ func (siw *ServerInterfaceWrapper) EndSession(w http.ResponseWriter, r *http.Req
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.EndSession(w, r, params)
 	}))
@@ -3563,6 +3805,25 @@ func (siw *ServerInterfaceWrapper) GetSession(w http.ResponseWriter, r *http.Req
 
 	}
 
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetSession(w, r, params)
 	}))
@@ -3601,6 +3862,25 @@ func (siw *ServerInterfaceWrapper) Acknowledge(w http.ResponseWriter, r *http.Re
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 
@@ -3760,6 +4040,25 @@ func (siw *ServerInterfaceWrapper) UpdateMetadata(w http.ResponseWriter, r *http
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 

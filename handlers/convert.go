@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"context"
+	"net/http"
+	"strconv"
 	"time"
 
 	"restante/api"
@@ -22,6 +24,17 @@ func epochOf(ctx context.Context) *session.Epoch {
 		return &epoch
 	}
 	return nil
+}
+
+// withEpochOfRequest is strict middleware for requests that name the epoch of their acknowledgement in a header. It is a
+// number: the parameters were checked before.
+func withEpochOfRequest(next api.StrictHandlerFunc, _ string) api.StrictHandlerFunc {
+	return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+		if epoch, err := strconv.ParseInt(r.Header.Get("Epoch"), 10, 64); err == nil {
+			ctx = withEpoch(ctx, session.Epoch(epoch))
+		}
+		return next(ctx, w, r, request)
+	}
 }
 
 // command returns what a use case needs to know of a request that changes something.

@@ -24,7 +24,7 @@ func newCORS(origins []string) *cors.Cors {
 	return cors.New(cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Prefer", "Last-Event-ID", "Traceparent", "Tracestate"},
+		AllowedHeaders: []string{"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Epoch", "Prefer", "Last-Event-ID", "Traceparent", "Tracestate"},
 		ExposedHeaders: []string{"Ack", "Replayed", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-Id"},
 		MaxAge:         int(preflightAge.Seconds()),
 	})

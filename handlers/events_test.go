@@ -99,6 +99,33 @@ func TestOnlyAcknowledge(t *testing.T) {
 	a.post("/v1/session/ack", `{"ack": 4}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 }
 
+// An acknowledgement that any request brings may come late, from a page that has gone.
+func TestAnAcknowledgementInAHeaderNamesItsEpoch(t *testing.T) {
+	for _, by := range []string{
+		"GET /v1/session", "PUT /v1/mailboxes/m", "GET /v1/mailboxes/m", "GET /v1/mailboxes/m/messages",
+		"GET /v1/mailboxes/m/messages?own=true", "GET /v1/nameplates", "DELETE /v1/nameplates/1", "POST /v1/nameplates",
+		"POST /v1/mailboxes/m/messages", "PUT /v1/session/metadata", "POST /v1/session/ack",
+	} {
+		t.Run(by, func(t *testing.T) {
+			w := start(t, options{})
+			a, b := twoSides(t, w)
+			b.add("m", "p", "b").want(http.StatusCreated)
+			a.handshake(0, 0).want(http.StatusOK)
+			method, target, _ := strings.Cut(by, " ")
+			body := map[string]string{"POST /v1/mailboxes/m/messages": `{"phase": "p", "body": "b"}`, "PUT /v1/session/metadata": `{}`, "POST /v1/session/ack": `{"ack": 0}`}[by]
+			for kept, epoch := range []string{"1", "2"} { // of the older one, frame 0 is kept; of the current one, frame 1
+				a.ask(method, target, body).with("Ack: 1", "Epoch: "+epoch).send()
+				if got := a.get("/v1/session").want(http.StatusOK).number("nextSentSeq"); got != int64(kept) {
+					t.Errorf("with epoch %s, frames from %d on are kept, want %d", epoch, got, kept)
+				}
+			}
+			for _, bad := range []string{"x", "-1", "0", "9007199254740992"} {
+				a.ask(method, target, body).with("Epoch: "+bad).refused(http.StatusBadRequest, "INVALID_REQUEST")
+			}
+		})
+	}
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	w := start(t, options{})
 	a, b := twoSides(t, w)

@@ -104,8 +104,8 @@ func checkKey(r *http.Request, app, secret string) error {
 		detail = "the user name is the app: 1 to 128 characters, and no control characters (curl: -u example.org/tea:$KEY)"
 	case len(secret) < rendezvous.MinSecret:
 		detail = "the password is a secret that you make up, of at least 22 characters (KEY=$(openssl rand -hex 16))"
-	case r.Header.Get("Seq") != "" || r.Header.Get("Ack") != "":
-		detail = "Seq and Ack are of sessions; a request with an app and a secret has none"
+	case r.Header.Get("Seq") != "" || r.Header.Get("Ack") != "" || r.Header.Get("Epoch") != "":
+		detail = "Seq, Ack and Epoch are of sessions; a request with an app and a secret has none"
 		return &invalid{rendezvous.InvalidRequest, violations("#/header", "session", detail)}
 	default:
 		return nil

@@ -94,7 +94,7 @@ func (s *Server) Handler() http.Handler {
 
 // generated returns the operations that are generated from the contract.
 func (s *Server) generated() *api.ServerInterfaceWrapper {
-	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{s.withReplyHeaders, s.validRequest, toItsEnd}, api.StrictHTTPServerOptions{
+	strict := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{s.withReplyHeaders, s.validRequest, withEpochOfRequest, toItsEnd}, api.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc:  s.invalidBody,
 		ResponseErrorHandlerFunc: s.fail,
 	})

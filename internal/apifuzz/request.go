@@ -165,7 +165,7 @@ func (w *world) includes(in *input, p param) bool {
 		return true
 	case "Seq":
 		return in.client != nil && w.draw(10) < 6
-	case "Ack", "ack":
+	case "Ack", "ack", "Epoch":
 		return in.client != nil && w.draw(3) == 0
 	case "Idempotency-Key":
 		return !numbered && w.draw(8) == 0

@@ -94,7 +94,7 @@ func (w *world) hint(name string) (any, bool) {
 			return number(int64(w.draw(40))), true
 		}
 		return number(0), true
-	case "epoch":
+	case "epoch", "Epoch":
 		if c != nil {
 			return number(c.epoch), often
 		}

@@ -2463,6 +2463,11 @@ export interface components {
         /** @description The next frame wanted. Every frame below it is processed. */
         Ack: components["schemas"]["Sequence"];
         /**
+         * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+         *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+         */
+        Epoch: components["schemas"]["Epoch"];
+        /**
          * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
          *     for each command, of at most 255 characters. With `Seq` it means nothing.
          */
@@ -2731,6 +2736,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -2781,6 +2791,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -2823,6 +2838,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -2886,6 +2906,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -2918,6 +2943,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -2970,6 +3000,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path?: never;
             cookie?: never;
@@ -3019,6 +3054,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The number on the nameplate. */
@@ -3071,6 +3111,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The number on the nameplate. */
@@ -3097,6 +3142,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The id of the mailbox. */
@@ -3165,6 +3215,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The id of the mailbox. */
@@ -3228,6 +3283,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The id of the mailbox. */
@@ -3270,6 +3330,11 @@ export interface operations {
             header?: {
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The id of the mailbox. */
@@ -3347,6 +3412,11 @@ export interface operations {
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
                 Ack?: components["parameters"]["Ack"];
+                /**
+                 * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 */
+                Epoch?: components["parameters"]["Epoch"];
             };
             path: {
                 /** @description The id of the mailbox. */
