@@ -2100,9 +2100,9 @@ type ReceiveParams struct {
 	// Prefer `wait=5` (RFC 7240) does what the `wait` parameter does, which goes before it. Any other preference is ignored.
 	Prefer *string `json:"Prefer,omitempty" validate:"omitempty,max=256"`
 
-	// LastEventID The last frame seen on an earlier stream. This one begins after it, or at `ack` if that is later. It acknowledges nothing. An
-	// `ack` in the query that is not later is ignored, because a library that connects again repeats the URL with which it began.
-	// An empty value counts as absent. Only for a stream.
+	// LastEventID The last frame seen. What comes begins after it, or at `ack` if that is later. It acknowledges nothing: a client that has not
+	// processed everything yet can receive more. On a stream, an `ack` in the query that is not later is ignored, because a library
+	// that connects again repeats the URL with which it began. An empty value counts as absent.
 	LastEventID *Sequence `json:"Last-Event-ID,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Ack The next frame wanted. Every frame below it is processed.

@@ -27,13 +27,13 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
 	how := infoIn(ctx).receives
-	if how.streaming {
-		if last := number(r.Params.LastEventID); last != nil {
-			ask.From = new(*last + 1)
-			if ask.Ack != nil && *ask.Ack < *ask.From {
-				ask.Ack = number(r.Params.Ack) // a library that connects again repeats the URL with which it began
-			}
+	if last := number(r.Params.LastEventID); last != nil {
+		ask.From = new(*last + 1)
+		if how.streaming && ask.Ack != nil && *ask.Ack < *ask.From {
+			ask.Ack = number(r.Params.Ack) // a library that connects again repeats the URL with which it began
 		}
+	}
+	if how.streaming {
 		return s.stream(ctx, how.r, ask)
 	}
 	ask.Bytes = how.bytes

@@ -126,6 +126,48 @@ func TestAnAcknowledgementInAHeaderNamesItsEpoch(t *testing.T) {
 	}
 }
 
+// A client that has seen more than it has processed asks for what it has not seen.
+func TestPollAfterTheLastFrameSeen(t *testing.T) {
+	w := start(t, options{})
+	a, b := twoSides(t, w) // frame 0
+	b.add("m", "p", "1").want(http.StatusCreated)
+	b.add("m", "p", "2").want(http.StatusCreated)
+	for _, tt := range []struct {
+		ack     int
+		headers []string
+		first   int64 // of the frames that come; 3: none
+	}{
+		{0, nil, 0},
+		{0, []string{"Last-Event-ID: 0"}, 1},
+		{0, []string{"Last-Event-ID: 2"}, 3},
+		{0, []string{"Last-Event-ID: "}, 0},
+		{1, []string{"Last-Event-ID: 1"}, 2},
+		{1, nil, 1},
+		{2, []string{"Last-Event-ID: 0"}, 2},
+	} {
+		got := a.get(fmt.Sprintf("/v1/session/events?wait=0&ack=%d", tt.ack)).with(tt.headers...).want(http.StatusOK)
+		if n := got.count("frames"); int64(n) != 3-tt.first || n > 0 && got.number("frames/0/seq") != tt.first {
+			t.Errorf("ack %d, %v: %s", tt.ack, tt.headers, got.body)
+		}
+	}
+}
+
+// What a client processes while its poll is held it acknowledges meanwhile, and the poll goes on.
+func TestPollGoesOnWhileWhatWasSeenIsAcknowledged(t *testing.T) {
+	w := start(t, options{})
+	a, b := twoSides(t, w) // frame 0
+	b.add("m", "p", "1").want(http.StatusCreated)
+	held := a.get("/v1/session/events?ack=0&epoch=1").with("Last-Event-ID: 1").later()
+	w.parked(t, 1)
+	a.post("/v1/session/ack", `{"ack": 1, "epoch": 1}`).want(http.StatusOK)
+	a.post("/v1/session/ack", `{"ack": 2, "epoch": 1}`).want(http.StatusOK)
+	b.add("m", "p", "2").want(http.StatusCreated)
+	if got := <-held; got.status != http.StatusOK || got.count("frames") != 1 || got.number("frames/0/seq") != 2 {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	a.get("/v1/session/events?ack=1&epoch=1&wait=0").refused(http.StatusConflict, "SUPERSEDED")
+}
+
 func TestAnswersAreBounded(t *testing.T) {
 	w := start(t, options{})
 	a, b := twoSides(t, w)

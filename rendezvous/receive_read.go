@@ -192,10 +192,11 @@ func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now 
 		if _, err := attached.Acknowledge(*r.Ack); err != nil {
 			return got, refuse(SessionStateMismatch, "%v", err)
 		}
-		if *r.Ack < got.acked {
+		// Who has seen what was acknowledged meanwhile may have acknowledged it.
+		if *r.Ack < got.acked && (r.From == nil || *r.From < got.acked) {
 			return got, superseded(true)
 		}
-		got.acked = *r.Ack
+		got.acked = max(got.acked, *r.Ack)
 	}
 	got.First = got.acked
 	if r.From != nil {
