@@ -1945,7 +1945,8 @@ type ListMessagesParams struct {
 	TTLMs *TTLMs `form:"ttlMs,omitempty" json:"ttlMs,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Wait Wait so many seconds for a message, if there is none. The server answers without one earlier, after `heartbeatIntervalMs` at the
-	// latest: then ask again.
+	// latest: then ask again. A command of a session's socket does not wait, whatever this says: others would wait for it, and
+	// the frames of a mailbox that is opened come over the socket by themselves.
 	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty" validate:"omitempty,min=0,max=86400"`
 
 	// Own Whether messages count that this side added. By default they do, unless `open` or `wait` is given.

@@ -141,7 +141,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	if opening := openingOf(r.Params.Open, r.Params.TTLMs); opening != nil {
 		ask.Open, ask.TTL = true, opening.TTL
 	}
-	if r.Params.Wait != nil {
+	if r.Params.Wait != nil && !isCommand(ctx) {
 		ask.Wait = time.Duration(*r.Params.Wait) * time.Second
 	}
 	ask.Own = !ask.Open && r.Params.Wait == nil

@@ -96,7 +96,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	c.delivering.Add(1)
 	c.Go(func() { c.deliver(ctx) })
 	goesOn = true
-	commands := withEpoch(ctx, c.frames.Epoch())
+	commands := asCommands(withEpoch(ctx, c.frames.Epoch()))
 	c.Go(func() {
 		c.Serve(c.server.Limits.Linger, func() error { return c.handleNext(commands) }, func(why error) {
 			c.close()

@@ -18,6 +18,18 @@ import (
 	"restante/rendezvous"
 )
 
+// commandsKey marks the context of the commands of a socket.
+type commandsKey struct{}
+
+// asCommands returns the context of the commands of a socket.
+func asCommands(ctx context.Context) context.Context {
+	return context.WithValue(ctx, commandsKey{}, true)
+}
+
+// isCommand reports whether a request is the command of a socket. It must not wait for anything to happen: meanwhile, its
+// socket would hear neither commands nor pings, nor be told that it is superseded.
+func isCommand(ctx context.Context) bool { return ctx.Value(commandsKey{}) != nil }
+
 // command does a command as the request that it stands for. It passes all that such a request passes: limits, rules,
 // handlers and the log.
 func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) (api.SocketReply, error) {

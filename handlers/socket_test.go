@@ -274,6 +274,47 @@ func TestPongsKeepASocketAttached(t *testing.T) {
 	})
 }
 
+// A read over a socket does not wait for a message. While it did, the socket would hear neither commands nor pings, and
+// would not be told that a later handshake took over.
+func TestAReadOverASocketDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, options{Piped: true})
+		a, b := twoSides(t, w)
+		l := a.connects(`, "ack": 1`)
+		l.want("heartbeat")
+		began := time.Now()
+		for _, query := range []string{"?wait=12", "?wait=0", "?open=true&wait=86400", "?own=true&wait=12"} {
+			l.send(`{"id": "read", "method": "GET", "path": "/v1/mailboxes/m/messages` + query + `"}`)
+			l.send(`{"id": "look", "method": "GET", "path": "/v1/nameplates"}`)
+			for _, reply := range []string{`"id":"read" … "status":200 … "messages":[]`, `"id":"look" … "status":200`} {
+				if got := l.want("reply"); !holdsAll(got, reply) {
+					t.Errorf("%s is answered %s, want %s", query, got, reply)
+				}
+			}
+		}
+		l.send(`{"method": "GET", "path": "/v1/mailboxes/m/messages?wait=86401"}`)
+		if got := l.want("reply"); !holdsAll(got, `"status":400 … "#/query/wait"`) {
+			t.Errorf("a wait that breaks the contract is answered %s", got)
+		}
+		b.add("m", "p", "of b").want(http.StatusCreated)
+		l.frame(1)
+		a.add("m", "p", "of a").want(http.StatusCreated)
+		l.send(`{"method": "GET", "path": "/v1/mailboxes/m/messages?wait=12"}`)
+		if got := l.want("reply"); !holdsAll(got, `"of b" … "lastPosition":2`) || strings.Contains(got, "of a") {
+			t.Errorf("of what other sides added, the read gets %s", got)
+		}
+		l.send(`{"method": "GET", "path": "/v1/mailboxes/m/messages?after=2&wait=12"}`)
+		l.want("reply")
+		a.handshake(2, 0).want(http.StatusOK)
+		l.ends("SUPERSEDED", "stop", 4409)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it waited %v", took)
+		}
+		_ = l.conn.Close()
+		synctest.Wait()
+	})
+}
+
 func TestSocketsDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := start(t, options{Piped: true})

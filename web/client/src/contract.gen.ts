@@ -3321,7 +3321,8 @@ export interface operations {
                 ttlMs?: components["parameters"]["TTLQuery"];
                 /**
                  * @description Wait so many seconds for a message, if there is none. The server answers without one earlier, after `heartbeatIntervalMs` at the
-                 *     latest: then ask again.
+                 *     latest: then ask again. A command of a session's socket does not wait, whatever this says: others would wait for it, and
+                 *     the frames of a mailbox that is opened come over the socket by themselves.
                  */
                 wait?: number;
                 /** @description Whether messages count that this side added. By default they do, unless `open` or `wait` is given. */
