@@ -3,6 +3,7 @@ package rendezvous
 import (
 	"context"
 	"errors"
+	"time"
 
 	"restante/session"
 )
@@ -18,4 +19,9 @@ func (s *Service) State(ctx context.Context, k session.Key) (state session.State
 		return err
 	})
 	return state, err
+}
+
+// HoldOfReads returns how long reads of a mailbox are held for a side, at most.
+func (s *Service) HoldOfReads(side SideRef, id MailboxID) time.Duration {
+	return s.holdOfReads(side, id)
 }

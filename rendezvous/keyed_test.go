@@ -140,7 +140,7 @@ func TestAHeldReadHearsOfAnotherReplica(t *testing.T) {
 			}
 			expect(t, answered, true)
 			expect(t, fmt.Sprint(texts(page)), "[at last]")
-			if want := map[bool]time.Duration{false: time.Second, true: r.a.Config.HeartbeatInterval}[lossy]; time.Since(began) != want {
+			if want := map[bool]time.Duration{false: time.Second, true: r.a.HoldOfReads(r.a.job("reader").side, "nightly")}[lossy]; time.Since(began) != want {
 				t.Errorf("with the news lost (%v), it is answered after %v, want %v", lossy, time.Since(began), want)
 			}
 			read.Close()

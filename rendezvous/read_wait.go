@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -50,7 +51,7 @@ func (s *Service) StartRead(ctx context.Context, side SideRef, r ReadRequest) (_
 		return nil, err
 	}
 	p.release = s.KeepAlive(p.key)
-	hold := min(r.Wait, s.Config.HeartbeatInterval)
+	hold := min(r.Wait, s.holdOfReads(side, r.Mailbox))
 	p.until = time.Now().Add(hold)
 	if err := p.read(ctx); err != nil {
 		p.Close()
@@ -136,12 +137,25 @@ func (p *LogPoll) OnReady(f func()) {
 
 func (p *LogPoll) empty() bool { return len(p.page.Messages) == 0 }
 
+// holdOfReads returns how long reads of a mailbox are held for a side, at most. As that of polls, it differs from side to
+// side, so that those that began together do not end together.
+func (s *Service) holdOfReads(side SideRef, id MailboxID) time.Duration {
+	key := sha256.Sum256([]byte(string(side.App) + "\x00" + string(side.Side) + "\x00" + string(id)))
+	return s.timing().Hold(key, 0)
+}
+
 // read reads once. Watch, read, wait: a commit after the watch began wakes the read.
 func (p *LogPoll) read(ctx context.Context) error {
 	p.ready.Clear()
-	p.over = !time.Now().Before(p.until) || p.s.draining.Load()
+	p.over = !time.Now().Before(p.until)
 	if p.watch != nil {
 		p.watch.Stop()
+	}
+	if p.s.draining.Load() {
+		if p.watch != nil { // it was held
+			p.s.linger(ctx, &p.ready)
+		}
+		p.over = true
 	}
 	p.watch = p.s.hub.Watch(Topic{Mailbox: p.key})
 	return p.s.read(ctx, func(t *txn) error {

@@ -165,11 +165,11 @@ func (p *Poll) read(ctx context.Context) (err error) {
 		return p.s.counted(superseded(true))
 	}
 	p.over = p.expired.Load()
-	if p.s.draining.Load() {
-		p.linger(ctx)
+	p.watch.Stop()
+	if p.s.draining.Load() { // the hub has released it with all others
+		p.s.linger(ctx, &p.ready)
 		p.over = true
 	}
-	p.watch.Stop()
 	p.watch = p.s.hub.Watch(Topic{Session: p.request.Session})
 	h := anything
 	if p.over {
@@ -179,13 +179,13 @@ func (p *Poll) read(ctx context.Context) (err error) {
 	return err
 }
 
-// linger spreads the answers of a server that stops, because every client that gets one comes back.
-func (p *Poll) linger(ctx context.Context) {
-	p.watch.Stop()                                               // the hub has released it with all others
-	timer := time.NewTimer(rand.N(max(p.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
+// linger spreads the answers of a server that stops, because every client that gets one comes back. It returns earlier
+// if ready is set.
+func (s *Service) linger(ctx context.Context, ready *hub.Event) {
+	timer := time.NewTimer(rand.N(max(s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
 	defer timer.Stop()
 	select {
-	case <-p.ready.Chan():
+	case <-ready.Chan():
 	case <-timer.C:
 	case <-ctx.Done():
 	}

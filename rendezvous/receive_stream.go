@@ -3,7 +3,6 @@ package rendezvous
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -145,7 +144,8 @@ func (st *Stream) look(ctx context.Context) (Delivery, bool, error) {
 	st.ready.Clear()
 	st.watch.Stop()
 	if st.s.draining.Load() {
-		st.linger(ctx)
+		st.timer.Stop()
+		st.s.linger(ctx, &st.ready) // ready is set if the stream is superseded
 		return Delivery{}, false, st.why(ctx, serverStopping())
 	}
 	if ctx.Err() != nil || st.superseded.Load() {
@@ -159,18 +159,6 @@ func (st *Stream) look(ctx context.Context) (Delivery, bool, error) {
 		return Delivery{}, false, st.why(ctx, err)
 	}
 	return got, beat, nil
-}
-
-// linger spreads the ends of the streams of a server that stops, because every client comes back.
-func (st *Stream) linger(ctx context.Context) {
-	st.timer.Stop()
-	timer := time.NewTimer(rand.N(max(st.s.Config.DrainSpan, 1))) // #nosec G404 -- spreads a load, hides nothing
-	defer timer.Stop()
-	select {
-	case <-st.ready.Chan(): // it is superseded
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // read reads once, and moves on behind the frames it returns.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -252,28 +253,32 @@ func TestAReceiveEndsWithItsSession(t *testing.T) {
 
 func TestAStopReleasesReceivesOverAShortSpan(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
-		var held []<-chan outcome
-		for range 20 {
-			side := rendezvous.Side(newID().Reveal())
-			held = append(held, w.begin(side).park(t.Context(), 0))
+		held := map[string][]<-chan outcome{}
+		for i := range 20 {
+			held["receives"] = append(held["receives"], w.begin(rendezvous.Side(newID().Reveal())).park(t.Context(), 0))
+			held["reads of logs"] = append(held["reads of logs"], w.job(fmt.Sprint(i)).parkRead(rendezvous.MailboxID(fmt.Sprint(i)), time.Hour))
 		}
 		stop := time.Now()
 		w.Drain()
-		spread := map[time.Duration]bool{}
-		for _, h := range held {
-			got := <-h
-			if got.err != nil || len(got.got.Frames) > 0 {
-				t.Errorf("not a heartbeat: %v", got)
+		for what, held := range held {
+			spread := map[time.Duration]bool{}
+			for _, h := range held {
+				got := <-h
+				if got.err != nil || len(got.got.Frames) > 0 {
+					t.Errorf("%s: not a heartbeat: %v", what, got)
+				}
+				took := got.at.Sub(stop)
+				if took > w.Config.DrainSpan {
+					t.Errorf("%s: released after %v", what, took)
+				}
+				spread[took] = true
 			}
-			took := got.at.Sub(stop)
-			if took > w.Config.DrainSpan {
-				t.Errorf("released after %v", took)
+			if len(spread) < 10 {
+				t.Errorf("20 %s were released at %d moments only", what, len(spread))
 			}
-			spread[took] = true
 		}
-		if len(spread) < 10 {
-			t.Errorf("20 receives were released at %d moments only", len(spread))
-		}
+		_, err := w.StartRead(t.Context(), w.job("late").side, rendezvous.ReadRequest{Mailbox: "late", Limit: 100, Open: true, Wait: time.Hour})
+		expect(t, code(t, err), rendezvous.Draining)
 		c := &client{w: w, id: newID(), app: app, side: "late"}
 		expect(t, code(t, c.shake(0, 0)), rendezvous.Draining)
 		expect(t, code(t, w.Ready(t.Context())), rendezvous.Draining)
