@@ -3,6 +3,7 @@ package rendezvous_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -275,6 +276,56 @@ func TestReplacingWithoutASideTakesTheSideOver(t *testing.T) {
 		expect(t, other.Side == peer.side, false)
 		expect(t, w.state(peer.key), "attached")
 	})
+}
+
+// An end with a mood, after one without, leaves what that left to the side: unless it is another session's by then. Whether
+// it is repeated or not, it is answered alike.
+func TestAMoodAfterTheEndStillLeaves(t *testing.T) {
+	for name, tt := range map[string]struct {
+		taken bool   // another session takes the side over before the mood comes
+		left  int    // nameplates that the side holds in the end
+		heard string // by its peer
+	}{
+		"the side is still its own":    {false, 0, "[closed happy]"},
+		"another session took it over": {true, 1, "[]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, w *world) {
+				a, b := w.begin("a"), w.begin("b")
+				a.claim("4")
+				a.open("m")
+				b.open("m")
+				heir := &client{w: w, id: newID(), app: app, side: "a"}
+				heir.key = heir.id.Key()
+				takeOver := func() {
+					_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: heir.id, App: app, Side: "a", Replaces: &a.id})
+					heir.must(err)
+				}
+				happy := rendezvous.Happy
+				for i, mood := range []*rendezvous.Mood{nil, nil, &happy, &happy, nil} {
+					if i == 2 && tt.taken {
+						takeOver()
+					}
+					_, err := w.End(t.Context(), a.command(), mood)
+					a.must(err)
+				}
+				if !tt.taken {
+					takeOver()
+				}
+				holds, err := w.Session(t.Context(), rendezvous.Query{Session: heir.key})
+				heir.must(err)
+				expect(t, len(holds.Result.Nameplates), tt.left)
+				expect(t, len(holds.Result.Mailboxes), 2*tt.left) // that of the nameplate is one
+				got, err := w.Receive(t.Context(), rendezvous.ReceiveRequest{Session: b.key, Wait: new(time.Duration)})
+				b.must(err)
+				var heard []string
+				for _, f := range frames(t, got) {
+					heard = append(heard, f.Type+" "+f.Mood)
+				}
+				expect(t, fmt.Sprint(heard), tt.heard)
+			})
+		})
+	}
 }
 
 func TestReplacingEndsTheOldSessionInTheSameTransaction(t *testing.T) {

@@ -99,6 +99,7 @@ func (h *history) send(c *player, n int) {
 	switch {
 	case c.is.end == session.Deleted && o.Do == "end":
 		want.text = text(struct{}{})
+		h.model.leave(c.is, o.Mood) // which an end without a mood did not
 	case c.is.end != "":
 		want.text, want.wanted = c.gone(), 0
 	case n > done:

@@ -98,16 +98,7 @@ func (m *model) do(s *modelSession, o order, got rendezvous.Claimed) (any, rende
 	case "close":
 		m.close(s, b, o.Mood)
 	case "end":
-		for _, n := range slices.Clone(m.nameplates) {
-			if o.Mood != "" {
-				m.release(s, n)
-			}
-		}
-		for _, b := range slices.Clone(m.mailboxes) {
-			if o.Mood != "" {
-				m.close(s, b, o.Mood)
-			}
-		}
+		m.leave(s, o.Mood)
 		s.over(session.Deleted)
 	}
 	return struct{}{}, ""
@@ -134,6 +125,19 @@ func (m *model) claim(s *modelSession, o order, got rendezvous.Claimed) (any, re
 	}
 	n.sides[s.side] = "in"
 	return rendezvous.Claimed{Nameplate: n.id, Mailbox: n.mailbox.id}, ""
+}
+
+// leave releases and closes all that a side holds, if its client says how it felt.
+func (m *model) leave(s *modelSession, mood rendezvous.Mood) {
+	if mood == "" {
+		return
+	}
+	for _, n := range slices.Clone(m.nameplates) {
+		m.release(s, n)
+	}
+	for _, b := range slices.Clone(m.mailboxes) {
+		m.close(s, b, mood)
+	}
 }
 
 func (m *model) release(s *modelSession, n *modelNameplate) {

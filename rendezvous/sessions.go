@@ -51,7 +51,8 @@ func (s *Service) Session(ctx context.Context, q Query) (Answer[Overview], error
 
 // End ends the session. With a mood it also releases and closes all that its side holds, in the same
 // transaction. Without, those live until their ttl. Ending a session again that its client has ended
-// succeeds.
+// succeeds. With a mood it then also releases and closes what the first time left, unless another session has
+// taken the side over.
 func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct{}], error) {
 	answer, err := execute(ctx, s, c, func(t *txn) (struct{}, error) {
 		leave := func() error { return t.keepMailboxes(t.actor.App, t.actor.Side, t.Now()) }
@@ -65,10 +66,39 @@ func (s *Service) End(ctx context.Context, c Command, mood *Mood) (Answer[struct
 		return struct{}{}, nil
 	})
 	var failure *Failure
-	if errors.As(err, &failure) && failure.Ended != nil && failure.Ended.Reason == session.Deleted {
-		return Answer[struct{}]{Wanted: failure.Ended.Ledger.Wanted}, nil
+	if !errors.As(err, &failure) || failure.Ended == nil || failure.Ended.Reason != session.Deleted {
+		return answer, err
 	}
-	return answer, err
+	answer = Answer[struct{}]{Wanted: failure.Ended.Ledger.Wanted}
+	if mood == nil {
+		return answer, nil
+	}
+	return answer, s.leaveAfterEnd(ctx, c.Session, *mood)
+}
+
+// leaveAfterEnd releases and closes all that the side of a session holds which its client has ended. If another session
+// has taken the side over, all that is that session's, and stays.
+func (s *Service) leaveAfterEnd(ctx context.Context, k session.Key, mood Mood) error {
+	err := s.transact(ctx, func(t *txn) error {
+		ended, err := t.Session(k) // a handshake that takes the side over waits until this ends
+		if errors.Is(err, ErrNotFound) {
+			return unknownSession()
+		}
+		if err != nil {
+			return err
+		}
+		owner, err := t.SideOwner(ended.App, ended.Side)
+		if err != nil || owner.Key != k {
+			return err
+		}
+		t.actor = &ended
+		return t.leaveAll(mood)
+	})
+	var failure *Failure
+	if errors.As(err, &failure) && failure.Code == OutcomeUnknown {
+		return storageUnavailable() // to leave again changes nothing
+	}
+	return err
 }
 
 // leaveAll releases every nameplate and closes every mailbox of the side.

@@ -130,8 +130,8 @@ func replied[R any](a rendezvous.Answer[R], err error) reply {
 
 // execute brings a command to a server.
 func (h *history) execute(at *server, s *sess, cmd *command, n int, ack *session.Seq, epoch *session.Epoch) reply {
-	h.acting = cmd
-	defer func() { h.acting = nil }()
+	h.acting, h.actor = cmd, s
+	defer func() { h.acting, h.actor = nil, nil }()
 	c := rendezvous.Command{Session: s.key, Seq: new(session.Seq(n)), Ack: ack, Epoch: epoch}
 	binary.BigEndian.PutUint64(c.Fingerprint[:], cmd.id)
 	switch cmd.do {

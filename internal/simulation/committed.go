@@ -58,6 +58,9 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 		h.report.Commands++
 		h.model.do(s, h.acting, now, of)
 	}
+	if done == nil && h.acting != nil && h.acting.do == "end" && slices.ContainsFunc(changes, isDeparture) {
+		h.model.leave(h.actor, h.acting.mood, now) // which an end without a mood did not
+	}
 	for _, c := range changes {
 		if c.Kind == memstore.MailboxRetired {
 			h.retired(c.Mailbox, now)
@@ -66,6 +69,11 @@ func (h *history) committed(now time.Time, changes []memstore.Change) {
 			h.ended(h.model.sessions[c.Session])
 		}
 	}
+}
+
+// isDeparture reports whether a change is one of a side that leaves.
+func isDeparture(c memstore.Change) bool {
+	return slices.Contains([]memstore.ChangeKind{memstore.MailboxStored, memstore.MailboxRetired, memstore.NameplateStored, memstore.NameplateRetired}, c.Kind)
 }
 
 // retired checks that a mailbox was retired by its sides, or was stale.

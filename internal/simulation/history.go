@@ -37,6 +37,7 @@ type history struct {
 	late      []late // requests that have not arrived yet
 	model     model
 	acting    *command // is being executed
+	actor     *sess    // of which session it is
 	pruning   bool
 	wasLate   bool // a late request came
 	faulty    bool // commits fail

@@ -204,15 +204,20 @@ func (m *model) do(s *sess, c *command, now time.Time, made made) {
 		m.close(s, b, c.mood, now)
 	case "end":
 		s.mayEnd = true
-		if c.mood == "" {
-			return
-		}
-		for _, p := range slices.Clone(m.plates) {
-			m.release(s, p.id)
-		}
-		for _, b := range slices.Clone(m.boxes) {
-			m.close(s, b, c.mood, now)
-		}
+		m.leave(s, c.mood, now)
+	}
+}
+
+// leave releases and closes all that a session's side holds, if its client says how it felt.
+func (m *model) leave(s *sess, mood rendezvous.Mood, now time.Time) {
+	if mood == "" {
+		return
+	}
+	for _, p := range slices.Clone(m.plates) {
+		m.release(s, p.id)
+	}
+	for _, b := range slices.Clone(m.boxes) {
+		m.close(s, b, mood, now)
 	}
 }
 

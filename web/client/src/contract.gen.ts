@@ -189,7 +189,8 @@ export interface paths {
          * End the session
          * @description Ends the session. With `mood`, every nameplate its side holds is released and every mailbox it is in is closed,
          *     in the same step. Without, these stay: they belong to the side, which another session can take on with `replaces`.
-         *     Repeating the request that ended the session is answered 204 again.
+         *     Repeating the request that ended the session is answered 204 again. If it had no `mood`, one that has releases and closes later
+         *     what it left, unless another session has taken on the side by then: then it does nothing.
          */
         delete: operations["endSession"];
         options?: never;
