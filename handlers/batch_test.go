@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,4 +137,22 @@ func TestAListCountsAsSeveralRequests(t *testing.T) {
 	a.get("/v1/mailboxes/m").want(http.StatusOK)
 	a.get("/v1/mailboxes/m").want(http.StatusOK)
 	a.get("/v1/mailboxes/m").refused(http.StatusTooManyRequests, "RATE_LIMITED")
+}
+
+// To pass over many messages of one's own costs more of the allowance than to read a page.
+func TestPassingOverManyMessagesCountsAsSeveralRequests(t *testing.T) {
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 4 }})
+	side := rendezvous.SideRef{App: "app", Side: rendezvous.KeyedSide("app", secretA)}
+	for range 25 {
+		drafts := slices.Repeat([]rendezvous.Draft{{Phase: "p", Body: "mine"}}, 100)
+		if _, err := w.Service.AddAll(t.Context(), rendezvous.Command{Keyed: side}, "m", drafts, &rendezvous.MailboxOpening{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := w.keyed(t, "app", secretA)
+	if got := a.get("/v1/mailboxes/m/messages?open=true").want(http.StatusOK).says("After", "2500"); got.count("messages") != 0 { // which is three
+		t.Errorf("of other sides, it reads %s", got.body)
+	}
+	a.get("/v1/mailboxes/m/messages?own=true").want(http.StatusOK)
+	a.get("/v1/mailboxes/m/messages").refused(http.StatusTooManyRequests, "RATE_LIMITED")
 }

@@ -112,6 +112,10 @@ func (a allAdded) VisitAddMessageResponse(w http.ResponseWriter) error {
 	return err
 }
 
+// passedPerToken is how many messages that a read passes over, because its side added them, cost as much of the caller's
+// allowance as a request.
+const passedPerToken = 1000
+
 // allMessages is the limit of a page for which none was asked.
 const allMessages = 100
 
@@ -177,6 +181,7 @@ func (s *Server) readLog(ctx context.Context, side rendezvous.SideRef, ask rende
 		if err != nil {
 			return rendezvous.Page{}, false, err
 		}
+		s.limiters.charge(addressOf(ctx), started.Passed()/passedPerToken)
 		held = &waitingRead{started, info.began}
 	}
 	waits := false

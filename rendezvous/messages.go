@@ -110,17 +110,13 @@ func (s *Service) AddFor(ctx context.Context, ref SideRef, id MailboxID, drafts 
 // Read returns a mailbox's messages, of all sides: of the request, it takes Mailbox, After, Limit and Bytes. It refuses
 // with NOT_FOUND unless the side is in the mailbox.
 func (s *Service) Read(ctx context.Context, q Query, r ReadRequest) (Answer[Page], error) {
+	r.Own = true
 	return query(ctx, s, q, func(t *txn) (Page, error) {
 		m, err := t.enteredMailbox(r.Mailbox)
 		if err != nil {
 			return Page{}, err
 		}
-		messages, err := t.Messages(m.Key, r.After, min(r.Limit, s.Config.Limits.AnswerFrames), s.answerBytes(r.Bytes))
-		page := Page{Messages: messages, Last: m.Last, Next: min(r.After, m.Last)}
-		if len(messages) > 0 {
-			page.Next = messages[len(messages)-1].Position
-		}
-		return page, err
+		return t.pageOf(m, t.actor.Side, r)
 	})
 }
 

@@ -26,7 +26,8 @@ type ReadRequest struct {
 type LogPoll struct {
 	s       *Service
 	side    SideRef
-	request ReadRequest
+	request ReadRequest // After moves on past what was looked at
+	passed  int         // messages of the side itself that were passed over
 	key     MailboxKey
 	page    Page
 	over    bool       // the hold was over at the last read
@@ -144,7 +145,10 @@ func (s *Service) holdOfReads(side SideRef, id MailboxID) time.Duration {
 	return s.timing().Hold(key, 0)
 }
 
-// read reads once. Watch, read, wait: a commit after the watch began wakes the read.
+// Passed returns how many messages of the side itself were passed over, so far.
+func (p *LogPoll) Passed() int { return p.passed }
+
+// read reads what there is. Watch, read, wait: a commit after the watch began wakes the read.
 func (p *LogPoll) read(ctx context.Context) error {
 	p.ready.Clear()
 	p.over = !time.Now().Before(p.until)
@@ -158,7 +162,16 @@ func (p *LogPoll) read(ctx context.Context) error {
 		p.over = true
 	}
 	p.watch = p.s.hub.Watch(Topic{Mailbox: p.key})
-	return p.s.read(ctx, func(t *txn) error {
+	for {
+		if err := p.look(ctx); err != nil || !p.empty() || p.page.Next == p.page.Last {
+			return err
+		}
+	}
+}
+
+// look reads a page. The next look goes on after it.
+func (p *LogPoll) look(ctx context.Context) error {
+	err := p.s.read(ctx, func(t *txn) error {
 		m, err := t.MailboxByKey(p.key)
 		if errors.Is(err, ErrNotFound) || err == nil && !m.Has(p.side.Side) {
 			return refuse(NotFound, "the mailbox was closed or retired meanwhile; with open=true, read it from after=0 on")
@@ -169,22 +182,32 @@ func (p *LogPoll) read(ctx context.Context) error {
 		p.page, err = t.pageOf(m, p.side.Side, p.request)
 		return err
 	})
+	if err == nil {
+		p.passed += int(p.page.Next-p.request.After) - len(p.page.Messages)
+		p.request.After = p.page.Next
+	}
+	return err
 }
 
-// pageOf reads a page of a log. If all that fits in one page is not asked for, it goes on with the next.
-func (t *txn) pageOf(m Mailbox, side Side, r ReadRequest) (Page, error) {
-	page := Page{Last: m.Last, Next: min(r.After, m.Last)}
-	for len(page.Messages) == 0 && page.Next < m.Last {
-		messages, err := t.Messages(m.Key, page.Next, min(r.Limit, t.s.Config.Limits.AnswerFrames), t.s.answerBytes(r.Bytes))
-		if err != nil || len(messages) == 0 {
-			return page, err
-		}
-		for _, message := range messages {
-			page.Next = message.Position
-			if r.Own || message.Side != side {
-				page.Messages = append(page.Messages, message)
-			}
-		}
+// lookSpan is how many positions a look at a log goes on, at most, past messages that are not asked for. These are not
+// loaded, so it takes ten or twenty milliseconds.
+const lookSpan = 10_000
+
+// pageOf reads a page of a log. It has no messages, and ends before the last one, if none of the first [lookSpan] are
+// asked for.
+func (t *txn) pageOf(m Mailbox, side Side, r ReadRequest) (page Page, err error) {
+	page = Page{Last: m.Last, Next: min(r.After, m.Last)}
+	count, size := min(r.Limit, t.s.Config.Limits.AnswerFrames), t.s.answerBytes(r.Bytes)
+	if page.Next == m.Last {
+		return page, nil
 	}
-	return page, nil
+	if !r.Own {
+		page.Messages, page.Next, err = t.MessagesOfOthers(m.Key, side, page.Next, min(page.Next+lookSpan, m.Last), count, size)
+		return page, err
+	}
+	page.Messages, err = t.Messages(m.Key, page.Next, count, size)
+	if page.Next = m.Last; len(page.Messages) > 0 {
+		page.Next = page.Messages[len(page.Messages)-1].Position
+	}
+	return page, err
 }

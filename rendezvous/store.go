@@ -189,6 +189,9 @@ type MailboxTx interface {
 	// Messages returns those after a position, oldest first: at most count, and at most size bytes of
 	// bodies but at least one.
 	Messages(k MailboxKey, after Position, count int, size int64) ([]Message, error)
+	// MessagesOfOthers is Messages without those that a side added, up to a position. seen is up to where these are
+	// all. It loads nothing of the messages that it passes over, but walks over their rows.
+	MessagesOfOthers(k MailboxKey, than Side, after, upTo Position, count int, size int64) (_ []Message, seen Position, err error)
 	// RetireMailbox removes a mailbox with its sides and subscriptions, and records its usage. Its messages
 	// stay readable to the outboxes that refer to them. No nameplate may point to it any more.
 	RetireMailbox(m Mailbox, u Usage) error

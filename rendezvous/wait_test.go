@@ -73,6 +73,107 @@ func TestAReadIsHeldForATimeOfItsOwn(t *testing.T) {
 	})
 }
 
+// A read passes over what its own side added without loading it, as far as the log goes, and looks at nothing twice while
+// it waits.
+func TestAReadPassesOverItsOwnMessagesOnce(t *testing.T) {
+	for _, tt := range []struct {
+		own   int
+		looks string // after which positions
+	}{
+		{300, "[0 300 301]"},
+		{10_500, "[0 10000 10500 10501]"}, // no look takes long
+	} {
+		t.Run(fmt.Sprint(tt.own), func(t *testing.T) {
+			var looks logLooks
+			bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store {
+				looks = logLooks{}
+				return lookedAt{s, &looks}
+			}, func(t *testing.T, w *world) {
+				own, other := w.job("own"), w.job("other")
+				own.report("mine", "")
+				other.collect(0)
+				w.append(own.side, tt.own-1)
+				looks = logLooks{}
+				read, err := w.StartRead(t.Context(), own.side, rendezvous.ReadRequest{Mailbox: "nightly", Limit: 100, Open: true, Wait: time.Hour})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer read.Close()
+				wait := func() (rendezvous.Page, bool) {
+					page, answered, err := read.Wait(t.Context(), 0)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return page, answered
+				}
+				own.report("mine, too", "")
+				_, answered := wait()
+				expect(t, answered, false)
+				other.report("theirs", "")
+				page, _ := wait()
+				expect(t, fmt.Sprint(texts(page)), "[theirs]")
+				expect(t, int(page.Next), tt.own+2)
+				expect(t, read.Passed(), tt.own+1)
+				expect(t, fmt.Sprint(looks.after), tt.looks)
+				expect(t, looks.loaded, 1)
+			})
+		})
+	}
+}
+
+// append adds messages of a side to the mailbox of [job.report] in one transaction.
+func (w *world) append(side rendezvous.SideRef, count int) {
+	w.t.Helper()
+	err := w.store.Update(context.Background(), func(tx rendezvous.Tx) error {
+		m, err := tx.Mailbox(side.App, "nightly")
+		if err != nil {
+			return err
+		}
+		var added []rendezvous.Message
+		for range count {
+			m = m.Appended("mine", tx.Now())
+			added = append(added, rendezvous.Message{Position: m.Last, Side: side.Side, Draft: rendezvous.Draft{Phase: "text", Body: "mine"}, Received: tx.Now()})
+		}
+		return tx.Append(m, added...)
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// lookedAt is a store that notes the looks at logs.
+type lookedAt struct {
+	rendezvous.Store
+	looks *logLooks
+}
+
+// logLooks is after which positions logs were looked at, and how many messages were loaded.
+type logLooks struct {
+	after  []rendezvous.Position
+	loaded int
+}
+
+func (s lookedAt) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.View(ctx, func(tx rendezvous.Tx) error { return f(lookedAtTx{tx, s.looks}) })
+}
+
+type lookedAtTx struct {
+	rendezvous.Tx
+	looks *logLooks
+}
+
+func (t lookedAtTx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) ([]rendezvous.Message, error) {
+	messages, err := t.Tx.Messages(k, after, count, size)
+	t.looks.after, t.looks.loaded = append(t.looks.after, after), t.looks.loaded+len(messages)
+	return messages, err
+}
+
+func (t lookedAtTx) MessagesOfOthers(k rendezvous.MailboxKey, than rendezvous.Side, after, upTo rendezvous.Position, count int, size int64) ([]rendezvous.Message, rendezvous.Position, error) {
+	messages, seen, err := t.Tx.MessagesOfOthers(k, than, after, upTo, count, size)
+	t.looks.after, t.looks.loaded = append(t.looks.after, after), t.looks.loaded+len(messages)
+	return messages, seen, err
+}
+
 // parkRead reads a log in the background, as GET …/messages?open=true&wait=… does. It returns once the read is held, or answered.
 func (j job) parkRead(id rendezvous.MailboxID, wait time.Duration) <-chan outcome {
 	done := make(chan outcome, 1)

@@ -111,15 +111,43 @@ func (r messageRow) message() rendezvous.Message {
 // Messages returns messages after a position, oldest first: at most count, and at most size bytes but at least one.
 func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (messages []rendezvous.Message, err error) {
 	defer annotate(&err, "loading the messages of mailbox %d after %d", k, after)
-	err = t.eachMessage(k, after, count, func(m rendezvous.Message) bool {
-		size -= int64(len(m.Body))
-		if size < 0 && len(messages) > 0 {
-			return false
-		}
-		messages = append(messages, m)
-		return size > 0
-	})
-	return messages, err
+	p := messagePage{count: count, size: size}
+	err = t.eachMessage(k, after, count, p.add)
+	return p.messages, err
+}
+
+// MessagesOfOthers returns messages after a position that a side did not add, oldest first: at most count, and at most
+// size bytes but at least one. These are all up to the position that it returns, which is upTo at most.
+func (t *tx) MessagesOfOthers(k rendezvous.MailboxKey, than rendezvous.Side, after, upTo rendezvous.Position, count int, size int64) (_ []rendezvous.Message, seen rendezvous.Position, err error) {
+	defer annotate(&err, "loading the messages of other sides in mailbox %d after %d", k, after)
+	p := messagePage{count: count, size: size}
+	err = queryEach(t, func(r messageRow) bool { return p.add(r.message()) }, `
+		SELECT position, side, phase, body, id, received FROM messages
+		WHERE mailbox = ? AND position > ? AND position <= ? AND side <> ?
+		ORDER BY position
+		LIMIT ?`, k, after, upTo, than, count)
+	if p.full {
+		upTo = p.messages[len(p.messages)-1].Position
+	}
+	return p.messages, upTo, err
+}
+
+// messagePage is messages that are loaded, until they are so many, or have so many bytes.
+type messagePage struct {
+	messages []rendezvous.Message
+	count    int
+	size     int64 // what is left of it
+	full     bool  // there may be more
+}
+
+// add adds a message, the first one in any case, if there is room for it. It reports whether there is more.
+func (p *messagePage) add(m rendezvous.Message) bool {
+	p.size -= int64(len(m.Body))
+	if p.size >= 0 || len(p.messages) == 0 {
+		p.messages = append(p.messages, m)
+	}
+	p.full = p.size <= 0 || len(p.messages) == p.count
+	return !p.full
 }
 
 // eachMessage calls f for the messages after a position, oldest first, until f returns false: at most count.

@@ -94,6 +94,12 @@ func (t countedTx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, 
 	return listed(t.w, list, err)
 }
 
+func (t countedTx) MessagesOfOthers(k rendezvous.MailboxKey, than rendezvous.Side, after, upTo rendezvous.Position, count int, size int64) ([]rendezvous.Message, rendezvous.Position, error) {
+	list, seen, err := t.Tx.MessagesOfOthers(k, than, after, upTo, count, size)
+	list, err = listed(t.w, list, err)
+	return list, seen, err
+}
+
 func (t countedTx) NameplatesOf(a rendezvous.AppID, s rendezvous.Side) ([]rendezvous.Nameplate, error) {
 	list, err := t.Tx.NameplatesOf(a, s)
 	return listed(t.w, list, err)

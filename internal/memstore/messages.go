@@ -1,6 +1,8 @@
 package memstore
 
 import (
+	"math"
+
 	"restante/rendezvous"
 )
 
@@ -54,27 +56,35 @@ func (t *tx) Append(m rendezvous.Mailbox, messages ...rendezvous.Message) error 
 }
 
 // Messages returns messages after a position.
-func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) (messages []rendezvous.Message, _ error) {
+func (t *tx) Messages(k rendezvous.MailboxKey, after rendezvous.Position, count int, size int64) ([]rendezvous.Message, error) {
+	messages, _ := t.page(k, after, math.MaxInt64, count, size, func(rendezvous.Message) bool { return true })
+	return messages, nil
+}
+
+// MessagesOfOthers returns messages after a position that a side did not add, and up to where these are all.
+func (t *tx) MessagesOfOthers(k rendezvous.MailboxKey, than rendezvous.Side, after, upTo rendezvous.Position, count int, size int64) ([]rendezvous.Message, rendezvous.Position, error) {
+	messages, seen := t.page(k, after, upTo, count, size, func(m rendezvous.Message) bool { return m.Side != than })
+	return messages, seen, nil
+}
+
+// page returns the first messages that are wanted of those between two positions, and up to where these are all.
+func (t *tx) page(k rendezvous.MailboxKey, after, upTo rendezvous.Position, count int, size int64, wanted func(rendezvous.Message) bool) (messages []rendezvous.Message, seen rendezvous.Position) {
 	log, found := t.logs.get(k)
 	if !found {
-		return nil, nil
+		return nil, upTo
 	}
 	for _, m := range log.messages {
-		if m.Position <= after {
+		if m.Position <= after || m.Position > upTo || !wanted(m) {
 			continue
 		}
-		if len(messages) == count {
-			break
+		if size -= int64(len(m.Body)); size >= 0 || len(messages) == 0 {
+			messages = append(messages, m)
 		}
-		if size -= int64(len(m.Body)); size < 0 && len(messages) > 0 {
-			break
-		}
-		messages = append(messages, m)
-		if size <= 0 {
-			break
+		if size <= 0 || len(messages) == count {
+			return messages, messages[len(messages)-1].Position
 		}
 	}
-	return messages, nil
+	return messages, upTo
 }
 
 // refersTo reports whether an outbox or a dispatch refers to a log.

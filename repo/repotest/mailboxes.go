@@ -196,6 +196,42 @@ var messages = []testCase{
 			wantEqual(h, "none beyond", value(tx.Messages(m.Key, 5, 9, 99)), nil)
 		})
 	}},
+	{"those of other sides are found, and up to where these are all", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			m := h.mailbox(tx)
+			for _, side := range []rendezvous.Side{"own", "own", "a", "b", "own", "a", "own"} {
+				m = m.Appended("0123456789", at(0))
+				h.must(tx.Append(m, rendezvous.Message{Position: m.Last, Side: side, Draft: rendezvous.Draft{Phase: "phase", Body: "0123456789"}, Received: at(0)}))
+			}
+			type found struct{ Positions, Seen any }
+			for _, x := range []struct {
+				after, upTo rendezvous.Position
+				count       int
+				size        int64
+				want        []rendezvous.Position
+				seen        rendezvous.Position
+			}{
+				{0, 7, 9, 99, []rendezvous.Position{3, 4, 6}, 7},
+				{0, 7, 3, 99, []rendezvous.Position{3, 4, 6}, 6},
+				{0, 7, 2, 99, []rendezvous.Position{3, 4}, 4},
+				{0, 7, 9, 29, []rendezvous.Position{3, 4}, 4},
+				{0, 7, 9, 20, []rendezvous.Position{3, 4}, 4},
+				{0, 7, 9, 0, []rendezvous.Position{3}, 3},
+				{0, 5, 9, 99, []rendezvous.Position{3, 4}, 5},
+				{4, 7, 9, 99, []rendezvous.Position{6}, 7},
+				{0, 2, 9, 99, nil, 2},
+				{7, 7, 9, 99, nil, 7},
+			} {
+				messages, seen, err := tx.MessagesOfOthers(m.Key, "own", x.after, x.upTo, x.count, x.size)
+				h.must(err)
+				var positions []rendezvous.Position
+				for _, m := range messages {
+					positions = append(positions, m.Position)
+				}
+				wantEqual(h, "what is found", found{positions, seen}, found{x.want, x.seen})
+			}
+		})
+	}},
 	{"a message must have the next position", func(h *harness) {
 		var m rendezvous.Mailbox
 		h.update(func(tx rendezvous.Tx) { m = h.add(tx, h.mailbox(tx), "body") })

@@ -314,7 +314,8 @@ export interface paths {
          *
          *     A request may also open the mailbox (`open=true`), without subscribing, and wait for a message (`wait`). It is then about what
          *     other sides added; `own=true` is about all. Each such request is a sign of life of its side. Then an `after` above `lastPosition` is
-         *     `INVALID_REQUEST`: the mailbox was retired since, and its log begins at 1 again.
+         *     `INVALID_REQUEST`: the mailbox was retired since, and its log begins at 1 again. Each thousand messages of this side that a
+         *     request passes over count as one request more: pass `after` on.
          *     With `Accept: text/plain`, the answer is the bodies as they were sent, one after the other, with nothing between them.
          */
         get: operations["listMessages"];
