@@ -1,8 +1,12 @@
 package handlers_test
 
 import (
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
 
 	"restante/handlers"
 )
@@ -55,4 +59,78 @@ func TestCheckOrigin(t *testing.T) {
 			t.Errorf("%q is refused with %q, want %q in it", origin, err, complaint)
 		}
 	}
+}
+
+// A page of an allowed origin may send every header that the contract takes, and read every header that it promises: a
+// header that is added to the contract cannot be forgotten.
+func TestPagesOfOtherOriginsHaveTheHeadersOfTheContract(t *testing.T) {
+	w := start(t, options{Origins: []string{"https://app.example"}})
+	sent, read := contractHeaders()
+	for _, name := range append(sent, "Authorization", "Content-Type", "Accept", "Traceparent", "Tracestate") {
+		got := preflight(t, w, name)
+		if got.Get("Access-Control-Allow-Headers") == "" {
+			t.Errorf("a page may not send %s", name)
+		}
+	}
+	if got := preflight(t, w, "X-Unknown"); got.Get("Access-Control-Allow-Headers") != "" {
+		t.Error("a page may send what the contract does not name")
+	}
+	exposed := w.anonymous(t).get("/v1/status").with("Origin: https://app.example").want(http.StatusOK).header.Get("Access-Control-Expose-Headers")
+	got := strings.Split(exposed, ", ")
+	slices.Sort(got)
+	want := slices.Concat(read, []string{"X-Request-Id"}) // which every answer has
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("a page may read %q, and the contract has %q", got, want)
+	}
+}
+
+// preflight returns the headers of the answer to a preflight request for a header.
+func preflight(t *testing.T, w *testServer, header string) http.Header {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, "http://restante.test/v1/nameplates", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{"Origin": {"https://app.example"}, "Access-Control-Request-Method": {http.MethodPost}, "Access-Control-Request-Headers": {strings.ToLower(header)}}
+	got, err := w.HTTP.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = got.Body.Close()
+	return got.Header
+}
+
+// contractHeaders returns the headers that the contract takes and those that it promises. Left out are those of a
+// connection, which no page can set or use, and those that a page may always read.
+func contractHeaders() (sent, read []string) {
+	doc := contract().doc
+	beside := []string{"Upgrade", "Connection", "Cache-Control"}
+	add := func(list *[]string, name string) {
+		if name = http.CanonicalHeaderKey(name); !slices.Contains(beside, name) && !slices.Contains(*list, name) {
+			*list = append(*list, name)
+		}
+	}
+	responses := []*openapi3.Response{}
+	for _, of := range contract().router {
+		responses = append(responses, of)
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			for _, p := range append(slices.Clone(item.Parameters), op.Parameters...) {
+				if p.Value.In == openapi3.ParameterInHeader {
+					add(&sent, p.Value.Name)
+				}
+			}
+			for _, of := range op.Responses.Map() {
+				responses = append(responses, of.Value)
+			}
+		}
+	}
+	for _, of := range responses {
+		for name := range of.Headers {
+			add(&read, name)
+		}
+	}
+	return sent, read
 }
