@@ -54,7 +54,7 @@ type Config struct {
 	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may make no progress in reading an answer (${default})."`
 	BasePath       string         `group:"Where" placeholder:"PATH" help:"The path under which clients reach the server, for example /mail, if a proxy puts it below one. Requests are taken with the path and without it. A trusted proxy may also name the path in X-Forwarded-Prefix."`
 	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own: for example https://app.example,https://*.example.org; * for all."`
-	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose --forwarded-header and X-Forwarded-Prefix are believed, for example 127.0.0.0/8,::1/128."`
+	TrustedProxies []netip.Prefix `group:"Limits" placeholder:"CIDR" help:"Proxies whose --forwarded-header, X-Forwarded-Host and X-Forwarded-Prefix are believed, for example 127.0.0.0/8,::1/128."`
 	Budgets
 
 	Motd             string `group:"What clients are told" help:"A message that clients show to people."`

@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -42,8 +43,8 @@ func newCORS(origins []string) *cors.Cors {
 	})
 }
 
-// sameOrigin reports whether a WebSocket comes from a page that is allowed, or from no page. CORS does not cover
-// WebSockets. The scheme is not compared: behind a proxy, the server does not know its own.
+// sameOrigin reports whether a WebSocket comes from a page that is allowed, from one of this server, or from no page.
+// CORS does not cover WebSockets.
 func (s *Server) sameOrigin(r *http.Request) bool {
 	origins := r.Header.Values("Origin")
 	if len(origins) == 0 {
@@ -55,8 +56,42 @@ func (s *Server) sameOrigin(r *http.Request) bool {
 	if s.origins != nil && s.origins.OriginAllowed(r) {
 		return true
 	}
+	if said := r.Header.Values("Sec-Fetch-Site"); len(said) == 1 && said[0] == "same-origin" {
+		return true // the browser says so, and a page cannot
+	}
 	origin, err := url.Parse(origins[0])
-	return err == nil && strings.EqualFold(origin.Host, r.Host)
+	if err != nil || origin.Hostname() == "" {
+		return false
+	}
+	page := authority(origin.Scheme, origin.Host)
+	return page == authority(origin.Scheme, r.Host) || page == authority(origin.Scheme, s.forwardedHost(r))
+}
+
+// forwardedHost returns the host for which a trusted proxy was asked, or "" if none says so. Of several proxies, the
+// first one was asked by the client.
+func (s *Server) forwardedHost(r *http.Request) string {
+	if !s.fromTrustedProxy(r) {
+		return ""
+	}
+	host, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Host"), ",")
+	return strings.TrimSpace(host)
+}
+
+// usualPorts are the ports that browsers leave out, by scheme. The scheme of a request is that of its page's origin: behind a
+// proxy, the server does not know its own.
+var usualPorts = map[string]string{"http": "80", "https": "443"}
+
+// authority returns a host and its port as all ways to write them have it: in lower case, and without a final dot and
+// the usual port.
+func authority(scheme, host string) string {
+	port := ""
+	if name, given, err := net.SplitHostPort(host); err == nil {
+		host, port = name, given
+	}
+	if port == usualPorts[scheme] {
+		port = ""
+	}
+	return canonicalName(host) + ":" + port
 }
 
 // CheckOrigin reports why an origin would never match what a browser sends. An origin is a scheme, a host, and a port
@@ -67,7 +102,7 @@ func CheckOrigin(origin string) error {
 		return nil
 	}
 	scheme, host, _ := strings.Cut(origin, "://")
-	port, known := map[string]string{"http": ":80", "https": ":443"}[scheme]
+	port, known := usualPorts[scheme]
 	pattern := strings.TrimPrefix(host, "*.")
 	if name, is := strings.CutSuffix(pattern, ":*"); is {
 		pattern = name + ":1"
@@ -82,8 +117,8 @@ func CheckOrigin(origin string) error {
 		return fmt.Errorf("a * stands alone, or as in %s://*.example.org, or in place of the port", scheme)
 	case err != nil || u.Hostname() == "" || u.Host != pattern || strings.HasSuffix(pattern, ":"):
 		return fmt.Errorf("after %s:// comes a host, and a port if it is not the usual one", scheme)
-	case strings.HasSuffix(host, port):
-		return fmt.Errorf("browsers leave out the usual port: write %s://%s", scheme, strings.TrimSuffix(host, port))
+	case strings.HasSuffix(host, ":"+port):
+		return fmt.Errorf("browsers leave out the usual port: write %s://%s", scheme, strings.TrimSuffix(host, ":"+port))
 	case strings.ContainsFunc(host, func(r rune) bool { return r > '~' }):
 		return errors.New("browsers write hosts in ASCII, as in https://xn--bcher-kva.example")
 	}

@@ -61,6 +61,11 @@ func canonicalHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
+	return canonicalName(host)
+}
+
+// canonicalName returns a host that has no port without its brackets and final dot, in lower case.
+func canonicalName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 

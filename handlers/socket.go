@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -28,7 +29,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.sameOrigin(r) {
-		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.RejectedByCustomHandler, Detail: "pages of this origin are not admitted here; the operator can allow it"})
+		s.fail(w, r, otherOrigin(r))
 		return
 	}
 	ctx, cancel := context.WithCancel(detached(r.Context()))
@@ -41,6 +42,13 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	}
 	c := &sessionSocket{Conn: conn, server: s, cancel: cancel, address: addressOf(r.Context()), opening: s.openingOf(r), count: hold(&s.open.sockets), leave: leave}
 	conn.Go(func() { c.serve(ctx) })
+}
+
+// otherOrigin refuses a page that may not open a socket.
+func otherOrigin(r *http.Request) *rendezvous.Failure {
+	return &rendezvous.Failure{Code: rendezvous.RejectedByCustomHandler, Detail: fmt.Sprintf(
+		"pages of %.100q are not admitted: this request is for %.100q; if that is not what the browser asked for, the proxy must pass Host on; "+
+			"for a page of another origin, the operator can allow it with --cors-origins", r.Header.Get("Origin"), r.Host)}
 }
 
 // sessionSocket is the WebSocket of one session. One goroutine at a time reads and answers commands, and another

@@ -1,11 +1,13 @@
 package handlers_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -408,5 +410,65 @@ func TestSocketsOfOtherOrigins(t *testing.T) {
 	w := start(t, options{Origins: []string{"https://app.example"}})
 	if l, got := w.upgrade(t, http.Header{"Origin": {"https://app.example", "https://evil.example"}}); l != nil || got != http.StatusForbidden {
 		t.Errorf("of two origins, one of which is not allowed: %d", got)
+	}
+}
+
+// A page of the server's own origin may open a socket, also behind a proxy that writes the host in another way or says
+// elsewhere which one it was.
+func TestSocketsOfTheServersOwnOrigin(t *testing.T) {
+	for name, tt := range map[string]struct {
+		origin  string
+		headers []string
+		status  int
+	}{
+		"the same host":                         {"https://relay.example", []string{"Host: relay.example"}, 101},
+		"in another case":                       {"https://relay.example", []string{"Host: Relay.Example"}, 101},
+		"with the usual port of https":          {"https://relay.example", []string{"Host: relay.example:443"}, 101},
+		"with the usual port of http":           {"http://relay.example", []string{"Host: relay.example:80"}, 101},
+		"with the usual port in the origin":     {"https://relay.example:443", []string{"Host: relay.example"}, 101},
+		"with a final dot":                      {"https://relay.example", []string{"Host: relay.example."}, 101},
+		"with a final dot and a port":           {"https://relay.example:8443", []string{"Host: relay.example.:8443"}, 101},
+		"an IPv6 address":                       {"https://[::1]", []string{"Host: [::1]:443"}, 101},
+		"with the usual port of another":        {"http://relay.example", []string{"Host: relay.example:443"}, 403},
+		"with another port":                     {"https://relay.example:8443", []string{"Host: relay.example"}, 403},
+		"another host":                          {"https://evil.example", []string{"Host: relay.example"}, 403},
+		"no origin that can be read":            {"null", []string{"Host: null"}, 403},
+		"the host of an upstream":               {"https://relay.example", []string{"Host: 127.0.0.1:4000"}, 403},
+		"as the browser says":                   {"https://relay.example", []string{"Host: 127.0.0.1:4000", "Sec-Fetch-Site: same-origin"}, 101},
+		"of the same site, as the browser says": {"https://relay.example", []string{"Host: 127.0.0.1:4000", "Sec-Fetch-Site: same-site"}, 403},
+		"of another site, and of no other":      {"https://relay.example", []string{"Host: 127.0.0.1:4000", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-origin"}, 403},
+		"as the proxy says":                     {"https://relay.example", []string{"Host: 127.0.0.1:4000", "X-Forwarded-Host: relay.example"}, 101},
+		"as the first proxy says":               {"https://relay.example", []string{"Host: 127.0.0.1:4000", "X-Forwarded-Host: relay.example:443, inner.example"}, 101},
+		"not as the proxy says":                 {"https://evil.example", []string{"Host: 127.0.0.1:4000", "X-Forwarded-Host: relay.example"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := start(t, options{Proxies: []string{"127.0.0.0/8"}})
+			w.wantUpgrade(t, tt.origin, tt.headers, tt.status)
+		})
+	}
+	w := start(t, options{Proxies: []string{"192.0.2.0/24"}})
+	w.wantUpgrade(t, "https://relay.example", []string{"Host: 127.0.0.1:4000", "X-Forwarded-Host: relay.example"}, http.StatusForbidden)
+	got := w.anonymous(t).get("/v1/session/socket").with("Connection: Upgrade", "Upgrade: websocket", "Host: 127.0.0.1:4000", "Origin: https://relay.example").
+		refused(http.StatusForbidden, "REJECTED_BY_CUSTOM_HANDLER")
+	for _, hint := range []string{`"127.0.0.1:4000"`, "Host", "--cors-origins"} {
+		if !strings.Contains(got.text("detail"), hint) {
+			t.Errorf("the detail does not name %s: %s", hint, got.text("detail"))
+		}
+	}
+}
+
+// wantUpgrade fails the test unless a handshake of a page is answered with a status.
+func (w *testServer) wantUpgrade(t *testing.T, origin string, headers []string, status int) {
+	t.Helper()
+	request := "GET /v1/session/socket HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: " + origin + "\r\n" + strings.Join(headers, "\r\n") + "\r\n\r\n"
+	conn := w.dialRaw(t)
+	defer conn.Close()
+	if _, err := conn.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 "+strconv.Itoa(status)+" ") {
+		t.Errorf("it is answered %q (%v), want %d", line, err, status)
 	}
 }

@@ -114,7 +114,9 @@ export interface paths {
          *     The close code is 1001 when the server shuts down (`DRAINING`), 1008 if the client did not identify itself in time, 1009 if a message
          *     was larger than a request body may be, and otherwise 4000 + the status of the problem; the reason is its code and action, as in `SUPERSEDED stop`.
          *
-         *     A page of another origin is refused unless the operator allows that origin.
+         *     A page of another origin is refused unless the operator allows that origin. A page is of the server's own if its origin has the host
+         *     of the request, with or without the usual port of its scheme, or if the browser says so (`Sec-Fetch-Site: same-origin`). So a
+         *     proxy must pass `Host` on, or be trusted and send `X-Forwarded-Host`.
          */
         get: operations["socket"];
         put?: never;
@@ -1780,7 +1782,7 @@ export interface components {
                  *       "type": "urn:restante:problem:rejected-by-custom-handler",
                  *       "title": "The client is not admitted",
                  *       "status": 403,
-                 *       "detail": "Pages of this origin are not admitted.",
+                 *       "detail": "Pages of \"https://app.example\" are not admitted: this request is for \"mail.example\".",
                  *       "code": "REJECTED_BY_CUSTOM_HANDLER",
                  *       "retriable": false,
                  *       "action": "stop"
