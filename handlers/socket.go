@@ -24,7 +24,10 @@ import (
 // socket is GET /v1/session/socket.
 func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
-		w.Header().Set("Upgrade", "websocket")
+		if r.ProtoMajor == 1 { // HTTP/2 forbids headers of a connection (RFC 9113, §8.2.2)
+			w.Header().Set("Upgrade", "websocket")
+			w.Header().Set("Connection", "Upgrade") // RFC 9110, §7.8
+		}
 		s.fail(w, r, &rendezvous.Failure{Code: upgradeRequired, Detail: "this path speaks only WebSocket (RFC 6455)"})
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -470,5 +471,23 @@ func (w *testServer) wantUpgrade(t *testing.T, origin string, headers []string, 
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 "+strconv.Itoa(status)+" ") {
 		t.Errorf("it is answered %q (%v), want %d", line, err, status)
+	}
+}
+
+// An answer that asks for an upgrade says so over HTTP/1.1 (RFC 9110, §7.8), and not over HTTP/2, which has no such
+// headers (RFC 9113, §8.2.2).
+func TestHeadersOfAConnectionAreThoseOfHTTP1(t *testing.T) {
+	w := start(t, options{})
+	w.anonymous(t).get("/v1/session/socket").refused(http.StatusUpgradeRequired, "UPGRADE_REQUIRED").says("Upgrade", "websocket").says("Connection", "Upgrade")
+	for _, path := range []string{"/v1/session/socket", "/v1", "/v1/session", "/v1/session/events", "/none", "/livez"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
+		r.Proto, r.ProtoMajor, r.ProtoMinor = "HTTP/2.0", 2, 0
+		got := httptest.NewRecorder()
+		w.Routes.ServeHTTP(got, r)
+		for _, name := range []string{"Connection", "Upgrade", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding"} {
+			if value := got.Header().Get(name); value != "" {
+				t.Errorf("over HTTP/2, %s is answered %d with %s: %s", path, got.Code, name, value)
+			}
+		}
 	}
 }

@@ -2160,10 +2160,15 @@ export interface components {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 /**
-                 * @description What to upgrade to.
+                 * @description What to upgrade to. Only over HTTP/1.1, as HTTP/2 has no such header.
                  * @example websocket
                  */
-                Upgrade: "websocket";
+                Upgrade?: "websocket";
+                /**
+                 * @description That `Upgrade` is for this connection. Only over HTTP/1.1.
+                 * @example Upgrade
+                 */
+                Connection?: "Upgrade";
                 [name: string]: unknown;
             };
             content: {
