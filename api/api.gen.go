@@ -1883,8 +1883,8 @@ type CloseMailboxParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -1919,8 +1919,8 @@ type OpenMailboxParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -1975,8 +1975,8 @@ type AddMessageParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2002,8 +2002,8 @@ type AllocateNameplateParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2019,8 +2019,8 @@ type ReleaseNameplateParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2036,8 +2036,8 @@ type ClaimNameplateParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
@@ -2056,8 +2056,8 @@ type EndSessionParams struct {
 	Seq *Seq `json:"Seq,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// IdempotencyKey Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-	// for each command, of at most 255 characters. With `Seq` it means nothing.
-	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,max=255"`
+	// for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty" validate:"omitempty,min=1,max=255"`
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`

@@ -62,3 +62,39 @@ func TestHabitsOfClientsAreTaken(t *testing.T) {
 	a.ask(http.MethodDelete, "/v1/mailboxes/m", `{"mood": "happy"}`).refused(http.StatusBadRequest, "INVALID_REQUEST")
 	a.ask(http.MethodDelete, "/v1/mailboxes/m", "{}\n").want(http.StatusNoContent)
 }
+
+// A client whose variable was empty is told so. Without a key, a repeat would be done again in silence.
+func TestAnEmptyIdempotencyKeyIsRefused(t *testing.T) {
+	w := start(t, options{})
+	for name, c := range map[string]*client{"a session": w.begin(t, "app", "a"), "a secret": w.keyed(t, "app", secretA)} {
+		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
+			c.open("m").want(http.StatusOK)
+			for _, r := range []*request{
+				c.add("m", "p", "x"), c.post("/v1/nameplates", ""), c.put("/v1/nameplates/7"), c.open("m"), c.delete("/v1/nameplates/7"), c.delete("/v1/mailboxes/m"),
+			} {
+				got := r.with("Idempotency-Key: ").refused(http.StatusBadRequest, "INVALID_REQUEST")
+				if at := got.text("errors/0/pointer"); at != "#/header/Idempotency-Key" {
+					t.Errorf("%s %s: the error is at %s", r.method, r.target, at)
+				}
+			}
+		})
+	}
+}
+
+// The same bytes as JSON and as a text are two messages, so they are two commands.
+func TestATextIsAnotherCommandThanTheSameJSON(t *testing.T) {
+	w := start(t, options{})
+	const to, body = "/v1/mailboxes/m/messages?open=true", `{"phase":"p","body":"b"}`
+	asText := func(r *request) *request { return r.with("-Content-Type", "Content-Type: text/plain") }
+	s, k := w.begin(t, "app", "a"), w.keyed(t, "app", secretA)
+	k.post(to, body).with("Idempotency-Key: one").want(http.StatusCreated)
+	asText(k.post(to, body)).with("Idempotency-Key: one").refused(http.StatusConflict, "IDEMPOTENCY_KEY_REUSED")
+	k.post(to, body).with("Idempotency-Key: one").want(http.StatusCreated).says("Replayed", "true")
+	asText(k.post(to, body)).with("Idempotency-Key: two").want(http.StatusCreated)
+	asText(k.post(to, body)).with("Idempotency-Key: two").want(http.StatusCreated).says("Replayed", "true")
+	k.post(to, body).with("Idempotency-Key: two").refused(http.StatusConflict, "IDEMPOTENCY_KEY_REUSED")
+	s.post(to, body).seq(0).want(http.StatusCreated)
+	asText(s.post(to, body)).seq(0).refused(http.StatusConflict, "SEQ_REUSED")
+	s.post(to, body).seq(0).want(http.StatusCreated).says("Replayed", "true")
+}

@@ -158,14 +158,14 @@ func (s *Server) readBody(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
-		replaceBody(r, body, bytes.TrimPrefix(body, []byte("\ufeff"))) // a byte order mark says nothing
+		replaceBody(r, fingerprint(r, body, ""), bytes.TrimPrefix(body, []byte("\ufeff"))) // a byte order mark says nothing
 		next.ServeHTTP(w, r)
 	})
 }
 
 // replaceBody gives a request whose body was read the JSON that the operation is to read instead.
-func replaceBody(r *http.Request, body, asJSON []byte) {
-	infoOf(r).content = content{asJSON, fingerprint(r, body), r.Header.Get("Idempotency-Key")}
+func replaceBody(r *http.Request, fingerprint [32]byte, asJSON []byte) {
+	infoOf(r).content = content{asJSON, fingerprint, r.Header.Get("Idempotency-Key")}
 	r.Body = io.NopCloser(bytes.NewReader(asJSON))
 }
 
@@ -173,10 +173,10 @@ func replaceBody(r *http.Request, body, asJSON []byte) {
 func (s *Server) readMessage(next http.Handler) http.Handler {
 	asJSON := s.readBody(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		phase := textPhase
+		phase, readAs := textPhase, "text"
 		switch query := r.URL.Query(); {
 		case query.Has("phase"):
-			phase = query.Get("phase")
+			phase, readAs = query.Get("phase"), "" // the query says how the body is read
 		case isMedia(r, "text/plain"):
 		case isMedia(r, "application/x-www-form-urlencoded"): // what curl -d says if it is not told
 			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "for a text, add -H 'Content-Type: text/plain' to curl -d; for JSON, use --json"})
@@ -193,12 +193,20 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 			s.fail(w, r, err)
 			return
 		}
+		if !mayBeMessage(body) {
+			readAs = "" // and so it has the fingerprint that earlier versions have stored for it
+		}
 		text := string(body)
-		draft := encode(api.Draft{Phase: phase, Body: &text})
-		replaceBody(r, body, draft)
+		replaceBody(r, fingerprint(r, body, readAs), encode(api.Draft{Phase: phase, Body: &text}))
 		r.Header.Set("Content-Type", "application/json")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// mayBeMessage reports whether a text could also be read as a message in JSON, or as a list of messages.
+func mayBeMessage(text []byte) bool {
+	begins := bytes.TrimLeft(bytes.TrimPrefix(text, []byte("\ufeff")), " \t\r\n")
+	return len(begins) > 0 && (begins[0] == '{' || begins[0] == '[')
 }
 
 // textPhase is the phase of a message that was sent as a text.
@@ -212,7 +220,7 @@ func (s *Server) rejectBody(next http.Handler) http.Handler {
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/body", "empty", "is not taken here")})
 			return
 		}
-		infoOf(r).content = content{nil, fingerprint(r, nil), r.Header.Get("Idempotency-Key")}
+		infoOf(r).content = content{nil, fingerprint(r, nil, ""), r.Header.Get("Idempotency-Key")}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -272,11 +280,16 @@ func isMedia(r *http.Request, media string) bool {
 	return err == nil && is == media && (!given || strings.EqualFold(charset, "utf-8"))
 }
 
-// fingerprint identifies a request by its method, its path and query, and a hash of its body.
-func fingerprint(r *http.Request, body []byte) [32]byte {
+// fingerprint identifies a request by its method, its path and query, how its body was read, and a hash of that. A body
+// that was read as usual, or that can be read in one way only, has an empty readAs.
+func fingerprint(r *http.Request, body []byte, readAs string) [32]byte {
 	content := sha256.Sum256(body)
 	h := sha256.New()
-	for _, part := range []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery} {
+	parts := []string{r.Method, r.URL.EscapedPath(), r.URL.RawQuery}
+	if readAs != "" {
+		parts = append(parts, readAs)
+	}
+	for _, part := range parts {
 		_, _ = io.WriteString(h, part)
 		_, _ = h.Write([]byte{0})
 	}

@@ -2478,7 +2478,7 @@ export interface components {
         Epoch: components["schemas"]["Epoch"];
         /**
          * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-         *     for each command, of at most 255 characters. With `Seq` it means nothing.
+         *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
          */
         IdempotencyKey: string;
         /** @description The number on the nameplate. */
@@ -2910,7 +2910,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3004,7 +3004,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3058,7 +3058,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3115,7 +3115,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3219,7 +3219,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3287,7 +3287,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
@@ -3417,7 +3417,7 @@ export interface operations {
                 Seq?: components["parameters"]["Seq"];
                 /**
                  * @description Identifies a command that has no `Seq`: a repeat within 24 hours is not done again, and gets the recorded reply. Choose a new one
-                 *     for each command, of at most 255 characters. With `Seq` it means nothing.
+                 *     for each command, of 1 to 255 characters. The same bytes sent as JSON and as a text are two commands. With `Seq` it means nothing.
                  */
                 "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
                 /** @description The next frame wanted. Every frame below it is processed. */
