@@ -24,7 +24,7 @@ var sendableHeaders = []string{
 
 // readableHeaders are the headers of an answer that such a page may read: those that the contract promises.
 var readableHeaders = []string{
-	"Ack", "Replayed", "After", "Retry-After", "Allow", "WWW-Authenticate", "Location", "ETag", "Vary", "Server",
+	"Ack", "Replayed", "After", "Retry-After", "Allow", "WWW-Authenticate", "Location", "ETag", "Vary", "Accept-Encoding", "Server",
 	"X-Accel-Buffering", "RateLimit", "RateLimit-Policy", "X-Request-Id",
 }
 

@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -150,8 +151,8 @@ type content struct {
 // fingerprint of the request, by which a repeated command is told from another one with the same number.
 func (s *Server) readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := s.bodyOf(w, r)
-		if err == nil && len(body) > 0 && !isMedia(r, "application/json") {
+		body, err := s.plainBodyOf(w, r)
+		if err == nil && len(body) > 0 && mediaOf(r) != "application/json" { // whatever its charset says: RFC 8259, §11
 			err = &rendezvous.Failure{Code: unsupportedMediaType, Detail: "send the body with 'Content-Type: application/json' (curl: --json)"}
 		}
 		if err != nil {
@@ -174,18 +175,21 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 	asJSON := s.readBody(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		phase, readAs := textPhase, "text"
-		switch query := r.URL.Query(); {
+		switch query, media := r.URL.Query(), mediaOf(r); {
 		case query.Has("phase"):
 			phase, readAs = query.Get("phase"), "" // the query says how the body is read
-		case isMedia(r, "text/plain"):
-		case isMedia(r, "application/x-www-form-urlencoded"): // what curl -d says if it is not told
+		case media == "text/plain" && !isUTF8(r):
+			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "a text is taken in UTF-8; send it so, with 'Content-Type: text/plain; charset=utf-8'"})
+			return
+		case media == "text/plain":
+		case media == "application/x-www-form-urlencoded": // what curl -d says if it is not told
 			s.fail(w, r, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "for a text, add -H 'Content-Type: text/plain' to curl -d; for JSON, use --json"})
 			return
 		default:
 			asJSON.ServeHTTP(w, r)
 			return
 		}
-		body, err := s.bodyOf(w, r)
+		body, err := s.plainBodyOf(w, r)
 		if err == nil && !utf8.Valid(body) {
 			err = &invalid{rendezvous.InvalidRequest, violations("#/body", "utf8", "must be text in UTF-8")}
 		}
@@ -230,6 +234,26 @@ func isEmptyObject(r *http.Request, body []byte) bool {
 	return r.Method == http.MethodDelete && string(bytes.TrimSpace(body)) == "{}"
 }
 
+// plainBodyOf reads the body of a request whose operation takes one. A body that is compressed is refused.
+func (s *Server) plainBodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := s.bodyOf(w, r)
+	if err == nil && len(body) > 0 && isEncoded(r) {
+		w.Header().Set("Accept-Encoding", "identity") // RFC 9110, §15.5.16
+		return nil, &rendezvous.Failure{Code: unsupportedMediaType, Detail: "send the body without Content-Encoding"}
+	}
+	return body, err
+}
+
+// isEncoded reports whether the body of a request is compressed, or encoded in another way.
+func isEncoded(r *http.Request) bool {
+	for coding := range strings.SplitSeq(strings.Join(r.Header.Values("Content-Encoding"), ","), ",") {
+		if coding = strings.TrimSpace(coding); coding != "" && !strings.EqualFold(coding, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
 // bodyOf reads the body of a request.
 func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	infoOf(r).bodyRead = true
@@ -266,18 +290,27 @@ func bodyCode(r *http.Request) rendezvous.Code {
 	return rendezvous.MalformedHandshake
 }
 
-// isMedia reports whether the body of a request is of a media type, in UTF-8.
-func isMedia(r *http.Request, media string) bool {
+// mediaOf returns the media type of the body of a request, or "" if it names none or several.
+func mediaOf(r *http.Request) string {
 	contentTypes := r.Header.Values("Content-Type")
 	if len(contentTypes) != 1 {
-		return false
+		return ""
 	}
-	if contentTypes[0] == media {
-		return true
+	if contentTypes[0] == "application/json" { // as most write it
+		return contentTypes[0]
 	}
-	is, params, err := mime.ParseMediaType(contentTypes[0])
+	media, _, err := mime.ParseMediaType(contentTypes[0])
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return ""
+	}
+	return media
+}
+
+// isUTF8 reports whether the body of a request is in UTF-8, of which ASCII is a part, as far as its media type says.
+func isUTF8(r *http.Request) bool {
+	_, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	charset, given := params["charset"]
-	return err == nil && is == media && (!given || strings.EqualFold(charset, "utf-8"))
+	return err == nil && (!given || slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(charset)))
 }
 
 // fingerprint identifies a request by its method, its path and query, how its body was read, and a hash of that. A body

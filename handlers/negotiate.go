@@ -22,8 +22,8 @@ func weight(accept []string, media string) float64 {
 			return q
 		}
 	}
-	if len(accept) == 0 {
-		return 1
+	if strings.Trim(strings.Join(accept, ""), " \t") == "" {
+		return 1 // one that is empty says as little as none
 	}
 	return 0
 }

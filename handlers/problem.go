@@ -65,7 +65,7 @@ var meanings = map[rendezvous.Code]meaning{
 	rendezvous.Reclaimed:                {409, api.ActionStop, "Reclaimed"},
 	rendezvous.SessionEnded:             {410, api.ActionRestart, "The session has ended"},
 	payloadTooLarge:                     {413, api.ActionStop, "The body is too large"},
-	unsupportedMediaType:                {415, api.ActionStop, "The body must be JSON"},
+	unsupportedMediaType:                {415, api.ActionStop, "The body's form is not taken"},
 	misdirectedRequest:                  {421, api.ActionStop, "The host is not served here"},
 	upgradeRequired:                     {426, api.ActionStop, "An upgrade is required"},
 	rendezvous.RateLimited:              {429, api.ActionSlowDown, "Too many requests"},

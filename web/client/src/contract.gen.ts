@@ -2133,18 +2133,26 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `UNSUPPORTED_MEDIA_TYPE`: the operation does not take a request body of this media type. */
+        /**
+         * @description `UNSUPPORTED_MEDIA_TYPE`: the operation does not take a request body of this media type, or the text is said to be in another
+         *     charset than UTF-8 (of JSON, the charset is ignored), or the body has a `Content-Encoding`.
+         */
         UnsupportedMediaType: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
                 Ack: components["headers"]["Ack"];
+                /**
+                 * @description If a `Content-Encoding` is why: the body is taken only without one.
+                 * @example identity
+                 */
+                "Accept-Encoding"?: "identity";
                 [name: string]: unknown;
             };
             content: {
                 /**
                  * @example {
                  *       "type": "urn:restante:problem:unsupported-media-type",
-                 *       "title": "The body must be JSON",
+                 *       "title": "The body's form is not taken",
                  *       "status": 415,
                  *       "detail": "Send the body with Content-Type: application/json.",
                  *       "code": "UNSUPPORTED_MEDIA_TYPE",
