@@ -72,6 +72,10 @@ var badBodies = []bad{
 	{"10 MB of white space", addOurs, nil, strings.Repeat(" ", 10<<20), 413, "PAYLOAD_TOO_LARGE", ""},
 	{"10 MB that is no JSON", addOurs, []string{"-Content-Type"}, tenMegabytes, 413, "PAYLOAD_TOO_LARGE", ""},
 
+	{"a text of one byte too many", addOurs, []string{"-Content-Type", "Content-Type: text/plain"}, strings.Repeat("b", 65_537), 400, "INVALID_REQUEST", "#/body"},
+	{"a text of too many bytes in few characters", addOurs, []string{"-Content-Type", "Content-Type: text/plain"}, strings.Repeat("😀", 16_385), 400, "INVALID_REQUEST", "#/body"},
+	{"a body with its phase of one byte too many", addOurs + "?phase=p", nil, strings.Repeat("b", 65_537), 400, "INVALID_REQUEST", "#/body"},
+
 	// A lifetime, which may be left out but not be wrong.
 	{"ttlMs is a text", claim9, nil, `{"ttlMs": "1000"}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
 	{"ttlMs is null", claim9, nil, `{"ttlMs": null}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
@@ -83,8 +87,8 @@ var badBodies = []bad{
 	{"ttlMs is 0x10", take, nil, `{"ttlMs": 0x10}`, 400, "INVALID_REQUEST", "#/body"},
 	{"ttlMs is 007", take, nil, `{"ttlMs": 007}`, 400, "INVALID_REQUEST", "#/body"},
 	{"ttlMs is NaN", take, nil, `{"ttlMs": NaN}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
-	{"ttlMs is above the server's limit", take, nil, `{"ttlMs": 86400001}`, 400, "INVALID_REQUEST", ""},
-	{"ttlMs is 2^53-1", openNew, nil, `{"ttlMs": 9007199254740991}`, 400, "INVALID_REQUEST", ""},
+	{"ttlMs is above the server's limit", take, nil, `{"ttlMs": 86400001}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
+	{"ttlMs is 2^53-1", openNew, nil, `{"ttlMs": 9007199254740991}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
 	{"ttlMs twice", openNew, nil, `{"ttlMs": 1, "ttlMs": 1}`, 400, "INVALID_REQUEST", "#/body/ttlMs"},
 	{"TTLMS", openNew, nil, `{"TTLMS": 1}`, 400, "INVALID_REQUEST", "#/body/TTLMS"},
 	{"null for a lifetime", openNew, nil, `null`, 400, "INVALID_REQUEST", "#/body"},

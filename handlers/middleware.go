@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-playground/validator/v10"
+
 	"restante/api"
 	"restante/rendezvous"
 	"restante/session"
@@ -190,8 +192,8 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 			return
 		}
 		body, err := s.plainBodyOf(w, r)
-		if err == nil && !utf8.Valid(body) {
-			err = &invalid{rendezvous.InvalidRequest, violations("#/body", "utf8", "must be text in UTF-8")}
+		if err == nil {
+			err = checkText(body)
 		}
 		if err != nil {
 			s.fail(w, r, err)
@@ -205,6 +207,19 @@ func (s *Server) readMessage(next http.Handler) http.Handler {
 		r.Header.Set("Content-Type", "application/json")
 		next.ServeHTTP(w, r)
 	})
+}
+
+// checkText refuses a body that cannot be the body of a message.
+func checkText(body []byte) error {
+	if !utf8.Valid(body) {
+		return &invalid{rendezvous.InvalidRequest, violations("#/body", "utf8", "must be text in UTF-8")}
+	}
+	text := string(body)
+	err := validate.StructPartial(api.Draft{Body: &text}, "Body")
+	if broken, is := errors.AsType[validator.ValidationErrors](err); is {
+		return &invalid{rendezvous.InvalidRequest, violations("#/body", broken[0].Tag(), explain(broken[0]))}
+	}
+	return err
 }
 
 // mayBeMessage reports whether a text could also be read as a message in JSON, or as a list of messages.

@@ -113,6 +113,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	failure, violations := failureOf(err)
+	if at := argumentAt(r, failure.Argument); at != "" {
+		violations = []api.Violation{{Pointer: at, Rule: "max", Message: failure.Detail}}
+	}
 	if failure.Code != rendezvous.RateLimited && failure.Wanted == nil {
 		failure = s.authenticateFirst(r, failure)
 	}

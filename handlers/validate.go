@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/go-chi/chi/v5"
 	strictjson "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-playground/validator/v10"
@@ -191,6 +192,23 @@ func parameter(name string) string {
 		return "#/path/" + name
 	}
 	return "#/query/" + name
+}
+
+// argumentAt returns the JSON pointer of what a use case calls an argument, or "" for none. To add a message and to read a
+// log take a ttlMs in the query, because their bodies are for messages.
+func argumentAt(r *http.Request, argument rendezvous.Argument) string {
+	switch argument {
+	case rendezvous.ArgumentAfter:
+		return "#/query/after"
+	case rendezvous.ArgumentGrace:
+		return "#/body/graceMs"
+	case rendezvous.ArgumentTTL:
+		if strings.HasSuffix(chi.RouteContext(r.Context()).RoutePattern(), "/messages") {
+			return "#/query/ttlMs"
+		}
+		return "#/body/ttlMs"
+	}
+	return ""
 }
 
 // invalidBody answers for a body that is not the JSON that the contract asks for. The text of the decoder's error stays

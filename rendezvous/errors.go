@@ -53,6 +53,8 @@ type Failure struct {
 	Detail string // for the client: what happened and what to do
 	Err    error  // for the log only
 	Limit  Limit  // that it is for, if it is for one of the limits that operators set
+	// Argument is what of the request is not valid, if it is one of those that only a use case can judge.
+	Argument Argument
 
 	Expected *session.Seq    // SEQ_GAP: the command that is wanted
 	Wanted   *session.Seq    // the next command wanted, where the session is known
@@ -63,6 +65,16 @@ type Failure struct {
 	// RetryAfter is how long to wait before the same is tried again; 0 where it is not known.
 	RetryAfter time.Duration
 }
+
+// Argument names a part of a request by what it means to a use case.
+type Argument string
+
+// The arguments that use cases refuse.
+const (
+	ArgumentAfter Argument = "after" // the position in a log after which a side reads
+	ArgumentGrace Argument = "grace" // how long a session stays when its client is gone
+	ArgumentTTL   Argument = "ttl"   // how long a nameplate or a mailbox is kept
+)
 
 // Work is what a client has to do before it is admitted: find a hashcash stamp of so many bits for a
 // resource.
@@ -95,6 +107,13 @@ func (f *Failure) final() bool {
 func refuseFor(limit Limit, code Code, format string, args ...any) *Failure {
 	f := refuse(code, format, args...)
 	f.Limit = limit
+	return f
+}
+
+// refuseArgument is refuse for a part of the request that is not valid.
+func refuseArgument(argument Argument, code Code, format string, args ...any) *Failure {
+	f := refuse(code, format, args...)
+	f.Argument = argument
 	return f
 }
 

@@ -77,7 +77,7 @@ func (s *Service) handshake(ctx context.Context, h Handshake) (HandshakeReply, e
 		return HandshakeReply{}, err
 	}
 	if h.Grace > s.Config.MaxTTL {
-		return HandshakeReply{}, refuse(MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
+		return HandshakeReply{}, refuseArgument(ArgumentGrace, MalformedHandshake, "graceMs is at most %d here", s.Config.MaxTTL.Milliseconds())
 	}
 	if h.ID == (session.ID{}) {
 		h.ID = session.NewID()

@@ -248,13 +248,13 @@ func (t *txn) checkMailboxQuota(app AppID, side Side) error {
 // afterTheLast refuses a position that the log has not reached. A client that remembers one from a mailbox
 // that was retired learns so that it begins anew.
 func afterTheLast(after, last Position) *Failure {
-	return refuse(InvalidRequest, "after is %d, and the last message is at %d; if the mailbox was retired and made anew, read from after=0 on", after, last)
+	return refuseArgument(ArgumentAfter, InvalidRequest, "after is %d, and the last message is at %d; if the mailbox was retired and made anew, read from after=0 on", after, last)
 }
 
 // checkTTL refuses a life that is longer than the server allows.
 func (t *txn) checkTTL(ttl time.Duration) error {
 	if ttl > t.s.Config.MaxTTL {
-		return refuse(InvalidRequest, "ttlMs is at most %d here", t.s.Config.MaxTTL.Milliseconds())
+		return refuseArgument(ArgumentTTL, InvalidRequest, "ttlMs is at most %d here", t.s.Config.MaxTTL.Milliseconds())
 	}
 	return nil
 }
