@@ -170,6 +170,7 @@ func TestCredentialsThatMakeNoSide(t *testing.T) {
 		"a control character":     basic("a\x01b", secretA),
 		"an app that is too long": basic(strings.Repeat("x", 129), secretA),
 		"no base64":               "Basic ???",
+		"an app cut at its colon": basic("https", "//example.org/tea:"+secretA),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := w.anonymous(t).get("/v1/mailboxes/m").with("Authorization: " + credentials)

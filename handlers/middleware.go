@@ -105,6 +105,8 @@ func checkKey(r *http.Request, app, secret string) error {
 		detail = "a page of another site may not use an app and a secret; begin a session with POST /v1/sessions"
 	case app == "" || utf8.RuneCountInString(app) > maxApp || !rendezvous.Storable(app) || strings.ContainsFunc(app, unicode.IsControl):
 		detail = "the user name is the app: 1 to 128 characters, and no control characters (curl: -u example.org/tea:$KEY)"
+	case strings.HasPrefix(secret, "//"):
+		detail = "the user name ends at the first colon, so an app such as https://example.org/tea is cut there: use an app without a colon, or a secret that does not begin with //"
 	case len(secret) < rendezvous.MinSecret:
 		detail = "the password is a secret that you make up, of at least 22 characters (KEY=$(openssl rand -hex 16))"
 	case r.Header.Get("Seq") != "" || r.Header.Get("Ack") != "" || r.Header.Get("Epoch") != "":
