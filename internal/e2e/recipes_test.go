@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -73,10 +75,9 @@ func TestRecipes(t *testing.T) {
 		}
 	}
 	device := at("device")
-	send := strings.Replace(device, "until curl", "curl", 1) // the first reply is lost, so the device sends the same again
-	send, _, _ = strings.Cut(send, "\ndo sleep")
-	_, until, _ := strings.Cut(device, "until ")
-	if out := run(ctx, t, dir, send+"\nuntil "+until); strings.Count(out, `"position":1,`) != 2 {
+	prepare, until, _ := strings.Cut(device, "until ")
+	send, _, _ := strings.Cut(until, "; do\n") // the first reply is lost, so the device sends the same again
+	if out := run(ctx, t, dir, prepare+send+"\necho \"$answer\"\nuntil "+until); strings.Count(out, `"position":1,`) != 2 {
 		t.Errorf("the device's reading is added more than once: %s", out)
 	}
 	waits := "(" + at("wait") + ") &\n" + "(" + at("approve") + ") >/dev/null\nwait $!\n"
@@ -85,6 +86,25 @@ func TestRecipes(t *testing.T) {
 	}
 	if out := run(ctx, t, dir, at("hook")+"\n"+at("hooked")); !strings.HasSuffix(out, "opened 7\n") {
 		t.Errorf("what reads the webhook gets %s", out)
+	}
+}
+
+// TestRecipesEndAtAFinalRefusal runs the recipes that try again with secrets that are too short: they stop, and say why.
+func TestRecipesEndAtAFinalRefusal(t *testing.T) {
+	t.Parallel()
+	ctx, dir := e2e.Context(t), t.TempDir()
+	s := e2e.Serve(t)
+	for mark, secret := range map[string]string{"device": "device-secret-made-up-once", "wait": "ci-job-secret-made-up-once"} {
+		script := strings.ReplaceAll(recipe(t, "docs/http.md", "recipe: "+mark, s.Address), secret, "short")
+		bash := e2e.Command(ctx, "bash", "-c", script)
+		bash.Dir = dir
+		out, err := bash.CombinedOutput()
+		if _, ended := errors.AsType[*exec.ExitError](err); !ended || ctx.Err() != nil {
+			t.Errorf("the recipe %q goes on (%v): %s", mark, err, out)
+		}
+		if !strings.Contains(string(out), "SESSION_REQUIRED") {
+			t.Errorf("the recipe %q does not say why it ends: %s", mark, out)
+		}
 	}
 }
 
