@@ -1,6 +1,7 @@
-import type { Http, Reply } from './http.js';
+import type { Http } from './http.js';
 import type { Inbox } from './inbox.js';
 import type { Platform } from './platform.js';
+import type { Reply } from './reply.js';
 
 /** Sends a request to the server as the session, and returns its reply. */
 export type Request = (signal: AbortSignal, method: string, path: string, body?: string, seq?: number) => Promise<Reply>;

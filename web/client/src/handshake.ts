@@ -1,5 +1,6 @@
 import type { Context } from './context.js';
 import type { Credential } from './credential.js';
+import { ConnectionLost } from './problem.js';
 import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
 import { feasible, work } from './work.js';
 
@@ -54,6 +55,7 @@ export class Handshakes {
     this.#credential.answered(error);
     if (error) throw error;
     const reply = body as HandshakeReply;
+    if (reply.sessionId !== record.sessionId || reply.appId !== record.appId) throw new ConnectionLost('the reply to another handshake');
     http.identify(reply.clientTimeoutMs, record.sessionId);
     this.resumed ||= record.epoch > 0 && !this.welcome;
     this.welcome = reply.welcome;

@@ -1,19 +1,8 @@
 import { linked } from './condition.js';
 import type { Platform } from './platform.js';
 import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
-import type { Problem } from './schemas.js';
+import { checkSuccess, refusal, type Reply } from './reply.js';
 import { watchdog, type Watchdog } from './watchdog.js';
-
-/** What the server replied. */
-export interface Reply {
-  /** The next command that the server wants; 0 if it did not say. */
-  ack: number;
-  /** How long it asks the client to wait before the next try. */
-  retryAfterMs: number;
-  body: unknown;
-  /** Set if the reply is a refusal. */
-  error: RestanteError | undefined;
-}
 
 /** Sends requests to one server, over HTTP. */
 export class Http {
@@ -42,11 +31,12 @@ export class Http {
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     return this.open(signal, path, { method, body: body ?? null, headers }, async (response) => {
       const body: unknown = JSON.parse((await response.text()) || 'null');
+      if (response.ok) checkSuccess(method, path, response.status, body);
       return {
         ack: Number(response.headers.get('Ack')),
         retryAfterMs: 1000 * Number(response.headers.get('Retry-After')) || 0,
         body,
-        error: response.ok ? undefined : new RestanteError(body as Problem),
+        error: response.ok ? undefined : refusal(body, response.status),
       };
     });
   }

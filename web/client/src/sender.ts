@@ -1,9 +1,9 @@
 import type { Commands, Pending } from './commands.js';
 import type { Request } from './connection.js';
 import type { Context } from './context.js';
-import type { Reply } from './http.js';
 import type { Mailboxes } from './mailboxes.js';
-import { ConnectionLost, TRANSIENT, type RestanteError } from './problem.js';
+import { clientError, ConnectionLost, TRANSIENT, type RestanteError } from './problem.js';
+import type { Reply } from './reply.js';
 import type { Added, AllAdded, Claim, Draft, Messages, Opened } from './schemas.js';
 import type { Command } from './store.js';
 
@@ -107,16 +107,22 @@ export class Sender {
       return;
     }
     if (error?.code === 'WINDOW_FULL' && (await this.#openLater(entry, signal))) return;
-    this.#commands.remove(entry);
-    if (entry.sent) {
-      record.command = ack || record.command;
-      record.sent = undefined;
+    try {
+      if (error) this.#refused(entry.command, error);
+      else this.#done(entry.command, body);
+      if (entry.sent) {
+        record.command = ack || record.command;
+        record.sent = undefined;
+      }
+      this.#commands.remove(entry); // before the record is kept: what is kept, and does not count as sent, is sent
+      this.#context.save();
+    } catch (failure) {
+      entry.reject(clientError('INTERNAL', String(failure)));
+      throw failure;
     }
-    if (error) this.#refused(entry.command, error);
-    else this.#done(entry.command, body);
-    this.#context.save();
     if (error) entry.reject(error);
     else entry.resolve(body);
+    if (entry.command.kind === 'end' && !error) this.#onEnd();
   }
 
   /** Has a mailbox whose log is too long to be sent opened after its last message. Reports whether that can be tried. */
@@ -168,9 +174,6 @@ export class Sender {
         break;
       case 'close':
         if (mailbox) this.#mailboxes.drop(mailbox);
-        break;
-      case 'end':
-        this.#onEnd();
     }
   }
 }

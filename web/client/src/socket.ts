@@ -1,7 +1,7 @@
 import { linked } from './condition.js';
 import type { Connection, Request } from './connection.js';
-import type { Reply } from './http.js';
 import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
+import { refusal, type Reply } from './reply.js';
 import type { Frame, Problem } from './schemas.js';
 
 /** A message of the server: it has one of these. */
@@ -55,11 +55,10 @@ export async function socket(connection: Connection, proven: (request: Request) 
       if (requests === 0) request(signal, 'GET', '/v1/session').then(() => proven(request), end);
     }
     if (frame) inbox.take([frame]);
-    if (error) throw new RestanteError(error);
+    if (error) throw refusal(error, 0);
     if (!reply || id === undefined) return;
     const retryAfterMs = 1000 * Number(reply.headers?.['Retry-After']) || 0;
-    const refusal = reply.status < 400 ? undefined : new RestanteError(reply.body as Problem);
-    waiting.get(id)?.resolve({ ack: ack ?? 0, retryAfterMs, body: reply.body, error: refusal });
+    waiting.get(id)?.resolve({ ack: ack ?? 0, retryAfterMs, body: reply.body, error: reply.status < 400 ? undefined : refusal(reply.body, reply.status) });
     waiting.delete(id);
   };
 

@@ -1,6 +1,7 @@
 import type { Connection } from './connection.js';
-import { ConnectionLost, RestanteError } from './problem.js';
-import type { Frame, Problem } from './schemas.js';
+import { ConnectionLost } from './problem.js';
+import { refusal } from './reply.js';
+import type { Frame } from './schemas.js';
 
 /**
  * Receives a stream of events until the connection is lost. To read it is no sign of life: each heartbeat is answered with an
@@ -10,11 +11,11 @@ export async function stream(connection: Connection, proven: (request?: undefine
   const { http, inbox, epoch, signal } = connection;
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}`;
   return http.open(signal, path, { headers: { Accept: 'text/event-stream' } }, async (response, dog) => {
-    if (!response.ok) throw new RestanteError((await response.json()) as Problem);
+    if (!response.ok) throw refusal(await response.json(), response.status);
     let heartbeat = false;
     const read = async (): Promise<never> => {
       for await (const { name, data } of events(response, () => dog.reset())) {
-        if (name === 'error') throw new RestanteError(data as Problem);
+        if (name === 'error') throw refusal(data, 0);
         if (name === 'frame') inbox.take([data as Frame]);
         if (name === 'heartbeat') {
           heartbeat = true;

@@ -34,6 +34,8 @@ export class Network {
   down = false;
   /** What sockets receive is no JSON. */
   garbles = false;
+  /** What answers requests over HTTP: it may `pass` them on to the server. Absent: each is passed on. */
+  gateway: ((call: Call, pass: () => Promise<Reply>) => Reply | Promise<Reply>) | undefined;
   /** What was sent, as `METHOD path`. */
   readonly sent: string[] = [];
   readonly clock: Clock;
@@ -84,7 +86,8 @@ export class Network {
         return undefined;
       }
       this.#later(async () => {
-        const reply = await this.model.handle(call);
+        const pass = () => this.model.handle(call);
+        const reply = await (this.gateway?.(call, pass) ?? pass());
         this.#later(() => {
           if (this.#happens(loseAnswer)) fail();
           else finish(() => resolve(response(reply, this.#happens(cutBody))));

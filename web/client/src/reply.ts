@@ -1,0 +1,41 @@
+import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
+import type { Problem } from './schemas.js';
+
+/** What the server replied. */
+export interface Reply {
+  /** The next command that the server wants; 0 if it did not say. */
+  ack: number;
+  /** How long it asks the client to wait before the next try. */
+  retryAfterMs: number;
+  body: unknown;
+  /** Set if the reply is a refusal. */
+  error: RestanteError | undefined;
+}
+
+/** A member that the body of a success has, and a value of its type, by the request. Where there is none, the success is a 204. */
+const MEMBERS: [request: RegExp, member?: string, like?: unknown][] = [
+  [/^DELETE|^PUT \/v1\/session\/metadata/],
+  [/^GET \/v1\/mailboxes\/.+\/messages/, 'messages', []],
+  [/ \/v1\/mailboxes\/.+\/messages/, 'serverRx', 0],
+  [/ \/v1\/mailboxes/, 'sides', []],
+  [/^GET \/v1\/nameplates/, 'nameplates', []],
+  [/ \/v1\/nameplates/, 'mailbox', ''],
+  [/ \/v1\/session\/events/, 'frames', []],
+  [/ \/v1\/session\/ack/, 'ack', 0],
+  [/./, 'epoch', 0],
+];
+
+/** Throws `ConnectionLost` if a success is not one that this server gives to this request. */
+export function checkSuccess(method: string, path: string, status: number, body: unknown): void {
+  const [, member, like] = MEMBERS.find(([request]) => request.test(`${method} ${path}`))!;
+  const found = (body as Record<string, unknown> | null)?.[member!];
+  const right = member ? typeof found === typeof like && Array.isArray(found) === Array.isArray(like) : status === 204;
+  if (!right) throw new ConnectionLost(`status ${status}, and not of the server`, TRANSIENT);
+}
+
+/** Returns the refusal that a problem document is. Throws `ConnectionLost` if it is not of the server, but of what is in between. */
+export function refusal(problem: unknown, status: number): RestanteError {
+  const { code, action } = (problem ?? {}) as Partial<Problem>;
+  if (typeof code !== 'string' || typeof action !== 'string') throw new ConnectionLost(`status ${status}`, status);
+  return new RestanteError(problem as Problem);
+}

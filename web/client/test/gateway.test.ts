@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { Mailbox, Session } from '../src/index.js';
+import type { Call, Reply } from './model.js';
+import { refused, World, type Place } from './world.js';
+
+/** Ada, who has a mailbox open, behind a gateway. */
+async function opened(): Promise<{ world: World; ada: Place; a: Session; ours: Mailbox }> {
+  const world = new World();
+  const ada = world.place();
+  const a = await ada.connect();
+  return { world, ada, a, ours: await ada.done(a.open('box')) };
+}
+
+const bodies = (world: World) => world.model.mailboxes.get('box')?.messages.map(({ body }) => body);
+const is = (call: Call, request: string) => `${call.method} ${call.path}`.startsWith(request);
+const json = (status: number, body: unknown): Reply => ({ status, headers: { 'Content-Type': 'application/json' }, body });
+const own = (status: number, body: object): Reply => ({ status, headers: { 'Content-Type': 'application/problem+json' }, body });
+const page = (status: number, headers: Record<string, string> = {}): Reply => ({ status, headers: { 'Content-Type': 'text/html', ...headers }, body: '<h1>no</h1>' });
+
+const POLL = 'GET /v1/session/events';
+const ADD = 'POST /v1/mailboxes/box/messages';
+const HANDSHAKE = 'POST /v1/sessions';
+
+const notOfTheServer: [string, Reply][] = [
+  ['200 and nothing', json(200, undefined)],
+  ['204', { status: 204, headers: {}, body: undefined }],
+  ['200 and an empty object', json(200, {})],
+  ['200 and null', json(200, 'null')],
+  ['200 and a page', page(200)],
+  ['a problem of its own with 503', own(503, { type: 'about:blank', title: 'Service Unavailable', status: 503 })],
+  ['a problem of its own with 401', own(401, { type: 'about:blank', title: 'Unauthorized', status: 401 })],
+  ['a problem that is none', own(502, [])],
+];
+
+describe('what is not of the server is a lost connection', () => {
+  for (const [what, reply] of notOfTheServer) for (const request of [POLL, ADD, HANDSHAKE, 'GET /v1/mailboxes/box/messages', 'PUT /v1/mailboxes/two']) {
+    test(`${what} to ${request}`, async () => {
+      const { world, ada, a, ours } = await opened();
+      ada.network.gateway = (call, pass) => (is(call, request) ? reply : pass());
+      ada.page.tell('online');
+      const adding = ours.add('talk', 'one');
+      const opening = a.open('two');
+      const reading = ours.history().next();
+      await world.clock.pass(60_000);
+      ada.network.gateway = undefined;
+      assert.equal((await ada.done(adding)).position, 1);
+      assert.equal((await ada.done(opening)).id, 'two');
+      assert.equal((await ada.done(reading)).value?.body, 'one');
+      await world.clock.until('it is connected', () => a.state.value.name === 'connected');
+      assert.equal(ada.kept(a), [...world.model.sessions.values()][0], 'it is the same session');
+      assert.deepEqual(bodies(world), ['one']);
+    });
+  }
+
+  for (const [what, reply] of notOfTheServer) test(`${what} to the deletion of a mailbox${reply.status === 204 ? ' is an answer' : ''}`, async () => {
+    const { world, ada, a, ours } = await opened();
+    ada.network.gateway = (call, pass) => (is(call, 'DELETE') ? reply : pass());
+    const closing = ours.close();
+    await world.clock.pass(60_000);
+    ada.network.gateway = undefined;
+    await ada.done(closing);
+    assert.equal(world.model.mailboxes.has('box'), reply.status === 204);
+    await ada.done(a.open('box'));
+  });
+
+  for (const [what, reply] of notOfTheServer) test(`${what} to every handshake of a page that was loaded again costs it no session`, async () => {
+    const { ada, a } = await opened();
+    ada.reload();
+    ada.network.gateway = () => reply;
+    assert.equal((await refused(ada.connect())).code, 'UNREACHABLE');
+    ada.network.gateway = undefined;
+    const again = await ada.connect();
+    assert.deepEqual([again.resumed, again.side], [true, a.side]);
+  });
+
+  for (const transport of ['sse', 'socket'] as const) test(`a problem of its own to what begins, by ${transport}`, async () => {
+    const world = new World();
+    const ada = world.place();
+    ada.network.gateway = (call, pass) => (call.headers['Accept'] === 'text/event-stream' ? own(503, { title: 'away' }) : pass());
+    const a = await ada.connect({ transport });
+    const opening = a.open('box');
+    await world.clock.pass(30_000);
+    ada.network.gateway = undefined;
+    assert.equal((await ada.done(opening)).id, 'box');
+    await world.clock.until('it is connected', () => a.state.value.name === 'connected');
+  });
+
+  test('what the server itself says of things with odd names is taken', async () => {
+    const { ada, a } = await opened();
+    for (const name of ['messages', 'mailboxes', 'nameplates', 'metadata', 'session', 'events', 'a/messages']) {
+      assert.equal((await ada.done(a.open(name))).id, name);
+      assert.ok((await ada.done(a.claim(name))).id.startsWith('box-'));
+    }
+  });
+
+  test('the reply to the handshake of another session', async () => {
+    const { world, ada, a } = await opened();
+    const other = world.place(2);
+    const b = await other.connect();
+    ada.network.gateway = async (call, pass) => {
+      const reply = await pass();
+      return is(call, HANDSHAKE) ? { ...reply, body: { ...(reply.body as object), sessionId: other.kept(b).id, side: b.side, epoch: 1 } } : reply;
+    };
+    const side = a.side;
+    ada.page.tell('online');
+    await world.clock.pass(10_000);
+    assert.deepEqual([a.state.value.name === 'connected', a.side], [false, side]);
+    ada.network.gateway = undefined;
+    await world.clock.until('it is connected', () => a.state.value.name === 'connected');
+    assert.equal(a.side, side);
+  });
+});
+
+test('a command whose answer cannot be taken in is rejected, and the session ends', async () => {
+  const { ada, a, ours } = await opened();
+  ada.network.gateway = async (call, pass) => {
+    const reply = await pass();
+    return is(call, ADD) ? json(201, { ...(reply.body as object), position: undefined, positions: null }) : reply;
+  };
+  const error = await refused(ada.done(ours.add('talk', 'one')));
+  assert.equal(error.name, 'RestanteError');
+  assert.equal((await a.closed)?.code, 'INTERNAL');
+});
