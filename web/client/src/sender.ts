@@ -7,6 +7,9 @@ import type { Reply } from './reply.js';
 import type { Added, AllAdded, Claim, Draft, Messages, Opened } from './schemas.js';
 import type { Command } from './store.js';
 
+/** The refusals that use up the number of their command, as a success does. */
+const FINAL = ['CROWDED', 'RECLAIMED', 'NOT_OPEN', 'NOT_FOUND', 'REPLY_FORGOTTEN'];
+
 /** Sends the commands of a session, one after the other, each until it is answered, and takes in their results. */
 export class Sender {
   readonly #context: Context;
@@ -111,7 +114,7 @@ export class Sender {
       if (error) this.#refused(entry.command, error);
       else this.#done(entry.command, body);
       if (entry.sent) {
-        record.command = ack || record.command;
+        record.command = ack || record.command + Number(!error || FINAL.includes(error.code));
         record.sent = undefined;
       }
       this.#commands.remove(entry); // before the record is kept: what is kept, and does not count as sent, is sent

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Mailbox, Session } from '../src/index.js';
-import type { Call, Reply } from './model.js';
+import { problem, type Call, type Reply } from './model.js';
 import { refused, World, type Place } from './world.js';
 
 /** Ada, who has a mailbox open, behind a gateway. */
@@ -13,6 +13,7 @@ async function opened(): Promise<{ world: World; ada: Place; a: Session; ours: M
 }
 
 const bodies = (world: World) => world.model.mailboxes.get('box')?.messages.map(({ body }) => body);
+const handshakes = (place: Place) => place.network.sent.filter((line) => line === HANDSHAKE).length;
 const is = (call: Call, request: string) => `${call.method} ${call.path}`.startsWith(request);
 const json = (status: number, body: unknown): Reply => ({ status, headers: { 'Content-Type': 'application/json' }, body });
 const own = (status: number, body: object): Reply => ({ status, headers: { 'Content-Type': 'application/problem+json' }, body });
@@ -121,4 +122,30 @@ test('a command whose answer cannot be taken in is rejected, and the session end
   const error = await refused(ada.done(ours.add('talk', 'one')));
   assert.equal(error.name, 'RestanteError');
   assert.equal((await a.closed)?.code, 'INTERNAL');
+});
+
+test('a gateway that drops the header `Ack` is not noticed', async () => {
+  const world = new World();
+  const [ada, bob] = [world.place(1), world.place(2)];
+  ada.network.gateway = async (_, pass) => {
+    const reply = await pass();
+    return { ...reply, headers: { ...reply.headers, Ack: '' } };
+  };
+  const [a, b] = [await ada.connect(), await bob.connect()];
+  const ours = await ada.done(a.allocate());
+  await bob.done(b.claim(ours.nameplate!));
+  const third = world.place(3);
+  const c = await third.connect();
+  third.network.gateway = ada.network.gateway;
+  assert.equal((await refused(third.done(c.claim(ours.nameplate!)))).code, 'CROWDED'); // which uses up its number
+  assert.ok((await third.done(c.allocate())).nameplate);
+  world.model.refusesCommands = problem('INVALID_REQUEST', { status: 400, action: 'stop' });
+  assert.equal((await refused(ada.done(ours.add('talk', 'bad')))).code, 'INVALID_REQUEST'); // which does not
+  world.model.refusesCommands = undefined;
+  ada.network.weather = { loseAnswer: 1 };
+  const adding = ours.add('talk', 'one');
+  await world.clock.pass(0);
+  ada.network.weather = {};
+  assert.deepEqual([(await ada.done(adding)).position, (await ada.done(ours.add('talk', 'two'))).position], [1, 2]);
+  assert.deepEqual([handshakes(ada), handshakes(third)], [1, 1]);
 });
