@@ -80,13 +80,17 @@ export class Lifecycle {
 
   /** Connects, and goes on until the connection is lost: it throws why. */
   async #attempt(idle: NoConnection, delay: number): Promise<never> {
-    const { platform, wake, record, options, http, backoff } = this.#context;
+    const { platform, wake, options, http, backoff } = this.#context;
     const { handshakes, commands, sender } = this.#parts;
     while (this.#suspended) await wake.wait(idle.signal);
     const waiting = this.#enter(idle.backOff(platform.now() + delay));
     if (delay > 0) await wake.wait(waiting.signal, platform, delay);
     const connecting = this.#enter(waiting.connect());
-    if (!(await this.#tabLock.acquire(record.tab, connecting.signal))) this.#restartAsCopy();
+    const acquire = () => this.#tabLock.acquire(this.#context.record.tab, connecting.signal);
+    if (!(await acquire())) {
+      this.#restartAsCopy();
+      await acquire(); // so that a copy of this tab notices, too
+    }
     const handshaking = this.#enter(connecting.handshake());
     const reply = await handshakes.send(handshaking.signal, commands.all[0]?.sent ?? false);
     const connected = this.#enter(handshaking.accept(reply));

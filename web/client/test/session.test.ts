@@ -638,6 +638,24 @@ describe('a tab that was duplicated', () => {
     assert.equal((await copy.connect()).side, other.side, 'and keeps that one over a reload');
   });
 
+  test('and is duplicated in its turn, goes on', async () => {
+    const { world, ada } = await met();
+    const copy = ada.duplicate();
+    const first = await copy.connect();
+    const copyOfCopy = copy.duplicate(10);
+    const second = await copyOfCopy.connect();
+    await world.clock.pass(60_000);
+    assert.deepEqual([first.state.value.name, second.state.value.name], ['connected', 'connected']);
+    assert.notEqual(first.side, second.side);
+    assert.deepEqual([handshakes(copy), handshakes(copyOfCopy)], [1, 1]);
+  });
+
+  test('connects also where locks are never granted', async () => {
+    const place = new World().place();
+    place.page.platform.locks = { request: (_: string, { signal }: LockOptions) => new Promise((_, refuse) => signal?.addEventListener('abort', () => refuse(signal.reason))) } as never;
+    assert.equal((await place.connect()).state.value.name, 'connected');
+  });
+
   test('does not wait for what the other one had under way', async () => {
     const { ada, ours } = await met();
     ada.network.down = true;

@@ -55,8 +55,8 @@ export class Place {
   }
 
   /** Another tab, copied from this one. */
-  duplicate(): Place {
-    return new Place(this.world, new Network(this.world.clock, this.world.model, 9), this.tab.duplicate(), this.locks);
+  duplicate(seed = 9): Place {
+    return new Place(this.world, new Network(this.world.clock, this.world.model, seed), this.tab.duplicate(), this.locks);
   }
 
   /** A session as the server has it. */
