@@ -62,7 +62,10 @@ export class Handshakes {
     record.epoch = reply.epoch;
     record.side = reply.side;
     record.replaces = undefined;
-    if (!underWay) record.command = reply.nextExpectedSeq;
+    if (!underWay) {
+      record.command = reply.nextExpectedSeq;
+      record.sent = undefined;
+    }
     this.#context.save();
     return reply;
   }

@@ -84,15 +84,17 @@ export class Sender {
 
   /**
    * Looks whether a message was added by a session that is over. If so, it is the first of this side after the last that
-   * was answered, as commands are sent one at a time. Messages that were added together follow it.
+   * was answered, as commands are sent one at a time; one of another text was added by another page. Messages that were added
+   * together follow it.
    */
   async #find(entry: Pending, signal: AbortSignal): Promise<Reply | undefined> {
     const { command } = entry;
+    const draft = [JSON.parse(command.body!) as Draft | Draft[]].flat()[0]!;
     for (let after = this.#mailboxes.record(command.mailbox)?.added ?? 0; ; ) {
       const reply = await this.request(signal, 'GET', `${command.path}?after=${after}`);
       if (reply.error) return reply;
       const { messages, lastPosition } = reply.body as Messages;
-      const found = messages.find(({ side }) => side === this.#context.record.side);
+      const found = messages.find(({ side, phase, body }) => side === this.#context.record.side && phase === draft.phase && body === draft.body);
       if (found) return { ...reply, body: addReply(command, found) };
       after = messages.at(-1)?.position ?? lastPosition;
       if (after < lastPosition) continue;

@@ -60,8 +60,7 @@ export class Session {
     const { store, record } = context;
     const commands = (this.#commands = new Commands(store, store.commands()));
     const first = commands.all[0];
-    if (first && first.command.n === record.sent) first.sent = true;
-    else record.sent = undefined; // its answer was taken in, and then the page crashed
+    if (first && first.command.n === record.sent) first.sent = true; // otherwise its answer was taken in, and then the page crashed
     const credential = new Credential(context);
     const handshakes = (this.#handshakes = new Handshakes(context, credential));
     const mailboxes = (this.#mailboxes = new Mailboxes(context, { do: (...what) => this.#do(...what) }));

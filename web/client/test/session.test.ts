@@ -600,6 +600,47 @@ describe('a page', () => {
   });
 });
 
+describe('a storage that is full', () => {
+  /** Lets a tab keep so many characters more than it does. */
+  function limit({ items }: Place['tab'], more: number): void {
+    const used = () => [...items].reduce((sum, [key, value]) => sum + key.length + value.length, 0);
+    const most = used() + more;
+    items.set = (key, value) => {
+      if (used() - (items.get(key)?.length ?? -key.length) + value.length > most) throw new DOMException('full', 'QuotaExceededError');
+      return Map.prototype.set.call(items, key, value) as typeof items;
+    };
+  }
+
+  for (const [text, fate] of [['arrived', { loseAnswer: 1 }], ['did not arrive', { loseRequest: 1 }]] as const) {
+    test(`with room for a command and not for that it was sent: it is done once, if it ${text}`, async () => {
+      const { world, ada, bob, ours, theirs } = await met();
+      const heard = read(theirs);
+      await ada.done(ours.add('talk', 'zero'));
+      await bob.done(theirs.add('talk', 'theirs'));
+      await world.clock.pass(100);
+      const set = ada.tab.items.set.bind(ada.tab.items);
+      ada.tab.items.set = (key, value) => {
+        set(key, value);
+        if (key.includes('#')) limit(ada.tab, 3);
+        return ada.tab.items;
+      };
+      ada.network.weather = fate;
+      void ours.add('talk', 'once').catch(() => {});
+      await settle();
+      ada.network.weather = {};
+      assert.deepEqual([...ada.tab.items.values()].filter((value) => value.includes('once')).length, 1, 'the command is kept');
+      assert.doesNotMatch([...ada.tab.items.values()].join(), /"sent"/);
+      ada.reload({ crash: true });
+      delete (ada.tab.items as Partial<Map<string, string>>).set;
+      const again = await ada.connect();
+      const mailbox = [...again.mailboxes.values()][0]!;
+      assert.equal((await ada.done(mailbox.add('talk', 'then'))).position, 4);
+      await world.clock.pass(1000);
+      assert.deepEqual(heard, ['zero', 'once', 'then']);
+    });
+  }
+});
+
 describe('a page that crashes', () => {
   test('between two writes of one answer does what is left, each once', async () => {
     const { ada, bob, ours, theirs } = await met();
