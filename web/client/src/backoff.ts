@@ -5,7 +5,7 @@ const STEEPEST = 8; // 150 ms × 2⁸ is more than the longest
 
 /**
  * How long to wait after a failure. It is a leaky bucket: each failure takes one of five tries, each answer of the server
- * gives one back. The fewer are left, the longer the wait before the next try; it grows to 32 s.
+ * but a failure of its own gives one back. The fewer are left, the longer the wait before the next try; it grows to 32 s.
  */
 export class Backoff {
   #failures = 0;

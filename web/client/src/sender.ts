@@ -49,7 +49,7 @@ export class Sender {
     for (;;) {
       try {
         const reply = await this.#via(signal, ...request);
-        backoff.succeed();
+        if (!reply.error?.retriable) backoff.succeed();
         return reply;
       } catch (error) {
         if (!(error instanceof ConnectionLost && error.status === TRANSIENT && backoff.fresh)) throw error;

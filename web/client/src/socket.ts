@@ -43,13 +43,13 @@ export async function socket(connection: Connection, proven: (request: Request) 
   webSocket.onmessage = ({ data }) => {
     try {
       dog.reset();
-      if (requests > 0) connection.alive(); // the first heartbeat alone is no success
       receive(JSON.parse(String(data)) as Message);
     } catch (error) {
       end(error instanceof RestanteError ? error : new ConnectionLost(String(error)));
     }
   };
   const receive = ({ heartbeat, frame, error, reply, id, ack }: Message) => {
+    if (requests > 0 && !reply && !error) connection.alive(); // the first heartbeat alone is no success
     if (heartbeat) {
       send({ ack: inbox.ack });
       if (requests === 0) request(signal, 'GET', '/v1/session').then(() => proven(request), end);

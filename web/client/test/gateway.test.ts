@@ -149,3 +149,33 @@ test('a gateway that drops the header `Ack` is not noticed', async () => {
   assert.deepEqual([(await ada.done(adding)).position, (await ada.done(ours.add('talk', 'two'))).position], [1, 2]);
   assert.deepEqual([handshakes(ada), handshakes(third)], [1, 1]);
 });
+
+describe('a server that makes mistakes', () => {
+  const mistake = problem('INTERNAL', { status: 500, action: 'retry' });
+  mistake.status = 500;
+  for (const transport of ['poll', 'sse', 'socket'] as const) test(`is asked ever less to do a command, by ${transport}`, async () => {
+    const world = new World();
+    const ada = world.place();
+    ada.page.platform.random = () => 1;
+    const a = await ada.connect({ transport });
+    await world.clock.pass(30_000);
+    let asked = 0;
+    const { handle } = world.model;
+    world.model.handle = (call) => (is(call, 'POST /v1/nameplates') ? (asked++, Promise.resolve(mistake)) : handle.call(world.model, call));
+    const allocating = a.allocate();
+    await world.clock.pass(20_000);
+    assert.ok(asked >= 5 && asked <= 8, `it was asked ${asked} times`);
+    world.model.handle = handle;
+    assert.equal((await ada.done(allocating)).nameplate, '1');
+    assert.equal(handshakes(ada), 1);
+  });
+
+  test('is asked ever less for frames', async () => {
+    const { world, ada } = await opened();
+    let asked = 0;
+    ada.network.gateway = (call, pass) => (is(call, POLL) ? (asked++, mistake) : pass());
+    ada.page.tell('online');
+    await world.clock.pass(30_000);
+    assert.ok(asked >= 5 && asked <= 25, `it was asked ${asked} times`);
+  });
+});
