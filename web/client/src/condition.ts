@@ -30,6 +30,12 @@ export class Condition {
       signal?.addEventListener('abort', wake);
     });
   }
+
+  /** Waits for `ms`, but at least for `leastMs`: `notify` ends only what is beyond. */
+  async pause(signal: AbortSignal, clock: Pick<Platform, 'setTimeout' | 'clearTimeout'>, ms: number, leastMs = 0): Promise<void> {
+    if (leastMs > 0) await new Condition().wait(signal, clock, leastMs);
+    if (ms > leastMs) await this.wait(signal, clock, ms - leastMs);
+  }
 }
 
 /** Returns a controller that aborts with a signal. It stays linked to the signal until it is aborted. */

@@ -16,8 +16,6 @@ export class Handshakes {
   welcome: Welcome | undefined;
   /** Whether the first one resumed a session from before a reload. */
   resumed = false;
-  /** How long the server asked to wait before the next one. */
-  retryAfterMs = 0;
   readonly #context: Context;
   readonly #credential: Credential;
 
@@ -50,8 +48,7 @@ export class Handshakes {
     let answer = await send();
     const asked = answer.error?.permissionRequired?.hashcash;
     if (asked && feasible(asked)) answer = await send({ permission: { method: 'hashcash', stamp: await work(asked, signal) } });
-    const { error, body, retryAfterMs } = answer;
-    this.retryAfterMs = retryAfterMs;
+    const { error, body } = answer;
     this.#credential.answered(error);
     if (error) throw error;
     const reply = body as HandshakeReply;

@@ -34,9 +34,8 @@ export class Http {
       if (response.ok) checkSuccess(method, path, response.status, body);
       return {
         ack: Number(response.headers.get('Ack')),
-        retryAfterMs: 1000 * Number(response.headers.get('Retry-After')) || 0,
         body,
-        error: response.ok ? undefined : refusal(body, response.status),
+        error: response.ok ? undefined : refusal(this.#platform, body, response.status, response.headers.get('Retry-After')),
       };
     });
   }
@@ -56,7 +55,7 @@ export class Http {
       const response = await this.#platform.fetch(this.base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
       const type = response.headers.get('Content-Type') ?? '';
       if (!response.ok && !type.startsWith('application/problem+json')) {
-        throw new ConnectionLost(`status ${response.status}`, response.status);
+        throw refusal(this.#platform, undefined, response.status, response.headers.get('Retry-After'));
       }
       return await read(response, dog);
     } catch (error) {

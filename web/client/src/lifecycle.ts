@@ -65,26 +65,27 @@ export class Lifecycle {
   }
 
   async #run(): Promise<void> {
-    for (let delay = 0; ; ) {
+    for (let delay = 0, asked = 0; ; ) {
       const state = this.state.value;
       if (state.name !== 'noConnection') return;
       let reason: unknown;
       try {
-        await this.#attempt(state, delay);
+        await this.#attempt(state, delay, asked);
       } catch (error) {
         reason = error;
       }
+      asked = (reason as Partial<ConnectionLost>).retryAfterMs ?? 0;
       delay = this.#onLost(reason);
     }
   }
 
-  /** Connects, and goes on until the connection is lost: it throws why. */
-  async #attempt(idle: NoConnection, delay: number): Promise<never> {
+  /** Connects after a delay, and after what the server asked for, and goes on until the connection is lost: it throws why. */
+  async #attempt(idle: NoConnection, delay: number, asked: number): Promise<never> {
     const { platform, wake, options, http, backoff } = this.#context;
     const { handshakes, commands, sender } = this.#parts;
     while (this.#suspended) await wake.wait(idle.signal);
-    const waiting = this.#enter(idle.backOff(platform.now() + delay));
-    if (delay > 0) await wake.wait(waiting.signal, platform, delay);
+    const waiting = this.#enter(idle.backOff(platform.now() + Math.max(delay, asked)));
+    await wake.pause(waiting.signal, platform, delay, asked);
     const connecting = this.#enter(waiting.connect());
     const acquire = () => this.#tabLock.acquire(this.#context.record.tab, connecting.signal);
     if (!(await acquire())) {
@@ -122,10 +123,8 @@ export class Lifecycle {
   #onLost(reason: unknown): number {
     const state = this.state.value;
     const { backoff, platform } = this.#context;
-    const { handshakes } = this.#parts;
     if (state.name === 'closed' || state.name === 'noConnection') return 0; // the page has caused it
-    const delay = Math.max(backoff.fail(platform.random()), handshakes.retryAfterMs);
-    handshakes.retryAfterMs = 0;
+    const delay = backoff.fail(platform.random());
     const fatal = this.#fatal(reason);
     if (fatal) {
       this.end(fatal, fatal.status === 403 || fatal.status === 0 || fatal.retriable);
@@ -229,7 +228,7 @@ export class Lifecycle {
     if (event.type === 'online') {
       this.#history = new TransportHistory();
       backoff.reset(); // what failed says nothing about this network
-      this.#interrupt(); // the connection was made over another network
+      this.#interrupt(); // what is under way, or waited for, is about another network
     }
     const state = this.state.value;
     if (state.name === 'connected') http.check(1.5 * state.reply.heartbeatIntervalMs);
@@ -239,7 +238,7 @@ export class Lifecycle {
   #interrupt(): void {
     const state = this.state.value;
     if (state.name === 'connected') this.#enter(state.lose(this.#context.platform.now()));
-    else if (this.#suspended && state.name !== 'noConnection' && state.name !== 'closed') this.#enter(state.lose());
+    else if (state.name !== 'noConnection' && state.name !== 'closed') this.#enter(state.lose());
   }
 
   /** The page is back. If another page of this tab has gone on with the session meanwhile, this one stops. */

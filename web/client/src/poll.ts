@@ -51,12 +51,12 @@ async function receive(connection: Connection, patience: Patience, atOnce: boole
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}${wait}`;
   const began = platform.now();
   try {
-    const { error, body, retryAfterMs } = await connection.request(signal, 'GET', path);
+    const { error, body } = await connection.request(signal, 'GET', path);
     patience.behind = error?.code === 'SUPERSEDED' ? patience.behind + 1 : 0;
     if (!error) return (body as Received).frames;
     if (error.action !== 'slow_down') throw error;
     if (patience.behind === BEHIND) throw new ConnectionLost('another receiver is ahead'); // a handshake tells what to do
-    await new Condition().wait(signal, platform, Math.max(retryAfterMs, PACE_MS));
+    await new Condition().wait(signal, platform, Math.max(error.retryAfterMs!, PACE_MS));
   } catch (error) {
     const impatient = error instanceof ConnectionLost && IMPATIENT.includes(error.status) && platform.now() - began > IDLE_MS;
     if (!impatient) throw error;

@@ -40,10 +40,13 @@ export function sessionLeft(): RestanteError {
 export class ConnectionLost extends Error {
   /** The status, if a proxy answered; `TRANSIENT` if the same request may well be answered when it is sent again. */
   readonly status: number;
+  /** How long the proxy asks to wait before the next try. */
+  readonly retryAfterMs: number;
 
-  constructor(why: string, status = 0) {
+  constructor(why: string, status = 0, retryAfterMs = 0) {
     super(why);
     this.status = status;
+    this.retryAfterMs = retryAfterMs;
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Platform } from './platform.js';
 import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
 import type { Problem } from './schemas.js';
 
@@ -5,8 +6,6 @@ import type { Problem } from './schemas.js';
 export interface Reply {
   /** The next command that the server wants; 0 if it did not say. */
   ack: number;
-  /** How long it asks the client to wait before the next try. */
-  retryAfterMs: number;
   body: unknown;
   /** Set if the reply is a refusal. */
   error: RestanteError | undefined;
@@ -33,9 +32,16 @@ export function checkSuccess(method: string, path: string, status: number, body:
   if (!right) throw new ConnectionLost(`status ${status}, and not of the server`, TRANSIENT);
 }
 
-/** Returns the refusal that a problem document is. Throws `ConnectionLost` if it is not of the server, but of what is in between. */
-export function refusal(problem: unknown, status: number): RestanteError {
-  const { code, action } = (problem ?? {}) as Partial<Problem>;
-  if (typeof code !== 'string' || typeof action !== 'string') throw new ConnectionLost(`status ${status}`, status);
-  return new RestanteError(problem as Problem);
+/** The longest that a timer can wait. */
+const LONGEST_MS = 2 ** 31 - 1;
+
+/**
+ * Returns the refusal that a problem document is, with what its header `Retry-After` says: seconds, or a date. Throws
+ * `ConnectionLost` if it is not of the server, but of what is in between.
+ */
+export function refusal({ now }: Platform, problem: unknown, status = 0, after: string | null = ''): RestanteError {
+  const { code, action, retryAfterMs = 1000 * Number(after) } = (problem ?? {}) as Partial<Problem>;
+  const asked = Math.min(Math.max((isNaN(retryAfterMs) ? Date.parse(after!) - now() : retryAfterMs) || 0, 0), LONGEST_MS);
+  if (typeof code !== 'string' || typeof action !== 'string') throw new ConnectionLost(`status ${status}`, status, asked);
+  return Object.assign(new RestanteError(problem as Problem), { retryAfterMs: asked });
 }

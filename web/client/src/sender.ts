@@ -103,12 +103,12 @@ export class Sender {
     }
   }
 
-  async #answered(entry: Pending, { error, body, ack, retryAfterMs }: Reply, signal: AbortSignal): Promise<void> {
+  async #answered(entry: Pending, { error, body, ack }: Reply, signal: AbortSignal): Promise<void> {
     const { record, backoff, wake, platform } = this.#context;
     if (error?.code === 'SEQ_GAP') error.action = 'restart'; // no command is missing here: the server has forgotten what it answered
     if (error && (error.code === 'SEQ_REUSED' || !['retry', 'slow_down', 'stop'].includes(error.action))) throw error;
     if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
-      await wake.wait(signal, platform, Math.max(backoff.fail(platform.random()), retryAfterMs));
+      await wake.pause(signal, platform, backoff.fail(platform.random()), error.retryAfterMs);
       return;
     }
     if (error?.code === 'WINDOW_FULL' && (await this.#openLater(entry, signal))) return;

@@ -55,10 +55,10 @@ export async function socket(connection: Connection, proven: (request: Request) 
       if (requests === 0) request(signal, 'GET', '/v1/session').then(() => proven(request), end);
     }
     if (frame) inbox.take([frame]);
-    if (error) throw refusal(error, 0);
+    if (error) throw refusal(platform, error);
     if (!reply || id === undefined) return;
-    const retryAfterMs = 1000 * Number(reply.headers?.['Retry-After']) || 0;
-    waiting.get(id)?.resolve({ ack: ack ?? 0, retryAfterMs, body: reply.body, error: reply.status < 400 ? undefined : refusal(reply.body, reply.status) });
+    const { status, headers, body } = reply;
+    waiting.get(id)?.resolve({ ack: ack ?? 0, body, error: status < 400 ? undefined : refusal(platform, body, status, headers?.['Retry-After']) });
     waiting.delete(id);
   };
 

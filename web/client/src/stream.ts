@@ -8,14 +8,14 @@ import type { Frame } from './schemas.js';
  * acknowledgement, as is what was processed. It calls `proven` when the first of these was answered.
  */
 export async function stream(connection: Connection, proven: (request?: undefined) => void): Promise<never> {
-  const { http, inbox, epoch, signal } = connection;
+  const { platform, http, inbox, epoch, signal } = connection;
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}`;
   return http.open(signal, path, { headers: { Accept: 'text/event-stream' } }, async (response, dog) => {
-    if (!response.ok) throw refusal(await response.json(), response.status);
+    if (!response.ok) throw refusal(platform, await response.json(), response.status, response.headers.get('Retry-After'));
     let heartbeat = false;
     const read = async (): Promise<never> => {
       for await (const { name, data } of events(response, () => dog.reset())) {
-        if (name === 'error') throw refusal(data, 0);
+        if (name === 'error') throw refusal(platform, data);
         if (name === 'frame') inbox.take([data as Frame]);
         if (name === 'heartbeat') {
           heartbeat = true;

@@ -150,6 +150,69 @@ test('a gateway that drops the header `Ack` is not noticed', async () => {
   assert.deepEqual([handshakes(ada), handshakes(third)], [1, 1]);
 });
 
+describe('what is asked to come again later', () => {
+  const limited = (after: string): Reply => {
+    const { status, headers, body } = problem('QUOTA_EXCEEDED', { code: 'RATE_LIMITED' });
+    return { status, headers: { ...headers, 'Retry-After': after }, body };
+  };
+  const at = (world: World, ms: number) => new Date(world.clock.now + ms).toUTCString();
+  const answers: [string, (world: World) => Reply][] = [
+    ['the page of a proxy, 429', () => page(429, { 'Retry-After': '30' })],
+    ['the page of a proxy, 503', () => page(503, { 'Retry-After': '30' })],
+    ['a problem of its own with 503', () => ({ ...own(503, {}), headers: { 'Content-Type': 'application/problem+json', 'Retry-After': '30' } })],
+    ['the page of a proxy, with a date', (world) => page(503, { 'Retry-After': at(world, 30_000) })],
+    ['the server', () => limited('30')],
+    ['the server, with a date', (world) => limited(at(world, 30_000))],
+  ];
+
+  for (const [what, reply] of answers) for (const request of [HANDSHAKE, ADD, POLL]) test(`by ${what}, to ${request}, waits so long, also if the page is looked at`, async () => {
+    const { world, ada, ours } = await opened();
+    const times: number[] = [];
+    ada.network.gateway = (call, pass) => (is(call, request) ? (times.push(world.clock.now), reply(world)) : pass());
+    ada.page.tell('online');
+    void ours.add('talk', 'one').catch(() => {});
+    for (let i = 0; i < 28; i++) {
+      await world.clock.pass(1000);
+      ada.page.tell('visibilitychange');
+    }
+    assert.equal(times.length, 1);
+    ada.network.gateway = (call, pass) => (is(call, request) ? (times.push(world.clock.now), pass()) : pass());
+    await world.clock.until('it is tried again', () => times.length > 1, 8000);
+    await world.clock.until('it is added', () => !!bodies(world)?.length);
+  });
+
+  test('tries at once on another network', async () => {
+    const { world, ada, a } = await opened();
+    ada.network.gateway = () => page(503, { 'Retry-After': '600' });
+    ada.page.tell('online');
+    await world.clock.pass(10_000);
+    ada.network.gateway = undefined;
+    ada.page.tell('online');
+    assert.equal(await world.clock.until('it is back', () => a.state.value.name === 'connected'), 0);
+  });
+
+  for (const after of ['2592000', '1e99', 'Fri, 31 Dec 9999 23:59:59 GMT']) test(`${after} is not more than a timer can wait`, async () => {
+    const world = new World();
+    const ada = world.place();
+    const waits: number[] = [];
+    const { setTimeout } = ada.page.platform;
+    ada.page.platform.setTimeout = (run, ms) => (waits.push(ms), setTimeout(run, ms));
+    await ada.connect();
+    ada.network.gateway = () => page(429, { 'Retry-After': after });
+    ada.page.tell('online');
+    await world.clock.pass(10_000);
+    assert.equal(Math.max(...waits), 2 ** 31 - 1);
+  });
+
+  for (const after of ['-5', 'soon', '', 'Thu, 01 Jan 1970 00:00:00 GMT']) test(`\`${after}\` asks for nothing`, async () => {
+    const { world, ada } = await opened();
+    ada.network.gateway = (call, pass) => (is(call, HANDSHAKE) ? page(503, { 'Retry-After': after }) : pass());
+    ada.page.tell('online');
+    await world.clock.pass(10_000);
+    assert.ok(handshakes(ada) > 4, `${handshakes(ada)} handshakes`);
+  });
+});
+
 describe('a server that makes mistakes', () => {
   const mistake = problem('INTERNAL', { status: 500, action: 'retry' });
   mistake.status = 500;

@@ -517,6 +517,25 @@ describe('a page', () => {
     assert.equal(await world.clock.until('it is back', () => a.state.value.name === 'connected'), 0);
   });
 
+  for (const state of ['connecting', 'handshaking']) test(`that comes online does not wait for what hangs while it is ${state}`, async () => {
+    const { world, ada, a } = await met();
+    const { request } = world.locks;
+    if (state === 'connecting') {
+      ada.page.tell('pagehide'); // lets go of the lock
+      world.locks.request = (_, { signal }) => new Promise((_, refuse) => signal?.addEventListener('abort', () => refuse(signal.reason)));
+      ada.page.tell('pageshow');
+    } else {
+      ada.network.weather = { swallow: 1 };
+      ada.page.tell('online');
+    }
+    await world.clock.until(`it is ${state}`, () => a.state.value.name === state);
+    await world.clock.pass(500);
+    world.locks.request = request;
+    ada.network.weather = {};
+    ada.page.tell('online');
+    assert.equal(await world.clock.until('it is back', () => a.state.value.name === 'connected'), 0);
+  });
+
   test('that comes online before its network does tries again soon', async () => {
     const { world, ada, a } = await met();
     ada.network.down = true;
