@@ -1,4 +1,4 @@
-import { Condition } from './condition.js';
+import { Condition, linked } from './condition.js';
 import type { Request } from './connection.js';
 import type { Context } from './context.js';
 import { ConnectionLost, type RestanteError } from './problem.js';
@@ -9,6 +9,8 @@ const REFUSALS = 3;
 /** How long to wait before the next try to renew a token. */
 const AGAIN_MS = 1000;
 const LATEST_MS = 30_000;
+/** How long the application may take for one. */
+const PATIENCE_MS = 15_000;
 
 /** The tokens of a session. The application has them; the server asks for them. */
 export class Credential {
@@ -20,14 +22,22 @@ export class Credential {
     this.#context = context;
   }
 
-  /** Returns the metadata for a handshake, with a token if the application has any. That it has none now is a lost connection. */
-  async metadata(): Promise<Handshake['metadata']> {
-    const { credential, hello } = this.#context.options;
+  /**
+   * Returns the metadata for a handshake, with a token if the application has any. That it has none now, or none in time, is a
+   * lost connection.
+   */
+  async metadata(signal: AbortSignal): Promise<Handshake['metadata']> {
+    const { options, platform } = this.#context;
+    const { credential, hello } = options;
     if (!credential) return hello?.metadata;
+    const limit = linked(signal);
     try {
-      return { ...hello?.metadata, token: await credential() };
+      const late = new Condition().wait(limit.signal, platform, PATIENCE_MS).then(() => Promise.reject(new Error('it takes too long')));
+      return { ...hello?.metadata, token: await Promise.race([credential(), late]) };
     } catch (error) {
       throw new ConnectionLost(`no credential: ${String(error)}`);
+    } finally {
+      limit.abort();
     }
   }
 
@@ -46,7 +56,7 @@ export class Credential {
     this.#renewing = true;
     try {
       for (let delay = AGAIN_MS; ; delay = Math.min(2 * delay, LATEST_MS)) {
-        const body = await this.metadata().catch(() => undefined);
+        const body = await this.metadata(signal).catch(() => undefined);
         const reply = body && (await request(signal, 'PUT', '/v1/session/metadata', JSON.stringify(body)));
         if (reply && !reply.error) return;
         await new Condition().wait(signal, platform, delay);

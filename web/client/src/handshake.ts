@@ -26,7 +26,7 @@ export class Handshakes {
 
   /** Sends one, and takes its reply into the record. `underWay` says whether a command may have been sent and is not answered. */
   async send(signal: AbortSignal, underWay: boolean): Promise<HandshakeReply> {
-    const metadata = await this.#credential.metadata();
+    const metadata = await this.#credential.metadata(signal);
     signal.throwIfAborted();
     const { record, http, options } = this.#context;
     const request: Handshake = {

@@ -27,7 +27,8 @@ export interface Options {
   hello?: Pick<Handshake, 'clientVersion' | 'metadata'>;
   /**
    * Returns a token for a server that asks for them, from the application's own server: a JSON Web Token that has not expired. It
-   * is called before each handshake, and each time that the server asks for a newer one. If it rejects, it is called again later.
+   * is called before each handshake, and each time that the server asks for a newer one. If it rejects, or takes more than 15 s, it
+   * is called again later.
    */
   credential?: () => Promise<string>;
   /** Aborts connecting. A session that is connected is ended by `close` or `leave`. */

@@ -115,3 +115,31 @@ test('the real server admits a client with tokens, and lets it stay as long as i
     rmSync(directory, { recursive: true });
   }
 });
+
+test('a credential that never comes is one that is away: it is asked for again', async () => {
+  const { world, credential } = guarded();
+  const place = world.place();
+  let hangs = true;
+  const connecting = place.connecting({ credential: () => (hangs ? new Promise(() => {}) : credential()) });
+  await world.clock.pass(20_000);
+  hangs = false;
+  const session = await place.done(connecting, 12_000);
+  hangs = true;
+  await world.clock.pass(35_000);
+  hangs = false;
+  await world.clock.pass(20_000);
+  assert.deepEqual([session.state.value.name, session.progress.epoch], ['connected', 1]);
+});
+
+test('a session that waits for a credential can be left, and goes on at once on another network', async () => {
+  const { world, credential } = guarded();
+  const place = world.place();
+  let hangs = true;
+  const stop = new AbortController();
+  const connecting = place.connecting({ signal: stop.signal, credential: () => (hangs ? new Promise(() => {}) : credential()) });
+  await world.clock.pass(1000);
+  hangs = false;
+  place.page.tell('online');
+  await place.done(connecting, 0);
+  assert.equal(count(place, 'POST /v1/sessions'), 1);
+});
