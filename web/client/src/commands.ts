@@ -9,6 +9,8 @@ export interface Pending {
   readonly reject: (error: unknown) => void;
   /** Whether the server may have it. */
   sent: boolean;
+  /** How often a proxy has answered it with a page that is about it. */
+  pages: number;
 }
 
 function pending(command: Command): Pending {
@@ -16,7 +18,7 @@ function pending(command: Command): Pending {
   let reject!: Pending['reject'];
   const result = new Promise((...how) => ([resolve, reject] = how));
   result.catch(() => {}); // there may be no caller: after a reload, or a restart
-  return { command, result, resolve, reject, sent: false };
+  return { command, result, resolve, reject, sent: false, pages: 0 };
 }
 
 /** The commands that are not answered, in order. The first is under way; the others wait for it. */

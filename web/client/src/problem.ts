@@ -6,7 +6,7 @@ export interface RestanteError extends Problem {}
 /** Every failure of this library: of the server, and of the client itself. */
 export class RestanteError extends Error {
   override readonly name = 'RestanteError';
-  /** The problem document, as the server sent it; with status 0 if the client wrote it itself. */
+  /** The problem document, as the server sent it; with status 0, or that of a proxy, if the client wrote it itself. */
   readonly problem: Problem;
 
   constructor(problem: Problem) {
@@ -24,8 +24,8 @@ export class RestanteError extends Error {
 }
 
 /** A failure that the client finds itself. */
-export function clientError(code: Code, detail: string, action: Problem['action'] = 'stop'): RestanteError {
-  return new RestanteError({ type: 'about:blank', title: code, status: 0, detail, code, retriable: action !== 'stop', action });
+export function clientError(code: Code, detail: string, action: Problem['action'] = 'stop', status = 0): RestanteError {
+  return new RestanteError({ type: 'about:blank', title: code, status, detail, code, retriable: action !== 'stop', action });
 }
 
 /** The failure of what is asked of a session that is closed. */

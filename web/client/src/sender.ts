@@ -9,6 +9,10 @@ import type { Command } from './store.js';
 
 /** The refusals that use up the number of their command, as a success does. */
 const FINAL = ['CROWDED', 'RECLAIMED', 'NOT_OPEN', 'NOT_FOUND', 'REPLY_FORGOTTEN'];
+/** The pages of proxies, from 400 to 499, that are not about the command: to sign in, or to come again. */
+const OTHERS = [401, 407, 408, 425, 429];
+/** After so many other ones it is given up: it may be refused for its text, and so for ever. */
+const PAGES = 3;
 
 /** Sends the commands of a session, one after the other, each until it is answered, and takes in their results. */
 export class Sender {
@@ -38,8 +42,17 @@ export class Sender {
   async run(signal: AbortSignal): Promise<never> {
     for (;;) {
       const entry = await this.#commands.first(signal);
-      const reply = (await this.#known(entry, signal)) ?? (await this.#send(entry, signal));
-      await this.#answered(entry, reply, signal);
+      try {
+        const reply = (await this.#known(entry, signal)) ?? (await this.#send(entry, signal));
+        await this.#answered(entry, reply, signal);
+      } catch (error) {
+        const { status, message } = error as ConnectionLost;
+        if (error instanceof ConnectionLost && status >= 400 && status < 500 && !OTHERS.includes(status) && ++entry.pages === PAGES) {
+          const refused = clientError(status === 413 ? 'PAYLOAD_TOO_LARGE' : 'UNREACHABLE', message, 'stop', status);
+          this.#settle(entry, { ack: 0, body: undefined, error: refused });
+        }
+        throw error; // the next handshake tells whether its number is used up
+      }
     }
   }
 
@@ -103,8 +116,9 @@ export class Sender {
     }
   }
 
-  async #answered(entry: Pending, { error, body, ack }: Reply, signal: AbortSignal): Promise<void> {
-    const { record, backoff, wake, platform } = this.#context;
+  async #answered(entry: Pending, reply: Reply, signal: AbortSignal): Promise<void> {
+    const { backoff, wake, platform } = this.#context;
+    const { error } = reply;
     if (error?.code === 'SEQ_GAP') error.action = 'restart'; // no command is missing here: the server has forgotten what it answered
     if (error && (error.code === 'SEQ_REUSED' || !['retry', 'slow_down', 'stop'].includes(error.action))) throw error;
     if (error?.retriable && error.code !== 'QUOTA_EXCEEDED' && error.code !== 'WINDOW_FULL') {
@@ -112,6 +126,12 @@ export class Sender {
       return;
     }
     if (error?.code === 'WINDOW_FULL' && (await this.#openLater(entry, signal))) return;
+    this.#settle(entry, reply);
+  }
+
+  /** Takes in the end of a command, and tells its caller. */
+  #settle(entry: Pending, { error, body, ack }: Reply): void {
+    const { record } = this.#context;
     try {
       if (error) this.#refused(entry.command, error);
       else this.#done(entry.command, body);

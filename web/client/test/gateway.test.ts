@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Mailbox, Session } from '../src/index.js';
+import { RestanteError, type Mailbox, type Session } from '../src/index.js';
 import { problem, type Call, type Reply } from './model.js';
 import { refused, World, type Place } from './world.js';
 
@@ -240,5 +240,49 @@ describe('a server that makes mistakes', () => {
     ada.page.tell('online');
     await world.clock.pass(30_000);
     assert.ok(asked >= 5 && asked <= 25, `it was asked ${asked} times`);
+  });
+});
+
+describe('a command that a proxy always answers with a page', () => {
+  for (const [status, code] of [[403, 'UNREACHABLE'], [413, 'PAYLOAD_TOO_LARGE']] as const) test(`${status} is rejected after three, and the next one takes its number`, async () => {
+    const { world, ada, a, ours } = await opened();
+    let blocked = 0;
+    ada.network.gateway = (call, pass) => (call.body?.includes('bad') ? (blocked++, page(status)) : pass());
+    const [bad, good] = [ours.add('talk', 'bad'), ours.add('talk', 'good')];
+    const error = (await refused(ada.done(bad))) as RestanteError;
+    assert.ok(error instanceof RestanteError);
+    assert.deepEqual([error.code, error.status, error.action, error.retriable, blocked], [code, status, 'stop', false, 3]);
+    assert.equal((await ada.done(good)).position, 1);
+    assert.deepEqual([bodies(world), ada.kept(a).replies.length, a.state.value.name], [['good'], 2, 'connected']);
+  });
+
+  test('though the server did it is not done again, and the next one takes the next number', async () => {
+    const { world, ada, ours } = await opened();
+    ada.network.gateway = async (call, pass) => {
+      const reply = await pass();
+      return call.body?.includes('bad') ? page(403) : reply;
+    };
+    const [bad, good] = [ours.add('talk', 'bad'), ours.add('talk', 'good')];
+    assert.equal((await refused(ada.done(bad))).code, 'UNREACHABLE');
+    assert.equal((await ada.done(good)).position, 2);
+    assert.deepEqual(bodies(world), ['bad', 'good']);
+  });
+
+  for (const status of [401, 407, 408, 425, 429, 500, 502, 503]) test(`${status} is sent on: that is not about the command`, async () => {
+    const { world, ada, ours } = await opened();
+    ada.network.gateway = (call, pass) => (is(call, ADD) ? page(status) : pass());
+    const adding = ours.add('talk', 'one');
+    await world.clock.pass(100_000);
+    ada.network.gateway = undefined;
+    assert.equal((await ada.done(adding)).position, 1);
+  });
+
+  test('is sent on while there is no handshake either', async () => {
+    const { world, ada, ours } = await opened();
+    ada.network.gateway = () => page(404);
+    const adding = ours.add('talk', 'one');
+    await world.clock.pass(100_000);
+    ada.network.gateway = undefined;
+    assert.equal((await ada.done(adding)).position, 1);
   });
 });
