@@ -4,6 +4,18 @@ import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
 import { checkSuccess, refusal, type Reply } from './reply.js';
 import { watchdog, type Watchdog } from './watchdog.js';
 
+/** The text of a response, as it comes. Each piece resets the watchdog. */
+export async function* pieces(response: Response, dog: Watchdog): AsyncGenerator<string> {
+  const reader = response.body?.getReader();
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { done = true, value } = (await reader?.read()) ?? {};
+    if (done) return;
+    dog.reset();
+    yield decoder.decode(value, { stream: true });
+  }
+}
+
 /** Sends requests to one server, over HTTP. */
 export class Http {
   readonly #platform: Platform;
@@ -29,8 +41,10 @@ export class Http {
     const headers: Record<string, string> = {};
     if (seq !== undefined) headers['Seq'] = String(seq);
     if (body !== undefined) headers['Content-Type'] = 'application/json';
-    return this.open(signal, path, { method, body: body ?? null, headers }, async (response) => {
-      const body: unknown = JSON.parse((await response.text()) || 'null');
+    return this.open(signal, path, { method, body: body ?? null, headers }, async (response, dog) => {
+      let text = '';
+      for await (const piece of pieces(response, dog)) text += piece;
+      const body: unknown = JSON.parse(text || 'null');
       if (response.ok) checkSuccess(method, path, response.status, body);
       return {
         ack: Number(response.headers.get('Ack')),

@@ -1,4 +1,5 @@
 import type { Connection } from './connection.js';
+import { pieces } from './http.js';
 import { ConnectionLost } from './problem.js';
 import { refusal } from './reply.js';
 import type { Frame } from './schemas.js';
@@ -14,7 +15,7 @@ export async function stream(connection: Connection, proven: (request?: undefine
     if (!response.ok) throw refusal(platform, await response.json(), response.status, response.headers.get('Retry-After'));
     let heartbeat = false;
     const read = async (): Promise<never> => {
-      for await (const { name, data } of events(response, () => dog.reset())) {
+      for await (const { name, data } of events(pieces(response, dog))) {
         if (name === 'error') throw refusal(platform, data);
         if (name === 'frame') inbox.take([data as Frame]);
         if (name === 'heartbeat') {
@@ -39,16 +40,12 @@ export async function stream(connection: Connection, proven: (request?: undefine
   });
 }
 
-/** The events of a stream as this server writes them: a name, and a line of JSON. It calls `onData` whenever anything comes. */
-async function* events(response: Response, onData: () => void): AsyncGenerator<{ name: string | undefined; data: unknown }> {
-  const reader = response.body!.getReader();
-  const decoder = new TextDecoder();
-  for (let text = ''; ; ) {
-    const { done, value } = await reader.read();
-    if (done) return;
-    onData();
-    const blocks = (text + decoder.decode(value, { stream: true })).split('\n\n');
-    text = blocks.pop() ?? '';
+/** The events of a stream as this server writes them: a name, and a line of JSON. */
+async function* events(text: AsyncIterable<string>): AsyncGenerator<{ name: string | undefined; data: unknown }> {
+  let rest = '';
+  for await (const piece of text) {
+    const blocks = (rest + piece).split('\n\n');
+    rest = blocks.pop() ?? '';
     for (const block of blocks) {
       const data = /^data: (.*)/m.exec(block)?.[1];
       if (data !== undefined) yield { name: /^event: (.*)/m.exec(block)?.[1], data: JSON.parse(data) as unknown };

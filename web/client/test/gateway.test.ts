@@ -286,3 +286,35 @@ describe('a command that a proxy always answers with a page', () => {
     assert.equal((await ada.done(adding)).position, 1);
   });
 });
+
+describe('an answer that comes in pieces', () => {
+  /** A gateway that passes on a receive with frames in pieces of so many characters, one every so many milliseconds. */
+  const dripping = (size: number, everyMs: number) => async (call: Call, pass: () => Promise<Reply>): Promise<Reply> => {
+    const reply = await pass();
+    return is(call, POLL) && JSON.stringify(reply.body).includes('long') ? { ...reply, pieces: { size, everyMs } } : reply;
+  };
+
+  test('may take longer than a silence may last', async () => {
+    const { world, ada, ours } = await opened();
+    ada.network.gateway = dripping(50, 20_000);
+    const bob = world.place(2);
+    const theirs = await bob.done((await bob.connect()).open('box'));
+    const reading = ours.messages().next();
+    const text = `long ${'äöü'.repeat(100)}`;
+    await bob.done(theirs.add('talk', text));
+    assert.equal((await ada.done(reading)).value?.body, text);
+    assert.equal(handshakes(ada), 1);
+  });
+
+  test('and stops is noticed', async () => {
+    const { world, ada, a, ours } = await opened();
+    ada.network.gateway = dripping(50, 90_000);
+    const bob = world.place(2);
+    const theirs = await bob.done((await bob.connect()).open('box'));
+    const reading = ours.messages().next();
+    await bob.done(theirs.add('talk', 'long'));
+    assert.equal(await world.clock.until('it is noticed', () => handshakes(ada) > 1 || a.state.value.name !== 'connected'), 60_000);
+    ada.network.gateway = undefined;
+    assert.equal((await ada.done(reading)).value?.body, 'long');
+  });
+});

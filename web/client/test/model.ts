@@ -13,6 +13,8 @@ export interface Reply {
   status: number;
   headers: Record<string, string>;
   body: unknown;
+  /** How its body comes, if not at once: in pieces of so many bytes. */
+  pieces?: { size: number; everyMs: number };
 }
 
 interface Frame {

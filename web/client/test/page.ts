@@ -79,7 +79,7 @@ export class Network {
       if (this.#happens(repeat)) this.#later(() => void this.model.handle(call));
       if (proxy) {
         const impatient = { status: proxy.status, headers: { 'Content-Type': 'text/html' }, body: '<h1>Bad gateway</h1>' };
-        this.clock.setTimeout(() => finish(() => resolve(response(impatient, false))), proxy.afterMs);
+        this.clock.setTimeout(() => finish(() => resolve(response(impatient))), proxy.afterMs);
       }
       if (headers['Accept'] === 'text/event-stream') {
         this.#later(() => this.#stream(call, (answer) => finish(() => resolve(answer)), fail, init.signal));
@@ -90,7 +90,7 @@ export class Network {
         const reply = await (this.gateway?.(call, pass) ?? pass());
         this.#later(() => {
           if (this.#happens(loseAnswer)) fail();
-          else finish(() => resolve(response(reply, this.#happens(cutBody))));
+          else finish(() => resolve(response(reply, { cut: this.#happens(cutBody), clock: this.clock, signal: init.signal })));
         });
       });
       return undefined;
@@ -195,12 +195,12 @@ export class Network {
     };
     const head = { status: 200, headers: { 'Content-Type': 'text/event-stream' }, body: undefined };
     const give = () => {
-      answer(Object.assign(response(head, false), { body: { getReader: () => ({ read }) } }));
+      answer(Object.assign(response(head), { body: { getReader: () => ({ read }) } }));
       this.#exchanges.add(broken);
     };
     const { buffering, cutsLiveAfterMs } = this.weather;
     if (!session || session.ended !== undefined) {
-      void this.model.handle(call).then((reply) => wire.say(() => answer(response(reply, false))));
+      void this.model.handle(call).then((reply) => wire.say(() => answer(response(reply))));
       return;
     }
     const held: Uint8Array[] = [];
@@ -217,7 +217,7 @@ export class Network {
       wire.say(() => push(undefined));
     });
     if (typeof begun !== 'function') {
-      answer(response(begun, false));
+      answer(response(begun));
       return;
     }
     if (!buffering) give();
@@ -252,16 +252,37 @@ class Wire {
   }
 }
 
+/** What may happen to a body on its way. */
+interface Way {
+  cut: boolean;
+  clock: Clock;
+  signal: AbortSignal | null | undefined;
+}
+
 /** As much of a `Response` as the client uses. */
-function response({ status, headers, body }: Reply, cut: boolean): Response {
+function response({ status, headers, body, pieces }: Reply, way?: Way): Response {
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const wire = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
+  let left = new TextEncoder().encode(text);
+  const read = async (): Promise<{ done: boolean; value?: Uint8Array }> => {
+    if (way?.cut) throw new TypeError('terminated');
+    if (left.length === 0) return { done: true };
+    const value = left.slice(0, pieces?.size);
+    left = left.slice(value.length);
+    if (pieces) {
+      await new Promise<void>((resolve, reject) => {
+        way?.clock.setTimeout(resolve, pieces.everyMs);
+        way?.signal?.addEventListener('abort', () => reject(way.signal?.reason));
+      });
+    }
+    return { done: false, value };
+  };
   return {
     status,
     ok: status >= 200 && status < 300,
     headers: { get: (name: string) => wire.get(name.toLowerCase()) ?? null },
+    body: { getReader: () => ({ read }) },
     json: () => Promise.resolve(body),
-    text: () => (cut ? Promise.reject(new TypeError('terminated')) : Promise.resolve(text)),
   } as unknown as Response;
 }
 
