@@ -58,9 +58,11 @@ async function receive(connection: Connection, patience: Patience, atOnce: boole
     if (patience.behind === BEHIND) throw new ConnectionLost('another receiver is ahead'); // a handshake tells what to do
     await new Condition().wait(signal, platform, Math.max(error.retryAfterMs!, PACE_MS));
   } catch (error) {
-    const impatient = error instanceof ConnectionLost && IMPATIENT.includes(error.status) && platform.now() - began > IDLE_MS;
-    if (!impatient) throw error;
-    patience.hold = Math.min(patience.hold + 1, HOLDS.length - 1);
+    const took = platform.now() - began;
+    const impatient = error instanceof ConnectionLost && IMPATIENT.includes(error.status) && took > IDLE_MS;
+    // Where the server should have answered in that time, and where none is asked to hold it for less, it is about the server.
+    if (!impatient || took > 1000 * (seconds ?? Infinity) || patience.hold === HOLDS.length - 1) throw error;
+    patience.hold++;
   }
   signal.throwIfAborted();
   return [];

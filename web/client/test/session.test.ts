@@ -480,6 +480,33 @@ describe('a proxy without patience', () => {
     assert.doesNotMatch(polls(ada).at(-1) ?? '', /wait/);
   });
 
+  test('that is without patience for what is not held long is a failure', async () => {
+    const { world, ada, a } = await met();
+    const times: number[] = [];
+    ada.network.gateway = async (call, pass) => {
+      if (!call.path.startsWith('/v1/session/events')) return pass();
+      times.push(world.clock.now);
+      await new Promise<void>((resolve) => world.clock.setTimeout(resolve, 4600));
+      return { status: 504, headers: { 'Content-Type': 'text/html' }, body: '' };
+    };
+    ada.network.cut();
+    await world.clock.pass(600_000);
+    assert.ok(times.length < 50, `it has asked ${times.length} times`);
+    assert.ok(handshakes(ada) > 5, 'and begins again each time');
+    ada.network.gateway = undefined;
+    await world.clock.until('it is back', () => a.state.value.name === 'connected');
+  });
+
+  test('for longer than a receive is held is a failure, too', async () => {
+    const { world, ada } = await met();
+    ada.network.weather = { proxy: { status: 504, afterMs: 13_000 } };
+    ada.network.gateway = (call, pass) => (call.path.startsWith('/v1/session/events') ? new Promise(() => {}) : pass());
+    ada.network.cut();
+    await world.clock.pass(28_000);
+    assert.match(polls(ada).at(-1) ?? '', /wait=12$/);
+    assert.equal(handshakes(ada), 2);
+  });
+
   test('on another network the holds are long again', async () => {
     const { world, ada } = await met();
     ada.network.weather = { proxy: { status: 504, afterMs: 15_000 } };
