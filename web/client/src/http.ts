@@ -84,8 +84,8 @@ export class Http {
   }
 
   /** Returns a watchdog that calls `onSilence` when the server is silent for too long. */
-  watch(onSilence: () => void): Watchdog {
-    const dog = watchdog(this.#platform, this.#timeoutMs, onSilence);
+  watch(onSilence: () => void, timeoutMs = this.#timeoutMs): Watchdog {
+    const dog = watchdog(this.#platform, timeoutMs, onSilence);
     this.#watchdogs.add(dog);
     return dog;
   }

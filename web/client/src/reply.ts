@@ -32,16 +32,25 @@ export function checkSuccess(method: string, path: string, status: number, body:
   if (!right) throw new ConnectionLost(`status ${status}, and not of the server`, TRANSIENT);
 }
 
+/** What the server says of a request that lost its method or its credential in a redirection. */
+const CHANGED = ['METHOD_NOT_ALLOWED', 'SESSION_REQUIRED'];
 /** The longest that a timer can wait. */
 const LONGEST_MS = 2 ** 31 - 1;
 
 /**
  * Returns the refusal that a problem document is, with what its header `Retry-After` says: seconds, or a date. Throws
- * `ConnectionLost` if it is not of the server, but of what is in between.
+ * `ConnectionLost` if it is not of the server, but of what is in between, or about what a redirection has made of the request.
  */
-export function refusal({ now }: Platform, problem: unknown, status = 0, after: string | null = ''): RestanteError {
+export function refusal(
+  { now }: Platform,
+  problem: unknown,
+  { status = 0, redirected, url }: Partial<Pick<Response, 'status' | 'redirected' | 'url'>> = {},
+  after: string | null = '',
+): RestanteError {
   const { code, action, retryAfterMs = 1000 * Number(after) } = (problem ?? {}) as Partial<Problem>;
   const asked = Math.min(Math.max((isNaN(retryAfterMs) ? Date.parse(after!) - now() : retryAfterMs) || 0, 0), LONGEST_MS);
-  if (typeof code !== 'string' || typeof action !== 'string') throw new ConnectionLost(`status ${status}`, status, asked);
+  if (typeof code !== 'string' || typeof action !== 'string' || (redirected && CHANGED.includes(code))) {
+    throw new ConnectionLost(redirected ? `the address redirects to ${url}` : `status ${status}`, status, asked);
+  }
   return Object.assign(new RestanteError(problem as Problem), { retryAfterMs: asked });
 }

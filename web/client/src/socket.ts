@@ -58,7 +58,7 @@ export async function socket(connection: Connection, proven: (request: Request) 
     if (error) throw refusal(platform, error);
     if (!reply || id === undefined) return;
     const { status, headers, body } = reply;
-    waiting.get(id)?.resolve({ ack: ack ?? 0, body, error: status < 400 ? undefined : refusal(platform, body, status, headers?.['Retry-After']) });
+    waiting.get(id)?.resolve({ ack: ack ?? 0, body, error: status < 400 ? undefined : refusal(platform, body, { status }, headers?.['Retry-After']) });
     waiting.delete(id);
   };
 

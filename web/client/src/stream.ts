@@ -12,7 +12,7 @@ export async function stream(connection: Connection, proven: (request?: undefine
   const { platform, http, inbox, epoch, signal } = connection;
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}`;
   return http.open(signal, path, { headers: { Accept: 'text/event-stream' } }, async (response, dog) => {
-    if (!response.ok) throw refusal(platform, await response.json(), response.status, response.headers.get('Retry-After'));
+    if (!response.ok) throw refusal(platform, await response.json(), response, response.headers.get('Retry-After'));
     let heartbeat = false;
     const read = async (): Promise<never> => {
       for await (const { name, data } of events(pieces(response, dog))) {

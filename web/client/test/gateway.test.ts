@@ -318,3 +318,44 @@ describe('an answer that comes in pieces', () => {
     assert.equal((await ada.done(reading)).value?.body, 'long');
   });
 });
+
+describe('an address that redirects', () => {
+  const to = 'https://mail.example.org/v1/sessions';
+  /** What a browser gets that follows a 301: another method, and no credential. */
+  const followed = (call: Call, pass: () => Promise<Reply>): Reply | Promise<Reply> => {
+    if (call.method !== 'POST') return pass();
+    return { ...problem('METHOD_NOT_ALLOWED', { status: 405, action: 'stop' }), status: 405, redirected: to };
+  };
+
+  test('with another method is a lost connection that says so, and costs no session', async () => {
+    const { ada, a } = await opened();
+    ada.reload();
+    ada.network.gateway = followed;
+    const error = await refused(ada.connect());
+    assert.equal(error.code, 'UNREACHABLE');
+    assert.match(error.message, /the address redirects to https:\/\/mail\.example\.org\/v1\/sessions/);
+    ada.network.gateway = undefined;
+    const again = await ada.connect();
+    assert.deepEqual([again.resumed, again.side], [true, a.side]);
+  });
+
+  test('without the credential is a lost connection, too', async () => {
+    const { world, ada, a, ours } = await opened();
+    const stripped = { ...problem('SESSION_REQUIRED', { status: 401, action: 'restart' }), status: 401, redirected: to };
+    ada.network.gateway = (call, pass) => (is(call, HANDSHAKE) ? pass() : stripped);
+    const [adding, before] = [ours.add('talk', 'one'), ada.kept(a)];
+    await world.clock.pass(30_000);
+    ada.network.gateway = undefined;
+    assert.equal((await ada.done(adding)).position, 1);
+    assert.equal(ada.kept(a), before);
+  });
+
+  test('with the same method is no trouble', async () => {
+    const world = new World();
+    const ada = world.place();
+    ada.network.gateway = async (_, pass) => ({ ...(await pass()), redirected: to });
+    const a = await ada.connect();
+    assert.equal((await ada.done(a.open('box'))).id, 'box');
+    assert.equal((await refused(ada.done(a.open('new', { after: 99 })))).code, 'INVALID_REQUEST');
+  });
+});

@@ -15,6 +15,8 @@ export interface Reply {
   body: unknown;
   /** How its body comes, if not at once: in pieces of so many bytes. */
   pieces?: { size: number; everyMs: number };
+  /** Where it comes from, if the request was redirected. */
+  redirected?: string;
 }
 
 interface Frame {

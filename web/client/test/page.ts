@@ -260,7 +260,7 @@ interface Way {
 }
 
 /** As much of a `Response` as the client uses. */
-function response({ status, headers, body, pieces }: Reply, way?: Way): Response {
+function response({ status, headers, body, pieces, redirected }: Reply, way?: Way): Response {
   const text = body === undefined ? '' : typeof body === 'string' ? body : JSON.stringify(body);
   const wire = new Map(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]));
   let left = new TextEncoder().encode(text);
@@ -279,6 +279,8 @@ function response({ status, headers, body, pieces }: Reply, way?: Way): Response
   };
   return {
     status,
+    redirected: redirected !== undefined,
+    url: redirected,
     ok: status >= 200 && status < 300,
     headers: { get: (name: string) => wire.get(name.toLowerCase()) ?? null },
     body: { getReader: () => ({ read }) },
