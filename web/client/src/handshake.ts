@@ -1,14 +1,12 @@
 import type { Context } from './context.js';
 import type { Credential } from './credential.js';
+import { HANDSHAKE } from './http.js';
 import { ConnectionLost } from './problem.js';
 import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
 import { feasible, work } from './work.js';
 
 /** The version of this package. @internal */
 export const VERSION = '1.0.0';
-
-/** How long a handshake may take; its reply says how long anything else may. */
-const HANDSHAKE_MS = 15_000;
 
 /** The handshakes of a session: each begins or resumes it, and tells both sides where the other one is. */
 export class Handshakes {
@@ -43,8 +41,7 @@ export class Handshakes {
       metadata,
     };
     this.#context.save(); // before it is sent: a session whose handshake was not answered must not be given up
-    http.identify(HANDSHAKE_MS);
-    const send = (more?: Partial<Handshake>) => http.request(signal, 'POST', '/v1/sessions', JSON.stringify({ ...request, ...more }));
+    const send = (more?: Partial<Handshake>) => http.request(signal, 'POST', HANDSHAKE, JSON.stringify({ ...request, ...more }));
     let answer = await send();
     const asked = answer.error?.permissionRequired?.hashcash;
     if (asked && feasible(asked)) answer = await send({ permission: { method: 'hashcash', stamp: await work(asked, signal) } });

@@ -4,6 +4,11 @@ import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
 import { checkSuccess, refusal, type Reply } from './reply.js';
 import { watchdog, type Watchdog } from './watchdog.js';
 
+/** The path of handshakes. They name their session themselves. */
+export const HANDSHAKE = '/v1/sessions';
+/** How long the server may be silent in a handshake; its reply says how long otherwise. */
+const HANDSHAKE_MS = 15_000;
+
 /** The text of a response, as it comes. Each piece resets the watchdog. */
 export async function* pieces(response: Response, dog: Watchdog): AsyncGenerator<string> {
   const reader = response.body?.getReader();
@@ -23,17 +28,17 @@ export class Http {
   readonly base: string;
   readonly #watchdogs = new Set<Watchdog>();
   #headers: Record<string, string> = {};
-  #timeoutMs = 0;
+  #timeoutMs = HANDSHAKE_MS;
 
   constructor(platform: Platform, base: string) {
     this.#platform = platform;
     this.base = base;
   }
 
-  /** Sets the session of later requests, and how long to wait for whole answers. */
-  identify(timeoutMs: number, sessionId?: string): void {
+  /** Sets the session of later requests, but for handshakes, and how long they may be silent. */
+  identify(timeoutMs: number, sessionId: string): void {
     this.#timeoutMs = timeoutMs;
-    this.#headers = sessionId === undefined ? {} : { Authorization: `Bearer ${sessionId}` };
+    this.#headers = { Authorization: `Bearer ${sessionId}` };
   }
 
   /** Sends a request once. Throws `ConnectionLost` for whatever is not the server's own answer. */
@@ -49,7 +54,7 @@ export class Http {
       return {
         ack: Number(response.headers.get('Ack')),
         body,
-        error: response.ok ? undefined : refusal(this.#platform, body, response.status, response.headers.get('Retry-After')),
+        error: response.ok ? undefined : refusal(this.#platform, body, response, response.headers.get('Retry-After')),
       };
     });
   }
@@ -63,13 +68,13 @@ export class Http {
   ): Promise<T> {
     signal.throwIfAborted();
     const giveUp = linked(signal);
-    const dog = this.watch(() => giveUp.abort(new ConnectionLost('silence')));
+    const dog = this.watch(() => giveUp.abort(new ConnectionLost('silence')), path === HANDSHAKE ? HANDSHAKE_MS : this.#timeoutMs);
     try {
-      const headers = { ...this.#headers, ...init.headers };
+      const headers = { ...(path !== HANDSHAKE && this.#headers), ...init.headers };
       const response = await this.#platform.fetch(this.base + path, { ...init, headers, signal: giveUp.signal, cache: 'no-store' });
       const type = response.headers.get('Content-Type') ?? '';
       if (!response.ok && !type.startsWith('application/problem+json')) {
-        throw refusal(this.#platform, undefined, response.status, response.headers.get('Retry-After'));
+        throw refusal(this.#platform, undefined, response, response.headers.get('Retry-After'));
       }
       return await read(response, dog);
     } catch (error) {

@@ -51,3 +51,8 @@ export class ConnectionLost extends Error {
 }
 
 export const TRANSIENT = 1;
+
+/** Throws a failure as a caller is to see it. */
+export function rethrow(error: unknown): never {
+  throw error instanceof ConnectionLost ? clientError('UNREACHABLE', error.message, 'retry') : error;
+}

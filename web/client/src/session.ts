@@ -8,7 +8,7 @@ import type { Abortable, Mailbox } from './mailbox.js';
 import { Mailboxes } from './mailboxes.js';
 import type { Observable } from './observable.js';
 import type { Options } from './options.js';
-import { sessionLeft, type RestanteError } from './problem.js';
+import { rethrow, sessionLeft, type RestanteError } from './problem.js';
 import type { Claim, Mood, Nameplates, SessionView, Welcome } from './schemas.js';
 import { Sender } from './sender.js';
 import type { State } from './state.js';
@@ -109,7 +109,7 @@ export class Session {
 
   /** Asks the server how it sees the session. Does not wait for commands, and rejects if there is no answer. */
   async inspect({ signal }: Abortable = {}): Promise<SessionView> {
-    const { error, body } = await this.#context.http.request(signal ?? new AbortController().signal, 'GET', '/v1/session');
+    const { error, body } = await this.#context.http.request(signal ?? new AbortController().signal, 'GET', '/v1/session').catch(rethrow);
     if (error) throw error;
     return body as SessionView;
   }

@@ -359,3 +359,28 @@ describe('an address that redirects', () => {
     assert.equal((await refused(ada.done(a.open('new', { after: 99 })))).code, 'INVALID_REQUEST');
   });
 });
+
+describe('to inspect a session', () => {
+  test('works during a handshake', async () => {
+    const { world, ada, a } = await opened();
+    ada.network.gateway = (call, pass) => (is(call, HANDSHAKE) ? new Promise(() => {}) : pass());
+    ada.page.tell('online');
+    await world.clock.until('it shakes hands', () => a.state.value.name === 'handshaking');
+    await world.clock.pass(100);
+    assert.equal((await ada.done(a.inspect())).epoch, 1);
+  });
+
+  test('fails as all else does', async () => {
+    const { ada, a } = await opened();
+    for (const [what, gateway] of [['a page', () => page(502)], ['nothing', () => json(200, undefined)], ['its own', () => own(503, {})]] as const) {
+      ada.network.gateway = gateway;
+      const error = (await refused(ada.done(a.inspect()))) as RestanteError;
+      assert.ok(error instanceof RestanteError, what);
+      assert.deepEqual([error.code, error.action, error.retriable], ['UNREACHABLE', 'retry', true]);
+    }
+    ada.network.down = true;
+    assert.ok((await refused(ada.done(a.inspect()))) instanceof RestanteError);
+    const signal = AbortSignal.abort(new Error('enough'));
+    assert.equal((await refused(a.inspect({ signal }))).message, 'enough');
+  });
+});
