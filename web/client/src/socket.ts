@@ -1,6 +1,7 @@
 import { linked } from './condition.js';
 import type { Connection, Request } from './connection.js';
-import { ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
+import type { Platform } from './platform.js';
+import { clientError, ConnectionLost, RestanteError, TRANSIENT } from './problem.js';
 import { refusal, type Reply } from './reply.js';
 import type { Frame, Problem } from './schemas.js';
 
@@ -20,7 +21,7 @@ interface Message {
  */
 export async function socket(connection: Connection, proven: (request: Request) => void): Promise<never> {
   const { platform, http, inbox, sessionId, epoch, signal } = connection;
-  const webSocket = new platform.WebSocket!(`${http.base.replace(/^http/, 'ws')}/v1/session/socket`);
+  const webSocket = begin(platform, `${http.base.replace(/^http/, 'ws')}/v1/session/socket`);
   const waiting = new Map<string, { resolve: (reply: Reply) => void; reject: (reason: unknown) => void }>();
   const over = linked(signal);
   const end = (reason: unknown) => over.abort(reason);
@@ -75,5 +76,14 @@ export async function socket(connection: Connection, proven: (request: Request) 
     http.unwatch(dog);
     webSocket.onerror = webSocket.onclose = webSocket.onmessage = null;
     webSocket.close();
+  }
+}
+
+/** Begins a socket. Where there is none, or it is forbidden, that is the refusal of this transport. */
+function begin(platform: Platform, url: string): WebSocket {
+  try {
+    return new platform.WebSocket!(url);
+  } catch (error) {
+    throw clientError('UNREACHABLE', String(error));
   }
 }

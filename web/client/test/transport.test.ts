@@ -108,6 +108,27 @@ test('commands go over the socket once it has proven itself, and are the same co
   assert.deepEqual(world.model.mailboxes.get('box')?.messages.map(({ body }) => body), ['one', 'two']);
 });
 
+describe('where there is no socket', () => {
+  class Forbidden {
+    constructor() {
+      throw new DOMException('The operation is insecure.', 'SecurityError');
+    }
+  }
+  for (const [what, WebSocket] of [['missing', undefined], ['forbidden', Forbidden as never]] as const) for (const transport of ['socket', 'auto'] as const) {
+    test(`as it is ${what}, ${transport} goes on another way`, async () => {
+      const world = new World();
+      const ada = world.place();
+      ada.page.platform.WebSocket = WebSocket;
+      const a = await ada.connect({ transport });
+      const ours = await ada.done(a.open('box'));
+      assert.equal((await ada.done(ours.add('talk', 'one'))).position, 1);
+      await world.clock.pass(60_000);
+      assert.deepEqual([a.state.value.name, a.transport.value], ['connected', transport === 'auto' ? 'sse' : 'poll']);
+      assert.equal(count(ada, 'POST /v1/sessions'), 1);
+    });
+  }
+});
+
 describe('auto', () => {
   const settles = async (weather: Weather): Promise<Transport> => {
     const { world, a, heard, say } = await listening('auto', weather);
