@@ -54,8 +54,13 @@ export interface Command {
 
 /** Returns the record of a session that begins. */
 export function newRecord(platform: Platform, appId: string, side?: string): SessionRecord {
-  const blank = { epoch: 0, frame: 0, command: 0, mailboxes: {} };
+  const blank = { epoch: 0, frame: 0, command: 0, mailboxes: byId() };
   return { appId, sessionId: platform.id(), side, tab: platform.id(), ...blank };
+}
+
+/** Returns mailboxes by their ids. An id may be a name that every other object has by itself, such as `constructor`. */
+function byId(mailboxes?: SessionRecord['mailboxes']): SessionRecord['mailboxes'] {
+  return Object.assign(Object.create(null), mailboxes) as SessionRecord['mailboxes'];
 }
 
 /** Keeps a record and its commands where they survive a reload. Where that fails they live as long as the page. */
@@ -86,7 +91,10 @@ export function openStore(storage: Platform['storage'], place: string): Store {
   };
   const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`));
   return {
-    record: () => read(place) as SessionRecord | undefined,
+    record: () => {
+      const stored = read(place) as SessionRecord | undefined;
+      return stored && { ...stored, mailboxes: byId(stored.mailboxes) };
+    },
     commands: () => keys().map((key) => read(key) as Command).filter(Boolean).sort((a, b) => a.n - b.n),
     save: (record) => write(place, record),
     keep: (command) => write(placeOf(command), command),
