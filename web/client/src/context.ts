@@ -4,7 +4,7 @@ import { Http } from './http.js';
 import type { Options } from './options.js';
 import { platform, type Platform } from './platform.js';
 import { sessionLeft, type RestanteError } from './problem.js';
-import { newRecord, openStore, type SessionRecord, type Store } from './store.js';
+import { newRecord, openStore, placeName, type SessionRecord, type Store } from './store.js';
 
 /** What the parts of one session share: the place it runs in, its server, and what survives a reload. */
 export class Context {
@@ -22,7 +22,7 @@ export class Context {
   constructor(options: Options) {
     const here = (this.platform = platform(options.platform));
     const base = String(options.url ?? location.origin).replace(/\/$/, '');
-    this.#name = `restante ${base} ${options.appId} ${options.name ?? ''}`;
+    this.#name = placeName('restante', base, options.appId, options.name ?? '');
     if (here.storage && here.sessions.has(this.#name)) throw new TypeError('give this session another `name`');
     here.sessions.add(this.#name);
     this.options = options;

@@ -73,6 +73,12 @@ export interface Store {
   clear(): void;
 }
 
+/** Returns the name of a place in the storage. No two lists of parts have the same, and none has a `#` from its parts. */
+export function placeName(...parts: string[]): string {
+  return parts.map((part) => part.replace(/[ #%]/g, encodeURIComponent)).join(' ');
+}
+
+/** Opens the store at a place, the name of which is from `placeName`. */
 export function openStore(storage: Platform['storage'], place: string): Store {
   const placeOf = ({ n }: Command) => `${place}#${n}`;
   const read = (key: string): unknown => {
@@ -89,13 +95,13 @@ export function openStore(storage: Platform['storage'], place: string): Store {
       // It is full. What is kept there may be old, and the server will say so.
     }
   };
-  const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`));
+  const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`) && /#-?\d+$/.test(key));
   return {
     record: () => {
       const stored = read(place) as SessionRecord | undefined;
-      return stored && { ...stored, mailboxes: byId(stored.mailboxes) };
+      return stored?.sessionId ? { ...stored, mailboxes: byId(stored.mailboxes) } : undefined;
     },
-    commands: () => keys().map((key) => read(key) as Command).filter(Boolean).sort((a, b) => a.n - b.n),
+    commands: () => keys().map((key) => read(key) as Command).filter((command) => command?.path).sort((a, b) => a.n - b.n),
     save: (record) => write(place, record),
     keep: (command) => write(placeOf(command), command),
     forget: (command) => storage?.removeItem(placeOf(command)),
