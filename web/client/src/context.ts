@@ -24,13 +24,13 @@ export class Context {
     const base = String(options.url ?? location.origin).replace(/\/$/, '');
     this.#name = placeName('restante', base, options.appId, options.name ?? '');
     if (here.storage && here.sessions.has(this.#name)) throw new TypeError('give this session another `name`');
-    here.sessions.add(this.#name);
     this.options = options;
     this.http = new Http(here, base);
     this.store = openStore(here.storage, this.#name);
     const stored = this.store.record();
     if (!stored) this.store.clear();
     this.record = stored ?? newRecord(here, options.appId, options.side);
+    here.sessions.add(this.#name);
   }
 
   /** Stores the record as it is now. */

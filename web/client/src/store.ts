@@ -81,21 +81,18 @@ export function placeName(...parts: string[]): string {
 /** Opens the store at a place, the name of which is from `placeName`. */
 export function openStore(storage: Platform['storage'], place: string): Store {
   const placeOf = ({ n }: Command) => `${place}#${n}`;
-  const read = (key: string): unknown => {
+  /** A storage may be full, or fail at any time. What is kept there may be old then, and the server will say so. */
+  const attempt = <T>(use: (storage: NonNullable<Platform['storage']>) => T): T | undefined => {
     try {
-      return JSON.parse(storage?.getItem(key) ?? '') as unknown;
+      return storage && use(storage);
     } catch {
-      return undefined; // there is nothing, or something else
+      return undefined;
     }
   };
-  const write = (key: string, value: unknown) => {
-    try {
-      storage?.setItem(key, JSON.stringify(value));
-    } catch {
-      // It is full. What is kept there may be old, and the server will say so.
-    }
-  };
-  const keys = () => Object.keys(storage ?? {}).filter((key) => key.startsWith(`${place}#`) && /#-?\d+$/.test(key));
+  const read = (key: string) => attempt((storage) => JSON.parse(storage.getItem(key) ?? '') as unknown);
+  const write = (key: string, value: unknown) => attempt((storage) => storage.setItem(key, JSON.stringify(value)));
+  const remove = (key: string) => attempt((storage) => storage.removeItem(key));
+  const keys = () => (attempt(Object.keys) ?? []).filter((key) => key.startsWith(`${place}#`) && /#-?\d+$/.test(key));
   return {
     record: () => {
       const stored = read(place) as SessionRecord | undefined;
@@ -104,9 +101,7 @@ export function openStore(storage: Platform['storage'], place: string): Store {
     commands: () => keys().map((key) => read(key) as Command).filter((command) => command?.path).sort((a, b) => a.n - b.n),
     save: (record) => write(place, record),
     keep: (command) => write(placeOf(command), command),
-    forget: (command) => storage?.removeItem(placeOf(command)),
-    clear: () => {
-      for (const key of [place, ...keys()]) storage?.removeItem(key);
-    },
+    forget: (command) => remove(placeOf(command)),
+    clear: () => [place, ...keys()].forEach(remove),
   };
 }

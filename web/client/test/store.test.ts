@@ -69,3 +69,49 @@ describe('sessions of one page', () => {
     });
   }
 });
+
+/** A storage that works as long as `broken` is unset. Then each use of it throws, as Firefox's does where its file is corrupted. */
+function breakable(place: Place): { broken: boolean } {
+  const state = { broken: false };
+  place.page.platform.storage = new Proxy(place.page.platform.storage!, {
+    get: (storage, name) => {
+      if (state.broken) throw new Error('NS_ERROR_FILE_CORRUPTED');
+      return Reflect.get(storage, name) as unknown;
+    },
+    ownKeys: (storage) => {
+      if (state.broken) throw new Error('NS_ERROR_FILE_CORRUPTED');
+      return Reflect.ownKeys(storage);
+    },
+  });
+  return state;
+}
+
+describe('a storage that is broken', () => {
+  test('leaves sessions that live as long as the page', async () => {
+    const place = new World().place();
+    breakable(place).broken = true;
+    const session = await place.connect();
+    const mailbox = await place.done(session.allocate());
+    assert.equal((await place.done(mailbox.add('talk', 'hello'))).position, 1);
+    await place.done(session.close());
+    assert.equal((await place.connect()).resumed, false, 'its name may be used again');
+  });
+
+  test('while a session is connected changes nothing for it', async () => {
+    const place = new World().place();
+    const storage = breakable(place);
+    const session = await place.connect();
+    const mailbox = await place.done(session.allocate());
+    const adding = mailbox.add('talk', 'one');
+    storage.broken = true;
+    assert.equal((await place.done(adding)).position, 1);
+    place.network.cut();
+    await place.world.clock.pass(60_000);
+    place.page.tell('pagehide');
+    place.page.tell('pageshow');
+    assert.equal((await place.done(mailbox.add('talk', 'two'))).position, 2);
+    assert.equal(session.state.value.name, 'connected');
+    await place.done(session.close());
+    assert.equal(await session.closed, undefined);
+  });
+});
