@@ -7,7 +7,7 @@ export interface Platform {
   /** Absent where there is none: then no socket is tried. */
   WebSocket?: (new (url: string, protocols?: string[]) => WebSocket) | undefined;
   /** Keeps a session over a reload. Absent: it lives as long as the page. */
-  storage?: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> | undefined;
+  storage?: Pick<Storage, 'length' | 'key' | 'getItem' | 'setItem' | 'removeItem'> | undefined;
   /** The sessions of this page: two must not be kept in the same place. */
   sessions: Set<string>;
   /** Tells two tabs of one session apart. Absent where the page is not served over HTTPS. */

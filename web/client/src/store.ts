@@ -92,7 +92,8 @@ export function openStore(storage: Platform['storage'], place: string): Store {
   const read = (key: string) => attempt((storage) => JSON.parse(storage.getItem(key) ?? '') as unknown);
   const write = (key: string, value: unknown) => attempt((storage) => storage.setItem(key, JSON.stringify(value)));
   const remove = (key: string) => attempt((storage) => storage.removeItem(key));
-  const keys = () => (attempt(Object.keys) ?? []).filter((key) => key.startsWith(`${place}#`) && /#-?\d+$/.test(key));
+  const all = () => attempt((storage) => Array.from({ length: storage.length }, (_, i) => storage.key(i)!)) ?? [];
+  const keys = () => all().filter((key) => key.startsWith(`${place}#`) && /#-?\d+$/.test(key));
   return {
     record: () => {
       const stored = read(place) as SessionRecord | undefined;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Session } from '../src/index.js';
+import type { Platform } from '../src/platform.js';
 import { settle } from './clock.js';
 import { World, type Place } from './world.js';
 
@@ -78,10 +79,6 @@ function breakable(place: Place): { broken: boolean } {
       if (state.broken) throw new Error('NS_ERROR_FILE_CORRUPTED');
       return Reflect.get(storage, name) as unknown;
     },
-    ownKeys: (storage) => {
-      if (state.broken) throw new Error('NS_ERROR_FILE_CORRUPTED');
-      return Reflect.ownKeys(storage);
-    },
   });
   return state;
 }
@@ -114,4 +111,27 @@ describe('a storage that is broken', () => {
     await place.done(session.close());
     assert.equal(await session.closed, undefined);
   });
+});
+
+test('a storage needs no more than its type says for commands to survive a reload', async () => {
+  const place = new World().place();
+  const items = new Map<string, string>();
+  const storage: NonNullable<Platform['storage']> = {
+    get length() {
+      return items.size;
+    },
+    key: (i) => [...items.keys()][i] ?? null,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+  };
+  place.page.platform.storage = storage;
+  await leaveCommand(place, await place.connect());
+  place.reload();
+  place.network.down = false;
+  place.page.platform.storage = storage;
+  const again = await place.connect();
+  assert.deepEqual([again.resumed, again.mailboxes.size], [true, 1]);
+  await place.done(again.close());
+  assert.equal(items.size, 0);
 });

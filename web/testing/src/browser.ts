@@ -1,14 +1,15 @@
-/** As much of a `Storage` as the client uses: its keys are its properties. */
+/** As much of a `Storage` as the client uses. */
 export function storage(items: Map<string, string>, gone = () => false): Storage {
-  const methods = {
-    getItem: (key: string) => items.get(key) ?? null,
-    setItem: (key: string, value: string) => void (gone() || items.set(key, value)),
-    removeItem: (key: string) => void (gone() || items.delete(key)),
+  return {
+    get length() {
+      return items.size;
+    },
+    key: (i) => [...items.keys()][i] ?? null,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void (gone() || items.set(key, value)),
+    removeItem: (key) => void (gone() || items.delete(key)),
+    clear: () => void (gone() || items.clear()),
   };
-  return new Proxy(methods, {
-    ownKeys: () => [...items.keys()],
-    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-  }) as unknown as Storage;
 }
 
 /** The locks of a browser: each has one holder, and the others wait. */

@@ -65,15 +65,16 @@ export class Tab {
       if (this.writes++ !== this.fatal) change();
       else this.crash();
     };
-    const methods = {
-      getItem: (key: string) => this.items.get(key) ?? null,
-      setItem: (key: string, value: string) => write(() => this.items.set(key, value)),
-      removeItem: (key: string) => write(() => this.items.delete(key)),
+    const { items } = this;
+    const storage: NonNullable<Platform['storage']> = {
+      get length() {
+        return items.size;
+      },
+      key: (i) => [...items.keys()][i] ?? null,
+      getItem: (key) => items.get(key) ?? null,
+      setItem: (key, value) => write(() => items.set(key, value)),
+      removeItem: (key) => write(() => items.delete(key)),
     };
-    const storage = new Proxy(methods, {
-      ownKeys: () => [...this.items.keys()],
-      getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
-    }) as unknown as Storage;
     const via = this.#parts.fetch ?? fetch;
     const sending: Platform['fetch'] = async (url, init) => {
       if (page.gone) throw new TypeError('the page is gone');
