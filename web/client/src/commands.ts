@@ -46,15 +46,18 @@ export class Commands {
     }
   }
 
-  /** Appends a command, and returns its result. If the signal aborts before it is sent, it never is. */
-  async add(what: Omit<Command, 'n'>, signal?: AbortSignal): Promise<unknown> {
+  /** Appends a command, and returns its result. If the signal aborts before it is sent, it never is, and `onTakenBack` is called. */
+  async add(what: Omit<Command, 'n'>, signal: AbortSignal | undefined, onTakenBack: () => void): Promise<unknown> {
     signal?.throwIfAborted();
     const entry = this.#create(what, (this.#queue.at(-1)?.command.n ?? 0) + 1);
     this.#queue.push(entry);
     this.#added.notify();
     if (!signal) return entry.result;
     const abort = () => {
-      if (!entry.sent) this.remove(entry);
+      if (!entry.sent) {
+        this.remove(entry);
+        onTakenBack();
+      }
       entry.reject(signal.reason);
     };
     signal.addEventListener('abort', abort);

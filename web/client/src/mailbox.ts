@@ -52,6 +52,8 @@ export class Mailbox {
   #deliveries: Delivery[] = [];
   #current: Delivery | undefined;
   #reading = false;
+  /** It hands out no more: a close is under way, or it has ended. */
+  #closing = false;
   #ended = false;
   #error: RestanteError | undefined;
 
@@ -147,8 +149,26 @@ export class Mailbox {
 
   /** Closes the mailbox for this side. What came and was not read is dropped. */
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
-    this.end();
+    signal?.throwIfAborted();
+    this.#closing = true;
+    this.#changed.notify();
     await this.#host.do('close', 'DELETE', `${this.path}?mood=${mood}`, signal, this.id);
+  }
+
+  /** Whether a close is under way. @internal */
+  get closing(): boolean {
+    return this.#closing && !this.#ended;
+  }
+
+  /** Waits until no close is under way. @internal */
+  async closed(signal?: AbortSignal): Promise<void> {
+    while (this.closing) await this.#changed.wait(signal);
+  }
+
+  /** A close was refused, or taken back: the mailbox is open as before. @internal */
+  stay(): void {
+    this.#closing = this.#ended;
+    this.#changed.notify();
   }
 
   /** Takes in a frame. @internal */
@@ -200,7 +220,7 @@ export class Mailbox {
   /** Ends the messages, for a reason if they did not end as they should. @internal */
   end(error?: RestanteError): void {
     if (this.#ended) return;
-    this.#ended = true;
+    this.#ended = this.#closing = true;
     this.#error = error;
     const dropped = this.#deliveries;
     this.#deliveries = [];
@@ -221,11 +241,11 @@ export class Mailbox {
     for (;;) {
       signal?.throwIfAborted();
       await this.#catchUp(signal);
-      this.#current = this.#deliveries.shift();
+      this.#current = this.#closing ? undefined : this.#deliveries.shift();
       if (!this.#current) {
         if (this.#error) throw this.#error;
         if (this.retired) this.#host.drop(this);
-        if (this.#ended || this.retired) return undefined;
+        if (this.#closing || this.retired) return undefined;
         await this.#changed.wait(signal);
       } else if (this.#current.message.position <= this.#record.position) {
         this.#current.done(); // it came twice
@@ -238,7 +258,7 @@ export class Mailbox {
   /** Reads the next page of a log that was too long to be sent, before all that was sent. */
   async #catchUp(signal?: AbortSignal): Promise<void> {
     const { behind = 0, position } = this.#record;
-    if (this.#ended || position >= behind || this.#deliveries[0]?.message.position! <= behind) return;
+    if (this.#closing || position >= behind || this.#deliveries[0]?.message.position! <= behind) return;
     const { messages } = (await this.#host.do('query', 'GET', `${this.path}/messages?after=${position}`, signal)) as Messages;
     for (const message of messages) this.#deliver(message as MessageFrame, this.#host.save);
   }

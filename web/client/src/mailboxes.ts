@@ -2,7 +2,7 @@ import type { Context } from './context.js';
 import { Mailbox, type Requests } from './mailbox.js';
 import type { RestanteError } from './problem.js';
 import type { Frame } from './schemas.js';
-import type { MailboxRecord } from './store.js';
+import type { Command, MailboxRecord } from './store.js';
 
 /** The mailboxes that a session has open, or is opening. */
 export class Mailboxes {
@@ -54,6 +54,14 @@ export class Mailboxes {
     const mailbox = this.all.get(frame.mailbox);
     if (mailbox) mailbox.take(frame, done);
     else done(); // it was closed
+  }
+
+  /** What follows from it that a command was refused, or taken back before it was sent. */
+  refused({ kind, mailbox: id }: Pick<Command, 'kind' | 'mailbox'>, error?: RestanteError): void {
+    const mailbox = this.all.get(id);
+    if (kind === 'close') mailbox?.stay();
+    else if (kind === 'reopen' && error?.code === 'NOT_FOUND') mailbox?.retire('pruned');
+    else if (mailbox && error && (kind === 'open' || kind === 'reopen')) this.drop(mailbox, error);
   }
 
   /** Forgets a mailbox, which ends its messages. */

@@ -2,7 +2,7 @@ import type { Commands, Pending } from './commands.js';
 import type { Request } from './connection.js';
 import type { Context } from './context.js';
 import type { Mailboxes } from './mailboxes.js';
-import { clientError, ConnectionLost, TRANSIENT, type RestanteError } from './problem.js';
+import { clientError, ConnectionLost, TRANSIENT } from './problem.js';
 import type { Reply } from './reply.js';
 import type { Added, AllAdded, Claim, Draft, Messages, Opened } from './schemas.js';
 import type { Command } from './store.js';
@@ -133,7 +133,7 @@ export class Sender {
   #settle(entry: Pending, { error, body, ack }: Reply): void {
     const { record } = this.#context;
     try {
-      if (error) this.#refused(entry.command, error);
+      if (error) this.#mailboxes.refused(entry.command, error);
       else this.#done(entry.command, body);
       if (entry.sent) {
         record.command = ack || record.command + Number(!error || FINAL.includes(error.code));
@@ -163,13 +163,6 @@ export class Sender {
     this.#context.save();
     this.#commands.setDoubtful(entry, false); // which stores it as it is now
     return true;
-  }
-
-  /** What the session makes of a refusal. */
-  #refused({ kind, mailbox: id }: Command, error: RestanteError): void {
-    const mailbox = this.#mailboxes.all.get(id);
-    if (kind === 'reopen' && error.code === 'NOT_FOUND') mailbox?.retire('pruned');
-    else if (mailbox && (kind === 'open' || kind === 'reopen')) this.#mailboxes.drop(mailbox, error);
   }
 
   /** What the session makes of a result. */

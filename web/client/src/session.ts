@@ -129,6 +129,8 @@ export class Session {
   /** Opens a mailbox by an id that both sides know, beginning after the message at position `after`. */
   async open(id: string, { after = 0, ttlMs, signal }: Abortable & { after?: number; ttlMs?: number } = {}): Promise<Mailbox> {
     checkText('id', id);
+    const before = this.#mailboxes.all.get(id);
+    if (before?.closing) await before.closed(signal); // what comes until then is not for the next one
     const mailbox = this.#mailboxes.get(id, after);
     await this.#do('open', 'PUT', this.#mailboxes.openingPath(mailbox), signal, id, JSON.stringify({ ttlMs }));
     return mailbox;
@@ -152,7 +154,8 @@ export class Session {
 
   async #do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, mailbox = '', body?: string): Promise<unknown> {
     this.#context.throwIfClosed();
-    return this.#commands.add({ kind, method, path, body, mailbox }, signal);
+    const what = { kind, method, path, body, mailbox };
+    return this.#commands.add(what, signal, () => this.#mailboxes.refused(what));
   }
 
   /** Opens the mailbox behind a nameplate. */

@@ -1,6 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { World } from './world.js';
+import type { Mailbox, Session } from '../src/index.js';
+import { settle } from './clock.js';
+import { problem } from './model.js';
+import { refused, World, type Place } from './world.js';
+
+/** Ada and Bob, each with the mailbox `box` open. */
+async function opened(): Promise<{ world: World; ada: Place; bob: Place; a: Session; b: Session; ours: Mailbox; theirs: Mailbox }> {
+  const world = new World();
+  const [ada, bob] = [world.place(1), world.place(2)];
+  const [a, b] = [await ada.connect(), await bob.connect()];
+  const [ours, theirs] = [await ada.done(a.open('box')), await bob.done(b.open('box'))];
+  await world.clock.pass(1000);
+  return { world, ada, bob, a, b, ours, theirs };
+}
+
+/** Reads a mailbox in the background. */
+function read(mailbox: Mailbox): string[] {
+  const heard: string[] = [];
+  void mailbox.each(({ body }) => heard.push(body)).then(() => heard.push('.'), () => heard.push('!'));
+  return heard;
+}
 
 describe('a mailbox with a name that every object has', () => {
   for (const id of Object.getOwnPropertyNames(Object.prototype)) {
@@ -22,4 +42,101 @@ describe('a mailbox with a name that every object has', () => {
       assert.deepEqual(Object.keys(Object.prototype), [], 'the page has the objects that it had');
     });
   }
+});
+
+describe('a mailbox that is closed', () => {
+  test('may be opened again before that is answered, and begins anew', async () => {
+    const { world, ada, bob, a, ours, theirs } = await opened();
+    await bob.done(theirs.add('talk', 'one'));
+    await bob.done(theirs.add('talk', 'two'));
+    await world.clock.pass(1000);
+    const before = ours.messages();
+    await ada.done(before.next());
+    const closing = ours.close();
+    const opening = a.open('box');
+    await bob.done(theirs.add('talk', 'three'));
+    await ada.done(closing);
+    const again = await ada.done(opening);
+    assert.equal(a.mailboxes.get('box'), again);
+    const heard = read(again);
+    await bob.done(theirs.add('talk', 'four'));
+    await world.clock.pass(10_000); // the old loop handles one yet
+    assert.deepEqual(heard, ['one', 'two', 'three', 'four']);
+    assert.deepEqual(await before.next(), { done: true, value: undefined });
+    assert.equal((await ada.done(again.add('talk', 'five'))).position, 5);
+  });
+
+  test('may be opened again after a reload, a restart or both', async () => {
+    for (const how of ['reload', 'restart', 'both']) {
+      const { world, ada, bob, a, ours, theirs } = await opened();
+      await bob.done(theirs.add('talk', 'one'));
+      ada.network.down = true;
+      ada.network.cut();
+      void ours.close().catch(() => {});
+      const opening = a.open('box').catch(() => undefined);
+      await settle();
+      if (how !== 'reload') world.model.end(ada.kept(a), 'expired');
+      if (how !== 'restart') ada.reload();
+      ada.network.down = false;
+      const session = how === 'restart' ? a : await ada.connect();
+      const again = how === 'restart' ? (await ada.done(opening))! : await ada.done(session.open('box'));
+      const heard = read(again);
+      await bob.done(theirs.add('talk', 'two'));
+      await world.clock.pass(5000);
+      assert.deepEqual(heard, ['one', 'two'], how);
+    }
+  });
+
+  test('adds what it was told to before, also as another session', async () => {
+    const { world, ada, a, ours, theirs } = await opened();
+    const heard = read(theirs);
+    ada.network.down = true;
+    ada.network.cut();
+    const adding = ours.add('talk', 'one last thing');
+    void ours.close();
+    const opening = a.open('box');
+    world.model.end(ada.kept(a), 'expired');
+    ada.network.down = false;
+    assert.equal((await ada.done(adding)).position, 1);
+    await ada.done(opening);
+    await world.clock.pass(1000);
+    assert.deepEqual(heard, ['one last thing']);
+  });
+
+  test('is open as before if that is taken back or refused', async () => {
+    for (const how of ['taken back', 'aborted already', 'refused']) {
+      const { world, ada, bob, a, ours, theirs } = await opened();
+      const stop = new AbortController();
+      if (how === 'refused') world.model.refusesCommands = problem('QUOTA_EXCEEDED');
+      else ada.network.down = true;
+      ada.network.cut();
+      await world.clock.pass(1);
+      if (how === 'aborted already') stop.abort(new Error('no'));
+      const closing = ours.close({ signal: stop.signal });
+      if (how === 'taken back') stop.abort(new Error('no'));
+      await refused(ada.done(closing));
+      ada.network.down = false;
+      world.model.refusesCommands = undefined;
+      const heard = read(ours);
+      await bob.done(theirs.add('talk', 'one'));
+      assert.equal(await ada.done(a.open('box')), ours, how);
+      await world.clock.pass(5000);
+      assert.deepEqual(heard, ['one'], how);
+    }
+  });
+
+  test('may be waited for no longer than one likes by those who open it again', async () => {
+    const { world, ada, a, ours } = await opened();
+    ada.network.down = true;
+    ada.network.cut();
+    void ours.close();
+    const stop = new AbortController();
+    const opening = a.open('box', { signal: stop.signal });
+    await world.clock.pass(100);
+    stop.abort(new Error('enough'));
+    assert.equal((await refused(opening)).message, 'enough');
+    ada.network.down = false;
+    await world.clock.pass(60_000);
+    assert.equal(a.mailboxes.size, 0);
+  });
 });
