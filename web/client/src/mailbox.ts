@@ -40,6 +40,8 @@ export class Mailbox {
   readonly sides: Observable<readonly Occupant[]>;
   /** How often it was told that a third side was refused: at most once a minute, if the session asks for `presence`. */
   readonly crowded: Observable<number>;
+  /** Whether this session has it open, as far as is known. @internal */
+  opened: boolean;
   /** @internal */
   readonly path: string;
   readonly #host: Host;
@@ -61,6 +63,7 @@ export class Mailbox {
   constructor(id: string, record: MailboxRecord, host: Host) {
     this.id = id;
     this.path = `/v1/mailboxes/${encodeURIComponent(id)}`;
+    this.opened = record.sides.length > 0;
     this.#record = record;
     this.#host = host;
     this.sides = this.#sides = new Subject<readonly Occupant[]>(record.sides);
@@ -188,6 +191,7 @@ export class Mailbox {
 
   /** Takes in the sides as a reply has them, but for those of which frames have told: these may have come before it. @internal */
   learnSides(sides: Occupant[]): void {
+    this.opened = true;
     const known = this.#record.sides.filter(({ side }) => this.#news.has(side));
     this.#setSides([...sides.filter(({ side }) => !this.#news.has(side)), ...known]);
   }
@@ -195,6 +199,7 @@ export class Mailbox {
   /** Another session takes the place of the one whose frames told of the sides: its first reply is newer. @internal */
   forgetNews(): void {
     this.#news.clear();
+    this.opened = false;
   }
 
   #hear(side: string, news: Omit<Occupant, 'side'>): void {

@@ -1,3 +1,4 @@
+import type { Commands } from './commands.js';
 import type { Context } from './context.js';
 import { Mailbox, type Requests } from './mailbox.js';
 import type { RestanteError } from './problem.js';
@@ -9,10 +10,12 @@ export class Mailboxes {
   /** By their ids. */
   readonly all = new Map<string, Mailbox>();
   readonly #context: Context;
+  readonly #commands: Commands;
   readonly #requests: Requests;
 
-  constructor(context: Context, requests: Requests) {
+  constructor(context: Context, commands: Commands, requests: Requests) {
     this.#context = context;
+    this.#commands = commands;
     this.#requests = requests;
     for (const id of Object.keys(context.record.mailboxes)) this.get(id);
   }
@@ -57,11 +60,17 @@ export class Mailboxes {
   }
 
   /** What follows from it that a command was refused, or taken back before it was sent. */
-  refused({ kind, mailbox: id }: Pick<Command, 'kind' | 'mailbox'>, error?: RestanteError): void {
+  refused(command: Pick<Command, 'kind' | 'mailbox'>, error?: RestanteError): void {
+    const { kind, mailbox: id } = command;
     const mailbox = this.all.get(id);
     if (kind === 'close') mailbox?.stay();
     else if (kind === 'reopen' && error?.code === 'NOT_FOUND') mailbox?.retire('pruned');
-    else if (mailbox && error && (kind === 'open' || kind === 'reopen')) this.drop(mailbox, error);
+    else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !this.#opening(command)))) this.drop(mailbox, error);
+  }
+
+  /** Whether another command opens the mailbox of this one. */
+  #opening(one: Pick<Command, 'kind' | 'mailbox'>): boolean {
+    return this.#commands.all.some(({ command }) => command !== one && command.kind === 'open' && command.mailbox === one.mailbox);
   }
 
   /** Forgets a mailbox, which ends its messages. */

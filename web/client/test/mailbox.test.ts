@@ -140,3 +140,86 @@ describe('a mailbox that is closed', () => {
     assert.equal(a.mailboxes.size, 0);
   });
 });
+
+describe('opening a mailbox', () => {
+  test('that is open, if it is refused, leaves it open', async () => {
+    const { world, bob, ada, a, ours, theirs } = await opened();
+    const heard = read(ours);
+    world.model.refusesCommands = problem('INVALID_REQUEST');
+    assert.equal((await refused(ada.done(a.open('box', { ttlMs: -5 })))).code, 'INVALID_REQUEST');
+    world.model.refusesCommands = undefined;
+    await bob.done(theirs.add('talk', 'one'));
+    await world.clock.pass(1000);
+    assert.deepEqual(heard, ['one']);
+    assert.equal(a.mailboxes.get('box'), ours);
+  });
+
+  test('is undone for all if it is refused to all, and for none if another one is not', async () => {
+    for (const then of ['refused', 'granted']) {
+      const world = new World();
+      const ada = world.place();
+      const a = await ada.connect();
+      ada.network.weather = { latencyMs: 100 };
+      world.model.refusesCommands = problem('INVALID_REQUEST');
+      const [first, second] = [a.open('box', { ttlMs: -5 }), a.open('box').catch(() => undefined)];
+      assert.equal((await refused(ada.done(first))).code, 'INVALID_REQUEST');
+      if (then === 'granted') world.model.refusesCommands = undefined;
+      const mailbox = await ada.done(second);
+      assert.equal(a.mailboxes.get('box'), mailbox, then);
+      assert.equal(mailbox !== undefined, then === 'granted');
+    }
+  });
+
+  test('as another session, if it is refused, ends the mailbox, which is not open in that one', async () => {
+    const { world, ada, a, ours } = await opened();
+    const heard = read(ours);
+    ada.network.down = true;
+    ada.network.cut();
+    const opening = a.open('box', { ttlMs: -5 });
+    world.model.end(ada.kept(a), 'expired');
+    world.model.refusesCommands = problem('INVALID_REQUEST');
+    ada.network.down = false;
+    assert.equal((await refused(ada.done(opening))).code, 'INVALID_REQUEST');
+    await settle();
+    assert.deepEqual([heard, a.mailboxes.size], [['!'], 0]);
+  });
+
+  for (const [how, abort] of [['before', 0], ['while it waits', 1]] as const) {
+    test(`that is aborted ${how} leaves no trace of it`, async () => {
+      const world = new World();
+      const [ada, bob] = [world.place(1), world.place(2)];
+      const [a, b] = [await ada.connect(), await bob.connect()];
+      const theirs = await bob.done(b.open('box'));
+      for (const text of ['one', 'two', 'three']) await bob.done(theirs.add('talk', text));
+      ada.network.down = true;
+      ada.network.cut();
+      await world.clock.pass(1);
+      const stop = new AbortController();
+      if (abort === 0) stop.abort(new Error('no'));
+      const opening = a.open('box', { after: 2, signal: stop.signal });
+      stop.abort(new Error('no'));
+      assert.equal((await refused(opening)).message, 'no');
+      assert.equal(a.mailboxes.size, 0);
+      ada.network.down = false;
+      const heard = read(await ada.done(a.open('box')));
+      await world.clock.pass(1000);
+      assert.deepEqual(heard, ['one', 'two', 'three']);
+    });
+  }
+
+  test('that is open, if it is aborted, leaves it open', async () => {
+    const { world, bob, ada, a, ours, theirs } = await opened();
+    const heard = read(ours);
+    ada.network.down = true;
+    ada.network.cut();
+    await world.clock.pass(1);
+    const stop = new AbortController();
+    const opening = a.open('box', { signal: stop.signal });
+    stop.abort(new Error('no'));
+    await refused(opening);
+    ada.network.down = false;
+    await bob.done(theirs.add('talk', 'one'));
+    await world.clock.pass(5000);
+    assert.deepEqual(heard, ['one']);
+  });
+});
