@@ -8,6 +8,8 @@ export interface Observable<T> {
 /** An observable whose value can be set. */
 export class Subject<T> implements Observable<T> {
   readonly #watchers = new Set<(value: T) => void>();
+  /** The values that are being told, in order: a watcher may set another one. */
+  readonly #told: (() => void)[] = [];
   #value: T;
 
   constructor(value: T) {
@@ -20,13 +22,18 @@ export class Subject<T> implements Observable<T> {
 
   set(value: T): void {
     this.#value = value;
-    for (const see of [...this.#watchers]) call(see, value);
+    const watchers = [...this.#watchers];
+    const tell = () => watchers.forEach((see) => this.#watchers.has(see) && see(value));
+    if (this.#told.push(tell) > 1) return;
+    for (const tell of this.#told) tell();
+    this.#told.length = 0;
   }
 
   subscribe(see: (value: T) => void): () => void {
-    this.#watchers.add(see);
-    call(see, this.#value);
-    return () => this.#watchers.delete(see);
+    const watcher = (value: T) => call(see, value);
+    this.#watchers.add(watcher);
+    watcher(this.#value);
+    return () => this.#watchers.delete(watcher);
   }
 }
 
