@@ -12,6 +12,12 @@ export function checkText(name: string, text: unknown): void {
   if (/\p{Surrogate}/u.test(String(text))) throw clientError('INVALID_REQUEST', `${name} has half a character (a lone surrogate)`);
 }
 
+/** As `checkText`, for what becomes a part of a path: browsers leave these out, and ask for another path. */
+export function checkId(name: string, id: string): void {
+  checkText(name, id);
+  if (/^\.{0,2}$/.test(id)) throw clientError('INVALID_REQUEST', `${name} must not be empty, "." or ".."`);
+}
+
 /** Throws if a message breaks a rule that the server would refuse it for. Returns its JSON. */
 export function checkDraft(draft: Draft): string {
   for (const [name, text] of Object.entries(draft)) checkText(name, text);

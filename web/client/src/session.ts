@@ -3,7 +3,7 @@ import { Context } from './context.js';
 import { Credential } from './credential.js';
 import { Handshakes } from './handshake.js';
 import { Lifecycle } from './lifecycle.js';
-import { checkText } from './limits.js';
+import { checkId } from './limits.js';
 import type { Abortable, Mailbox } from './mailbox.js';
 import { Mailboxes } from './mailboxes.js';
 import type { Observable } from './observable.js';
@@ -121,14 +121,14 @@ export class Session {
 
   /** Claims a nameplate that the other side allocated, and opens the mailbox behind it. */
   async claim(nameplate: string, { ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
-    checkText('nameplate', nameplate);
+    checkId('nameplate', nameplate);
     const path = `/v1/nameplates/${encodeURIComponent(nameplate)}`;
     return this.#openClaimed(this.#do('claim', 'PUT', path, signal, undefined, JSON.stringify({ ttlMs })), signal);
   }
 
   /** Opens a mailbox by an id that both sides know, beginning after the message at position `after`. */
   async open(id: string, { after = 0, ttlMs, signal }: Abortable & { after?: number; ttlMs?: number } = {}): Promise<Mailbox> {
-    checkText('id', id);
+    checkId('id', id);
     const before = this.#mailboxes.all.get(id);
     if (before?.closing) await before.closed(signal); // what comes until then is not for the next one
     signal?.throwIfAborted();

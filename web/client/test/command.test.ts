@@ -56,6 +56,21 @@ for (const transport of ['poll', 'sse', 'socket', 'auto'] as const) describe(`a 
     await goesOn(all);
   });
 
+  for (const id of ['', '.', '..']) {
+    test(`before it is sent: an id or a nameplate that no address can have: "${id}"`, async () => {
+      const all = await opened(transport);
+      const sent = all.ada.network.sent.length;
+      for (const call of [() => all.a.open(id), () => all.a.claim(id)]) {
+        const error = (await refused(all.done(call()))) as RestanteError;
+        assert.deepEqual([error.code, error.action, error.status], ['INVALID_REQUEST', 'stop', 0]);
+        assert.match(error.detail, /^(id|nameplate) must not be/);
+      }
+      assert.deepEqual(all.ada.network.sent.slice(sent).filter((request) => request.startsWith('PUT')), []);
+      assert.deepEqual([...all.a.mailboxes.keys()], ['box']);
+      await goesOn(all);
+    });
+  }
+
   test('by the server, whose limit is lower', async () => {
     const all = await opened(transport);
     all.world.model.maxRequest = 1000;
