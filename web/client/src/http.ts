@@ -44,7 +44,7 @@ export class Http {
   /** Sends a request once. Throws `ConnectionLost` for whatever is not the server's own answer. */
   async request(signal: AbortSignal, method: string, path: string, body?: string, seq?: number): Promise<Reply> {
     const headers: Record<string, string> = {};
-    if (seq !== undefined) headers['Seq'] = String(seq);
+    if (seq !== undefined) headers[method === 'GET' ? 'Last-Event-ID' : 'Seq'] = String(seq);
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     return this.open(signal, path, { method, body: body ?? null, headers }, async (response, dog) => {
       let text = '';

@@ -8,12 +8,14 @@ import type { SessionRecord } from './store.js';
 export interface Inbox {
   /** The next frame wanted: all below it are processed. */
   readonly ack: number;
+  /** The frame that comes next: all below it were received. */
+  readonly next: number;
   /** Notified when there is more to acknowledge. */
   readonly advanced: Condition;
   /** Takes frames in. It ignores those that came before. */
   take(frames: readonly Frame[]): void;
-  /** Waits for so long until all that was received is processed. Reports whether it is. */
-  drained(signal: AbortSignal, platform: Platform, ms: number): Promise<boolean>;
+  /** Waits until all that was received is processed, at most for so long. */
+  drained(signal: AbortSignal, platform: Platform, ms: number): Promise<void>;
 }
 
 /**
@@ -35,6 +37,9 @@ export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () =>
     get ack() {
       return record.frame;
     },
+    get next() {
+      return next;
+    },
     take: (frames) => {
       for (const frame of frames) {
         const { seq } = frame;
@@ -49,9 +54,16 @@ export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () =>
       if (frames.length > 0) advance();
     },
     drained: async (signal, platform, ms) => {
-      const until = platform.now() + ms;
-      while (record.frame < next && platform.now() < until) await advanced.wait(signal, platform, ms);
-      return record.frame === next;
+      let late = false; // by a timer, as the clock may be set back
+      const timer = platform.setTimeout(() => {
+        late = true;
+        advanced.notify();
+      }, ms);
+      try {
+        while (record.frame < next && !late) await advanced.wait(signal);
+      } finally {
+        platform.clearTimeout(timer);
+      }
     },
   };
 }

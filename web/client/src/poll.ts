@@ -1,4 +1,4 @@
-import { Condition } from './condition.js';
+import { Condition, linked } from './condition.js';
 import type { Connection } from './connection.js';
 import { ConnectionLost } from './problem.js';
 import type { Received } from './schemas.js';
@@ -21,25 +21,43 @@ const BEHIND = 3;
 const IMPATIENT = [408, 502, 504, 524];
 /** A refusal that comes sooner is not about patience. */
 const IDLE_MS = 4000;
-/** How long frames may take to be processed before more are asked for. */
+/** How long frames may take to be processed before more are asked for, and how long to wait if the server does not say. */
 const PACE_MS = 1000;
-const SLOWEST_PACE_MS = 8000;
 
 /**
- * Receives by long-poll until the connection is lost. Each request follows from the answer before it, never from a timer. While
- * the application is busy with what came, it asks for more only now and then. With `until`, the first receive is not held,
- * and `poll` returns the first value that `until` returns after an answer.
+ * Receives by long-poll until the connection is lost. Each request follows from the answer before it, never from a timer. What
+ * the application has not processed by then is not asked for again. With `until`, the first receive is not held, and `poll`
+ * returns the first value that `until` returns after an answer.
  */
 export async function poll(connection: Connection, patience: Patience): Promise<never>;
 export async function poll<T>(connection: Connection, patience: Patience, until: () => T | undefined): Promise<T>;
 export async function poll<T>(connection: Connection, patience: Patience, until?: () => T | undefined): Promise<T> {
   const { platform, inbox, signal } = connection;
   let atOnce = until !== undefined;
-  for (let pace = PACE_MS; ; atOnce = false) {
-    inbox.take(await receive(connection, patience, atOnce));
+  for (; ; atOnce = false) {
+    const received = receive(connection, patience, atOnce);
+    inbox.take(await (inbox.ack === inbox.next ? received : acknowledging(connection, received)));
     const found = until?.();
     if (found !== undefined) return found;
-    pace = (await inbox.drained(signal, platform, pace)) ? PACE_MS : Math.min(2 * pace, SLOWEST_PACE_MS);
+    await inbox.drained(signal, platform, PACE_MS);
+  }
+}
+
+/** Acknowledges what is processed until a receive, which began before that, is answered. */
+async function acknowledging<T>({ inbox, epoch, request, signal }: Connection, received: Promise<T>): Promise<T> {
+  const over = linked(signal);
+  const acknowledge = async (): Promise<never> => {
+    for (let acknowledged = inbox.ack; ; ) {
+      while (inbox.ack === acknowledged) await inbox.advanced.wait(over.signal);
+      acknowledged = inbox.ack;
+      const { error } = await request(over.signal, 'POST', '/v1/session/ack', JSON.stringify({ ack: acknowledged, epoch }));
+      if (error) throw error;
+    }
+  };
+  try {
+    return await Promise.race([received, acknowledge()]);
+  } finally {
+    over.abort();
   }
 }
 
@@ -51,7 +69,8 @@ async function receive(connection: Connection, patience: Patience, atOnce: boole
   const path = `/v1/session/events?ack=${inbox.ack}&epoch=${epoch}${wait}`;
   const began = platform.now();
   try {
-    const { error, body } = await connection.request(signal, 'GET', path);
+    const seen = inbox.next > inbox.ack ? inbox.next - 1 : undefined;
+    const { error, body } = await connection.request(signal, 'GET', path, undefined, seen);
     patience.behind = error?.code === 'SUPERSEDED' ? patience.behind + 1 : 0;
     if (!error) return (body as Received).frames;
     if (error.action !== 'slow_down') throw error;

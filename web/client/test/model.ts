@@ -30,6 +30,8 @@ interface Frame {
 interface Seat {
   /** Ends it, with a refusal. */
   answer: (reply: Reply) => void;
+  /** The first frame that it has not seen. */
+  from?: number;
   /** Where a live transport is: the next frame it was not sent, and how it is sent one. */
   live?: { next: number; say: Said };
 }
@@ -125,7 +127,7 @@ export class Model {
     if (call.path === '/v1/session/metadata') return Promise.resolve(this.#renew(session, JSON.parse(call.body ?? '{}')));
     session.seen = this.#clock.now;
     const url = new URL(call.path, 'http://model');
-    if (url.pathname === '/v1/session/events') return this.#receive(session, url);
+    if (url.pathname === '/v1/session/events') return this.#receive(session, url, call.headers['Last-Event-ID']);
     if (call.method === 'GET' && url.pathname === '/v1/session') {
       return Promise.resolve(ok(200, { epoch: session.epoch, nextExpectedSeq: session.wanted }));
     }
@@ -251,21 +253,22 @@ export class Model {
     });
   }
 
-  #receive(session: Kept, url: URL): Promise<Reply> {
+  #receive(session: Kept, url: URL, seen?: string): Promise<Reply> {
     const ack = Number(url.searchParams.get('ack'));
+    const from = Math.max(ack, Number(seen ?? -1) + 1);
     const epoch = Number(url.searchParams.get('epoch'));
     const wait = Math.min(Number(url.searchParams.get('wait') ?? Infinity) * 1000, this.heartbeatMs);
-    const refused = this.#enter(session, epoch, ack);
+    const refused = this.#enter(session, epoch, ack, from);
     if (refused) return Promise.resolve(refused);
     return new Promise((resolve) => {
       const answer = (reply: Reply) => {
         this.#clock.clearTimeout(timer);
         resolve(reply);
       };
-      const parked: Seat = { answer };
+      const parked: Seat = { answer, from };
       const timer = this.#clock.setTimeout(() => {
         if (session.parked === parked) session.parked = undefined;
-        resolve(this.#received(session));
+        resolve(this.#received(session, from));
       }, wait);
       session.parked = parked;
       this.#wake(session);
@@ -273,11 +276,11 @@ export class Model {
   }
 
   /** Lets a receiver begin, and answers the one before it; or returns why it may not. */
-  #enter(session: Kept, epoch: number, ack: number): Reply | undefined {
+  #enter(session: Kept, epoch: number, ack: number, from = ack): Reply | undefined {
     const superseded = (action: string) => problem('SUPERSEDED', { status: 409, action, retriable: action !== 'stop' });
     if (epoch < session.epoch) return superseded('stop');
     if (ack > session.next) return problem('SESSION_STATE_MISMATCH');
-    if (ack < (session.frames[0]?.seq ?? session.next)) return superseded('slow_down');
+    if (from < (session.frames[0]?.seq ?? session.next)) return superseded('slow_down');
     session.frames = session.frames.filter(({ seq }) => seq >= ack);
     session.parked?.answer(superseded('slow_down'));
     return undefined;
@@ -290,15 +293,15 @@ export class Model {
       live.next = session.next;
       return;
     }
-    if (!session.parked || session.frames.length === 0) return;
-    const { answer } = session.parked;
+    const { answer, from = 0 } = session.parked ?? {};
+    if (!answer || from >= session.next) return;
     session.parked = undefined;
-    answer(this.#received(session));
+    answer(this.#received(session, from));
   }
 
-  #received(session: Kept): Reply {
+  #received(session: Kept, from: number): Reply {
     session.seen = this.#clock.now;
-    const frames = session.frames.slice(0, 100);
+    const frames = session.frames.filter(({ seq }) => seq >= from).slice(0, 100);
     const heartbeat = frames.length === 0;
     return ok(200, { ack: session.wanted, heartbeat, frames, nextWaitMs: this.heartbeatMs, serverTime: this.#clock.now });
   }
