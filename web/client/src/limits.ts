@@ -15,7 +15,7 @@ export function checkText(name: string, text: unknown): void {
 /** As `checkText`, for what becomes a part of a path: browsers leave these out, and ask for another path. */
 export function checkId(name: string, id: string): void {
   checkText(name, id);
-  if (/^\.{0,2}$/.test(id)) throw clientError('INVALID_REQUEST', `${name} must not be empty, "." or ".."`);
+  if (/^\.{0,2}$/.test(id)) throw clientError('INVALID_REQUEST', `${name} must not be empty or dots`);
 }
 
 /** Throws if a message breaks a rule that the server would refuse it for. Returns its JSON. */

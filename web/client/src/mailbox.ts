@@ -18,7 +18,7 @@ export interface Requests {
 
 /** What a mailbox needs of its session. @internal */
 export interface Host extends Requests {
-  side(): string | undefined;
+  readonly side: string | undefined;
   /** The mailbox is gone, and all of it was read. */
   drop(mailbox: Mailbox): void;
   save(): void;
@@ -44,11 +44,12 @@ export class Mailbox {
   opened: boolean;
   /** @internal */
   readonly path: string;
+  /** Notified when there may be something to read, or no more. @internal */
+  readonly changed = new Condition();
   readonly #host: Host;
   readonly #record: MailboxRecord;
   readonly #sides: Subject<readonly Occupant[]>;
   readonly #crowded = new Subject(0);
-  readonly #changed = new Condition();
   /** The sides of which frames have told in this session: what a reply says of them may be older. */
   readonly #news = new Set<string>();
   #deliveries: Delivery[] = [];
@@ -154,24 +155,19 @@ export class Mailbox {
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
     signal?.throwIfAborted();
     this.#closing = true;
-    this.#changed.notify();
+    this.changed.notify();
     await this.#host.do('close', 'DELETE', `${this.path}?mood=${mood}`, signal, this.id);
   }
 
-  /** Whether a close is under way. @internal */
+  /** Whether a close is under way. When none is any more, `changed` is notified. @internal */
   get closing(): boolean {
     return this.#closing && !this.#ended;
-  }
-
-  /** Waits until no close is under way. @internal */
-  async closed(signal?: AbortSignal): Promise<void> {
-    while (this.closing) await this.#changed.wait(signal);
   }
 
   /** A close was refused, or taken back: the mailbox is open as before. @internal */
   stay(): void {
     this.#closing = this.#ended;
-    this.#changed.notify();
+    this.changed.notify();
   }
 
   /** Takes in a frame. @internal */
@@ -213,13 +209,13 @@ export class Mailbox {
   #setSides(sides: Occupant[]): void {
     this.#record.sides = sides;
     this.#sides.set(sides);
-    this.#changed.notify(); // there may be a log to read, too
+    this.changed.notify(); // there may be a log to read, too
   }
 
   /** The server has retired the mailbox. What came before can still be read. @internal */
   retire(reason: 'closed' | 'pruned'): void {
     this.#record.retired = reason;
-    this.#changed.notify();
+    this.changed.notify();
   }
 
   /** Ends the messages, for a reason if they did not end as they should. @internal */
@@ -230,7 +226,7 @@ export class Mailbox {
     const dropped = this.#deliveries;
     this.#deliveries = [];
     if (!error) for (const { done } of dropped) done();
-    this.#changed.notify();
+    this.changed.notify();
   }
 
   #deliver({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {
@@ -239,7 +235,7 @@ export class Mailbox {
     // A session that took the place of another is sent again what was not processed: what comes twice stands side by side.
     this.#deliveries.push({ message, done });
     this.#deliveries.sort((a, b) => a.message.position - b.message.position);
-    this.#changed.notify();
+    this.changed.notify();
   }
 
   async #next(signal?: AbortSignal): Promise<Message | undefined> {
@@ -251,10 +247,10 @@ export class Mailbox {
         if (this.#error) throw this.#error;
         if (this.retired) this.#host.drop(this);
         if (this.#closing || this.retired) return undefined;
-        await this.#changed.wait(signal);
+        await this.changed.wait(signal);
       } else if (this.#current.message.position <= this.#record.position) {
         this.#current.done(); // it came twice
-      } else if (this.#current.message.side === this.#host.side()) {
+      } else if (this.#current.message.side === this.#host.side) {
         this.#processed(); // replayed: the application knows what it added
       } else return this.#current.message;
     }

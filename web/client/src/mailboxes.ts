@@ -1,22 +1,23 @@
 import type { Commands } from './commands.js';
 import type { Context } from './context.js';
-import { Mailbox, type Requests } from './mailbox.js';
+import { Mailbox, type Host } from './mailbox.js';
 import type { RestanteError } from './problem.js';
 import type { Frame } from './schemas.js';
 import type { Command, MailboxRecord } from './store.js';
 
 /** The mailboxes that a session has open, or is opening. */
-export class Mailboxes {
+export class Mailboxes implements Host {
   /** By their ids. */
   readonly all = new Map<string, Mailbox>();
+  /** Sends a command. */
+  readonly do: Host['do'];
   readonly #context: Context;
   readonly #commands: Commands;
-  readonly #requests: Requests;
 
-  constructor(context: Context, commands: Commands, requests: Requests) {
+  constructor(context: Context, commands: Commands, send: Host['do']) {
     this.#context = context;
     this.#commands = commands;
-    this.#requests = requests;
+    this.do = send;
     for (const id of Object.keys(context.record.mailboxes)) this.get(id);
   }
 
@@ -25,16 +26,19 @@ export class Mailboxes {
     let mailbox = this.all.get(id);
     if (!mailbox) {
       const record = (this.#context.record.mailboxes[id] ??= { position, added: 0, sides: [] });
-      const host = {
-        side: () => this.#context.record.side,
-        drop: (mailbox: Mailbox) => this.drop(mailbox),
-        save: () => this.#context.save(),
-      };
-      mailbox = new Mailbox(id, record, { ...host, ...this.#requests });
+      mailbox = new Mailbox(id, record, this);
       this.all.set(id, mailbox);
     }
     return mailbox;
   }
+
+  /** This side in every mailbox. */
+  get side(): string | undefined {
+    return this.#context.record.side;
+  }
+
+  /** Stores the record as it is now. */
+  readonly save = (): void => this.#context.save();
 
   /** Returns what is stored of a mailbox. */
   record(id: string): MailboxRecord | undefined {
@@ -63,14 +67,10 @@ export class Mailboxes {
   refused(command: Pick<Command, 'kind' | 'mailbox'>, error?: RestanteError): void {
     const { kind, mailbox: id } = command;
     const mailbox = this.all.get(id);
+    const opening = () => this.#commands.all.some(({ command: other }) => other !== command && other.kind === 'open' && other.mailbox === id);
     if (kind === 'close') mailbox?.stay();
     else if (kind === 'reopen' && error?.code === 'NOT_FOUND') mailbox?.retire('pruned');
-    else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !this.#opening(command)))) this.drop(mailbox, error);
-  }
-
-  /** Whether another command opens the mailbox of this one. */
-  #opening(one: Pick<Command, 'kind' | 'mailbox'>): boolean {
-    return this.#commands.all.some(({ command }) => command !== one && command.kind === 'open' && command.mailbox === one.mailbox);
+    else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !opening()))) this.drop(mailbox, error);
   }
 
   /** Forgets a mailbox, which ends its messages. */

@@ -63,7 +63,7 @@ export class Session {
     if (first && first.command.n === record.sent) first.sent = true; // otherwise its answer was taken in, and then the page crashed
     const credential = new Credential(context);
     const handshakes = (this.#handshakes = new Handshakes(context, credential));
-    const mailboxes = (this.#mailboxes = new Mailboxes(context, commands, { do: (...what) => this.#do(...what) }));
+    const mailboxes = (this.#mailboxes = new Mailboxes(context, commands, (...what) => this.#do(...what)));
     const sender = new Sender(context, commands, mailboxes, () => this.#lifecycle.end(undefined));
     this.#lifecycle = new Lifecycle(context, { handshakes, commands, mailboxes, sender, credential });
     this.appId = options.appId;
@@ -130,7 +130,7 @@ export class Session {
   async open(id: string, { after = 0, ttlMs, signal }: Abortable & { after?: number; ttlMs?: number } = {}): Promise<Mailbox> {
     checkId('id', id);
     const before = this.#mailboxes.all.get(id);
-    if (before?.closing) await before.closed(signal); // what comes until then is not for the next one
+    while (before?.closing) await before.changed.wait(signal); // what comes until then is not for the next one
     signal?.throwIfAborted();
     const mailbox = this.#mailboxes.get(id, after);
     await this.#do('open', 'PUT', this.#mailboxes.openingPath(mailbox), signal, id, JSON.stringify({ ttlMs }));
