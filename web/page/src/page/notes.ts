@@ -26,7 +26,7 @@ export class Notes {
     const { id, mine, text } = note;
     const foot = make('footer', {}, make('span', { className: 'fate', textContent: described(note) }));
     if (!mine) foot.append(copying(make('button', { type: 'button', className: 'quiet', textContent: 'Copy the note' }), () => text));
-    const shown = make('article', { className: mine ? 'mine' : 'theirs' }, make('p', { textContent: text }), foot);
+    const shown = make('article', { className: mine ? 'mine' : 'theirs' }, make('p', { dir: 'auto', textContent: text }), foot);
     this.#shown.set(id, shown);
     this.#log.append(shown);
   }
