@@ -13,9 +13,12 @@ export class Start {
   constructor({ write, read }: { write: (text: string) => void; read: (code: string) => void }) {
     element('write').addEventListener('submit', (event) => {
       event.preventDefault();
-      const problem = tooMuch(this.#note.value);
+      const { value } = this.#note;
+      const problem = tooMuch(value);
       complain(this.#note, this.#noteProblem, problem);
-      if (problem === '') write(this.#note.value);
+      if (problem !== '') return;
+      this.#note.value = '';
+      write(value);
     });
     element('read').addEventListener('submit', (event) => {
       event.preventDefault();
@@ -26,7 +29,7 @@ export class Start {
     this.#code.input.addEventListener('input', () => complain(this.#code.input, this.#codeProblem, ''));
   }
 
-  /** Shows it with a text that was not read, and moves the focus here. */
+  /** Shows it with a text that was not read, before one that was typed and not sent, and moves the focus here. */
   again(unread: string): void {
     this.show(unread);
     this.#note.focus();
@@ -34,7 +37,7 @@ export class Start {
 
   show(unread = ''): void {
     document.title = 'Restante';
-    this.#note.value = unread;
+    this.#note.value = [unread, this.#note.value].filter(Boolean).join('\n\n');
     this.#code.value = '';
     complain(this.#note, this.#noteProblem, '');
     complain(this.#code.input, this.#codeProblem, '');
