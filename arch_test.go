@@ -137,6 +137,7 @@ var layers = map[string]layer{
 		bans: map[string]string{
 			"database/sql": "it is a connection, whatever is spoken on it",
 		},
+		tests: map[string]string{"restante/internal/testclient": "its client goes on sending when a connection ends"},
 	},
 	"restante/internal/jsonobject": {
 		stdlib: "it reads JSON, and nothing else",

@@ -97,7 +97,6 @@ func (c *sessionSocket) serve(ctx context.Context) {
 	}
 	if err != nil {
 		c.end(ctx, err)
-		c.Drain()
 		return
 	}
 	c.OnControl(c.frames.Alive)

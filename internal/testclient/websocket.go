@@ -1,7 +1,13 @@
 package testclient
 
 import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -45,4 +51,39 @@ func Receive(conn *websocket.Conn) (frames <-chan Received, stop func()) {
 		close(done)
 		reading.Wait()
 	})
+}
+
+// TextFrame returns a text frame as a client sends it, with a mask of zeros: see RFC 6455, §5.2.
+func TextFrame(text string) []byte {
+	frame := binary.BigEndian.AppendUint64([]byte{0x81, 0x80 | 127}, uint64(len(text)))
+	return append(append(frame, 0, 0, 0, 0), text...)
+}
+
+// WantEndBehind sends frames that end a connection, and behind them more than its server reads at a time, as one write.
+// Then it receives messages, a close frame with this code, and the end of the connection, which must not be reset. It
+// returns the last message.
+func WantEndBehind(t testing.TB, conn *websocket.Conn, frames []byte, code int) (last string) {
+	t.Helper()
+	more := bytes.Repeat(TextFrame(strings.Repeat("x", 10_000)), 25)
+	conn.SetCloseHandler(func(int, string) error { // unlike the default one, it tells that the connection was reset
+		return conn.WriteControl(websocket.CloseMessage, nil, time.Now().Add(Limit))
+	})
+	if _, err := conn.NetConn().Write(append(frames, more...)); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, message, err := conn.ReadMessage()
+		if err == nil {
+			last = string(message)
+			continue
+		}
+		var closed *websocket.CloseError
+		if !errors.As(err, &closed) || closed.Code != code {
+			t.Errorf("after %.200s, the connection ended with %v, want %d", last, err, code)
+		}
+		if _, err := conn.NetConn().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("after the close frame comes %v", err)
+		}
+		return last
+	}
 }

@@ -113,8 +113,14 @@ func (c *Conn) Go(f func()) {
 	}()
 }
 
-// Close closes the connection without a close frame.
-func (c *Conn) Close() error { return c.conn.Close() }
+// Close closes the connection, from the goroutine that reads. It sends no close frame. If one was sent, Close first
+// drains the connection: what is unread when a connection is closed has the system reset it, and drop what was sent last.
+func (c *Conn) Close() error {
+	if c.isEnding() {
+		c.Drain()
+	}
+	return c.conn.Close()
+}
 
 // OnControl has each ping and pong count as a sign of life, and calls f for it.
 func (c *Conn) OnControl(f func()) {
@@ -133,11 +139,11 @@ func (c *Conn) Read() ([]byte, error) {
 	c.rest = nil // which is skipped now
 	_, message, err := c.conn.NextReader()
 	if err != nil {
-		return nil, err
+		return nil, c.failed(err)
 	}
 	raw, err := io.ReadAll(io.LimitReader(message, c.options.MaxMessage+1))
 	if err != nil {
-		return nil, err
+		return nil, c.failed(err)
 	}
 	c.alive()
 	if int64(len(raw)) > c.options.MaxMessage {
@@ -147,12 +153,25 @@ func (c *Conn) Read() ([]byte, error) {
 	return raw, nil
 }
 
+// failed has reading end if its error is that the peer breaks RFC 6455: then the peer was sent a close frame. It returns
+// the error.
+func (c *Conn) failed(err error) error {
+	var network net.Error
+	var closed *websocket.CloseError
+	if !errors.As(err, &network) && !errors.As(err, &closed) {
+		c.EndReading(closeTimeout)
+	}
+	return err
+}
+
 // Drain reads until the peer has closed the connection, or its time is over.
 func (c *Conn) Drain() {
-	for {
-		if _, _, err := c.conn.NextReader(); err != nil {
-			return
-		}
+	var err error
+	for err == nil {
+		_, _, err = c.conn.NextReader()
+	}
+	if _, closed := errors.AsType[*websocket.CloseError](err); !closed {
+		_, _ = io.Copy(io.Discard, c.in) // its frames cannot be told apart any more
 	}
 }
 
@@ -174,6 +193,13 @@ func (c *Conn) EndReading(after time.Duration) {
 	if c.wake != nil {
 		c.wake() // so that a goroutine reads
 	}
+}
+
+// isEnding reports whether reading is to end.
+func (c *Conn) isEnding() bool {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	return c.ending
 }
 
 // readUntil sets the read deadline; reading is held.

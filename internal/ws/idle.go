@@ -54,7 +54,7 @@ func (c *Conn) serve(first, linger time.Duration, handle func() error, end func(
 func (c *Conn) Wait(atMost time.Duration) (begun bool, err error) {
 	if c.rest != nil {
 		if _, err := io.Copy(io.Discard, c.rest); err != nil {
-			return false, err
+			return false, c.failed(err)
 		}
 		c.rest = nil
 	}
@@ -83,9 +83,7 @@ func (c *Conn) peek(atMost time.Duration) (readable bool, err error) {
 		if err == nil {
 			return true, nil
 		}
-		c.reading.Lock()
-		ending := c.ending
-		c.reading.Unlock()
+		ending := c.isEnding()
 		switch now := time.Now(); {
 		case ending, !errors.Is(err, os.ErrDeadlineExceeded), !now.Before(dead):
 			return false, err

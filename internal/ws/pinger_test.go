@@ -1,6 +1,7 @@
 package ws_test
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,15 +38,16 @@ func TestPingerClosesWhenTheServerStops(t *testing.T) {
 		stopping := make(chan struct{})
 		pinger := &ws.Pinger{Interval: time.Minute, Stopping: stopping, Spread: 10 * time.Second}
 		var ends []<-chan error
+		var reading sync.WaitGroup
 		add := func() {
 			p := open(t, ws.Options{})
 			_, ended := p.receives()
 			ends = append(ends, ended)
 			remove := pinger.Add(p.Conn)
-			go func() {
+			reading.Go(func() {
 				defer remove()
 				p.Drain()
-			}()
+			})
 		}
 		for range 5 {
 			add()
@@ -60,6 +62,6 @@ func TestPingerClosesWhenTheServerStops(t *testing.T) {
 		if took := time.Since(began); took >= 10*time.Second {
 			t.Errorf("the last was closed after %v", took)
 		}
-		<-time.After(time.Second) // for both close frames
+		reading.Wait() // for both close frames
 	})
 }
