@@ -17,8 +17,12 @@ import (
 	"restante/internal/idleconn"
 )
 
-// closeTimeout is how long the close frames of both sides may take.
-const closeTimeout = time.Second
+const (
+	// closeTimeout is how long the close frames of both sides may take.
+	closeTimeout = time.Second
+	// queueTime is how long a message is queued at most.
+	queueTime = 50 * time.Millisecond
+)
 
 // The errors of a connection. Others are those of reading and writing.
 var (
@@ -62,9 +66,10 @@ type Conn struct {
 	pool    *idleconn.Pool // nil: the connection waits on its goroutine
 	rest    io.Reader      // of a message that is too large, if that was read last; the goroutine that reads owns it
 
-	writing sync.Mutex // guards writing to conn, and the following
-	gone    bool       // the peer receives nothing any more
-	queue   [][]byte   // messages that go with the next one
+	writing sync.Mutex  // guards writing to conn, and the following
+	gone    bool        // the peer receives nothing any more
+	queue   [][]byte    // messages that go with the next one
+	late    *time.Timer // sends the queue if there is no next one in time; nil while nothing is queued
 
 	reading sync.Mutex // guards the read deadline of conn, and the following
 	ending  bool       // the read deadline is the last one
@@ -209,17 +214,23 @@ func (c *Conn) readUntil(deadline time.Time) {
 	}
 }
 
-// SendClose sends a close frame and has reading end.
+// SendClose sends the messages that are queued and a close frame, and has reading end.
 func (c *Conn) SendClose(e *CloseError) {
+	if c.Send() != nil {
+		return // it is cut off
+	}
 	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(e.Code, e.Reason), time.Now().Add(closeTimeout)) // a peer that is gone does not receive it
 	c.EndReading(closeTimeout)                                                                                                    // for its own close frame to come
 }
 
-// Queue adds a message that goes with the next one that is sent.
+// Queue adds a message that goes with the next one that is sent, or alone if that takes long.
 func (c *Conn) Queue(message []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.queue = append(c.queue, message)
+	if c.late == nil {
+		c.late = time.AfterFunc(queueTime, func() { _ = c.Send() }) // if it fails, the peer has been cut off
+	}
 }
 
 // Send writes the messages that are queued, and then these, as one write.
@@ -227,6 +238,10 @@ func (c *Conn) Send(messages ...[]byte) error {
 	return c.write(func(time.Time) error {
 		messages := append(c.queue, messages...)
 		c.queue = nil
+		if c.late != nil {
+			c.late.Stop()
+			c.late = nil
+		}
 		if len(messages) == 0 {
 			return nil
 		}

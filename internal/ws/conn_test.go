@@ -39,6 +39,28 @@ func TestMessagesShareAWrite(t *testing.T) {
 	})
 }
 
+// What is queued does not wait long for more, nor for a close frame to go before it.
+func TestWhatIsQueuedIsSentInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		messages, ended := p.receives()
+		for _, message := range []string{"one", "two"} {
+			began := time.Now()
+			p.Queue([]byte(message))
+			if got := <-messages; got != message || time.Since(began) != 50*time.Millisecond {
+				t.Errorf("%s comes after %v, want %s", got, time.Since(began), message)
+			}
+		}
+		p.Queue([]byte("three"))
+		go p.SendClose(&ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "because"})
+		wantClose(t, <-ended, websocket.CloseTryAgainLater)
+		if len(messages) != 1 || <-messages != "three" {
+			t.Error("what was queued before the close frame does not come")
+		}
+		p.Drain()
+	})
+}
+
 // Of a message that is too large, the beginning is read; the next message is read whole.
 func TestMessageTooLarge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
