@@ -244,10 +244,13 @@ func (c *conn) claim(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 	if c.claimed {
 		return nil, onlyOneClaim
 	}
-	c.claimed, c.nameplate = true, &id
 	claimed, err := c.slowly(ctx, func() (rendezvous.Claimed, error) { return c.server.Service.ClaimFor(ctx, c.side, id) })
+	err = c.clientError(err)
+	if !mayTryAgain(err) {
+		c.claimed, c.nameplate = true, &id
+	}
 	if err != nil {
-		return nil, c.clientError(err)
+		return nil, err
 	}
 	return encodeMessage("claimed", fields{"mailbox": claimed.Mailbox}), nil
 }
@@ -289,10 +292,13 @@ func (c *conn) open(ctx context.Context, o jsonobject.Object) error {
 		return protocolError("'mailbox' must not be empty") // it would be one mailbox for everyone with a malformed code
 	}
 	id := rendezvous.MailboxID(name)
-	c.mailbox = &id // also if it is refused: then the client can close it
 	key, err := c.server.Service.OpenFor(ctx, c.side, id)
+	err = c.clientError(err)
+	if !mayTryAgain(err) {
+		c.mailbox = &id // also if it is crowded: then the client can close it
+	}
 	if err != nil {
-		return c.clientError(err)
+		return err
 	}
 	c.subscribe(ctx, key)
 	return nil

@@ -3,6 +3,7 @@ package wormhole
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/gorilla/websocket"
@@ -51,6 +52,13 @@ var referenceErrors = []protocolError{
 	missingType, unknownType, mustBindFirst, alreadyBound, bindNeedsApp, bindNeedsSide, pingNeedsPing, allocatedBefore, claimNeedsNameplate,
 	onlyOneClaim, sameNameplate, releaseNeedsClaim, onlyOneRelease, onlyOneOpen, openNeedsMailbox, mustOpenFirst, missingPhase, missingBody,
 	sameMailbox, closeNeedsOpen, onlyOneClose, crowded, reclaimed, mustSubmitFirst, submitFailed,
+}
+
+// mayTryAgain reports whether an error is a refusal that the reference server does not have. It says what the client can
+// do about it, so the client may then try again on the same connection.
+func mayTryAgain(err error) bool {
+	refused, is := errors.AsType[protocolError](err)
+	return is && !slices.Contains(referenceErrors, refused)
 }
 
 // mailboxGone tells a client that the mailbox it has open was pruned, or was closed by both sides while this
