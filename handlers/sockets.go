@@ -33,14 +33,26 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Hea
 		Log:  s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
 	})
 	if errors.Is(err, ws.ErrHandshake) {
-		w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
-		s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455)")})
+		s.refuseHandshake(w, r, err)
 	}
 	if err != nil {
 		leave()
 		return nil, nil
 	}
 	return conn, leave
+}
+
+// refuseHandshake answers a request that is no handshake. A client that may begin one sends no body, and nothing behind
+// it until it is answered.
+func (s *Server) refuseHandshake(w http.ResponseWriter, r *http.Request, why error) {
+	if early, is := errors.AsType[*ws.EarlyError](why); is {
+		defer early.Close()
+		info := infoOf(r)
+		info.wrote = false // the connection was taken over, but nothing was written to it
+		w = &observer{early, info, s.Limits.WriteTime, func() {}}
+	}
+	w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
+	s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455), with nothing behind it")})
 }
 
 // tooManySockets refuses a stream or a socket.

@@ -81,8 +81,11 @@ type Conn struct {
 var writeBuffers sync.Pool
 
 // Upgrade switches a request over to a WebSocket. The error is [ErrHandshake] if the request is to be answered
-// otherwise. After any other error, the connection is closed.
+// otherwise; if it is an [*EarlyError], the answer goes there. After any other error, the connection is closed.
 func Upgrade(w http.ResponseWriter, r *http.Request, header http.Header, options Options) (*Conn, error) {
+	if r.ContentLength != 0 {
+		return nil, ErrHandshake // a body, which would be taken for frames
+	}
 	answerable := false
 	upgrader := &websocket.Upgrader{
 		HandshakeTimeout: 5 * time.Second,
@@ -95,6 +98,8 @@ func Upgrade(w http.ResponseWriter, r *http.Request, header http.Header, options
 	h := &hijacker{ResponseWriter: w}
 	conn, err := upgrader.Upgrade(h, r, header)
 	switch {
+	case h.early != nil:
+		return nil, h.early
 	case answerable:
 		return nil, ErrHandshake
 	case err != nil:

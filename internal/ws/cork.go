@@ -112,6 +112,7 @@ type hijacker struct {
 	http.ResponseWriter
 	below *corkConn
 	in    *bufio.Reader
+	early *EarlyError // the client has sent something already
 }
 
 // readAhead is the least that a WebSocket buffers, in bytes. What it reads from has a buffer of its own.
@@ -123,10 +124,11 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	h.below = &corkConn{Conn: idleconn.Unwrap(conn)}
 	if buffered.Reader.Buffered() > 0 {
-		return h.below, buffered, nil // which is refused: the client may send nothing yet
+		h.early = &EarlyError{conn: conn, header: h.Header().Clone(), status: http.StatusBadRequest}
+		return nil, nil, h.early
 	}
+	h.below = &corkConn{Conn: idleconn.Unwrap(conn)}
 	h.in = bufio.NewReaderSize(h.below, readAhead)
 	return h.below, bufio.NewReadWriter(h.in, buffered.Writer), nil
 }
