@@ -358,7 +358,7 @@ func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 	}
 	if c.subscription != nil {
 		if err := c.deliver(ctx, c.subscription); err != nil && !errors.Is(err, rendezvous.ErrRetired) {
-			return nil, err
+			return nil, c.clientError(err)
 		}
 		c.unsubscribe()
 	}
