@@ -76,6 +76,19 @@ func (s *Service) OpenFor(ctx context.Context, ref SideRef, id MailboxID) (Mailb
 	return m.Key, err
 }
 
+// HasOpenFor reports whether a side has a mailbox open.
+func (s *Service) HasOpenFor(ctx context.Context, ref SideRef, k MailboxKey) (open bool, err error) {
+	err = s.read(ctx, func(t *txn) error {
+		m, err := t.MailboxByKey(k)
+		open = err == nil && m.HasOpen(ref.Side)
+		if errors.Is(err, ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return open, err
+}
+
 // Close leaves the mailbox. When every side that entered has closed, the mailbox is retired. Close
 // succeeds if there is none.
 func (s *Service) Close(ctx context.Context, c Command, id MailboxID, mood Mood) (Answer[struct{}], error) {

@@ -281,6 +281,9 @@ func (c *conn) release(ctx context.Context, o jsonobject.Object) ([]byte, error)
 }
 
 func (c *conn) open(ctx context.Context, o jsonobject.Object) error {
+	if err := c.leaveEnded(ctx); err != nil {
+		return err
+	}
 	if c.subscription != nil {
 		return onlyOneOpen
 	}

@@ -57,6 +57,23 @@ func (c *conn) unsubscribe() {
 	}
 }
 
+// leaveEnded unsubscribes if the mailbox is gone, or if the side has closed it over another connection. Then the client
+// may open one again.
+func (c *conn) leaveEnded(ctx context.Context) error {
+	sub := c.subscription
+	if sub == nil {
+		return nil
+	}
+	open, err := c.server.Service.HasOpenFor(ctx, c.side, sub.key)
+	if err != nil {
+		return c.clientError(err)
+	}
+	if !open {
+		c.unsubscribe()
+	}
+	return nil
+}
+
 // look sends what is new.
 func (c *conn) look(ctx context.Context, sub *subscription) error {
 	if err := c.deliver(ctx, sub); err != nil {
