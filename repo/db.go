@@ -184,7 +184,7 @@ func newDB(e *engine, o Options) *DB {
 		}
 		return toMillis(clock()).time()
 	}
-	db.pool = newConnPool(e.connections, db.closing, func(ctx context.Context) (*conn, error) {
+	db.pool = newConnPool(e.connections, db.closing, e.dialect.isFull, func(ctx context.Context) (*conn, error) {
 		return e.openReader(ctx, &db.hook)
 	})
 	db.writer = e.newUpdater(db)

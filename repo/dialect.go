@@ -40,6 +40,8 @@ type dialect struct {
 	freeSpace func(*tx) (more bool, err error)
 	// isConnLost reports whether the connection is of no use after err.
 	isConnLost func(error) bool
+	// isFull reports, by code, whether a connection was not opened because the database has too many.
+	isFull func(error) bool
 	// onRollback registers ended, which is called when the database ends a transaction by
 	// itself; nil removes it.
 	onRollback func(c *sqlx.Conn, ended func()) error

@@ -67,6 +67,9 @@ func isPostgresConnLost(err error) bool {
 	return ok && (e.Severity == "FATAL" || e.Severity == "PANIC")
 }
 
+// isPostgresFull reports whether PostgreSQL, or a pooler, lacks what another connection needs.
+func isPostgresFull(err error) bool { return strings.HasPrefix(sqlState(err), "53") }
+
 // isPostgresOutcomeUnknown reports whether a failed COMMIT may have been done nevertheless.
 func isPostgresOutcomeUnknown(err error) bool {
 	state := sqlState(err)
