@@ -39,8 +39,10 @@ type conn struct {
 	// statement, even a SAVEPOINT, would then be a transaction of its own. So no statement runs
 	// outside of a transaction.
 	inTx bool
-	// broken is true once the state of the connection is unknown.
+	// broken is true once the state of the connection is unknown, or may be why the storage is unavailable.
 	broken bool
+	// renewals is how often the pool had been renewed when the connection was opened.
+	renewals int
 	// usedBefore is true if the connection has begun a transaction before.
 	usedBefore bool
 	// sent is true once the first message of the pipeline's transaction, which begins it, was sent.
@@ -99,9 +101,10 @@ func (c *conn) prepare(query string) (*sqlx.Stmt, error) {
 	return s, nil
 }
 
-// classify marks a statement's error as the storage's where it is, and the connection as broken where it is lost.
+// classify marks a statement's error as the storage's where it is, and the connection as broken where it is lost or may
+// be at fault.
 func (c *conn) classify(err error) error {
-	c.broken = c.broken || err != nil && c.dialect.isConnLost(err)
+	c.broken = c.broken || err != nil && (c.dialect.isConnLost(err) || c.dialect.isConnAtFault(err))
 	return c.dialect.wrapError(err)
 }
 
@@ -272,7 +275,7 @@ func (c *conn) reopen() error {
 		return err
 	}
 	c.discard()
-	fresh.inTx = c.inTx
+	fresh.inTx, fresh.renewals = c.inTx, c.renewals
 	*c = *fresh
 	return nil
 }

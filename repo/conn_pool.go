@@ -22,6 +22,8 @@ type connPool struct {
 	count     int          // connections that are open or being opened
 	waiting   []chan *conn // those that wait for an open connection, in the order in which they came; none while one is idle
 	fullUntil time.Time    // none is opened before, except the first
+	failed    bool         // a connection was discarded since the last renew
+	renewals  int
 }
 
 func newConnPool(n int, closing chan struct{}, isFull func(error) bool, open func(context.Context) (*conn, error)) *connPool {
@@ -44,8 +46,8 @@ func (p *connPool) acquire(ctx context.Context) (*conn, error) {
 	return c, err
 }
 
-// take returns the idle connection that was used last. If none is idle it opens one, on no caller's context because the
-// next caller can use it, or waits for one where the database has no room for more.
+// take returns the idle connection that was used last. If none is idle it opens one, or waits for one where the database
+// has no room for more.
 func (p *connPool) take(ctx context.Context) (*conn, error) {
 	c, turn := p.takeIdle()
 	for {
@@ -54,7 +56,7 @@ func (p *connPool) take(ctx context.Context) (*conn, error) {
 			return c, nil
 		case turn == nil:
 			var err error
-			if c, err = p.open(context.Background()); err == nil {
+			if c, err = p.openOne(); err == nil {
 				return c, nil
 			}
 			if c, turn = p.afterFailure(err); c == nil && turn == nil {
@@ -87,6 +89,18 @@ func (p *connPool) takeIdle() (c *conn, turn chan *conn) {
 	}
 	p.count++
 	return nil, nil
+}
+
+// openOne opens a connection that is counted. It runs on no caller's context: the next caller can use the connection.
+func (p *connPool) openOne() (*conn, error) {
+	p.mu.Lock()
+	renewals := p.renewals
+	p.mu.Unlock()
+	c, err := p.open(context.Background())
+	if err == nil {
+		c.renewals = renewals
+	}
+	return c, err
 }
 
 // afterFailure returns an idle connection, or a turn to wait for one, after the database had no room for another one. It
@@ -168,7 +182,7 @@ func (p *connPool) begin(c **conn, statement string) error {
 	if err == nil || !(*c).broken || !(*c).usedBefore {
 		return err
 	}
-	fresh, failed := p.open(context.Background())
+	fresh, failed := p.openOne()
 	if failed != nil {
 		return failed
 	}
@@ -177,14 +191,35 @@ func (p *connPool) begin(c **conn, statement string) error {
 	return fresh.begin(statement)
 }
 
-// release takes a connection back. A broken one is closed.
+// release takes a connection back. A broken one, and one of before the last renew, is closed.
 func (p *connPool) release(c *conn) {
-	if c.broken {
+	p.mu.Lock()
+	p.failed = p.failed || c.broken
+	stale := c.broken || c.renewals < p.renewals
+	p.mu.Unlock()
+	if stale {
 		c.discard()
 		c = nil
 	}
 	p.put(c)
 	<-p.slots
+}
+
+// renew has the connections that are open now not be used again, if one was broken since the last renew: what broke it,
+// like a setting that the database gave it, may be true of all that were opened before.
+func (p *connPool) renew() {
+	p.mu.Lock()
+	var stale []*conn
+	if p.failed {
+		p.failed = false
+		p.renewals++
+		stale, p.idle = p.idle, nil
+		p.count -= len(stale)
+	}
+	p.mu.Unlock()
+	for _, c := range stale {
+		c.discard()
+	}
 }
 
 // close waits until every connection is released, and closes them all.

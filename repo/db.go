@@ -231,8 +231,10 @@ func (db *DB) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 }
 
 // Probe writes and commits some bytes without meaning, as many as a large request has, and
-// deletes them again. It shows whether the storage can be written to.
+// deletes them again. It shows whether the storage can be written to. After a failure that may be that of a connection, it
+// has no connection of before used again.
 func (db *DB) Probe(ctx context.Context) error {
+	db.pool.renew()
 	if err := db.writer.update(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
 		return err
 	}

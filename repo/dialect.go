@@ -40,6 +40,8 @@ type dialect struct {
 	freeSpace func(*tx) (more bool, err error)
 	// isConnLost reports whether the connection is of no use after err.
 	isConnLost func(error) bool
+	// isConnAtFault reports, by code, whether err may be the fault of the connection, on which the next statement runs.
+	isConnAtFault func(error) bool
 	// isFull reports, by code, whether a connection was not opened because the database has too many.
 	isFull func(error) bool
 	// onRollback registers ended, which is called when the database ends a transaction by

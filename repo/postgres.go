@@ -54,6 +54,7 @@ func newPostgresDialect(pooled bool) *dialect {
 		retriesExhausted:  postgresRetriesExhausted,
 		storageSize:       postgresSize,
 		isConnLost:        isPostgresConnLost,
+		isConnAtFault:     isPostgresConnAtFault,
 		isFull:            isPostgresFull,
 		onRollback:        func(*sqlx.Conn, func()) error { return nil }, // PostgreSQL never ends a transaction without an error
 	}

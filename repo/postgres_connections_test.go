@@ -69,3 +69,32 @@ func TestConnectionLimitOfTheDatabase(t *testing.T) {
 	}
 	together.Wait()
 }
+
+// TestConnectionsOfAReadOnlyTimeAreReplaced has a database be read-only for a while. Connections keep what was set when
+// they were opened, so all that were opened meanwhile are replaced once one failed.
+func TestConnectionsOfAReadOnlyTimeAreReplaced(t *testing.T) {
+	t.Parallel()
+	c, address := pgtest.Shared(t), newDatabase(t)
+	db := open(t, repo.Options{URL: address, Connections: 3})
+	update := func(f func(rendezvous.Tx) error) error { return db.Update(t.Context(), f) }
+	view := func(f func(rendezvous.Tx) error) error { return db.View(t.Context(), f) }
+	name := databaseOf(t, address)
+	c.Exec(t, "postgres", "ALTER DATABASE "+name+" SET default_transaction_read_only = on")
+	c.Exec(t, "postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '"+name+"'")
+	must(atOnce(3, view))
+	if err := db.Probe(t.Context()); !errors.Is(err, rendezvous.ErrUnavailable) {
+		t.Errorf("a read-only database: %v, want ErrUnavailable", err)
+	}
+	must(atOnce(3, view))
+	c.Exec(t, "postgres", "ALTER DATABASE "+name+" RESET default_transaction_read_only")
+	if err := db.Update(t.Context(), createWithMessage("first", 10)); !errors.Is(err, rendezvous.ErrUnavailable) {
+		t.Errorf("on a connection of before: %v, want ErrUnavailable", err)
+	}
+	if err := db.Probe(t.Context()); err != nil {
+		t.Fatalf("it does not recover: %v", err)
+	}
+	if err := atOnce(3, update); err != nil {
+		t.Errorf("a connection of before is used: %v", err)
+	}
+	wantWorking(t, db)
+}

@@ -67,6 +67,17 @@ func isPostgresConnLost(err error) bool {
 	return ok && (e.Severity == "FATAL" || e.Severity == "PANIC")
 }
 
+// isPostgresConnAtFault reports whether another connection may do better after an error for which the storage counts as
+// unavailable: a connection keeps the settings that it was opened with, and may be to a server that is no longer the
+// primary. It does no better where a statement took too long, waited too long for a lock, or found no space.
+func isPostgresConnAtFault(err error) bool {
+	switch sqlState(err) {
+	case "57014", "55P03", "53100", "53400":
+		return false
+	}
+	return isPostgresUnavailable(err)
+}
+
 // isPostgresFull reports whether PostgreSQL, or a pooler, lacks what another connection needs.
 func isPostgresFull(err error) bool { return strings.HasPrefix(sqlState(err), "53") }
 

@@ -48,6 +48,7 @@ func newSQLiteDialect() *dialect {
 		onRollback:       onSQLiteRollback,
 		isRetriable:      func(error) bool { return false },
 		isConnLost:       isConnLost,
+		isConnAtFault:    func(error) bool { return false },
 		isFull:           func(error) bool { return false },
 
 		repliesInMessages: true,
