@@ -12,6 +12,8 @@ type dialect struct {
 	gooseDialect goose.Dialect
 	// schemaWords replace the [[…]] in the schema.
 	schemaWords struct{ Identity, Clustered, Text string }
+	// migrationSettings are the statements with which the transaction of each migration begins.
+	migrationSettings string
 	// migrationLocker keeps other servers from migrating at the same time; nil if there can be none.
 	migrationLocker func() (goose.ProviderOption, error)
 	// beginRead opens a transaction that sees one snapshot, beginWrite one that may change rows.

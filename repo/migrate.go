@@ -30,7 +30,7 @@ func newMigrations(db *sql.DB, d *dialect) (*goose.Provider, error) {
 		}
 		options = append(options, locker)
 	}
-	p, err := goose.NewProvider(d.gooseDialect, db, templateFS{files, d.schemaWords}, options...)
+	p, err := goose.NewProvider(d.gooseDialect, db, templateFS{files, d.schemaWords, d.migrationSettings}, options...)
 	if err != nil {
 		return nil, fmt.Errorf("reading the schema: %w", err)
 	}
@@ -98,11 +98,16 @@ func checkCompatible(ctx context.Context, db *sql.DB, has, knows int64) error {
 	}
 }
 
-// templateFS is a folder of SQL templates; files read as the executed templates.
+// templateFS is a folder of migrations that are SQL templates; files read as the executed templates, with the settings
+// before the first statement.
 type templateFS struct {
 	fs.FS
-	data any
+	data     any
+	settings string
 }
+
+// beginUp is the line after which a migration's statements begin.
+const beginUp = "-- +goose Up\n"
 
 // Open executes the template of that name.
 func (r templateFS) Open(name string) (fs.File, error) {
@@ -122,7 +127,7 @@ func (r templateFS) Open(name string) (fs.File, error) {
 	if err := t.Execute(&text, r.data); err != nil {
 		return nil, err
 	}
-	return &expandedFile{f, strings.NewReader(text.String())}, nil
+	return &expandedFile{f, strings.NewReader(strings.Replace(text.String(), beginUp, beginUp+r.settings, 1))}, nil
 }
 
 type expandedFile struct {

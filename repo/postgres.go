@@ -40,6 +40,15 @@ var postgresSettings = [][2]string{
 	{"idle_in_transaction_session_timeout", "30000"},
 }
 
+// postgresMigrationSettings are for the transaction of a migration, which also a pooler keeps on one connection. A
+// migration takes its time, whatever the database or the user is set to. It waits for a lock for as long as a transaction
+// of a server may be idle, and not longer: meanwhile others wait behind it.
+const postgresMigrationSettings = `
+SET LOCAL statement_timeout = 0;
+SET LOCAL lock_timeout = 30000;
+SET LOCAL idle_in_transaction_session_timeout = 60000;
+`
+
 func newPostgresDialect(pooled bool) *dialect {
 	d := &dialect{
 		gooseDialect:      goose.DialectPostgres,
@@ -67,6 +76,7 @@ func newPostgresDialect(pooled bool) *dialect {
 		d.beginWrite += settings.String()
 	}
 	d.schemaWords.Identity = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
+	d.migrationSettings = postgresMigrationSettings
 	d.schemaWords.Text = `TEXT COLLATE "C"` // sorted by bytes, as in SQLite and Go
 	return d
 }

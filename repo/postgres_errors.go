@@ -111,6 +111,10 @@ func postgresOpenError(address string, err error) error {
 		p.Problem, p.Hint = "this user may not create tables in it", "make the user the owner of the database"
 	case state == "25006":
 		p.Problem, p.Hint = "it is read-only", "name the primary, not a standby; target_session_attrs=read-write in the URL finds it among several hosts"
+	case state == "57014":
+		p.Problem, p.Hint = "it ended a statement that took too long ("+errorMessage(err)+")", "set statement_timeout to some seconds or more for this user and this database"
+	case state == "55P03":
+		p.Problem, p.Hint = "another program has locked its tables ("+errorMessage(err)+")", "start the server again when that program, such as a backup, has ended"
 	case strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"):
 		p.Problem, p.Hint = "it accepts no connections now ("+errorMessage(err)+")", "try again when it does"
 	case strings.Contains(err.Error(), "SSL is not enabled"):
