@@ -41,6 +41,8 @@ type conn struct {
 	inTx bool
 	// broken is true once the state of the connection is unknown, or may be why the storage is unavailable.
 	broken bool
+	// refused are the statements of the message that PostgreSQL refused.
+	refused []statement
 	// renewals is how often the pool had been renewed when the connection was opened.
 	renewals int
 	// usedBefore is true if the connection has begun a transaction before.

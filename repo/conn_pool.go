@@ -24,6 +24,7 @@ type connPool struct {
 	fullUntil time.Time    // none is opened before, except the first
 	failed    bool         // a connection was discarded since the last renew
 	renewals  int
+	refused   []statement // one message that the database refused, until a probe has it planned
 }
 
 func newConnPool(n int, closing chan struct{}, isFull func(error) bool, open func(context.Context) (*conn, error)) *connPool {
@@ -195,6 +196,9 @@ func (p *connPool) begin(c **conn, statement string) error {
 func (p *connPool) release(c *conn) {
 	p.mu.Lock()
 	p.failed = p.failed || c.broken
+	if len(p.refused) == 0 {
+		p.refused = c.refused
+	}
 	stale := c.broken || c.renewals < p.renewals
 	p.mu.Unlock()
 	if stale {
@@ -220,6 +224,20 @@ func (p *connPool) renew() {
 	for _, c := range stale {
 		c.discard()
 	}
+}
+
+// refusal returns the statements that the database refused.
+func (p *connPool) refusal() []statement {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.refused
+}
+
+// refusalEnded forgets the statements that the database refused.
+func (p *connPool) refusalEnded() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refused = nil
 }
 
 // close waits until every connection is released, and closes them all.

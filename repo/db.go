@@ -232,12 +232,19 @@ func (db *DB) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 
 // Probe writes and commits some bytes without meaning, as many as a large request has, and
 // deletes them again. It shows whether the storage can be written to. After a failure that may be that of a connection, it
-// has no connection of before used again.
+// has no connection of before used again. It fails while the database refuses a statement that it refused before.
 func (db *DB) Probe(ctx context.Context) error {
 	db.pool.renew()
-	if err := db.writer.update(ctx, func(t *tx) error { return t.probe(true) }); err != nil {
+	refused := db.pool.refusal()
+	if err := db.writer.update(ctx, func(t *tx) error {
+		if err := t.probe(true); err != nil || len(refused) == 0 {
+			return err
+		}
+		return t.execute(func() error { return t.conn.explain(refused) })
+	}); err != nil {
 		return err
 	}
+	db.pool.refusalEnded()
 	return db.writer.update(ctx, func(t *tx) error { return t.probe(false) })
 }
 

@@ -51,6 +51,16 @@ func isPostgresUnavailable(err error) bool {
 	case "25006", "55P03": // it became a standby; a lock timed out
 		return true
 	}
+	return isPostgresRefusal(err)
+}
+
+// isPostgresRefusal reports whether PostgreSQL refuses a statement because a right, a schema, a table or a column was taken
+// from a server that runs.
+func isPostgresRefusal(err error) bool {
+	switch sqlState(err) {
+	case "42501", "3F000", "42P01", "42703":
+		return true
+	}
 	return false
 }
 

@@ -151,7 +151,25 @@ func (c *conn) exchange(statements []statement) (reply, error) {
 	if sqlState(err) == missingRow {
 		err = errMissingRow
 	}
+	if isPostgresRefusal(err) {
+		c.refused = statements
+	}
 	return r, err
+}
+
+// explain has PostgreSQL plan statements that it refused, without running them: it looks again for what they need.
+func (c *conn) explain(refused []statement) error {
+	for _, s := range refused {
+		if s.args == nil { // it begins the transaction, reads the clock or explains
+			continue
+		}
+		s.args = slices.Repeat([]string{"NULL"}, len(s.args))
+		text := "EXPLAIN " + s.text()
+		if err := c.queue(text, statement{sql: text, returns: true}); err != nil {
+			return err
+		}
+	}
+	return c.flush()
 }
 
 // exchangeRows sends a message of which some statements return rows for structs. The driver's results do not say more.
