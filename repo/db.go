@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -149,6 +150,9 @@ func newReadOnly(*DB) updater { return readOnly{} }
 // contain a password, which would then be logged.
 var connectionString = regexp.MustCompile(`(?i)(^|\s)(host|hostaddr|port|user|password|passfile|dbname|service|sslmode)\s*=`)
 
+// withoutScheme matches a URL with a password whose scheme was forgotten.
+var withoutScheme = regexp.MustCompile(`^(//)?[^/@]+:[^@]*@[^/]+/`)
+
 func openEngine(ctx context.Context, o Options) (*engine, error) {
 	path := strings.TrimPrefix(o.URL, "sqlite:")
 	switch kind, _, isURL := strings.Cut(path, "://"); {
@@ -158,6 +162,11 @@ func openEngine(ctx context.Context, o Options) (*engine, error) {
 		return nil, &OpenError{
 			Path: "host=…", Problem: "this is a connection string, and not a URL",
 			Hint: "write it like postgres://user:password@host:5432/restante?sslmode=require",
+		}
+	case !isURL && path == o.URL && filepath.VolumeName(path) == "" && withoutScheme.MatchString(path):
+		return nil, &OpenError{
+			Path: "…", Problem: "the scheme of this URL is missing",
+			Hint: "write it like postgres://user:password@host:5432/restante?sslmode=require, or ./ before the path of a file",
 		}
 	case !isURL && o.ToRead:
 		return openSQLiteToRead(ctx, path)

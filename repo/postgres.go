@@ -97,6 +97,9 @@ func postgresMigrationLocker(pooled bool) func() (goose.ProviderOption, error) {
 
 // openPostgres connects to a database and brings its schema up to date.
 func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
+	if isCutShort(o.URL) {
+		return nil, postgresOpenError(o.URL, errCutPassword)
+	}
 	o.URL = withHostsAsParameters(o.URL)
 	problem := func(err error) error { return postgresOpenError(o.URL, err) }
 	address := o.URL

@@ -97,7 +97,11 @@ func isPostgresOutcomeUnknown(err error) bool {
 	return strings.HasPrefix(state, "08") || strings.HasPrefix(state, "57P")
 }
 
-var errBadURL = errors.New("not a URL of a database") // without the URL, which may contain a password
+// These errors are without the URL, which may contain a password.
+var (
+	errBadURL      = errors.New("not a URL of a database")
+	errCutPassword = errors.New("a URL of a database whose password seems to be cut short")
+)
 
 // postgresOpenError returns the OpenError for an error of opening a database.
 func postgresOpenError(address string, err error) error {
@@ -113,6 +117,8 @@ func postgresOpenError(address string, err error) error {
 	switch {
 	case errors.Is(err, errBadURL):
 		p.Problem, p.Hint = "this is not a URL of a PostgreSQL database", "write it like postgres://user:password@host:5432/restante?sslmode=require"
+	case errors.Is(err, errCutPassword):
+		p.Problem, p.Hint = "a character in its password has a meaning in URLs", "write special characters in the password as %2F (/), %23 (#), %3F (?), …"
 	case state == "3D000":
 		p.Problem, p.Hint = "there is no such database", "create it with the command: createdb NAME"
 	case strings.HasPrefix(state, "28"):

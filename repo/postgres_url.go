@@ -57,10 +57,33 @@ func withParameter(address, name, value string) (string, error) {
 	return u.String(), nil
 }
 
+// afterAuthority returns the part of a database's URL from its path on, in which a password with a special character may
+// go on.
+func afterAuthority(address string) string {
+	_, rest, _ := strings.Cut(address, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return rest[i:]
+	}
+	return ""
+}
+
+// isCutShort reports whether a special character seems to end the password of a database's URL: an @ comes later, where
+// none belongs. The value of a parameter may have one.
+func isCutShort(address string) bool {
+	rest, fragment, _ := strings.Cut(afterAuthority(address), "#")
+	path, query, _ := strings.Cut(rest, "?")
+	for parameter := range strings.SplitSeq(query, "&") {
+		if name, _, _ := strings.Cut(parameter, "="); strings.Contains(name, "@") {
+			return true
+		}
+	}
+	return strings.Contains(path, "@") || strings.Contains(fragment, "@")
+}
+
 // redactedURL returns a database's URL without user, password and parameters.
 func redactedURL(address string) string {
 	u, err := url.Parse(address)
-	if err != nil {
+	if err != nil || strings.Contains(afterAuthority(address), "@") {
 		return "postgres://…"
 	}
 	host := u.Host

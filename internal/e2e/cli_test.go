@@ -138,7 +138,7 @@ func TestDoesNotStart(t *testing.T) {
 		"another kind":               {nil, []string{"--database=mysql://user:secret@db.example/x"}, []string{"mysql://…", "./restante.db", "postgres://"}},
 		"another kind, by env":       {[]string{"RESTANTE_DATABASE=mysql://user:secret@db.example/x"}, nil, []string{"mysql://…"}},
 		"a server that is not there": {nil, []string{"--database=postgres://user:secret@127.0.0.1:1/x"}, []string{"postgres://127.0.0.1:1/x", "cannot be reached", "host and port"}},
-		"another kind, misspelt":     {nil, []string{"--listen=" + free, "--database=postgres:/user:secret@db.example/x"}, []string{"make the directory"}},
+		"another kind, misspelt":     {nil, []string{"--listen=" + free, "--database=postgres:/user:secret@db.example/x"}, []string{"write it like postgres://user:password@host"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
