@@ -30,7 +30,7 @@ var layers = map[string]layer{
 	module: {
 		uses: []string{
 			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench",
-			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/munin", "restante/internal/operator",
+			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/logqueue", "restante/internal/munin", "restante/internal/operator",
 			"restante/internal/rules", "restante/internal/token", "restante/internal/tracing", "restante/rendezvous", "restante/repo", "restante/web",
 			"restante/webhooks",
 		},
@@ -266,6 +266,10 @@ var layers = map[string]layer{
 	},
 	"restante/internal/logsample": {
 		stdlib: "it counts what is logged, and nothing else",
+		bans:   map[string]string{"database/sql": noSQL},
+	},
+	"restante/internal/logqueue": {
+		stdlib: "it passes lines on, and does not know what they say",
 		bans:   map[string]string{"database/sql": noSQL},
 	},
 	"restante/internal/listen": {

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +17,7 @@ import (
 
 	"restante/handlers"
 	"restante/handlers/welcome"
+	"restante/internal/logqueue"
 	"restante/rendezvous"
 )
 
@@ -135,24 +138,36 @@ func (c *Config) validate() error {
 	return nil
 }
 
-func (c *Config) logger(to *os.File) *slog.Logger {
-	format := c.LogFormat
-	if format == "auto" {
-		format = "json"
-		if info, err := to.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			format = "text"
-		}
+// isRate reports whether there can be so many things in a time: neither infinity nor what is no number can be.
+func isRate(rate float64) bool { return rate >= 0 && !math.IsInf(rate, 1) }
+
+// logger returns the log. Nothing waits for what reads it: see [logqueue]. end passes on the lines that are left, but does not
+// wait long.
+func (c *Config) logger(to *os.File) (log *slog.Logger, end func()) {
+	text := c.LogFormat == "text"
+	if c.LogFormat == "auto" {
+		info, err := to.Stat()
+		text = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
+	direct := slog.New(c.logHandler(to, text))
+	queue := logqueue.New(to, func(dropped int) {
+		direct.Warn("lines of the log are missing", "lines", dropped, "do", "let what takes in the log read faster")
+	})
+	return slog.New(c.logHandler(queue, text)), queue.Close
+}
+
+// logHandler returns what writes the lines of the log, as text or as JSON.
+func (c *Config) logHandler(to io.Writer, text bool) slog.Handler {
 	options := &slog.HandlerOptions{Level: c.LogLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Value.Kind() == slog.KindDuration {
 			a.Value = slog.StringValue(a.Value.Duration().String()) // JSON has nanoseconds otherwise
 		}
 		return a
 	}}
-	if format == "text" {
-		return slog.New(slog.NewTextHandler(to, options))
+	if text {
+		return slog.NewTextHandler(to, options)
 	}
-	return slog.New(slog.NewJSONHandler(to, options))
+	return slog.NewJSONHandler(to, options)
 }
 
 // policy returns the configuration of the service.

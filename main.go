@@ -99,7 +99,9 @@ func (c *Config) Run() error {
 		signal.Stop(signals) // from now on, a second one has its usual effect
 		stop()
 	}()
-	return run(ctx, *c, c.logger(os.Stderr))
+	log, endLog := c.logger(os.Stderr)
+	defer endLog()
+	return run(ctx, *c, log)
 }
 
 // run serves until ctx ends, and then stops gracefully. The database is closed last, once everything is written.
