@@ -178,9 +178,10 @@ var layers = map[string]layer{
 		testOnly: "it runs the program to test it",
 		bans:     map[string]string{"database/sql": noSQL},
 		tests: map[string]string{
-			"restante/internal/bench": "the program's benchmark reports what it measures",
-			"restante/session":        "they make session ids",
-			"database/sql":            "they look at what the program has stored",
+			"restante/internal/bench":    "the program's benchmark reports what it measures",
+			"restante/internal/logqueue": "they log more than it holds",
+			"restante/session":           "they make session ids",
+			"database/sql":               "they look at what the program has stored",
 		},
 	},
 	"restante/internal/e2e/page": {

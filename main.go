@@ -90,6 +90,7 @@ func (c *Config) Run() error {
 	if err := c.validate(); err != nil {
 		return err
 	}
+	signal.Ignore(syscall.SIGPIPE) // what reads the log may end before the server, which then only loses lines
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	signals := make(chan os.Signal, 1)

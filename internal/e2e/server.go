@@ -26,6 +26,7 @@ type Server struct {
 	Database string
 	Flags    []string // beside those of address and database
 	Wrap     []string // a command to run it with
+	Stderr   *os.File // what takes in its log in place of Output, if it is set
 	Output   Output
 	secrets  sync.Map // what must not be logged
 
@@ -68,6 +69,9 @@ func (s *Server) Start() {
 	s.cmd = Command(s.t.Context(), command[0], command[1:]...)
 	s.cmd.Env = Environment()
 	s.cmd.Stdout, s.cmd.Stderr = &s.Output, &s.Output
+	if s.Stderr != nil {
+		s.cmd.Stderr = s.Stderr
+	}
 	s.Output.mark()
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
