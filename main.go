@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -87,6 +88,9 @@ func help(options kong.HelpOptions, of *kong.Context) error {
 // Run is `restante serve`. At the first signal to stop, it finishes what is under way. A second signal ends it at once,
 // which loses nothing either.
 func (c *Config) Run() error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // one that comes too early is acted upon once it serves
+	defer signal.Stop(hangups)
 	if err := c.validate(); err != nil {
 		return err
 	}
@@ -102,11 +106,19 @@ func (c *Config) Run() error {
 	}()
 	log, endLog := c.logger(os.Stderr)
 	defer endLog()
-	return run(ctx, *c, log)
+	served := false
+	c.Ready = func([]net.Addr) { served = true }
+	err := run(ctx, *c, log, hangups)
+	if err != nil && ctx.Err() != nil && !served {
+		log.Info("stopped while it was starting", "error", err)
+		return nil
+	}
+	return err
 }
 
-// run serves until ctx ends, and then stops gracefully. The database is closed last, once everything is written.
-func run(ctx context.Context, c Config, log *slog.Logger) error {
+// run serves until ctx ends, and then stops gracefully. The database is closed last, once everything is written. At each
+// hangup, it reads its files again.
+func run(ctx context.Context, c Config, log *slog.Logger, hangups <-chan os.Signal) error {
 	goruntime.BoundGarbage()
 	started := time.Now()
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit, Version: buildVersion()}
@@ -169,7 +181,7 @@ func run(ctx context.Context, c Config, log *slog.Logger) error {
 		return err
 	}
 	api.Hosts = c.hosts(reached)
-	defer c.reread(api, reached, tokens, sender, log)()
+	defer c.reread(hangups, api, reached, tokens, sender, log)()
 	admin, err := c.openAdmin(ctx, log)
 	if err != nil {
 		return err
@@ -246,9 +258,8 @@ func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server
 
 // reread reads the settings, the certificate, the keys of tokens, the rules and the webhooks again at each SIGHUP, until stop.
 // What cannot be read changes nothing.
-func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Verifier, sender *webhooks.Sender, log *slog.Logger) (stop func()) {
-	hangups, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hangups, syscall.SIGHUP)
+func (c *Config) reread(hangups <-chan os.Signal, api *handlers.Server, reached *reach, tokens *token.Verifier, sender *webhooks.Sender, log *slog.Logger) (stop func()) {
+	done := make(chan struct{})
 	go func() {
 		for {
 			select {
@@ -260,19 +271,24 @@ func (c *Config) reread(api *handlers.Server, reached *reach, tokens *token.Veri
 			c.rereadTokens(tokens, log)
 			c.rereadRules(api, log)
 			c.rereadWebhooks(sender, log)
-			settings, err := c.settings()
-			if err != nil {
-				log.Error("the settings stay as they were", "error", err)
-				continue
-			}
-			api.SetSettings(settings)
-			log.Info("read the settings again", "file", c.Settings)
+			c.rereadSettings(api, log)
 		}
 	}()
-	return func() {
-		signal.Stop(hangups)
-		close(done)
+	return func() { close(done) }
+}
+
+// rereadSettings reads the settings again, if they are in a file. If there is a mistake in them, those from before stay.
+func (c *Config) rereadSettings(api *handlers.Server, log *slog.Logger) {
+	if c.Settings == "" {
+		return
 	}
+	settings, err := c.settings()
+	if err != nil {
+		log.Error("the settings stay as they were", "error", err)
+		return
+	}
+	api.SetSettings(settings)
+	log.Info("read the settings again", "file", c.Settings)
 }
 
 // conforms is `restante conformance`.

@@ -77,7 +77,7 @@ func TestRun(t *testing.T) {
 	// The database is free again.
 	again, stop := context.WithCancel(t.Context())
 	c.Ready = func([]net.Addr) { stop() }
-	if err := run(again, c, slog.New(slog.DiscardHandler)); err != nil {
+	if err := run(again, c, slog.New(slog.DiscardHandler), nil); err != nil {
 		t.Errorf("a second run on the same database: %v", err)
 	}
 }
@@ -194,7 +194,7 @@ func TestAdminSide(t *testing.T) {
 	t.Parallel()
 	c := settings(t)
 	c.AdminListen = []string{"0.0.0.0:0"}
-	if err := run(t.Context(), c, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "--admin-token") {
+	if err := run(t.Context(), c, slog.New(slog.DiscardHandler), nil); err == nil || !strings.Contains(err.Error(), "--admin-token") {
 		t.Errorf("without a token it ended with %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
