@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path"
 	"slices"
 
 	"restante/handlers"
@@ -27,7 +26,7 @@ func (c *Config) admit(_ context.Context, n rendezvous.ClientInfo) error {
 	}
 	said := n.Client[0] + "/" + n.Client[1]
 	for _, pattern := range c.RejectClient {
-		if match, _ := path.Match(pattern, said); match {
+		if rules.Match(pattern, said) {
 			return &rendezvous.Failure{Code: rendezvous.RejectedUnsupportedAgent, Detail: "this server does not take this version of the client; update it"}
 		}
 	}

@@ -39,7 +39,7 @@ type Config struct {
 
 	HeartbeatInterval   time.Duration `group:"Sessions" default:"25s" help:"The longest that a receive is held without a frame; keep it below the timeouts of proxies (${default})."`
 	HeartbeatsUntilDead int           `group:"Sessions" default:"2" help:"Heartbeat intervals of silence after which a client counts as gone (${default})."`
-	RejectClient        []string      `group:"Sessions" placeholder:"PATTERN" help:"Refuse clients of both protocols by their client version, as implementation/version; * and ? match, for example 'acme/1.*'."`
+	RejectClient        []string      `group:"Sessions" placeholder:"PATTERN" help:"Refuse clients of both protocols by their client version, as implementation/version; * stands for any characters, / among them, and ? for one: for example 'acme/1.*'."`
 
 	RequestRate    float64        `group:"Limits" default:"200" help:"Requests of an address in a second; 0 for no limit (${default})."`
 	RequestBurst   int            `group:"Limits" default:"400" help:"Requests that an address may make at once (${default})."`

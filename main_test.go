@@ -126,12 +126,18 @@ func TestValidate(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	c := Config{RejectClient: []string{"acme/1.*", "*/0.?"}}
+	c := Config{RejectClient: []string{"acme/1.*", "*/0.?", "*beta*", "evil*"}}
 	for client, admitted := range map[[2]string]bool{
 		{"acme", "1.4"}: false,
 		{"acme", "2.0"}: true,
 		{"else", "0.9"}: false,
 		{"", ""}:        true,
+		// A slash evades nothing.
+		{"acme", "1.4/linux"}: false,
+		{"x", "beta/1"}:       false,
+		{"x", "1/beta"}:       false,
+		{"evil", "1"}:         false,
+		{"evil/2", ""}:        false,
 	} {
 		if err := c.admit(t.Context(), rendezvous.ClientInfo{Client: client}); (err == nil) != admitted {
 			t.Errorf("%q: %v, want admitted: %t", client, err, admitted)

@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path"
@@ -31,13 +33,21 @@ func Read(file string) (*Rules, error) {
 
 func parse(file string, text []byte) (*Rules, error) {
 	p := &parser{file: file}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	var root, next yaml.Node
+	documents := yaml.NewDecoder(bytes.NewReader(text))
+	rules := &Rules{}
+	switch err := documents.Decode(&root); {
+	case errors.Is(err, io.EOF):
+		return rules, nil
+	case err != nil:
 		return nil, fmt.Errorf("%s: %w", file, err) // which has the line
 	}
-	rules := &Rules{}
-	if len(root.Content) == 0 {
-		return rules, nil
+	switch err := documents.Decode(&next); {
+	case err == nil:
+		p.fail(&next, "a second document begins here ('---'); all rules are one list")
+		return nil, errors.Join(p.errs...)
+	case !errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	top := root.Content[0]
 	if top.Kind != yaml.SequenceNode {
@@ -195,12 +205,7 @@ func (r *rule) addAddress(text string) error {
 		r.ids[text] = true
 		return nil
 	}
-	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
-		a = a.Unmap()
-		r.prefixes = append(r.prefixes, netip.PrefixFrom(a, a.BitLen()))
-		return nil
-	}
-	prefix, err := netip.ParsePrefix(text)
+	prefix, err := ParseRange(text)
 	if err != nil {
 		return fmt.Errorf("%q is no address (192.0.2.7), range (192.0.2.0/24) or id of an address (addr-…)", text)
 	}
@@ -209,6 +214,23 @@ func (r *rule) addAddress(text string) error {
 	}
 	r.prefixes = append(r.prefixes, prefix)
 	return nil
+}
+
+// mappedBits is how many bits of an IPv6 address say that it stands for one of IPv4.
+const mappedBits = 96
+
+// ParseRange parses a range of addresses; an address alone is a range of one. IPv4 that is written as IPv6
+// (::ffff:192.0.2.0/120) is IPv4, as it is in what it is compared with.
+func ParseRange(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() && prefix.Bits() >= mappedBits {
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-mappedBits)
+	}
+	return prefix, err
 }
 
 func (p *parser) delay(r *rule, node *yaml.Node) {

@@ -107,16 +107,15 @@ func (r *rule) meetsAddress(address netip.Addr, id string) bool {
 	return address.IsValid() && slices.ContainsFunc(r.prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
-// meetsPattern reports whether a text meets one of the patterns, or there is none. * stands for any characters, / among them.
+// meetsPattern reports whether a text meets one of the patterns, or there is none.
 func meetsPattern(patterns []string, text string) bool {
-	if len(patterns) == 0 {
-		return true
-	}
-	flat := flatten(text)
-	return slices.ContainsFunc(patterns, func(p string) bool {
-		met, _ := path.Match(flatten(p), flat)
-		return met
-	})
+	return len(patterns) == 0 || slices.ContainsFunc(patterns, func(p string) bool { return Match(p, text) })
+}
+
+// Match reports whether a text meets a pattern, of an app or of a client version. * stands for any characters, / among them.
+func Match(pattern, text string) bool {
+	met, _ := path.Match(flatten(pattern), flatten(text))
+	return met
 }
 
 // flatten replaces what path.Match treats as a separator.

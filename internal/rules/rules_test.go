@@ -124,6 +124,14 @@ func TestVerdicts(t *testing.T) {
 	if empty := read(t, "rules.yaml", "# none yet\n"); empty.Len() != 0 {
 		t.Error("an empty file has rules")
 	}
+	if one := read(t, "rules.yaml", "---\n- refuse: no\n...\n"); one.Len() != 1 {
+		t.Errorf("a file with marks around its document has %d rules", one.Len())
+	}
+	for _, mapped := range []string{"::ffff:192.0.2.0/120", "::ffff:0:0/96", "::ffff:192.0.2.1"} {
+		if r := read(t, "rules.yaml", "- address: '"+mapped+"'\n  refuse: no\n"); r.OfAddress(netip.MustParseAddr("192.0.2.1"), id).Refuse != "no" {
+			t.Errorf("%s does not stand for 192.0.2.1", mapped)
+		}
+	}
 	if emptied := read(t, "rules.yaml", "- address-file: x\n  refuse: no\n", "x", ""); emptied.OfAddress(netip.MustParseAddr("192.0.2.1"), id).Refuse != "" {
 		t.Error("a rule about no address is met by all")
 	}
@@ -153,6 +161,8 @@ func TestMistakesAreTold(t *testing.T) {
 		"- address-file: none.txt\n  refuse: x":          {":1: open "},
 		"- address-file: bad.txt\n  refuse: x":           {`bad.txt:2: "what" is no address`},
 		"- a: [":                                         {"line 1"},
+		"- refuse: x\n---\n- refuse: y":                  {":2: a second document begins here"},
+		"- refuse: x\n---\n- a: [":                       {"line 3"},
 		"- delay: 1h\n- x: y\n  allow: true":             {":1: a delay", `:2: "x" is not known`}, // all at once
 	} {
 		file := write(t, "rules.yaml", text, "bad.txt", "192.0.2.1\nwhat\n")
