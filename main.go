@@ -47,20 +47,16 @@ type commands struct {
 	Version     showVersion      `cmd:"" help:"Print the version."`
 }
 
+// versionFlag is what packagers try first, and stands for the command.
+const versionFlag = "--version"
+
 // lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
 // SQLite costs less than the gathering.
 const lookupBatchWindow = 25 * time.Millisecond
 
 func main() {
 	var cli commands
-	parser := kong.Must(&cli,
-		kong.Name("restante"),
-		kong.Description("A mailbox server: it holds mail until it is called for.\n\nEvery flag may also be set in the environment: --mailbox-ttl as RESTANTE_MAILBOX_TTL."),
-		kong.DefaultEnvars("RESTANTE"),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.Help(help),
-	)
-	parsed, err := parser.Parse(munin.Arguments(os.Args))
+	parsed, err := parse(&cli, munin.Arguments(os.Args))
 	if err != nil {
 		err = fmt.Errorf("%w; restante --help explains what there is", err)
 	} else {
@@ -70,6 +66,28 @@ func main() {
 		fmt.Fprintln(os.Stderr, "restante:", err)
 		os.Exit(1)
 	}
+}
+
+// parse reads the command line and the environment.
+func parse(cli *commands, arguments []string) (*kong.Context, error) {
+	if err := trimEnvironment(); err != nil {
+		return nil, err
+	}
+	parser := kong.Must(cli, append(values(),
+		kong.Name("restante"),
+		kong.Description("A mailbox server: it holds mail until it is called for.\n\nEvery flag may also be set in the environment: --mailbox-ttl as RESTANTE_MAILBOX_TTL. A variable without a value counts as unset."),
+		kong.DefaultEnvars("RESTANTE"),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+		kong.Help(help),
+	)...)
+	if len(arguments) == 1 && arguments[0] == versionFlag {
+		arguments = []string{"version"}
+	}
+	parsed, err := parser.Parse(arguments)
+	if err != nil {
+		return nil, err
+	}
+	return parsed, checkFlags(parsed.Flags())
 }
 
 // help explains a command. If none is named, it explains all of them, and the flags of serve, which is the default.
