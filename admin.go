@@ -75,7 +75,7 @@ type adminSide struct {
 }
 
 // openAdmin listens for the operator, if there is an admin side.
-func (c *Config) openAdmin(ctx context.Context, log *slog.Logger) (*adminSide, error) {
+func (c *Config) openAdmin(ctx context.Context, passed *listen.Passed, log *slog.Logger) (*adminSide, error) {
 	if len(c.AdminListen) == 0 {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}
@@ -83,7 +83,7 @@ func (c *Config) openAdmin(ctx context.Context, log *slog.Logger) (*adminSide, e
 	if err != nil {
 		return nil, err
 	}
-	opened, err := listen.Open(ctx, listen.Config{Plain: c.AdminListen, SocketMode: mode})
+	opened, err := listen.Open(ctx, listen.Config{Plain: c.AdminListen, SocketMode: mode, Passed: passed})
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}

@@ -90,7 +90,7 @@ type reach struct {
 }
 
 // open listens.
-func (c *Config) open(ctx context.Context, budget *listen.Budget) (*reach, error) {
+func (c *Config) open(ctx context.Context, budget *listen.Budget, passed *listen.Passed) (*reach, error) {
 	log := budget.Log
 	r := &reach{}
 	var secure *tls.Config
@@ -113,7 +113,7 @@ func (c *Config) open(ctx context.Context, budget *listen.Budget) (*reach, error
 	if err != nil {
 		return nil, err
 	}
-	r.Listeners, err = listen.Open(ctx, listen.Config{Plain: c.Listen, Secure: c.secureAddresses(), TLS: secure, SocketMode: mode, Budget: budget})
+	r.Listeners, err = listen.Open(ctx, listen.Config{Plain: c.Listen, Secure: c.secureAddresses(), TLS: secure, SocketMode: mode, Budget: budget, Passed: passed})
 	if err != nil {
 		return nil, fmt.Errorf("--listen, --tls-listen: %w", err)
 	}

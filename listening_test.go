@@ -69,7 +69,7 @@ func TestReach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := settings(t)
 			c.Listen, c.TrustedProxies, c.AllowedHosts = tt.listen, tt.proxies, tt.hosts
-			r, err := c.open(t.Context(), &listen.Budget{PerAddress: 100, Log: slog.New(slog.DiscardHandler)})
+			r, err := c.open(t.Context(), &listen.Budget{PerAddress: 100, Log: slog.New(slog.DiscardHandler)}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -93,7 +93,7 @@ func TestReach(t *testing.T) {
 func TestChallenges(t *testing.T) {
 	c := settings(t)
 	c.Listen, c.TLSListen, c.ACMEDomain = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, []string{"a.example"}
-	r, err := c.open(t.Context(), &listen.Budget{PerAddress: 100, Log: slog.New(slog.DiscardHandler)})
+	r, err := c.open(t.Context(), &listen.Budget{PerAddress: 100, Log: slog.New(slog.DiscardHandler)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ import (
 	"restante/internal/conformance"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
+	"restante/internal/listen"
 	"restante/internal/munin"
 	"restante/internal/token"
 	"restante/rendezvous"
@@ -194,15 +195,22 @@ func run(ctx context.Context, c Config, log *slog.Logger, hangups <-chan os.Sign
 	if err := c.applyRules(api, log); err != nil {
 		return err
 	}
-	reached, err := c.open(ctx, budget)
+	passed, err := listen.Inherit(c.Listen, c.secureAddresses(), c.AdminListen)
+	if err != nil {
+		return err
+	}
+	reached, err := c.open(ctx, budget, passed)
 	if err != nil {
 		return err
 	}
 	api.Hosts = c.hosts(reached)
 	defer c.reread(hangups, api, reached, tokens, sender, log)()
-	admin, err := c.openAdmin(ctx, log)
+	admin, err := c.openAdmin(ctx, passed, log)
 	if err != nil {
 		return err
+	}
+	if err := passed.Check(); err != nil {
+		return fmt.Errorf("--listen, --tls-listen, --admin-listen: %w", err)
 	}
 	server := idleconn.NewServer(&http.Server{
 		Handler:           reached.handler(api.Handler()),

@@ -205,7 +205,7 @@ func TestAdminSide(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	side, err := (&Config{Listening: Listening{SocketMode: "0660"}, Administration: Administration{AdminListen: []string{"127.0.0.1:0"}}}).openAdmin(ctx, slog.New(slog.DiscardHandler))
+	side, err := (&Config{Listening: Listening{SocketMode: "0660"}, Administration: Administration{AdminListen: []string{"127.0.0.1:0"}}}).openAdmin(ctx, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

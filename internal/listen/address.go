@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// systemdPrefix begins the addresses of sockets that systemd passes.
+const systemdPrefix = "systemd:"
+
 // None stands in a list of addresses for no address at all.
 const None = "none"
 
@@ -31,7 +34,7 @@ type address struct {
 // parse understands one address.
 func parse(text string, secure bool) (address, error) {
 	a := address{text: text, secure: secure}
-	if name, is := strings.CutPrefix(text, "systemd:"); is {
+	if name, is := strings.CutPrefix(text, systemdPrefix); is {
 		a.kind, a.at = systemd, name
 		return a, nil
 	}

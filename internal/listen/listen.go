@@ -18,6 +18,7 @@ type Config struct {
 	TLS        *tls.Config // for the secure addresses; must be set if there are any
 	SocketMode fs.FileMode // the permissions of Unix sockets that Open makes
 	Budget     *Budget     // of the connections on TCP; nil is no limit
+	Passed     *Passed     // the sockets that systemd passed, which other addresses take, too; nil: there are none
 }
 
 // Listeners are open, and each must be closed, by serving it to an end or by [Listeners.Close].
@@ -38,13 +39,8 @@ func Open(ctx context.Context, c Config) (_ *Listeners, err error) {
 		return nil, err
 	}
 	opened := &Listeners{}
-	passed, err := inherit()
-	if err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
-			passed.close()
 			opened.Close()
 		}
 	}()
@@ -52,7 +48,7 @@ func Open(ctx context.Context, c Config) (_ *Listeners, err error) {
 		if a.secure && c.TLS == nil {
 			return nil, fmt.Errorf("%s needs a certificate", a.text)
 		}
-		found, err := open(ctx, a, c.SocketMode, passed)
+		found, err := open(ctx, a, c.SocketMode, c.Passed)
 		if err != nil {
 			return nil, err
 		}
@@ -66,9 +62,6 @@ func Open(ctx context.Context, c Config) (_ *Listeners, err error) {
 			opened.all = append(opened.all, listener{l, a.secure})
 		}
 	}
-	if left := passed.names(); len(left) > 0 {
-		return nil, fmt.Errorf("systemd passed sockets that no address names: %q; listen on systemd: or systemd:NAME", left)
-	}
 	if len(opened.all) == 0 {
 		return nil, errors.New("there is nothing to listen on")
 	}
@@ -76,7 +69,7 @@ func Open(ctx context.Context, c Config) (_ *Listeners, err error) {
 }
 
 // open listens on one address. What systemd passed may be several sockets.
-func open(ctx context.Context, a address, mode fs.FileMode, passed *inherited) ([]net.Listener, error) {
+func open(ctx context.Context, a address, mode fs.FileMode, passed *Passed) ([]net.Listener, error) {
 	switch a.kind {
 	case systemd:
 		return passed.take(a.at)

@@ -13,16 +13,36 @@ import (
 	"restante/internal/listen"
 )
 
-// serveAsked listens on the addresses that it is asked for, and prints what it listens on. It is what a child process does.
+// serveAsked listens on the addresses that it is asked for, in lists with a | between them, and prints what it listens on.
+// It is what a child process does.
 func serveAsked(at string) int {
-	l, err := listen.Open(context.Background(), listen.Config{Plain: strings.Fields(at), SocketMode: 0o600})
-	if err != nil {
+	var lists [][]string
+	for list := range strings.SplitSeq(at, "|") {
+		lists = append(lists, strings.Fields(list))
+	}
+	if err := serveLists(lists); err != nil {
 		fmt.Println("error:", err)
 		return 1
 	}
-	defer l.Close()
-	fmt.Println(l.Addrs(), "left:", os.Getenv("LISTEN_PID")+os.Getenv("LISTEN_FDS")+os.Getenv("LISTEN_FDNAMES"))
 	return 0
+}
+
+func serveLists(lists [][]string) error {
+	passed, err := listen.Inherit(lists...)
+	if err != nil {
+		return err
+	}
+	defer passed.Close()
+	for _, list := range lists {
+		l, err := listen.Open(context.Background(), listen.Config{Plain: list, SocketMode: 0o600, Passed: passed})
+		if err != nil {
+			return err
+		}
+		defer l.Close()
+		fmt.Print(l.Addrs(), " ")
+	}
+	fmt.Println("left:", os.Getenv("LISTEN_PID")+os.Getenv("LISTEN_FDS")+os.Getenv("LISTEN_FDNAMES"))
+	return passed.Check()
 }
 
 func TestSystemdPassesSockets(t *testing.T) {
@@ -34,6 +54,9 @@ func TestSystemdPassesSockets(t *testing.T) {
 		"all":                      {"systemd:", "$$", "2", "[" + a + " " + b + "] left: \n"},
 		"by name":                  {"systemd:two systemd:one", "$$", "2", "[" + b + " " + a + "] left: \n"},
 		"one by name and the rest": {"systemd:two systemd:", "$$", "2", "[" + b + " " + a + "] left: \n"},
+		"the rest first":           {"systemd: systemd:two", "$$", "2", "[" + a + " " + b + "] left: \n"},
+		"for two lists":            {"systemd:one|systemd:two", "$$", "2", "[" + a + "] [" + b + "] left: \n"},
+		"the rest for one of two":  {"systemd:|systemd:two", "$$", "2", "[" + a + "] [" + b + "] left: \n"},
 		"and one is not taken":     {"systemd:two", "$$", "2", `no address names: ["one"]`},
 		"none of that name":        {"systemd:three", "$$", "2", "no socket for systemd:three"},
 		"to another process":       {"systemd:", "1", "2", "no socket for systemd:"},
