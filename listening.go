@@ -76,7 +76,7 @@ func (c *Config) secureAddresses() []string {
 // acmeCache returns where certificates are kept, or "" if that has to be said.
 func (c *Config) acmeCache() string {
 	if c.ACMECache == "" && !strings.Contains(c.Database, "://") {
-		return c.Database + "-acme"
+		return strings.TrimPrefix(c.Database, "sqlite:") + "-acme"
 	}
 	return c.ACMECache
 }

@@ -48,6 +48,17 @@ func TestValidateListening(t *testing.T) {
 	}
 }
 
+// TestCacheOfCertificates holds that certificates are kept beside the SQLite file, however that is named.
+func TestCacheOfCertificates(t *testing.T) {
+	for database, want := range map[string]string{"./x.db": "./x.db-acme", "sqlite:/var/x.db": "/var/x.db-acme", "postgres://db/x": ""} {
+		c := settings(t)
+		c.Database = database
+		if got := c.acmeCache(); got != want {
+			t.Errorf("%s: %q, want %q", database, got, want)
+		}
+	}
+}
+
 // TestReach checks that the addresses decide which hosts the server answers for, and what it warns of.
 func TestReach(t *testing.T) {
 	const encrypt, root = "nothing is encrypted", "runs as root"
