@@ -13,7 +13,7 @@ type health struct{ operator.Connection }
 
 // Run asks whether the server is ready.
 func (h *health) Run() error {
-	_, err := h.Get(context.Background(), "/readyz")
+	err := h.Ready(context.Background())
 	if refused, ok := errors.AsType[*operator.Refused](err); ok {
 		return fmt.Errorf("not ready: %w", refused)
 	}

@@ -2,8 +2,10 @@ package e2e_test
 
 import (
 	"bytes"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,6 +49,15 @@ func TestHealth(t *testing.T) {
 		plain(t, complaints)
 	}
 	s.Kill()
+	for _, other := range []string{"<html>\n<h1>Log in</h1>\n</html>\n", "{}", `{"status":"OK?"}`} { // of a server of another kind
+		another := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, other) }))
+		out, complaints, code := e2e.Run(t, nil, "health", "--url", another.URL)
+		if code != 1 || out != "" || !strings.Contains(complaints, "is this the server?") {
+			t.Errorf("of %s: %d %q %q", other, code, out, complaints)
+		}
+		plain(t, complaints)
+		another.Close()
+	}
 	out, complaints, code := e2e.Run(t, nil, "health", "--url", s.URL())
 	if code != 1 || out != "" {
 		t.Errorf("of no server: %d %q %q", code, out, complaints)

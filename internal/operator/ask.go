@@ -11,6 +11,19 @@ import (
 	"restante/api"
 )
 
+// Ready asks the server whether it is ready. If it is not, the error is [*Refused].
+func (c *Connection) Ready(ctx context.Context) error {
+	body, err := c.Get(ctx, "/readyz")
+	if err != nil {
+		return err
+	}
+	var said api.Health
+	if err := json.Unmarshal(body, &said); err != nil || said.Status != api.HealthStatusOk {
+		return fmt.Errorf("the answer to /readyz is not what was expected; is this the server? %.100s", plain(string(body)))
+	}
+	return nil
+}
+
 // Status asks the server for its status.
 func (a *Admin) Status(ctx context.Context) (status api.Status, err error) {
 	_, err = a.read(ctx, "/v1/status", &status)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (a *Admin) Get(ctx context.Context, path string) ([]byte, error) {
 func (c *Connection) get(ctx context.Context, addresses []string, token, path string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	url, socket, err := c.target(addresses)
+	base, socket, err := c.target(addresses)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +69,7 @@ func (c *Connection) get(ctx context.Context, addresses []string, token, path st
 		return nil, err
 	}
 	defer client.CloseIdleConnections()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, base+path, http.NoBody)
 	if err != nil {
 		return nil, fmt.Errorf("--url: %w", err)
 	}
@@ -92,7 +93,7 @@ func (c *Connection) get(ctx context.Context, addresses []string, token, path st
 
 // target returns where the server is, as an http:// or https:// URL, and the path of its Unix socket, if that is how
 // it is reached.
-func (c *Connection) target(addresses []string) (url, socket string, err error) {
+func (c *Connection) target(addresses []string) (base, socket string, err error) {
 	at := c.URL
 	for _, address := range addresses {
 		if at == "" && address != listen.None && !strings.HasPrefix(address, "systemd:") {
@@ -106,6 +107,10 @@ func (c *Connection) target(addresses []string) (url, socket string, err error) 
 		return "", "", errors.New("where is the server? Give --url")
 	}
 	if c.URL != "" {
+		u, err := url.Parse(at)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return "", "", fmt.Errorf("--url %q is not the address of a server; give one such as http://localhost:4000", at)
+		}
 		return strings.TrimRight(at, "/"), "", nil
 	}
 	host, port, err := net.SplitHostPort(at)

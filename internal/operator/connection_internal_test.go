@@ -17,6 +17,9 @@ func TestConnectionFindsTheServer(t *testing.T) {
 		"on what it opened":   {"", []string{"none", "systemd:", ":5000", ":6000"}, "http://localhost:5000", ""},
 		"by URL":              {"https://a.example/", []string{":4000"}, "https://a.example", ""},
 		"by a socket's URL":   {"unix:///x", []string{":4000"}, "http://localhost", "/x"},
+		"without http://":     {"127.0.0.1:4000", nil, "", ""},
+		"of a socket's URL":   {"ws://a.example/v1", nil, "", ""},
+		"of no host":          {"http://", nil, "", ""},
 		"nowhere":             {"", []string{"none"}, "", ""},
 	}
 	for name, tt := range tests {
