@@ -31,8 +31,8 @@ func (b *Budgets) validateBudgets() error {
 		return fmt.Errorf("--forwarded-header %q: %w", b.ForwardedHeader, err)
 	}
 	switch {
-	case b.ClaimRate < 0 || b.ClaimRate > 0 && b.ClaimBurst < 1:
-		return errors.New("--claim-rate cannot be negative, and --claim-burst must be at least 1 while there is one")
+	case !isRate(b.ClaimRate) || b.ClaimRate > 0 && b.ClaimBurst < 1:
+		return errors.New("--claim-rate must be a number, and cannot be negative, and --claim-burst must be at least 1 while there is one")
 	case b.NameplateRest < 0 || b.UsageRetention < 0:
 		return errors.New("--nameplate-rest and --usage-retention cannot be negative")
 	case min(b.MaxNameplatesPerAddress, b.MaxConnections) < 1 || min(b.MaxBytesPerAddress, b.MaxStoredBytes) < 1:

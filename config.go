@@ -99,6 +99,8 @@ func (c *Config) validate() error {
 		return errors.New("--boot-grace, --drain and --blur-usage cannot be negative")
 	case c.BlurUsage > 0 && c.BlurUsage < time.Millisecond:
 		return errors.New("--blur-usage must be at least 1ms, or 0")
+	case !isRate(c.RequestRate):
+		return errors.New("--request-rate must be a number, and cannot be negative")
 	case c.RequestRate > 0 && c.RequestBurst < 1:
 		return errors.New("--request-burst must be at least 1 while there is a --request-rate")
 	case min(c.MaxBody, c.MaxSessions, c.MaxMessages, c.MaxBytes, c.MaxWindow, c.MaxWindowBytes) < 1 ||

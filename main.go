@@ -141,7 +141,7 @@ func run(ctx context.Context, c Config, log *slog.Logger, hangups <-chan os.Sign
 	goruntime.BoundGarbage()
 	started := time.Now()
 	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit, Version: buildVersion()}
-	tokens, err := c.tokens()
+	tokens, err := c.tokens(log)
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func shutDown(ctx context.Context, server *idleconn.Server, api *handlers.Server
 	return err
 }
 
-// reread reads the settings, the certificate, the keys of tokens, the rules and the webhooks again at each SIGHUP, until stop.
+// reread reads the settings, the certificate, the keys of tokens, the rules and the webhooks again at each hangup, until stop.
 // What cannot be read changes nothing.
 func (c *Config) reread(hangups <-chan os.Signal, api *handlers.Server, reached *reach, tokens *token.Verifier, sender *webhooks.Sender, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})

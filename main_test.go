@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -46,7 +47,7 @@ func TestRun(t *testing.T) {
 	ready := make(chan []net.Addr, 1)
 	c.Ready = func(a []net.Addr) { ready <- a }
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- run(ctx, c, slog.New(slog.DiscardHandler), nil) }()
 
 	var addresses []net.Addr
 	select {
@@ -98,6 +99,10 @@ func TestValidate(t *testing.T) {
 		"a drain before now":                  {func(c *Config) { c.Drain = -1 }, "--drain"},
 		"a blur of nothing":                   {func(c *Config) { c.BlurUsage = time.Microsecond }, "--blur-usage"},
 		"a rate without a burst":              {func(c *Config) { c.RequestBurst = 0 }, "--request-burst"},
+		"a rate that is no number":            {func(c *Config) { c.RequestRate = math.NaN() }, "--request-rate"},
+		"a rate without an end":               {func(c *Config) { c.RequestRate = math.Inf(1) }, "--request-rate"},
+		"a negative rate":                     {func(c *Config) { c.RequestRate = -1 }, "--request-rate"},
+		"claims that are no number":           {func(c *Config) { c.ClaimRate = math.NaN() }, "--claim-rate"},
 		"no messages at all":                  {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
 		"another database":                    {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
 		"an origin with a path":               {func(c *Config) { c.CORSOrigins = []string{"*", "https://app.example/"} }, `--cors-origins "https://app.example/": an origin has no path`},
@@ -241,7 +246,7 @@ func serving(ctx context.Context, t *testing.T, c Config) (at net.Addr, ended <-
 	t.Helper()
 	ready, over := make(chan []net.Addr, 1), make(chan error, 1)
 	c.Ready = func(a []net.Addr) { ready <- a }
-	go func() { over <- run(ctx, c, slog.New(slog.DiscardHandler)) }()
+	go func() { over <- run(ctx, c, slog.New(slog.DiscardHandler), nil) }()
 	select {
 	case addresses := <-ready:
 		return addresses[0], over

@@ -22,8 +22,9 @@ func (t *Tokens) tokenConfig() token.Config {
 }
 
 // tokens returns what verifies tokens, or nil if none are asked for.
-func (t *Tokens) tokens() (*token.Verifier, error) {
+func (t *Tokens) tokens(log *slog.Logger) (*token.Verifier, error) {
 	config := t.tokenConfig()
+	config.Log = log
 	if !config.Enabled() {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}

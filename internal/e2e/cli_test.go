@@ -24,6 +24,9 @@ func TestVersion(t *testing.T) {
 	if !strings.HasPrefix(out, "restante "+e2e.Version+" (") || !strings.Contains(out, runtime.Version()) || strings.Count(out, "\n") != 1 || complaints != "" || code != 0 {
 		t.Errorf("%d %q %q", code, out, complaints)
 	}
+	if same, _, code := e2e.Run(t, nil, "--version"); same != out || code != 0 {
+		t.Errorf("--version: %d %q", code, same)
+	}
 	s := e2e.Serve(t)
 	if a := s.Get("/v1/status"); !bytes.Contains(a.Body, []byte(`"version":"`+e2e.Version+`"`)) {
 		t.Errorf("status: %s", a.Body)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -26,7 +27,7 @@ func Arguments(arguments []string) []string {
 	}
 	name, is := strings.CutPrefix(filepath.Base(arguments[0]), prefix)
 	switch {
-	case !is:
+	case !is, name != "" && !slices.Contains(Names(), name): // the name may have a version and a system in it
 		return arguments[1:]
 	case name == "": // the plugin from which links are made
 		return append([]string{command}, arguments[1:]...)

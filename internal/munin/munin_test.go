@@ -40,6 +40,7 @@ func TestArguments(t *testing.T) {
 		{[]string{"/etc/munin/plugins/restante_active"}, []string{"munin", "active"}},
 		{[]string{"restante_event_rate", "config"}, []string{"munin", "event_rate", "config"}},
 		{[]string{"/usr/share/munin/plugins/restante_", "suggest"}, []string{"munin", "suggest"}},
+		{[]string{"./restante_1.0.0_linux_amd64", "serve"}, []string{"serve"}},
 		{nil, nil},
 	} {
 		if got := munin.Arguments(tt.called); !slices.Equal(got, tt.want) {

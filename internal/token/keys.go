@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 
 	"github.com/go-jose/go-jose/v4"
@@ -81,8 +82,12 @@ func readSecret(file string) ([]byte, error) {
 	return secret, nil
 }
 
-// readPublicKeys reads a JSON Web Key Set (RFC 7517). Keys that are not for signatures are left out.
-func readPublicKeys(file string) (list []jose.JSONWebKey, err error) {
+// errPrivate is the error of a set that must not be where it is.
+var errPrivate = errors.New("it is a private key or a secret; only public ones belong here")
+
+// readPublicKeys reads a JSON Web Key Set. Keys that are not for signatures are left out, and so are, as RFC 7517 has it in
+// §5, those that cannot be used here: an issuer may have keys of several kinds.
+func readPublicKeys(file string, log *slog.Logger) (list []jose.JSONWebKey, err error) {
 	text, err := os.ReadFile(file) // #nosec G304 -- the operator names it
 	if err != nil {
 		return nil, err
@@ -93,19 +98,25 @@ func readPublicKeys(file string) (list []jose.JSONWebKey, err error) {
 	if err := json.Unmarshal(text, &set); err != nil {
 		return nil, fmt.Errorf("%s is no JSON Web Key Set: %w", file, err)
 	}
+	var unused error
 	for i, raw := range set.Keys {
-		key, err := publicKey(raw)
-		if err != nil {
+		switch key, err := publicKey(raw); {
+		case errors.Is(err, errPrivate):
 			return nil, fmt.Errorf("%s, key %d: %w", file, i+1, err)
-		}
-		if key != nil {
+		case err != nil:
+			log.Warn("a key of tokens cannot be used", "file", file, "key", i+1, "error", err)
+			unused = fmt.Errorf("key %d: %w", i+1, err)
+		case key != nil:
 			list = append(list, *key)
 		}
 	}
-	if len(list) == 0 {
-		return nil, fmt.Errorf("%s has no key for signatures", file)
+	switch {
+	case len(list) > 0:
+		return list, nil
+	case unused != nil:
+		return nil, fmt.Errorf("%s has no key for signatures that can be used here; %w", file, unused)
 	}
-	return list, nil
+	return nil, fmt.Errorf("%s has no key for signatures", file)
 }
 
 // publicKey returns a key, or nil if it is not for signatures.
@@ -118,7 +129,7 @@ func publicKey(raw []byte) (*jose.JSONWebKey, error) {
 		return nil, nil //nolint:nilnil // there is none, and that is no error
 	}
 	if !key.IsPublic() {
-		return nil, errors.New("it is a private key or a secret; only public ones belong here")
+		return nil, errPrivate
 	}
 	algorithm := algorithmOf(key.Key)
 	if algorithm == "" || key.Algorithm != "" && key.Algorithm != string(algorithm) {

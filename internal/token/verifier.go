@@ -3,6 +3,7 @@ package token
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"slices"
 	"strings"
@@ -14,10 +15,11 @@ import (
 
 // Config says which tokens are valid.
 type Config struct {
-	SecretFile string   // the secret of HS256; "" for none
-	JWKSFile   string   // a JSON Web Key Set of public keys for RS256, ES256 and EdDSA; "" for none
-	Audiences  []string // a token must name one of them; if there is none, it must name none
-	Issuers    []string // a token must be of one of them; if there is none, of any or none
+	SecretFile string       // the secret of HS256; "" for none
+	JWKSFile   string       // a JSON Web Key Set of public keys for RS256, ES256 and EdDSA; "" for none
+	Audiences  []string     // a token must name one of them; if there is none, it must name none
+	Issuers    []string     // a token must be of one of them; if there is none, of any or none
+	Log        *slog.Logger // must be set if there is a JWKSFile
 }
 
 // Enabled reports whether tokens are asked for.
@@ -92,7 +94,7 @@ func (v *Verifier) Reload() error {
 		}
 	}
 	if v.config.JWKSFile != "" {
-		if fresh.public, err = readPublicKeys(v.config.JWKSFile); err != nil {
+		if fresh.public, err = readPublicKeys(v.config.JWKSFile, v.config.Log); err != nil {
 			return fmt.Errorf("--token-jwks: %w", err)
 		}
 	}

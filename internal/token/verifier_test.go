@@ -1,6 +1,7 @@
 package token_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -8,6 +9,7 @@ import (
 	"crypto/rsa"
 	"encoding/base64"
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -189,7 +191,7 @@ func TestPublicKeys(t *testing.T) {
 		{Key: edPublic},
 		{Key: &rsaKey.PublicKey, KeyID: "other", Use: "enc"},
 	}})
-	v := newVerifier(t, token.Config{JWKSFile: jwks, SecretFile: file(t, secret), Audiences: []string{"mail"}})
+	v := newVerifier(t, token.Config{JWKSFile: jwks, SecretFile: file(t, secret), Audiences: []string{"mail"}, Log: slog.New(slog.DiscardHandler)})
 	for name, tt := range map[string]struct {
 		alg jose.SignatureAlgorithm
 		key any
@@ -219,7 +221,7 @@ func TestPublicKeys(t *testing.T) {
 		"none for signatures": jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: edPublic, Use: "enc"}}},
 		"another algorithm":   jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &rsaKey.PublicKey, Algorithm: "PS256"}}},
 	} {
-		if _, err := token.NewVerifier(token.Config{JWKSFile: file(t, content)}); err == nil || !strings.Contains(err.Error(), "--token-jwks") {
+		if _, err := token.NewVerifier(token.Config{JWKSFile: file(t, content), Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "--token-jwks") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -228,6 +230,30 @@ func TestPublicKeys(t *testing.T) {
 	}
 	if err := (token.Config{Audiences: []string{"x"}}).Check(); err == nil {
 		t.Error("an audience alone asks for no token")
+	}
+}
+
+// Keys of a kind that is not known here may stand beside the others.
+func TestKeysOfOtherKindsAreLeftOut(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, err := json.Marshal(jose.JSONWebKey{Key: public})
+	if err != nil {
+		t.Fatal(err)
+	}
+	others := `{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"},{"kty":"EC","crv":"secp256k1","x":"AA","y":"AA"},{"kty":"RSA"},`
+	var log bytes.Buffer
+	v := newVerifier(t, token.Config{JWKSFile: file(t, []byte(`{"keys":[`+others+string(known)+`]}`)), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if _, err := v.Verify(sign(t, jose.EdDSA, private, "", valid(claim{"aud": nil})), now); err != nil {
+		t.Errorf("a token of the known key: %v", err)
+	}
+	if n := strings.Count(log.String(), "a key of tokens cannot be used"); n != 3 {
+		t.Errorf("%d keys are said to be left out:\n%s", n, log.String())
+	}
+	if _, err := token.NewVerifier(token.Config{JWKSFile: file(t, []byte(`{"keys":[{"kty":"AKP"}]}`)), Log: slog.New(slog.DiscardHandler)}); err == nil || !strings.Contains(err.Error(), "key 1") {
+		t.Errorf("a set with nothing else: %v", err)
 	}
 }
 
