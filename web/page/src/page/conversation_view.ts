@@ -54,12 +54,14 @@ export class ConversationView {
 
   /** There is none to be had. */
   unreachable(error: RestanteError): void {
+    const focused = document.activeElement;
     this.#reset();
     this.#unreachable = true;
     this.#say(unreachable(error));
     say(this.#again, 'Try again');
     say(this.#leave, 'Go back');
     this.#again.hidden = false;
+    if (focused?.closest('[hidden]')) this.#again.focus();
   }
 
   show(conversation: Conversation, session: Session): void {
