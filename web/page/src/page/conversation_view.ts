@@ -126,7 +126,9 @@ export class ConversationView {
   #say({ headline, explanation, alarm = false }: Phrase): void {
     element('status').hidden = alarm;
     element('alarm').hidden = !alarm;
-    say(element(alarm ? 'alarm-headline' : 'headline'), headline);
+    const shown = alarm ? 'alarm-headline' : 'headline';
+    this.#section.setAttribute('aria-labelledby', shown);
+    say(element(shown), headline);
     say(element(alarm ? 'alarm-explanation' : 'explanation'), explanation);
     document.title = `${headline} – Restante`;
   }
