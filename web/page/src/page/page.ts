@@ -1,5 +1,5 @@
 import type { RestanteError, Session } from '@restante/client';
-import { check, join, offer, resume, type Conversation } from '../wormhole/index.js';
+import { check, join, normal, offer, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
 import { store } from './store.js';
 import { Connection } from './connection.js';
@@ -92,7 +92,7 @@ class Page {
   /** Another link was followed than the one that the page was opened with. */
   #follow(code: string | undefined): void {
     const status = this.#conversation?.status.value;
-    if (code === undefined || (status && 'code' in status && status.code === code)) return;
+    if (code === undefined || (status && 'code' in status && status.code === normal(code))) return;
     const join = () => {
       if (status) this.#leave();
       this.#read(code);

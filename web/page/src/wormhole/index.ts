@@ -7,7 +7,7 @@
  *     conversation.status.subscribe((status) => …);
  *     conversation.say('Tea at four?');
  */
-export { check, complete } from './code.js';
+export { check, complete, normal } from './code.js';
 export { join, offer, resume, type Conversation } from './conversation.js';
 export type { StateStore } from './store.js';
 export type { Note } from './note.js';
