@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"restante/handlers"
 	"restante/handlers/handlerstest"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -30,7 +32,7 @@ func TestClaimsOfAnAddress(t *testing.T) {
 			}
 			r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
 		}
-		refused := a.post("/v1/nameplates", "").seq(0).refused(http.StatusTooManyRequests, "RATE_LIMITED").says("Retry-After", "3")
+		refused := a.post("/v1/nameplates", "").seq(0).refused(http.StatusTooManyRequests, "RATE_LIMITED").says("Retry-After", "2")
 		if id := refused.text("addressId"); id != r.Service.AddressID(netip.Addr{}) {
 			t.Errorf("it is refused for %q", id)
 		}
@@ -62,6 +64,37 @@ func TestWormholeClaimsAreSlowedDown(t *testing.T) {
 			t.Errorf("it was refused after %v", took)
 		}
 		c.Send("claim", "nameplate", "4712").WantError("only one claim per connection")
+	})
+}
+
+// TestWormholeClaimsWaitInALine has clients ask at the same time. As many get in as tokens come within 10 s, and
+// then the next one is refused.
+func TestWormholeClaimsWaitInALine(t *testing.T) {
+	bubble(t, options{Config: claimLimited}, func(t *testing.T, r *testServer) {
+		for i := range 6 {
+			r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
+		}
+		start := time.Now()
+		var line []*testclient.Wormhole
+		for i := range 6 {
+			line = append(line, r.Bind(t, "app", "in line "+strconv.Itoa(i)).Send("allocate"))
+			synctest.Wait()
+		}
+		for i, c := range line[:5] {
+			c.Want("allocated")
+			if took, want := time.Since(start), time.Duration(i+1)*2*time.Second; took < want || took > want+time.Second {
+				t.Errorf("client %d is let in after %v, want %v", i, took, want)
+			}
+		}
+		line[5].WantError("too many nameplates were allocated and claimed from this address; wait a moment, and ask less often")
+		if took := time.Since(start); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("it was refused after %v", took)
+		}
+		start = time.Now()
+		r.Bind(t, "app", "next").Request("allocated", "allocate")
+		if took := time.Since(start); took > 2*time.Second {
+			t.Errorf("one that was refused is waited for: %v", took)
+		}
 	})
 }
 

@@ -43,7 +43,7 @@ func TestAllocationsOfAnAddress(t *testing.T) {
 	})
 }
 
-// A client that asks on and on without waiting is refused for ever longer.
+// A client that asks on and on without waiting, each time as another side, is refused for ever longer.
 func TestRefusalsCost(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		wait := time.Duration(0)
@@ -59,6 +59,43 @@ func TestRefusalsCost(t *testing.T) {
 			wait = f.RetryAfter
 		}
 	})
+}
+
+// TestEachSideOfAnAddressHasItsTurn has sides of an address that has nothing left come back when they are told, to the whole
+// second, as clients over HTTP do. Each gets in the first time that it comes back, and in as short a time as the rate allows.
+func TestEachSideOfAnAddressHasItsTurn(t *testing.T) {
+	for _, sides := range []int{1, 2, 8, 25} {
+		t.Run(strconv.Itoa(sides), func(t *testing.T) {
+			few := func(c *rendezvous.Config) {
+				c.Limits.AddressNameplates, c.Limits.ClaimRate, c.Limits.ClaimBurst = 1000, 30, 1
+			}
+			bubble(t, few, func(t *testing.T, w *world) {
+				_, err := w.AllocateFor(t.Context(), from(0, "addr-one"))
+				expect(t, code(t, err), "")
+				began := time.Now()
+				waits := make([]time.Duration, sides)
+				for i := range waits {
+					_, err := w.AllocateFor(t.Context(), from(1+i, "addr-one"))
+					f, is := errors.AsType[*rendezvous.Failure](err)
+					if !is || f.Code != rendezvous.RateLimited {
+						t.Fatalf("side %d is told %v", i, err)
+					}
+					waits[i] = (f.RetryAfter + time.Second - 1).Truncate(time.Second)
+				}
+				for i, wait := range waits {
+					time.Sleep(wait - time.Since(began))
+					_, err := w.AllocateFor(t.Context(), from(100+i, "addr-one")) // another one, which waits behind them
+					expect(t, code(t, err), rendezvous.RateLimited)
+					w.LeaveQueue(from(100+i, "addr-one"))
+					_, err = w.AllocateFor(t.Context(), from(1+i, "addr-one"))
+					expect(t, code(t, err), "")
+				}
+				if took, due := time.Since(began), time.Duration(sides)*2*time.Second; took > due+time.Second {
+					t.Errorf("all are in after %v, want %v", took, due)
+				}
+			})
+		})
+	}
 }
 
 func TestGuessesCostTen(t *testing.T) {

@@ -101,7 +101,7 @@ func (t *txn) allocate(app AppID, side Side, paying *charge, ttl time.Duration) 
 	if err := t.checkTTL(ttl); err != nil {
 		return Claimed{}, err
 	}
-	if err := t.pay(paying, 1); err != nil {
+	if err := t.pay(paying, app, side, 1); err != nil {
 		return Claimed{}, err
 	}
 	id, err := t.freeNameplate(app, paying)
@@ -124,7 +124,7 @@ func (t *txn) claim(app AppID, side Side, paying *charge, id NameplateID, ttl ti
 	}
 	claimed, why := n.Claim(side, paying.address, t.Now())
 	if why != "" || len(claimed.Claims) > len(n.Claims) { // a side may ask for what it holds as often as it comes back
-		if err := t.pay(paying, 1); err != nil {
+		if err := t.pay(paying, app, side, 1); err != nil {
 			return Claimed{}, err
 		}
 	}
@@ -210,7 +210,7 @@ func (t *txn) claimNew(app AppID, side Side, paying *charge, id NameplateID, ttl
 			cost = 1
 		}
 	}
-	if err := t.pay(paying, cost); err != nil {
+	if err := t.pay(paying, app, side, cost); err != nil {
 		return Claimed{}, err
 	}
 	return t.newNameplate(app, side, paying.address, id, ttl)

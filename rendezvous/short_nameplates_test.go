@@ -49,3 +49,22 @@ func TestOneAddressLeavesTheShortNameplates(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAddressThatGoesOnHasItsShareOfShortNameplates has one address allocate and release every two seconds. It gets four
+// numbers with one digit a minute, for as long as it goes on.
+func TestAnAddressThatGoesOnHasItsShareOfShortNameplates(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(c *rendezvous.Config) { c.NameplateRest = time.Minute }, func(t *testing.T, w *world) {
+		short := 0
+		for i := range 90 {
+			got, err := w.AllocateFor(t.Context(), from(i, "addr-one"))
+			expect(t, code(t, err), "")
+			expect(t, code(t, w.ReleaseFor(t.Context(), from(i, "addr-one"), got.Nameplate)), "")
+			if i >= 30 && len(got.Nameplate) == 1 { // after the first minute
+				short++
+			}
+			time.Sleep(2 * time.Second)
+		}
+		expect(t, short, 8)
+	})
+}
