@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"restante/handlers"
 	"restante/handlers/handlerstest"
@@ -63,7 +66,7 @@ func TestWormholeClaimsAreSlowedDown(t *testing.T) {
 		if took := time.Since(start); took < 10*time.Second {
 			t.Errorf("it was refused after %v", took)
 		}
-		c.Send("claim", "nameplate", "4712").WantError("only one claim per connection")
+		c.Request("claimed", "claim", "nameplate", "4712") // it has waited, as it was told to
 	})
 }
 
@@ -96,6 +99,50 @@ func TestWormholeClaimsWaitInALine(t *testing.T) {
 			t.Errorf("one that was refused is waited for: %v", took)
 		}
 	})
+}
+
+// TestASlowedClaimOfAClientThatLeftIsNotDone has a client leave while its claim waits. The nameplate stays as it was, so
+// that the person who tries again gets in, and in the turn of the one that left. What was sent before is done.
+func TestASlowedClaimOfAClientThatLeftIsNotDone(t *testing.T) {
+	for name, leave := range map[string]func(*testclient.Wormhole){
+		"without a word":     (*testclient.Wormhole).Drop,
+		"with a close frame": closeFrame,
+		"with more to be done": func(c *testclient.Wormhole) {
+			c.Write(websocket.TextMessage, `{"type": "add", "phase": "p", "body": "last words"}`)
+			closeFrame(c)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, options{Config: claimLimited}, func(t *testing.T, r *testServer) {
+				waiting := r.Bind(t, "app", "a")
+				met := waiting.Request("allocated", "allocate")
+				other := r.Bind(t, "app", "other").Open("m")
+				for i := range 5 {
+					r.Bind(t, "app", strconv.Itoa(i)).Request("allocated", "allocate")
+				}
+				left := r.Bind(t, "app", "left").Open("m").Send("claim", "nameplate", met.Text("nameplate"))
+				synctest.Wait()
+				leave(left)
+				left.Ended = true
+				synctest.Wait()
+				start := time.Now()
+				again := r.Bind(t, "app", "again").Request("claimed", "claim", "nameplate", met.Text("nameplate"))
+				if took := time.Since(start); took > 2*time.Second {
+					t.Errorf("it waits for one that left: %v", took)
+				}
+				if again.Text("mailbox") != met.Text("mailbox") {
+					t.Errorf("it is told %s", again.Raw)
+				}
+				if strings.HasPrefix(name, "with more") {
+					other.WantMessages("last words")
+				}
+			})
+		})
+	}
+}
+
+func closeFrame(c *testclient.Wormhole) {
+	_ = c.Conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
 }
 
 func TestNameplatesHeldFromOneAddress(t *testing.T) {

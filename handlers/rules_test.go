@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"restante/internal/rules"
+	"restante/internal/testclient"
 	"restante/rendezvous"
 )
 
@@ -154,6 +156,22 @@ func TestRulesThatDelay(t *testing.T) {
 		took("another one", time.Second, func() { w.Bind(t, "app", "s").Request("nameplates", "list") })
 		began := w.begin(t, "app", "b")
 		took("a poll", 3*time.Second, func() { began.get("/v1/session/events?wait=2").want(http.StatusOK) })
+	})
+}
+
+// TestADelayedClientThatLeavesIsNotBound has a wormhole client leave while its bind waits.
+func TestADelayedClientThatLeavesIsNotBound(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, w *testServer) {
+		w.rule(t, "- app: slow\n  delay: 10s\n")
+		for _, leave := range []func(*testclient.Wormhole){(*testclient.Wormhole).Drop, closeFrame} {
+			c := w.Connect(t)
+			c.Write(websocket.TextMessage, `{"type": "bind", "appid": "slow", "side": "s"}`)
+			synctest.Wait()
+			leave(c)
+			c.Ended = true
+		}
+		pass(20 * time.Second)
+		w.WantRows(t, `SELECT app FROM client_versions`)
 	})
 }
 

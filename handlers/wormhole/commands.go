@@ -215,7 +215,7 @@ func (c *conn) allocate(ctx context.Context) ([]byte, error) {
 	if c.allocated {
 		return nil, allocatedBefore
 	}
-	claimed, err := c.slowly(ctx, func() (rendezvous.Claimed, error) { return c.server.Service.AllocateFor(ctx, c.side) })
+	claimed, err := c.slowly(func() (rendezvous.Claimed, error) { return c.server.Service.AllocateFor(ctx, c.side) })
 	if err != nil {
 		return nil, c.clientError(err)
 	}
@@ -244,7 +244,7 @@ func (c *conn) claim(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 	if c.claimed {
 		return nil, onlyOneClaim
 	}
-	claimed, err := c.slowly(ctx, func() (rendezvous.Claimed, error) { return c.server.Service.ClaimFor(ctx, c.side, id) })
+	claimed, err := c.slowly(func() (rendezvous.Claimed, error) { return c.server.Service.ClaimFor(ctx, c.side, id) })
 	err = c.clientError(err)
 	if !mayTryAgain(err) {
 		c.claimed, c.nameplate = true, &id

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
-	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -54,13 +53,8 @@ func (c *conn) admit(ctx context.Context, app rendezvous.AppID, version [2]strin
 	v := c.rules.OfClient(rules.Client{Address: c.client.IP, AddressID: c.client.Address, App: string(app), Version: said})
 	if delay := max(v.Delay, c.rules.OfAddress(c.client.IP, c.client.Address).Delay); delay > 0 {
 		c.stopBindTimer() // it has done its part
-		timer := time.NewTimer(delay)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-c.server.Service.Stopping():
-		case <-ctx.Done():
-			return ctx.Err()
+		if !c.Pause(delay) {
+			return protocolError("the client has left")
 		}
 	}
 	if v.Refuse != "" {

@@ -1,7 +1,6 @@
 package wormhole
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -13,8 +12,8 @@ import (
 const maxDelay = 10 * time.Second
 
 // slowly asks for a nameplate, and asks again when it is its turn, if the client's address has to wait for one. The ack
-// does not wait.
-func (c *conn) slowly(ctx context.Context, ask func() (rendezvous.Claimed, error)) (rendezvous.Claimed, error) {
+// does not wait. A client that leaves meanwhile is refused: what it claimed would be in the way of the next one.
+func (c *conn) slowly(ask func() (rendezvous.Claimed, error)) (rendezvous.Claimed, error) {
 	for left := maxDelay; ; {
 		claimed, err := ask()
 		limited, is := errors.AsType[*rendezvous.Failure](err)
@@ -22,24 +21,17 @@ func (c *conn) slowly(ctx context.Context, ask func() (rendezvous.Claimed, error
 			return claimed, err
 		}
 		c.server.Slowed(limited.Limit, c.client.Address)
-		if err := c.Send(); err != nil {
-			return claimed, err
-		}
 		late := limited.RetryAfter > left
 		if late { // others may have its turn
 			c.server.Service.LeaveQueue(c.side)
 		}
-		delay := time.NewTimer(min(left, limited.RetryAfter))
-		left -= limited.RetryAfter
-		select {
-		case <-delay.C:
-		case <-ctx.Done():
-			delay.Stop()
-			c.server.Service.LeaveQueue(c.side)
-			return claimed, ctx.Err()
-		}
-		if late {
+		if err := c.Send(); err != nil {
 			return claimed, err
 		}
+		if stays := c.Pause(min(left, limited.RetryAfter)); !stays || late {
+			c.server.Service.LeaveQueue(c.side)
+			return claimed, err
+		}
+		left -= limited.RetryAfter
 	}
 }

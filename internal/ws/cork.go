@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -47,6 +48,28 @@ func (c *corkConn) Read(into []byte) (int, error) {
 	n := copy(into, c.unread)
 	c.unread = c.unread[n:]
 	return n, nil
+}
+
+// errBufferFull reports that nothing more can be read ahead.
+var errBufferFull = errors.New("the read buffer is full")
+
+// readAhead receives more, behind what was received and has not been read.
+func (c *corkConn) readAhead() error {
+	if c.buffer == nil {
+		c.buffer, _ = readBuffers.Get().(*[]byte)
+	}
+	buffer := *c.buffer
+	kept := copy(buffer, c.unread)
+	c.unread = buffer[:kept]
+	if kept == len(buffer) {
+		return errBufferFull
+	}
+	n, err := c.Conn.Read(buffer[kept:])
+	c.unread = buffer[:kept+n]
+	if n > 0 {
+		return nil
+	}
+	return err
 }
 
 // buffered reports whether something was received that has not been read.
