@@ -61,7 +61,13 @@ func (c *check) check(ctx context.Context, out io.Writer) (err error) {
 		open = repo.Open
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	store, err := open(ctx, repo.Options{URL: c.Database, Connections: 2, Patience: c.Patience, Log: log})
+	options := repo.Options{URL: c.Database, Connections: 2, Patience: c.Patience, Log: log}
+	if c.Repair { // which would make a database where there is none
+		if err := exists(ctx, options); err != nil {
+			return err
+		}
+	}
+	store, err := open(ctx, options)
 	if err != nil {
 		return err
 	}
@@ -88,6 +94,15 @@ func (c *check) check(ctx context.Context, out io.Writer) (err error) {
 		}
 	}
 	return c.report(ctx, service, out)
+}
+
+// exists refuses what is no database of ours yet.
+func exists(ctx context.Context, o repo.Options) error {
+	store, err := repo.OpenToRead(ctx, o)
+	if err != nil {
+		return err
+	}
+	return store.Close()
 }
 
 // report tells what is wrong, and mends it. What is left over by mending one thing is found in a second round.

@@ -2,6 +2,7 @@ package repo_test
 
 import (
 	"bufio"
+	"bytes"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -60,6 +61,22 @@ func TestOpen(t *testing.T) {
 			wantOpenError(t, "sqlite:"+path, x.problem) // the first attempt must leave nothing behind
 		})
 	}
+	t.Run("leaves another program's as it was", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		path := filepath.Join(folder, "foreign.db")
+		execOnFile(path, "CREATE TABLE t (a)")
+		before, err := os.ReadFile(path)
+		must(err)
+		wantOpenError(t, path, "it is the database of another program")
+		after, err := os.ReadFile(path)
+		must(err)
+		files, err := os.ReadDir(folder)
+		must(err)
+		if !bytes.Equal(before, after) || len(files) != 1 {
+			t.Errorf("it was changed, or there are files beside it: %v", files)
+		}
+	})
 	t.Run("takes one of a newer server that says we can work with it", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "restante.db")

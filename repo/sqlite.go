@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"runtime"
 	"time"
 
@@ -65,11 +66,14 @@ func openSQLite(ctx context.Context, path string, log *slog.Logger) (_ *engine, 
 	if err != nil {
 		return nil, err
 	}
+	sqlx.BindDriver("sqlite", sqlx.QUESTION) // sqlx knows the driver only by another name
+	if err := refuseForeign(ctx, path); err != nil {
+		return nil, sqliteOpenError(path, err)
+	}
 	release, err := lockFile(path)
 	if err != nil {
 		return nil, err
 	}
-	sqlx.BindDriver("sqlite", sqlx.QUESTION) // sqlx knows the driver only by another name
 	e := &engine{
 		dialect: newSQLiteDialect(), unlock: release, name: path, connections: max(4, 2*runtime.GOMAXPROCS(0)),
 		openError: func(err error) error { return sqliteOpenError(path, err) },
@@ -146,6 +150,34 @@ func sqliteDSN(path string, pragmas []string) string {
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: q.Encode()}).String()
 }
 
+// refuseForeign refuses the database of another program, before anything in it or beside it is changed. A database with a
+// log beside it is looked at later, when the log is read.
+func refuseForeign(ctx context.Context, path string) error {
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		return nil // it is new, or opening it tells why it is not
+	}
+	if _, err := os.Stat(path + "-wal"); err == nil {
+		return nil
+	}
+	db, err := sqlx.Open("sqlite", sqliteReadDSN(path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	var isOther bool
+	if err := db.GetContext(ctx, &isOther, `
+		SELECT application_id NOT IN (0, ?) OR application_id = 0 AND EXISTS (SELECT 1 FROM sqlite_schema)
+		FROM pragma_application_id`, sqliteApplicationID); err != nil || !isOther {
+		return nil // opening it tells what is wrong
+	}
+	return anotherProgram()
+}
+
+// anotherProgram is the error of a database that is not ours.
+func anotherProgram() error {
+	return &OpenError{Problem: "it is the database of another program", Hint: "name another file"}
+}
+
 // verifyFile checks that the file is new or ours and uses a write-ahead log, and marks it as ours.
 func verifyFile(ctx context.Context, db *sqlx.DB) error {
 	var is struct {
@@ -165,7 +197,7 @@ func verifyFile(ctx context.Context, db *sqlx.DB) error {
 	case is.Mark == sqliteApplicationID:
 		return nil
 	case is.Tables > 0 || is.Mark != 0:
-		return &OpenError{Problem: "it is the database of another program", Hint: "name another file"}
+		return anotherProgram()
 	}
 	_, err := db.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d", sqliteApplicationID))
 	return err

@@ -55,7 +55,7 @@ func verifyOurs(ctx context.Context, db *sqlx.DB) error {
 		return err
 	}
 	if mark != sqliteApplicationID {
-		return &OpenError{Problem: "it is the database of another program", Hint: "name another file"}
+		return anotherProgram()
 	}
 	return nil
 }

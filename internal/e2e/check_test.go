@@ -2,6 +2,8 @@ package e2e_test
 
 import (
 	"database/sql"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -40,4 +42,17 @@ func TestCheck(t *testing.T) {
 	}
 	s.Start()
 	s.WaitReady()
+}
+
+// TestRepairOfNothing names a file that does not exist: that is no database in which everything is as it should be.
+func TestRepairOfNothing(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	out, complaints, code := e2e.Run(t, nil, "check", "--repair", "--database="+filepath.Join(folder, "restante.db"))
+	if code != 1 || out != "" || !strings.Contains(complaints, "it does not exist") {
+		t.Errorf("%d %q %q", code, out, complaints)
+	}
+	if files, err := os.ReadDir(folder); err != nil || len(files) > 0 {
+		t.Errorf("there is %v (%v)", files, err)
+	}
 }
