@@ -63,10 +63,11 @@ test: ## Everything: install what is needed, check, and run all tests with the r
 bounded: setup
 	@go run ./internal/bounded -limit 75m $(MAKE) --no-print-directory checked-race
 
-# The checks run beside each other, each with its output as one block. The tests have the machine to themselves.
+# The checks run beside each other, each with its output as one block, and beside them what the tests need is installed. The
+# tests have the machine to themselves.
 .PHONY: checked-race
 checked-race:
-	@$(MAKE) --no-print-directory --jobs=$$(nproc) --output-sync=target check
+	@$(MAKE) --no-print-directory --jobs=$$(nproc) --output-sync=target check .ci/generators/node_modules/.package-lock.json
 	@$(MAKE) --no-print-directory race
 
 .PHONY: quick
@@ -82,7 +83,7 @@ flakes: ## Run a test many times, with load beside it: make flakes N=20 TEST=Tes
 	.ci/flakes '$(N)' '$(TEST)' $(PKG)
 
 .PHONY: check
-check: client format tidy fresh vet prose planted contract lint module-test vulnerable ## All checks but the tests
+check: client-tests client-types format tidy fresh vet prose planted contract lint module-test vulnerable ## All checks but the tests
 
 .PHONY: nightly
 nightly: web/node_modules/.package-lock.json .ci/generators/node_modules/.package-lock.json ## What takes too long for every day: more clients and kills, tabs that are hidden for seven minutes, planted faults, ten minutes of each fuzz target
@@ -176,9 +177,12 @@ contract: .ci/node_modules/.package-lock.json
 	$(STAGE) 'Linters of the contract' npm --prefix .ci ci --no-audit --no-fund
 	@touch $@
 
-.PHONY: client
-client: web/node_modules/.package-lock.json
+.PHONY: client-types
+client-types: web/node_modules/.package-lock.json
 	$(STAGE) 'Client and page: types and imports' npm --prefix web --silent run check
+
+.PHONY: client-tests
+client-tests: web/node_modules/.package-lock.json
 	$(STAGE) -limit 35m 'Client and page: tests' npm --prefix web --silent test
 
 web/node_modules/.package-lock.json: web/package-lock.json
