@@ -73,6 +73,7 @@ type Conn struct {
 
 	reading sync.Mutex // guards the read deadline of conn, and the following
 	ending  bool       // the read deadline is the last one
+	left    bool       // the peer has left: there is only what it sent before
 	heard   time.Time  // the last sign of life
 	wake    func()     // ends the wait without a goroutine, if there is or was one
 }
@@ -209,14 +210,30 @@ func (c *Conn) EndReading(after time.Duration) {
 func (c *Conn) isEnding() bool {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	return c.ending
+	return c.ending || c.left
+}
+
+// endReadingAfterWhatCame has reading end when all is read that the peer sent before it left, however long it takes until
+// then: at the latest, when nothing has come for closeTimeout.
+func (c *Conn) endReadingAfterWhatCame() {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	c.left = true
+	c.readUntil(time.Now().Add(closeTimeout))
+	if c.wake != nil {
+		c.wake() // so that a goroutine reads
+	}
 }
 
 // readUntil sets the read deadline; reading is held.
 func (c *Conn) readUntil(deadline time.Time) {
-	if !c.ending {
-		_ = c.conn.SetReadDeadline(deadline) // fails only on a closed connection, which reading notices
+	if c.ending {
+		return
 	}
+	if soon := time.Now().Add(closeTimeout); c.left && soon.Before(deadline) {
+		deadline = soon
+	}
+	_ = c.conn.SetReadDeadline(deadline) // fails only on a closed connection, which reading notices
 }
 
 // SendClose sends the messages that are queued and a close frame, and has reading end.
@@ -293,6 +310,6 @@ func (c *Conn) write(one func(deadline time.Time) error) error {
 		return ErrSlow
 	}
 	c.gone = true
-	c.EndReading(closeTimeout)
+	c.endReadingAfterWhatCame()
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"restante/internal/testclient"
 	"restante/internal/ws"
 )
 
@@ -142,6 +145,41 @@ func TestWhatAPeerSentBeforeItLeftIsRead(t *testing.T) {
 		}
 	}
 	t.Error("it is not read")
+}
+
+// What a peer sent before it left is read, however long it takes to do what it asks for. The connection ends when nothing
+// has come for a second.
+func TestWhatAPeerSentBeforeItLeftIsReadInItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		long := strings.Repeat("x", 5000) // more than is received at once
+		sent := []string{"one", "two", long, long, "three"}
+		var frames []byte
+		for _, message := range sent {
+			frames = append(frames, testclient.TextFrame(message)...)
+		}
+		go func() { _, _ = p.client.NetConn().Write(frames) }() // they wait in the pipe, as in a receive buffer
+		p.broken.Store(true)
+		if err := p.Send([]byte("to a peer that has left")); err != nil {
+			t.Fatal(err)
+		}
+		var read []string
+		began, ended := time.Now(), make(chan error, 1)
+		p.Serve(time.Hour, func() error {
+			got, err := p.Read()
+			if err == nil {
+				read = append(read, string(got))
+				time.Sleep(time.Minute)
+			}
+			return err
+		}, func(err error) { ended <- err })
+		if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it ended with %v", err)
+		}
+		if took := time.Since(began); !slices.Equal(read, sent) || took != 5*time.Minute+time.Second {
+			t.Errorf("after %v it has read %.20q", took, read)
+		}
+	})
 }
 
 // After a close frame, the connection ends even if the peer does not answer it.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +38,7 @@ type pair struct {
 	writes *atomic.Int64 // how often the server has written to the network
 	cut    chan struct{} // closed when the server has cut its peer off
 	slow   atomic.Bool   // and it was because the peer does not read
+	broken *atomic.Bool  // what the server writes fails, as if its peer had left
 }
 
 // one is a listener of one connection.
@@ -58,13 +60,17 @@ func (l *one) Close() error { close(l.end); return nil }
 
 func (l *one) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-// counted counts what is written to a connection.
+// counted counts what is written to a connection, which may be broken.
 type counted struct {
 	net.Conn
 	writes *atomic.Int64
+	broken *atomic.Bool
 }
 
 func (c counted) Write(b []byte) (int, error) {
+	if c.broken.Load() {
+		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+	}
 	c.writes.Add(1)
 	return c.Conn.Write(b)
 }
@@ -72,10 +78,10 @@ func (c counted) Write(b []byte) (int, error) {
 // open makes a connection of two pipes, for a bubble.
 func open(t *testing.T, options ws.Options) *pair {
 	t.Helper()
-	p := &pair{writes: &atomic.Int64{}, cut: make(chan struct{})}
+	p := &pair{writes: &atomic.Int64{}, broken: &atomic.Bool{}, cut: make(chan struct{})}
 	mine, theirs := net.Pipe()
 	l := &one{make(chan net.Conn, 1), make(chan struct{})}
-	l.conn <- counted{theirs, p.writes}
+	l.conn <- counted{theirs, p.writes, p.broken}
 	p.connect(t, options, l, false, func(context.Context, string, string) (net.Conn, error) { return mine, nil })
 	return p
 }

@@ -52,6 +52,9 @@ func (c *Conn) serve(first, linger time.Duration, handle func() error, end func(
 // has been silent for too long, or that the connection has failed. After a message that was too large, Wait first skips
 // the rest of it, which takes as long as the peer takes to send it.
 func (c *Conn) Wait(atMost time.Duration) (begun bool, err error) {
+	if c.isEnding() {
+		c.alive() // if the peer has left, what it asked for last may have taken longer than reading may
+	}
 	if c.rest != nil {
 		if _, err := io.Copy(io.Discard, c.rest); err != nil {
 			return false, c.failed(err)
@@ -131,7 +134,7 @@ func (c *Conn) takeControl() (taken bool, err error) {
 func (c *Conn) WhenReadable(f func()) (ok bool) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	if c.ending {
+	if c.ending || c.left {
 		return false
 	}
 	c.below.releaseBuffer() // before another goroutine reads

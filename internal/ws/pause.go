@@ -25,7 +25,7 @@ func (c *Conn) Pause(d time.Duration) (stays bool) {
 		}
 		c.reading.Lock()
 		c.readUntil(until)
-		ending := c.ending
+		ending := c.ending || c.left
 		c.reading.Unlock()
 		if c.leaves() {
 			return false
