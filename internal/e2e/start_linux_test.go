@@ -1,7 +1,9 @@
 package e2e_test
 
 import (
+	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,13 +21,12 @@ func TestSignalsWhileItStarts(t *testing.T) {
 	t.Run("hangup", func(t *testing.T) {
 		t.Parallel()
 		rules := filepath.Join(t.TempDir(), "rules.yaml")
-		if err := syscall.Mkfifo(rules, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		pipe(t, rules)
 		s := e2e.NewServer(t, "--rules="+rules, "--drain=0s")
 		s.Start()
 		first := reader(t, s, rules)
 		s.Signal(syscall.SIGHUP)
+		pipe(t, rules) // another one: the server has the first still open for a moment after it was fed
 		feed(t, first, "")
 		second := reader(t, s, rules) // which only a hangup brings about
 		feed(t, second, "- message: Be kind.\n")
@@ -57,6 +58,17 @@ func TestSignalsWhileItStarts(t *testing.T) {
 	})
 }
 
+// pipe makes a named pipe, in the place of the one that is there.
+func pipe(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // reader waits until a server reads a named pipe, and returns the end that is written to.
 func reader(t *testing.T, s *e2e.Server, path string) (end *os.File) {
 	t.Helper()
@@ -72,12 +84,12 @@ func reader(t *testing.T, s *e2e.Server, path string) (end *os.File) {
 }
 
 // feed writes all that is to be read from a pipe.
-func feed(t *testing.T, pipe io.WriteCloser, text string) {
+func feed(t *testing.T, end io.WriteCloser, text string) {
 	t.Helper()
-	if _, err := io.WriteString(pipe, text); err != nil {
+	if _, err := io.WriteString(end, text); err != nil {
 		t.Fatal(err)
 	}
-	if err := pipe.Close(); err != nil {
+	if err := end.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
