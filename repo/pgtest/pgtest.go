@@ -28,8 +28,8 @@ import (
 	_ "github.com/lib/pq" // the driver of the databases
 )
 
-// timeout is how long a cluster may take to start or stop.
-const timeout = 30 * time.Second
+// timeout is how long a cluster may take to start or stop, on a machine that is busy with other things, too.
+const timeout = 4 * time.Minute
 
 // Cluster is a PostgreSQL server and its data directory.
 type Cluster struct {
