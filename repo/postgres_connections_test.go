@@ -47,11 +47,11 @@ func databaseOf(t *testing.T, address string) string {
 func TestConnectionLimitOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	const limit = 4
-	c, address := pgtest.Shared(t), pgtest.Database(t)
-	c.Exec(t, "postgres", "CREATE ROLE limited LOGIN")
-	c.Exec(t, "postgres", "ALTER DATABASE "+databaseOf(t, address)+" OWNER TO limited")
-	db := open(t, repo.Options{URL: strings.Replace(address, "user=postgres", "user=limited", 1), Connections: 3 * limit})
-	c.Exec(t, "postgres", "ALTER ROLE limited CONNECTION LIMIT "+strconv.Itoa(limit))
+	c := pgtest.Shared(t)
+	limited, address := c.Role(t), c.Database(t)
+	c.Exec(t, "postgres", "ALTER DATABASE "+databaseOf(t, address)+" OWNER TO "+limited)
+	db := open(t, repo.Options{URL: strings.Replace(address, "user=postgres", "user="+limited, 1), Connections: 3 * limit})
+	c.Exec(t, "postgres", "ALTER ROLE "+limited+" CONNECTION LIMIT "+strconv.Itoa(limit))
 	update := func(f func(rendezvous.Tx) error) error { return db.Update(t.Context(), f) }
 	must(atOnce(2, update))
 	for range 4 * limit {

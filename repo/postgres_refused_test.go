@@ -15,9 +15,9 @@ import (
 func TestWhatTheDatabaseRefusesMakesItUnavailable(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Shared(t)
-	c.Exec(t, "postgres", "CREATE ROLE clerk LOGIN")
+	clerk := c.Role(t)
 	for name, x := range map[string]struct{ take, give, says string }{
-		"a right":  {"REVOKE INSERT ON messages FROM clerk", "GRANT INSERT ON messages TO clerk", "42501"},
+		"a right":  {"REVOKE INSERT ON messages FROM " + clerk, "GRANT INSERT ON messages TO " + clerk, "42501"},
 		"a schema": {"REVOKE USAGE ON SCHEMA public FROM PUBLIC", "GRANT USAGE ON SCHEMA public TO PUBLIC", "42P01"},
 		"a table":  {"ALTER TABLE messages RENAME TO letters", "ALTER TABLE letters RENAME TO messages", "42P01"},
 		"a column": {"ALTER TABLE messages RENAME body TO text", "ALTER TABLE messages RENAME text TO body", "42703"},
@@ -27,8 +27,8 @@ func TestWhatTheDatabaseRefusesMakesItUnavailable(t *testing.T) {
 				t.Parallel()
 				address := newDatabase(t)
 				exec := func(statement string) { c.Exec(t, databaseOf(t, address), statement) }
-				exec("GRANT ALL ON ALL TABLES IN SCHEMA public TO clerk")
-				db := open(t, repo.Options{URL: strings.Replace(address, "user=postgres", "user=clerk", 1), Pooled: pooled})
+				exec("GRANT ALL ON ALL TABLES IN SCHEMA public TO " + clerk)
+				db := open(t, repo.Options{URL: strings.Replace(address, "user=postgres", "user="+clerk, 1), Pooled: pooled})
 				must(db.Update(t.Context(), createWithMessage("before", 10)))
 				exec(x.take)
 				for i, err := range []error{

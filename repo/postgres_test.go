@@ -92,7 +92,7 @@ func TestReplicasMigrateConcurrently(t *testing.T) {
 func TestPostgresOpenErrors(t *testing.T) {
 	t.Parallel()
 	c := pgtest.Shared(t)
-	c.Exec(t, "postgres", "CREATE ROLE powerless LOGIN")
+	powerless := c.Role(t)
 	for name, x := range map[string]struct{ url, problem string }{
 		"no such database":  {c.URL("missing"), "there is no such database"},
 		"no server":         {"postgres://user:secret@127.0.0.1:1/db", "it cannot be reached (connect: connection refused)"},
@@ -100,7 +100,7 @@ func TestPostgresOpenErrors(t *testing.T) {
 		"not a URL":         {"postgres://user:secret@%zz/", "this is not a URL"},
 		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be prepared (unrecognized configuration parameter"},
 		"a user without rights": {
-			strings.Replace(c.Database(t), "user=postgres", "user=powerless", 1), "this user may not create tables in it",
+			strings.Replace(c.Database(t), "user=postgres", "user="+powerless, 1), "this user may not create tables in it",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

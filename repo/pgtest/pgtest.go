@@ -39,6 +39,7 @@ type Cluster struct {
 	settings      []string
 	process       *exec.Cmd
 	databaseCount atomic.Int64 // gives databases different names
+	roleCount     atomic.Int64 // and roles
 }
 
 // shared is the cluster that the tests of the process share.
