@@ -60,20 +60,6 @@ func TestWormholeAddsWithoutWaiting(t *testing.T) {
 	}
 }
 
-// What was said before the connection was dropped is done.
-func TestWormholeAddsBeforeItLeaves(t *testing.T) {
-	t.Parallel()
-	r := handlerstest.Start(t, handlerstest.Options{})
-	ada, bob := r.Bind(t, "app", "ada").Open("box"), r.Bind(t, "app", "bob").Open("box")
-	for i := range 50 {
-		ada.Write(1, fmt.Sprintf(`{"type": "add", "phase": "talk", "body": "%d"}`, i))
-	}
-	ada.Drop()
-	for i := range 50 {
-		bob.WantMessages(fmt.Sprint(i))
-	}
-}
-
 func TestWormholeAddsToAFullMailbox(t *testing.T) {
 	t.Parallel()
 	r := handlerstest.Start(t, handlerstest.Options{Config: func(c *rendezvous.Config) { c.Limits.MailboxMessages = 3 }})

@@ -230,8 +230,8 @@ func (c *Conn) readUntil(deadline time.Time) {
 	if c.ending {
 		return
 	}
-	if soon := time.Now().Add(closeTimeout); c.left && soon.Before(deadline) {
-		deadline = soon
+	if c.left {
+		deadline = time.Now().Add(closeTimeout)
 	}
 	_ = c.conn.SetReadDeadline(deadline) // fails only on a closed connection, which reading notices
 }

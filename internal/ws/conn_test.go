@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -178,6 +179,24 @@ func TestWhatAPeerSentBeforeItLeftIsReadInItsTime(t *testing.T) {
 		}
 		if took := time.Since(began); !slices.Equal(read, sent) || took != 5*time.Minute+time.Second {
 			t.Errorf("after %v it has read %.20q", took, read)
+		}
+	})
+}
+
+// What a peer sent before it left is read also if the server notices that it left just after it has waited in vain.
+func TestWhatAPeerSentBeforeItLeftIsReadAfterAWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := open(t, ws.Options{})
+		p.late = sync.OnceFunc(func() {
+			go func() { _ = p.client.WriteMessage(websocket.TextMessage, []byte("last words")) }()
+			p.broken.Store(true)
+			_ = p.Send([]byte("to a peer that has left"))
+		})
+		var read []byte
+		ended := make(chan error, 1)
+		p.Serve(10*time.Second, func() (err error) { read, err = p.Read(); return err }, func(err error) { ended <- err })
+		if err := <-ended; string(read) != "last words" {
+			t.Errorf("it ended with %v and has read %q", err, read)
 		}
 	})
 }

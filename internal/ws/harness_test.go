@@ -35,10 +35,11 @@ const patience = 4 * time.Minute
 type pair struct {
 	*ws.Conn
 	client *websocket.Conn
-	writes *atomic.Int64 // how often the server has written to the network
+	writes atomic.Int64  // how often the server has written to the network
 	cut    chan struct{} // closed when the server has cut its peer off
 	slow   atomic.Bool   // and it was because the peer does not read
-	broken *atomic.Bool  // what the server writes fails, as if its peer had left
+	broken atomic.Bool   // what the server writes fails, as if its peer had left
+	late   func()        // called when a read has timed out, before the server knows; nil is not called
 }
 
 // one is a listener of one connection.
@@ -60,28 +61,35 @@ func (l *one) Close() error { close(l.end); return nil }
 
 func (l *one) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-// counted counts what is written to a connection, which may be broken.
-type counted struct {
+// serverEnd is the end of a connection that the server has.
+type serverEnd struct {
 	net.Conn
-	writes *atomic.Int64
-	broken *atomic.Bool
+	pair *pair
 }
 
-func (c counted) Write(b []byte) (int, error) {
-	if c.broken.Load() {
+func (e serverEnd) Write(b []byte) (int, error) {
+	if e.pair.broken.Load() {
 		return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 	}
-	c.writes.Add(1)
-	return c.Conn.Write(b)
+	e.pair.writes.Add(1)
+	return e.Conn.Write(b)
+}
+
+func (e serverEnd) Read(b []byte) (int, error) {
+	n, err := e.Conn.Read(b)
+	if e.pair.late != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		e.pair.late()
+	}
+	return n, err
 }
 
 // open makes a connection of two pipes, for a bubble.
 func open(t *testing.T, options ws.Options) *pair {
 	t.Helper()
-	p := &pair{writes: &atomic.Int64{}, broken: &atomic.Bool{}, cut: make(chan struct{})}
+	p := &pair{cut: make(chan struct{})}
 	mine, theirs := net.Pipe()
 	l := &one{make(chan net.Conn, 1), make(chan struct{})}
-	l.conn <- counted{theirs, p.writes, p.broken}
+	l.conn <- serverEnd{theirs, p}
 	p.connect(t, options, l, false, func(context.Context, string, string) (net.Conn, error) { return mine, nil })
 	return p
 }
@@ -89,7 +97,7 @@ func open(t *testing.T, options ws.Options) *pair {
 // openTCP makes a connection that can wait without a goroutine, where the system allows it.
 func openTCP(t *testing.T, options ws.Options) *pair {
 	t.Helper()
-	p := &pair{writes: &atomic.Int64{}, cut: make(chan struct{})}
+	p := &pair{cut: make(chan struct{})}
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

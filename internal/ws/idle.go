@@ -79,6 +79,7 @@ func (c *Conn) peek(atMost time.Duration) (readable bool, err error) {
 	for began := time.Now(); ; {
 		now := time.Now()
 		c.reading.Lock()
+		ending := c.ending || c.left
 		dead := c.heard.Add(c.options.IdleTimeout)
 		c.readUntil(now.Add(min(atMost-now.Sub(began), dead.Sub(now))))
 		c.reading.Unlock()
@@ -86,10 +87,10 @@ func (c *Conn) peek(atMost time.Duration) (readable bool, err error) {
 		if err == nil {
 			return true, nil
 		}
-		ending := c.isEnding()
 		switch now := time.Now(); {
 		case ending, !errors.Is(err, os.ErrDeadlineExceeded), !now.Before(dead):
 			return false, err
+		case c.isEnding(): // since it began to wait: what came meanwhile may be unread
 		case now.Sub(began) >= atMost:
 			return false, nil
 		}
