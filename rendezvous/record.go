@@ -17,6 +17,7 @@ const (
 // recordLoop stores signs of life and acknowledgements, and all that are left at the end.
 func (s *Service) recordLoop(ctx context.Context) {
 	notify := make(chan struct{}, 1)
+	notify <- struct{}{} // for what came before the loop started; clients fill the channel as soon as they have it
 	s.presence.Notify(notify)
 	s.clientVersions.mu.Lock()
 	s.clientVersions.notify = notify
@@ -24,7 +25,6 @@ func (s *Service) recordLoop(ctx context.Context) {
 	s.openMailboxes.mu.Lock()
 	s.openMailboxes.notify = notify
 	s.openMailboxes.mu.Unlock()
-	notify <- struct{}{} // for what came before the loop started
 	tick := time.NewTicker(presence.WriteInterval)
 	defer tick.Stop()
 	holdTick := time.NewTicker(presence.MaxUnsaved)
