@@ -25,7 +25,7 @@ import (
 
 const (
 	app   = "example.org/hooked"
-	limit = time.Minute // for what would otherwise hang
+	limit = 4 * time.Minute // for what would otherwise hang
 )
 
 // told is what a receiver was told.
@@ -162,8 +162,8 @@ func start(t *testing.T, database, address, more string) *world {
 	return w
 }
 
-// local has a webhook reach the receiver on this machine.
-const local = `, "allow": ["127.0.0.0/8", "::1/128"], "timeoutMs": 1000`
+// local has a webhook reach the receiver on this machine, which may be slow to answer.
+const local = `, "allow": ["127.0.0.0/8", "::1/128"], "timeoutMs": 60000`
 
 // adds adds messages with the numbers from first to last in a mailbox.
 func (w *world) adds(t *testing.T, mailbox string, first, last int) {
@@ -231,6 +231,8 @@ func (w *world) until(t *testing.T, is func(rendezvous.DispatchCounts) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		counts, err := w.DispatchCounts(ctx)
 		if err != nil {
@@ -239,6 +241,7 @@ func (w *world) until(t *testing.T, is func(rendezvous.DispatchCounts) bool) {
 		if is(counts) {
 			return
 		}
+		<-tick.C
 	}
 }
 
@@ -338,21 +341,18 @@ func TestRefused(t *testing.T) {
 			t.Parallel()
 			w := start(t, filepath.Join(t.TempDir(), "restante.db"), hook.address, hook.more)
 			w.adds(t, "box", 1, 1)
-			ctx, cancel := context.WithTimeout(t.Context(), limit)
-			defer cancel()
-			counts := rendezvous.DispatchCounts{}
-			for counts.Failing == 0 {
-				var err error
-				if counts, err = w.DispatchCounts(ctx); err != nil {
-					t.Fatal(err)
-				}
-			}
 			gone := strings.HasSuffix(name, "no more")
-			if counts.Pending != 1 || (counts.Abandoned == 1) != gone || w.Stats().Told.Load() != 0 {
+			refused := (strings.Contains(name, "loopback") || strings.Contains(name, "another one")) && !strings.Contains(name, "another way")
+			var counts rendezvous.DispatchCounts
+			w.until(t, func(c rendezvous.DispatchCounts) bool { // on a slow machine, an attempt may fail for another reason first
+				counts = c
+				return c.Failing == 1 && (c.Abandoned == 1 || !gone) && (w.Stats().Refused.Load() > 0 || !refused)
+			})
+			if counts.Pending != 1 || counts.Abandoned == 1 && !gone || w.Stats().Told.Load() != 0 {
 				t.Errorf("%+v, and %d told", counts, w.Stats().Told.Load())
 			}
-			if refused := strings.Contains(name, "loopback") || strings.Contains(name, "another one"); refused != (w.Stats().Refused.Load() > 0) && !strings.Contains(name, "another way") {
-				t.Errorf("refused for the address: %d", w.Stats().Refused.Load())
+			if n := w.Stats().Refused.Load(); n > 0 && !refused && !strings.Contains(name, "another way") {
+				t.Errorf("refused for the address: %d", n)
 			}
 		})
 	}

@@ -36,7 +36,7 @@ const half = 100
 
 func gather(ctx context.Context, t *testing.T, flags ...string) *crowd {
 	t.Helper()
-	c := &crowd{t: t, s: e2e.Serve(t, flags...), answers: make(chan pollAnswer, half)}
+	c := &crowd{t: t, s: e2e.Serve(t, append([]string{"--heartbeat-interval=1h"}, flags...)...), answers: make(chan pollAnswer, half)}
 	for i := range half {
 		one := e2e.NewClient(c.s, fmt.Sprint("side-", i))
 		if err := one.Handshake(ctx); err != nil {

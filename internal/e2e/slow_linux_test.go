@@ -17,17 +17,32 @@ import (
 	"restante/internal/testclient"
 )
 
-// paced reads no faster than 64 KiB a second.
+// paced reads 32 KiB a second. What the machine has no time for is made up for later.
 type paced struct {
-	ctx  context.Context
-	from net.Conn
+	ctx     context.Context
+	from    net.Conn
+	began   time.Time
+	read    int
+	last    time.Time     // when the last Read returned
+	longest time.Duration // that a Read took
 }
 
-func (p paced) Read(b []byte) (int, error) {
-	if err := testclient.Pause(p.ctx, 25*time.Millisecond); err != nil {
-		return 0, err
+func (p *paced) Read(b []byte) (int, error) {
+	if p.began.IsZero() {
+		p.began, p.last = time.Now(), time.Now()
 	}
-	return p.from.Read(b[:min(len(b), 64<<10/40)])
+	due := 0
+	for due <= 0 {
+		if err := testclient.Pause(p.ctx, 25*time.Millisecond); err != nil {
+			return 0, err
+		}
+		due = int(time.Since(p.began).Milliseconds()<<5) - p.read
+	}
+	n, err := p.from.Read(b[:min(len(b), due)])
+	p.read += n
+	p.longest = max(p.longest, time.Since(p.last))
+	p.last = time.Now()
+	return n, err
 }
 
 // letters has each client find a message that is larger, as it is sent, than what systems take in
@@ -139,33 +154,19 @@ func TestNobodyWaitsForSlowClients(t *testing.T) {
 }
 
 // TestSlowClients has clients that ask and do not read, and others that do not come to the end of asking, until the
-// server has no patience left. Who is slow, but does read, is served to the end.
+// server has no patience left. What they asked for is there when they come again.
 func TestSlowClients(t *testing.T) {
 	t.Parallel()
-	const each, patience = 6, 2 * time.Second
-	s := e2e.Serve(t, "--slow-reader="+patience.String(), "--max-body=1000000", "--log-level=debug")
+	const each = 6
+	s := e2e.Serve(t, "--slow-reader=2s", "--max-body=1000000", "--log-level=debug")
 	ctx := e2e.Context(t)
-	all := readers(ctx, t, s, each+1)
-
-	steady := paced{ctx, e2e.DialThin(t, s.Address)}
-	receiveOver(t, steady.from, all[each])
-	served := make(chan error, 1)
-	go func() {
-		response, err := http.ReadResponse(bufio.NewReader(steady), nil)
-		if err != nil {
-			served <- err
-			return
-		}
-		defer response.Body.Close()
-		_, err = io.Copy(io.Discard, response.Body)
-		served <- err
-	}()
+	all := readers(ctx, t, s, each)
 	began := time.Now()
-	slow := append(stuck(t, s, all[:each]), dawdling(ctx, t, s, each)...)
+	slow := append(stuck(t, s, all), dawdling(ctx, t, s, each)...)
 
 	// Those who do not read cannot know when they are let go, as they would have to read.
 	e2e.Eventually(t, "the server lets go of those who do not read", func() bool {
-		return strings.Count(s.Output.String(), `"route":"/v1/session/events"`) == each+1 // with the steady one
+		return strings.Count(s.Output.String(), `"route":"/v1/session/events"`) == each
 	})
 	for i, c := range slow {
 		_ = c.SetReadDeadline(time.Now().Add(e2e.Limit)) // it is a TCP connection, which can
@@ -178,14 +179,38 @@ func TestSlowClients(t *testing.T) {
 		}
 	}
 	gone := time.Since(began)
-	if err := <-served; err != nil {
-		t.Errorf("a client that reads slowly was not served to the end: %v", err)
-	}
-	// And then the same is there for them, as ever.
 	if err := e2e.AtOnce(all, func(c *testclient.Client) error {
 		return c.Listen(ctx, func(f testclient.Frame) (bool, error) { return f.Type == "message", nil })
 	}); err != nil {
 		t.Error(err)
 	}
 	t.Logf("%d that do not read and %d that do not finish asking were let go within %v", each, each, gone.Round(time.Millisecond))
+}
+
+// TestSlowReadersAreServed has a client that takes longer for its letter than the server waits for a client that does
+// not read at all: it is served to the end.
+func TestSlowReadersAreServed(t *testing.T) {
+	t.Parallel()
+	const patience = 5 * time.Second
+	s := e2e.Serve(t, "--slow-reader="+patience.String(), "--max-body=1000000")
+	ctx := e2e.Context(t)
+	c := readers(ctx, t, s, 1)[0]
+	for try := 1; ; try++ {
+		reader := &paced{ctx: ctx, from: e2e.DialThin(t, s.Address)}
+		receiveOver(t, reader.from, c)
+		response, err := http.ReadResponse(bufio.NewReader(reader), nil)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			_ = response.Body.Close()
+		}
+		took := time.Since(reader.began)
+		if err != nil && reader.longest > patience/4 && ctx.Err() == nil {
+			t.Logf("try %d shows nothing: on this machine, a read took %v, and the letter: %v", try, reader.longest, err)
+			continue
+		}
+		if err != nil || response.StatusCode != http.StatusOK || reader.read < tooMuch || took < 2*patience {
+			t.Errorf("after %d bytes in %v, of which one read took %v: %v", reader.read, took, reader.longest, err)
+		}
+		return
+	}
 }

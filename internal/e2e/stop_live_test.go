@@ -23,7 +23,7 @@ import (
 // for no client, not even for one that does not read the end, or has sent nothing yet; and each number is heard once, in order.
 func TestStopWithStreamsAndSockets(t *testing.T) {
 	t.Parallel()
-	const drain, each, silent = 2 * time.Second, 15, 5
+	const drain, each, silent = 8 * time.Second, 15, 5
 	s := e2e.Serve(t, "--drain="+drain.String(), "--heartbeat-interval=5s")
 	ctx := e2e.Context(t)
 	speaker := e2e.NewClient(s, "speaker")

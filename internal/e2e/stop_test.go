@@ -74,8 +74,8 @@ func resumed(ctx context.Context, t *testing.T, clients []*testclient.Client) {
 // at once, and nothing that was said is lost.
 func TestGracefulStop(t *testing.T) {
 	t.Parallel()
-	const drain, clients = 3 * time.Second, 100
-	s := e2e.Serve(t, "--drain="+drain.String())
+	const drain, clients = 8 * time.Second, 100
+	s := e2e.Serve(t, "--drain="+drain.String(), "--heartbeat-interval=1h")
 	ctx := e2e.Context(t)
 	waiting, stopping := park(ctx, t, s, clients)
 	talk := e2e.StartConversation(ctx, e2e.NewPairs(s, 3))
@@ -142,7 +142,7 @@ func TestSecondSignal(t *testing.T) {
 	for name, second := range map[string]os.Signal{"terminate": syscall.SIGTERM, "interrupt": syscall.SIGINT} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := e2e.Serve(t, "--drain=1m")
+			s := e2e.Serve(t, "--drain=1m", "--heartbeat-interval=1h")
 			ctx := e2e.Context(t)
 			waiting, _ := park(ctx, t, s, 20)
 			s.Signal(syscall.SIGTERM)

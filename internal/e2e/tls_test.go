@@ -158,7 +158,7 @@ func TestTLSPollsWait(t *testing.T) {
 	for name, major := range map[string]int{"HTTP/1.1": 1, "HTTP/2": 2} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := serveEncrypted(t, "--drain=100ms")
+			s := serveEncrypted(t, "--drain=100ms", "--heartbeat-interval=1h")
 			pair := e2e.NewPairs(s.Server, 1)[0]
 			for _, m := range pair {
 				m.HTTP = &http.Client{Transport: newOver(t, s, major)}

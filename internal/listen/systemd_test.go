@@ -65,7 +65,7 @@ func TestSystemdPassesSockets(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			child := exec.CommandContext(ctx, "sh", "-c", "export LISTEN_PID="+tt.pid+`; exec "$0"`, os.Args[0])
 			child.Env = append(os.Environ(), "LISTEN_TEST_PASSED="+tt.ask, "LISTEN_FDS="+tt.count, "LISTEN_FDNAMES=one:two")

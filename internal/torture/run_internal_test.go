@@ -34,7 +34,7 @@ func runReaches(t *testing.T, server string, span time.Duration) bool {
 	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 	defer cancel()
 	report, err := Run(ctx, Config{ // with this seed, the first three rooms have clients of all transports, and the first fault is a kill
-		Server: server, Seed: 20, Duration: span, Rooms: 3,
+		Server: server, Seed: 20, Duration: span, Rooms: 3, Patience: 2 * time.Minute,
 		Faults: []string{cutting, "kill", "sever", "storm", "restart"},
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -133,7 +133,7 @@ func TestWormholeWrongCode(t *testing.T) {
 // no side holds. Then nothing is kept of them.
 func TestWormholeAlone(t *testing.T) {
 	t.Parallel()
-	s := e2e.Serve(t, "--mailbox-ttl=1s", "--prune-interval=1s", "--boot-grace=0s")
+	s := e2e.Serve(t, "--mailbox-ttl=6s", "--prune-interval=1s", "--boot-grace=0s")
 	alone := []*e2e.Person{
 		e2e.RunClient(t, s.Address, e2e.Python, "send", "--text", "mail", "--code", "7-crossover-clockwork"),
 		e2e.RunClient(t, s.Address, e2e.Python, "receive", "8-crossover-clockwork"),
@@ -145,7 +145,7 @@ func TestWormholeAlone(t *testing.T) {
 	e2e.Eventually(t, "all have said what they want", func() bool {
 		return len(e2e.Column(t, s, "SELECT mailbox FROM messages")) == len(alone)
 	})
-	if err := testclient.Pause(t.Context(), 3*time.Second); err != nil {
+	if err := testclient.Pause(t.Context(), 9*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	if waiting := e2e.Column(t, s, "SELECT id FROM nameplates ORDER BY id"); !slices.Equal(waiting, []string{"7", "8", "9"}) {
