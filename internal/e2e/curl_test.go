@@ -312,14 +312,16 @@ id=0123456789abcdef0123456789abcdef
 curl -sS --fail-with-body -o /dev/null $S/v1/sessions --json '{"protocolVersion":"1","sessionId":"'$id'","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}'
 peer=$(curl -sS $S/v1/sessions --json '{"protocolVersion":"1","appId":"a","expectedSessionState":{"nextExpectedSeq":0,"nextSentSeq":0}}' | sed 's/.*"sessionId":"\([^"]*\)".*/\1/')
 curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $id"
-curl -sSN FLAG -m 20 $S/v1/session/events -H "Authorization: Bearer $id" -H 'Accept: text/event-stream' &
+curl -sSN FLAG $S/v1/session/events -H "Authorization: Bearer $id" -H 'Accept: text/event-stream' >stream &
 curl -sS -o /dev/null -X PUT $S/v1/mailboxes/m -H "Authorization: Bearer $peer"
 curl -sS -o /dev/null $S/v1/mailboxes/m/messages -H "Authorization: Bearer $peer" --json '{"phase":"p","body":"streamed"}'
-sleep 1
+until grep -q streamed stream; do sleep 0.1; done
 curl -sS -o /dev/null -X DELETE $S/v1/session -H "Authorization: Bearer $id"
 wait $!
+cat stream
 `
 	bash := e2e.Command(ctx, "bash", "-e", "-c", strings.NewReplacer("localhost:4000", s.Address, "FLAG", flag).Replace(script))
+	bash.Dir = t.TempDir()
 	out, err := bash.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -71,7 +71,7 @@ func TestMunin(t *testing.T) {
 	s.Start()
 	s.WaitReady()
 	useForMunin(t, s)
-	node := e2e.StartMuninNode(t, muninGraphs, "RESTANTE_URL http://"+admin, "RESTANTE_DATABASE "+s.Database, "updated_warning 77")
+	node := e2e.StartMuninNode(t, muninGraphs, "RESTANTE_URL http://"+admin, "RESTANTE_DATABASE "+s.Database, "RESTANTE_TIMEOUT 50s", "updated_warning 77") // munin-node waits a minute
 	t.Run("each graph describes itself", func(t *testing.T) {
 		for _, graph := range muninGraphs {
 			config := node.Ask("config", graph)

@@ -102,14 +102,14 @@ func Environment(more ...string) []string {
 	return append(kept, more...)
 }
 
-// Run is the program, run to its end.
+// Run is the program, run to its end. It waits for the answers of a slow server.
 func Run(t *testing.T, env []string, arguments ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	program := binary() // which may take a while, once
 	ctx := Context(t)
 	cmd := exec.CommandContext(ctx, program, arguments...)
 	var out, complaints bytes.Buffer
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = t.TempDir(), Environment(env...), &out, &complaints
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = t.TempDir(), Environment(append([]string{"RESTANTE_TIMEOUT=" + Limit.String()}, env...)...), &out, &complaints
 	err := cmd.Run()
 	var failed *exec.ExitError
 	if ctx.Err() != nil || err != nil && !errors.As(err, &failed) {

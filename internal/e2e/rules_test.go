@@ -48,7 +48,7 @@ func TestRules(t *testing.T) {
 		t.Errorf("a good file is checked with %d: %s%s", code, stdout, stderr)
 	}
 
-	s := e2e.Serve(t, "--rules="+file, "--apps=app,app2", "--request-rate=5", "--request-burst=40")
+	s := e2e.Serve(t, "--rules="+file, "--apps=app,app2", "--request-rate=1", "--request-burst=40")
 	if a := handshake(t, s, "app"); a.Status != http.StatusForbidden || !strings.Contains(string(a.Body), "Update it.") {
 		t.Errorf("a version is refused with %d %s", a.Status, a.Body)
 	}

@@ -11,7 +11,7 @@ import (
 // thrown out of the cache once another page looks. On pageshow it goes on: a page that does not hear that one stays as it was left.
 func TestBrowserCache(t *testing.T) {
 	t.Parallel()
-	s := e2e.Serve(t, "--heartbeat-interval=1s")
+	s := e2e.Serve(t)
 	w := newSite(t, s, map[string]string{"/page": browserPage, "/elsewhere": "<!doctype html><title>elsewhere</title>"})
 	b := newBrowser(t, "")
 	for _, transport := range []string{"poll", "sse", "socket"} {

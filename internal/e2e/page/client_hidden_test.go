@@ -36,8 +36,8 @@ func TestBrowserHidden(t *testing.T) {
 	if nightly {
 		messages, features, last, throttled = 1000, "", 7*time.Minute, 320*time.Second
 	}
-	// A session that is silent for eleven seconds is over.
-	s := e2e.Serve(t, "--heartbeat-interval=5s", "--session-grace=1s", "--boot-grace=0s", "--prune-interval=1s")
+	// A session that is silent for twenty seconds is over.
+	s := e2e.Serve(t, "--heartbeat-interval=5s", "--session-grace=10s", "--boot-grace=0s", "--prune-interval=1s")
 	w := newSite(t, s, map[string]string{"/page": browserPage, "/naive": naivePage})
 	b := newBrowser(t, features)
 	transports := []string{"poll", "sse", "socket"}

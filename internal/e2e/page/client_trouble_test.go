@@ -233,7 +233,7 @@ func TestBrowserTrouble(t *testing.T) {
 // duplicating the tab does. The copy begins a session of its own, and the original notices nothing.
 func TestBrowserDuplicate(t *testing.T) {
 	t.Parallel()
-	s := e2e.Serve(t, "--heartbeat-interval=1s")
+	s := e2e.Serve(t)
 	w := newSite(t, s, map[string]string{"/page": browserPage})
 	b := newBrowser(t, "")
 	p, k := b.listen(w, "auto", "box"), newSpeaker(t, s, "box")
