@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -292,6 +293,19 @@ func (c *Conversation) Said() (n int) {
 		}
 	}
 	return n
+}
+
+// Least is how many messages each member has said so far, or more.
+func (c *Conversation) Least() int {
+	least := math.MaxInt
+	for _, p := range c.Pairs {
+		for _, m := range p {
+			m.mu.Lock()
+			least = min(least, len(m.Said))
+			m.mu.Unlock()
+		}
+	}
+	return least
 }
 
 // End has them stop, once everybody has heard everything, and compares their logs.

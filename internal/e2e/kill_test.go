@@ -32,6 +32,12 @@ func TestKillNine(t *testing.T) {
 		} else {
 			s.WaitReady()
 		}
+		if kill == 3 { // a slow machine has let few of them begin so far
+			e2e.Eventually(t, "all talk", func() bool {
+				talk.MustGoOn(t)
+				return talk.Least() > 0
+			})
+		}
 		if err := testclient.Pause(ctx, load); err != nil {
 			t.Fatal(err)
 		}
@@ -43,17 +49,19 @@ func TestKillNine(t *testing.T) {
 	}
 	s.WaitReady()
 	killed := time.Since(began)
+	least := int64(0)
+	e2e.Eventually(t, "each client has resumed its session", func() bool {
+		talk.MustGoOn(t)
+		least = int64(kills)
+		for _, p := range talk.Pairs {
+			least = min(least, p[0].Count.Resumed.Load(), p[1].Count.Resumed.Load())
+		}
+		return least > 0
+	})
 	if err := testclient.Pause(ctx, 300*time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
 	total := talk.End(ctx, t)
-	least := int64(kills)
-	for _, p := range talk.Pairs {
-		least = min(least, p[0].Count.Resumed.Load(), p[1].Count.Resumed.Load())
-	}
-	if least == 0 {
-		t.Error("a client never resumed its session")
-	}
 	if err := e2e.AtOnce(talk.Pairs, func(p e2e.Pair) error { return p.Part(ctx) }); err != nil {
 		t.Fatal(err)
 	}

@@ -46,10 +46,10 @@ func TestPostgresGoesAway(t *testing.T) {
 			servers := replicas(t, 2, "postgres://postgres@"+way.address()+u.Path+"?sslmode=disable")
 			ctx := e2e.Context(t)
 			talk := e2e.StartConversation(ctx, scattered(e2e.NewPairs(servers[0], pairs), servers))
-			if err := testclient.Pause(ctx, time.Second); err != nil {
-				t.Fatal(err)
-			}
-			talk.MustGoOn(t)
+			e2e.Eventually(t, "all talk", func() bool {
+				talk.MustGoOn(t)
+				return talk.Least() > 0
+			})
 			is := func(status int) func() bool {
 				return func() bool {
 					a, b := servers[0].Get("/readyz"), servers[1].Get("/readyz")
