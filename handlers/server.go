@@ -104,7 +104,7 @@ func DefaultLimits() Limits {
 		HeaderSize: 16 << 10,
 		Sockets:    200,
 		Identify:   5 * time.Second,
-		Metrics:    time.Second,
+		Metrics:    250 * time.Millisecond,
 		Linger:     100 * time.Millisecond,
 	}
 }
