@@ -113,8 +113,9 @@ func muninState(s api.Status) munin.State {
 		Answers:    true,
 		Nameplates: s.Counts.Nameplates, Mailboxes: s.Counts.Mailboxes, Messages: s.Counts.Messages, Sessions: s.Counts.Sessions,
 		Since: endedHere(s.Ended.Here), AllTime: endedHere(s.Ended.AllTime),
-		Updated: time.Duration(s.UpdatedAgeMs) * time.Millisecond,
-		Pruned:  new(time.Duration(s.ServerTime-since) * time.Millisecond), Failing: &failing,
+		Updated:  time.Duration(s.UpdatedAgeMs) * time.Millisecond,
+		Recorded: new(time.Duration(s.RecordedAgeMs) * time.Millisecond),
+		Pruned:   new(time.Duration(s.ServerTime-since) * time.Millisecond), Failing: &failing,
 	}
 }
 

@@ -1579,6 +1579,9 @@ type Status struct {
 	// Ready What `/readyz` says.
 	Ready bool `json:"ready"`
 
+	// RecordedAgeMs A duration in milliseconds.
+	RecordedAgeMs Millis `json:"recordedAgeMs"`
+
 	// ServerTime A moment, in milliseconds since 1970-01-01T00:00:00Z.
 	ServerTime Timestamp `json:"serverTime"`
 

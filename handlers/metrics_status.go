@@ -57,6 +57,7 @@ var statusGauges = []statusGauge{
 		}
 		return float64(*s.Prune.LastGoodAt) / 1000
 	}),
+	newStatusGauge("restante_recorded_timestamp_seconds", "When signs of life, acknowledgements and which mailboxes are open were last stored, and nothing failed; the start of the process before the first time.", func(s api.Status) float64 { return float64(s.ServerTime-s.RecordedAgeMs) / 1000 }),
 	newStatusGauge("restante_webhooks_pending", "Mailboxes of which a webhook is still to be told something.", func(s api.Status) float64 { return float64(webhookCounts(s).Pending) }),
 	newStatusGauge("restante_webhooks_abandoned", "Of these, those for which no attempt is made any more.", func(s api.Status) float64 { return float64(webhookCounts(s).Abandoned) }),
 	newStatusGauge("restante_ready", "1 if requests can be served.", func(s api.Status) float64 {

@@ -29,13 +29,18 @@ func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (a
 func (s *Server) status(ctx context.Context, full bool) api.Status {
 	now := s.Service.Status(ctx)
 	stats := s.Service.Stats()
+	recorded := now.Recorded
+	if recorded.IsZero() {
+		recorded = s.Started
+	}
 	status := api.Status{
 		Service: api.StatusServiceRestante, Version: s.Version, Started: s.Started.UnixMilli(), Updated: unixMillis(now.Updated),
 		ServerTime: now.Now.UnixMilli(), Ready: now.Ready, Storage: api.StatusStorageOk,
 		Counts:   api.Counts{Nameplates: now.Counts.Nameplates, Mailboxes: now.Counts.Mailboxes, Messages: now.Counts.Messages, Sessions: now.Counts.Sessions},
 		CountsAt: unixMillis(now.CountsAt), UpdatedAgeMs: max(now.Now.Sub(now.Updated).Milliseconds(), 0),
-		StorageBytes: api.StorageBytes{Database: now.Storage.Database, Log: now.Storage.Log},
-		Sessions:     api.SessionCounts{Attached: now.Attached, Detached: max(now.Counts.Sessions-now.Attached, 0)},
+		RecordedAgeMs: max(now.Now.Sub(recorded).Milliseconds(), 0),
+		StorageBytes:  api.StorageBytes{Database: now.Storage.Database, Log: now.Storage.Log},
+		Sessions:      api.SessionCounts{Attached: now.Attached, Detached: max(now.Counts.Sessions-now.Attached, 0)},
 		Clients: api.ClientCounts{
 			Polls: stats.Parked.Load(), Streams: s.open.streams.Load(), Sockets: s.open.sockets.Load(), Wormhole: s.open.wormhole.Load(),
 		},

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
+	"time"
 
 	"restante/api"
 	"restante/internal/units"
@@ -40,6 +41,10 @@ type plot struct {
 	Points          string // of an SVG polyline
 }
 
+// maxRecordedAge is how long ago signs of life may have been stored before the page says that something is wrong. The alert
+// rule and the Munin plugin say so then, too.
+const maxRecordedAge = 2 * time.Minute
+
 // pruneRow is a row of what could not be pruned.
 type pruneRow struct{ Kind, Key, App, Error, Detail, Attempts, Last, Next string }
 
@@ -60,7 +65,7 @@ func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
 		Servers  []serverRow
 	}{
 		template.CSS(statusStyle), //nolint:gosec // it is the server's own
-		now.Ready && len(now.Prune.Failures) == 0, now.Version, factsOf(now), plotsOf(s.history.last()), pruneRows(now), serverRows(now),
+		now.Ready && len(now.Prune.Failures) == 0 && now.RecordedAgeMs <= maxRecordedAge.Milliseconds(), now.Version, factsOf(now), plotsOf(s.history.last()), pruneRows(now), serverRows(now),
 	})
 	if err != nil {
 		s.fail(w, r, err)
@@ -80,6 +85,7 @@ func factsOf(now api.Status) []fact {
 		{"Storage", string(now.Storage), now.Storage != api.StatusStorageOk},
 		{"Up for", units.Span(now.ServerTime - now.Started), false},
 		{"Last modification", ago(&now.Updated), false},
+		{"Signs of life stored", units.Span(now.RecordedAgeMs) + " ago", now.RecordedAgeMs > maxRecordedAge.Milliseconds()},
 		{"Sessions", fmt.Sprintf("%d attached, %d detached", now.Sessions.Attached, now.Sessions.Detached), false},
 		{"Clients", fmt.Sprintf("%d polls, %d streams, %d sockets, %d wormhole", now.Clients.Polls, now.Clients.Streams, now.Clients.Sockets, now.Clients.Wormhole), false},
 		{"Nameplates", fmt.Sprintf("%d, the last with %d digits", now.Counts.Nameplates, now.CodeDigits), false},

@@ -92,6 +92,9 @@ func TestStatusOfPruningThatFails(t *testing.T) {
 				if late := time.Duration(got.number("prune/overdueMs")) * time.Millisecond; name == "mailbox" && (late < 30*time.Minute || late > time.Hour) {
 					t.Errorf("pruning is %v late", late)
 				}
+				if age := got.number("recordedAgeMs"); age > (10 * time.Second).Milliseconds() {
+					t.Errorf("signs of life were stored %d ms ago", age)
+				}
 				good := got.number("prune/lastGoodAt")
 				what(s).Store(false)
 				pass(2 * time.Hour)

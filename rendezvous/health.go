@@ -190,11 +190,13 @@ func (s *Service) probe(ctx context.Context) error {
 	return nil
 }
 
-// logErrors runs one step of a loop that must go on. An error or a panic is logged.
-func (s *Service) logErrors(step string, f func() error) {
-	if err := recoverPanic(f); err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
+// logErrors runs one step of a loop that must go on, and reports whether it went well. An error or a panic is logged.
+func (s *Service) logErrors(step string, f func() error) bool {
+	err := recoverPanic(f)
+	if err != nil && !errors.Is(err, context.Canceled) { // which is the server stopping
 		s.Log.Error("could not "+step, "error", err)
 	}
+	return err == nil
 }
 
 // recoverPanic runs f and turns a panic into an error.

@@ -14,7 +14,8 @@ const (
 	recordBatch   = 500                   // sessions written in one transaction
 )
 
-// recordLoop stores signs of life and acknowledgements, and all that are left at the end.
+// recordLoop stores signs of life and acknowledgements, and all that are left at the end. With each tick it notes
+// that recording goes well, unless something failed, so that monitoring can tell since when it does not.
 func (s *Service) recordLoop(ctx context.Context) {
 	notify := make(chan struct{}, 1)
 	notify <- struct{}{} // for what came before the loop started; clients fill the channel as soon as they have it
@@ -30,6 +31,7 @@ func (s *Service) recordLoop(ctx context.Context) {
 	holdTick := time.NewTicker(presence.MaxUnsaved)
 	defer holdTick.Stop()
 	writing := context.WithoutCancel(ctx) // a write that has begun is finished, because it may be the last chance
+	newsGood, holdsGood := true, true     // since the last tick, and at the last holdTick
 	for {
 		select {
 		case <-ctx.Done():
@@ -39,28 +41,34 @@ func (s *Service) recordLoop(ctx context.Context) {
 			return
 		case <-notify:
 			sleep(ctx, ackDelay)
-			s.recordNews(writing)
+			newsGood = s.recordNews(writing) && newsGood
 		case <-holdTick.C:
-			s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
+			holdsGood = s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
-			s.recordLife(writing)
+			if s.recordLife(writing) && newsGood && holdsGood {
+				s.recorded.Store(new(s.now()))
+			}
+			newsGood = true
 		}
 	}
 }
 
-// recordNews stores what clients acknowledged a moment ago, which clients came back, and what is gone.
-func (s *Service) recordNews(ctx context.Context) {
-	s.logErrors("record acknowledgements", func() error { return s.recordAcks(ctx) })
-	s.logErrors("record returned clients", func() error { return s.recordSightings(ctx, s.presence.TakeReturned()) })
-	s.logErrors("record client versions", func() error { return s.recordClientVersions(ctx) })
-	s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(ctx) })
+// recordNews stores what clients acknowledged a moment ago, which clients came back, and what is gone. It reports whether
+// nothing failed.
+func (s *Service) recordNews(ctx context.Context) bool {
+	acks := s.logErrors("record acknowledgements", func() error { return s.recordAcks(ctx) })
+	returned := s.logErrors("record returned clients", func() error { return s.recordSightings(ctx, s.presence.TakeReturned()) })
+	versions := s.logErrors("record client versions", func() error { return s.recordClientVersions(ctx) })
+	left := s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(ctx) })
+	return acks && returned && versions && left
 }
 
-// recordLife stores the signs of life whose stored ones are old, and forgets logs that are not read any more.
-func (s *Service) recordLife(ctx context.Context) {
+// recordLife stores the signs of life whose stored ones are old, and forgets logs that are not read any more. It reports
+// whether nothing failed.
+func (s *Service) recordLife(ctx context.Context) bool {
 	s.logs.Evict()
 	s.outboxes.Evict()
-	s.logErrors("record signs of life", func() error {
+	return s.logErrors("record signs of life", func() error {
 		return s.recordSightings(ctx, s.takeSightings(presence.MaxUnsaved))
 	})
 }

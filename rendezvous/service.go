@@ -164,6 +164,7 @@ type Service struct {
 	graceUntil atomic.Pointer[time.Time] // in local time: see session.Timing
 	graceFrom  atomic.Pointer[time.Time] // in local time: since when clients can reach this process
 	watchNews  hub.Event                 // set when there are mailboxes to watch
+	recorded   atomic.Pointer[time.Time] // when recording last went well; nil before
 	lastTick   atomic.Int64              // unix milliseconds: when watchLoop ticked last; 0 while it does not run
 }
 

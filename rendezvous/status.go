@@ -30,6 +30,7 @@ type Status struct {
 	Prune     Pruned       // the last run
 	LastGood  time.Time    // when a run last finished in which nothing failed; zero before
 	NextPrune time.Time    // when the next run is due; zero if none is
+	Recorded  time.Time    // when what changes lazily was last stored without a failure; zero before
 	Retired   map[Kind]int // by all runs since the start
 	Failures  []PruneFailure
 	Overdue   time.Duration // for how long the oldest thing that is stale has been stale; 0 if nothing is
@@ -137,6 +138,10 @@ func (s *Service) Status(ctx context.Context) Status {
 	s.pruner.mu.Lock()
 	last, lastGood, next, retired := s.pruner.last, s.pruner.lastGood, s.pruner.next, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
+	var recorded time.Time
+	if at := s.recorded.Load(); at != nil {
+		recorded = *at
+	}
 	s.countCache.mu.Lock()
 	defer s.countCache.mu.Unlock()
 	var overdue time.Duration
@@ -147,7 +152,7 @@ func (s *Service) Status(ctx context.Context) Status {
 		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, Storage: s.countCache.storage, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
 		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
-		Prune:    last, LastGood: lastGood, NextPrune: next, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
+		Prune:    last, LastGood: lastGood, NextPrune: next, Recorded: recorded, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
 		Ended: s.endedHere.copied(), AllEnded: s.countCache.ended, Servers: s.countCache.servers,
 		Webhooks:  s.countCache.webhooks,
 		ClockSkew: s.clock.skew(s.local()),

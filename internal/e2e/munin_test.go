@@ -115,6 +115,10 @@ func TestMunin(t *testing.T) {
 		if pruned, err := strconv.Atoi(got["pruned.value"]); got["silent.value"] != silent || got["failing.value"] != failing || err != nil || pruned < 0 {
 			t.Errorf("staleness is %v", got)
 		}
+		recorded, err := strconv.Atoi(got["recorded.value"])
+		if known := err == nil && recorded >= 0; known != (silent == "0") { // the database does not tell
+			t.Errorf("staleness is %v", got)
+		}
 	}
 	t.Run("alive", func(t *testing.T) {
 		shows(t)
@@ -178,7 +182,7 @@ func TestMuninWithoutMunin(t *testing.T) {
 	}
 	s.Kill()
 	shows("killed")
-	if out, complaints, code := ask("", "staleness"); code != 1 || !slices.Equal(out, []string{"updated.value U", "pruned.value U", "failing.value U", "silent.value 1"}) || !strings.Contains(complaints, "--database") {
+	if out, complaints, code := ask("", "staleness"); code != 1 || !slices.Equal(out, []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value 1"}) || !strings.Contains(complaints, "--database") {
 		t.Errorf("of nothing: %d %q %q", code, out, complaints)
 	}
 	if out, _, code := ask("", "autoconf"); code != 0 || !strings.HasPrefix(out[0], "no (") {

@@ -110,6 +110,7 @@ var graphs = []graph{
 		fields: []field{
 			age("updated", "Age of the last modification", "A server that can write stores a sign of life each minute.", "300", "900", func(s State) *time.Duration { return &s.Updated }),
 			age("pruned", "Age of the last good prune", "In a good run nothing failed. Nothing is pruned in the first minutes after a start.", "1800", "7200", func(s State) *time.Duration { return s.Pruned }),
+			age("recorded", "Age of the last good recording", "Signs of life and acknowledgements of clients are stored every ten seconds. If they are not, sessions may be lost when the server restarts.", "120", "600", func(s State) *time.Duration { return s.Recorded }),
 			{
 				name: "failing", label: "Things that cannot be pruned", settings: []string{"draw LINE1", "type GAUGE", "min 0", "warning 0:0"},
 				value: func(s State) string {

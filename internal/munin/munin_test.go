@@ -50,9 +50,9 @@ func TestArguments(t *testing.T) {
 }
 
 func TestStaleness(t *testing.T) {
-	state := munin.State{Answers: true, Updated: 90 * time.Second, Pruned: new(time.Hour), Failing: &[]string{"mailbox 3 of a: fault, é\nx", "log 1"}}
+	state := munin.State{Answers: true, Updated: 90 * time.Second, Pruned: new(time.Hour), Recorded: new(7 * time.Second), Failing: &[]string{"mailbox 3 of a: fault, é\nx", "log 1"}}
 	got, err := draw(t, munin.Plugin{Source: fake{state: state}}, "staleness", "")
-	want := []string{"updated.value 90", "pruned.value 3600", "failing.value 2", "failing.extinfo mailbox 3 of a: fault,   x; log 1", "silent.value 0"}
+	want := []string{"updated.value 90", "pruned.value 3600", "recorded.value 7", "failing.value 2", "failing.extinfo mailbox 3 of a: fault,   x; log 1", "silent.value 0"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q (%v), want %q", got, err, want)
 	}
@@ -61,7 +61,7 @@ func TestStaleness(t *testing.T) {
 		silent string
 	}{{fmt.Errorf("%w: refused", munin.ErrSilent), "1"}, {errors.New("401"), "U"}} {
 		got, err = draw(t, munin.Plugin{Source: fake{err: tt.err}}, "staleness", "")
-		if want := []string{"updated.value U", "pruned.value U", "failing.value U", "silent.value " + tt.silent}; !errors.Is(err, tt.err) || !slices.Equal(got, want) {
+		if want := []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value " + tt.silent}; !errors.Is(err, tt.err) || !slices.Equal(got, want) {
 			t.Errorf("%q (%v), want %q", got, err, want)
 		}
 	}

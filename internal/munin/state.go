@@ -27,9 +27,10 @@ type State struct {
 	// Since is how things ended since the server started, and AllTime since the database was made.
 	Since, AllTime Ended
 
-	Updated time.Duration  // the age of the last modification
-	Pruned  *time.Duration // the age of the last run of pruning in which nothing failed, or of the server; nil if it is not known
-	Failing *[]string      // what cannot be pruned, and why; nil if it is not known
+	Updated  time.Duration  // the age of the last modification
+	Pruned   *time.Duration // the age of the last run of pruning in which nothing failed, or of the server; nil if it is not known
+	Failing  *[]string      // what cannot be pruned, and why; nil if it is not known
+	Recorded *time.Duration // the age of the last time that signs of life were stored and nothing failed, or of the server; nil if it is not known
 }
 
 // Ended is how many things ended, by result.

@@ -98,6 +98,7 @@ func WriteStatus(out io.Writer, s api.Status) {
 	table(out, nil, [][]string{
 		{"started", ago(now, &s.Started)},
 		{"last modification", ago(now, &s.Updated)},
+		{"signs of life", fmt.Sprintf("stored %s ago", units.Span(s.RecordedAgeMs))},
 		{"stored", fmt.Sprintf("%d nameplates, %d mailboxes, %d messages; counted %s", s.Counts.Nameplates, s.Counts.Mailboxes, s.Counts.Messages, ago(now, &s.CountsAt))},
 		{"database", fmt.Sprintf("%s, log %s", units.Size(s.StorageBytes.Database), units.Size(s.StorageBytes.Log))},
 		{"sessions", fmt.Sprintf("%d attached, %d detached", s.Sessions.Attached, s.Sessions.Detached)},

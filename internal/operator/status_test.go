@@ -16,7 +16,8 @@ func TestStatusForPeople(t *testing.T) {
 		Service: api.StatusServiceRestante, Version: "1.0.0", Ready: true, Storage: api.StatusStorageOk, ServerTime: now,
 		Started: now - 3*3_600_000, Updated: now - 3_400, CountsAt: now, ClockSkewMs: -12_000,
 		StorageBytes: api.StorageBytes{Database: 3 << 20}, Clients: api.ClientCounts{Polls: 2, Wormhole: 1},
-		Ended: api.Ended{Here: api.EndedCounts{Mailboxes: api.ResultCounts{Happy: 4, Scary: 1}}},
+		Ended:         api.Ended{Here: api.EndedCounts{Mailboxes: api.ResultCounts{Happy: 4, Scary: 1}}},
+		RecordedAgeMs: 4_000,
 		Prune: api.Prune{
 			LastGoodAt: new(int64(now - 7_260_000)), NextAt: new(int64(now + 61_000)), RunsTotal: 9, GoodRunsTotal: 7,
 			Failures: []api.PruneFailure{
@@ -31,7 +32,7 @@ func TestStatusForPeople(t *testing.T) {
 	got := strings.Join(strings.Fields(out.String()), " ")
 	for _, want := range []string{
 		"restante 1.0.0: ready, but 2 things cannot be pruned", "started 3 h ago", "last modification 3 s ago", "3.0 MiB", "clients 2 polls, 1 wormhole",
-		"4 happy, 1 scary since the start; none in all", "last good run 2 h ago, next in 1 min", "7 of 9 runs", "12 s ahead of the storage's",
+		"4 happy, 1 scary since the start; none in all", "last good run 2 h ago, next in 1 min", "7 of 9 runs", "signs of life stored 4 s ago", "12 s ahead of the storage's",
 		"mailbox 3 example.org/�[31mtea fault: a row is bad 2 5 s ago in 2 min", "list nameplate timeout 1 now now",
 		"ABCDEFGH 0.9.0 24 h ago 1 min ago not yet 250 ms behind the storage's",
 	} {

@@ -1241,6 +1241,8 @@ export interface components {
             updated: components["schemas"]["Timestamp"];
             /** @description How long ago that was. A server stores a sign of life of its own each minute, so this stays below two while it can write. */
             updatedAgeMs: components["schemas"]["Millis"];
+            /** @description How long ago this process last stored its clients' signs of life, acknowledgements and open mailboxes without a failure, or started. It does so every ten seconds, also when there is nothing to store. If it cannot for minutes, sessions may be lost when it restarts. */
+            recordedAgeMs: components["schemas"]["Millis"];
             serverTime: components["schemas"]["Timestamp"];
             /** @description What `/readyz` says. */
             ready: boolean;
@@ -3585,6 +3587,7 @@ export interface operations {
                      *       "serverTime": 1795222812000,
                      *       "ready": true,
                      *       "updatedAgeMs": 594,
+                     *       "recordedAgeMs": 4993,
                      *       "storage": "ok",
                      *       "storageBytes": {
                      *         "database": 458752,
