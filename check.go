@@ -29,9 +29,9 @@ type check struct {
 func (*check) Help() string {
 	return `It looks for what transactions keep from happening, and another program, a restored part of a backup or a disk
 can bring about: mailboxes without sides, nameplates without mailboxes, outboxes that refer to nothing, rows that belong
-to nothing, wrong counters, missing usage records, and a damaged file. Without --repair it changes nothing and may run
-beside a server. With --repair it refuses to run beside a server on a SQLite file; stop the server first. On PostgreSQL
-servers may run.
+to nothing, wrong counters, missing usage records, and a damaged file, in which it looks for nothing else. Without
+--repair it changes nothing and may run beside a server. With --repair it refuses to run beside a server on a SQLite
+file; stop the server first. On PostgreSQL servers may run.
 
 It exits with 1 if something is wrong and was not mended.`
 }
@@ -161,6 +161,8 @@ func (c *check) print(out io.Writer, line found) error {
 	switch {
 	case line.Error != "":
 		what = "could not mend it: " + line.Error
+	case line.Kind == rendezvous.FlawFile:
+		what = "restore it from a backup, or recover what is left with the command: sqlite3 FILE .recover"
 	case line.Mending == "":
 		what = "nothing mends it"
 	case line.Mended:

@@ -3,6 +3,7 @@ package repo
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"restante/rendezvous"
@@ -127,10 +128,15 @@ func (t *tx) damages(limit int) (flaws []rendezvous.Flaw, err error) {
 	if t.conn.dialect.concurrentWriters {
 		return nil, nil
 	}
-	lines, err := queryAll[string](t, fmt.Sprintf(`PRAGMA integrity_check(%d)`, limit))
-	for _, line := range lines {
-		if line != "ok" {
-			flaws = append(flaws, rendezvous.Flaw{Kind: rendezvous.FlawFile, Text: line})
+	texts, err := queryAll[string](t, fmt.Sprintf(`PRAGMA integrity_check(%d)`, limit))
+	if isSQLiteDamaged(err) { // so much that it gave up
+		texts, err = append(texts, "it cannot be read to its end"), nil
+	}
+	for _, text := range texts {
+		for line := range strings.SplitSeq(text, "\n") {
+			if line != "ok" && !strings.HasPrefix(line, "***") { // the name of the database
+				flaws = append(flaws, rendezvous.Flaw{Kind: rendezvous.FlawFile, Text: line})
+			}
 		}
 	}
 	return flaws, err

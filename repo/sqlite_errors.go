@@ -21,6 +21,9 @@ func sqliteCode(err error) int {
 // isSQLiteBusy reports whether another program has locked the database.
 func isSQLiteBusy(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY }
 
+// isSQLiteDamaged reports whether the file is not what SQLite has written.
+func isSQLiteDamaged(err error) bool { return sqliteCode(err)&0xff == sqlite3.SQLITE_CORRUPT }
+
 // isSQLiteUnavailable reports whether an error is the storage's and not a fault of ours.
 func isSQLiteUnavailable(err error) bool {
 	switch sqliteCode(err) & 0xff {
