@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -136,10 +137,14 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	s.metrics.limits.refused(failure)
 	header.Set("Content-Type", "application/problem+json")
 	header.Set("Cache-Control", "no-store")
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false) // people read it, and no browser takes it for HTML
+	_ = encoder.Encode(p)        // of what can be encoded, into a buffer
+	// With its length, the client has all of the answer before the request has ended: see readOn.
+	header.Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(int(p.Status))
-	body := json.NewEncoder(w)
-	body.SetEscapeHTML(false) // people read it, and no browser takes it for HTML
-	_ = body.Encode(p)        // a client that left does not read it
+	_, _ = w.Write(body.Bytes()) // a client that left does not read it
 }
 
 // finalProblem returns the problem document that ends a stream or a socket.
