@@ -16,6 +16,9 @@ type layer struct {
 
 const noSQL = "SQL belongs to repo alone"
 
+// leavesNothing is why tests import internal/leaks.
+const leavesNothing = "they leave no goroutine"
+
 // layers is the architecture. A new package fails [TestLayers] until it has a place here.
 //
 //	main ─► internal/bench, internal/conformance, internal/listen, internal/munin, internal/rules, internal/token
@@ -119,7 +122,7 @@ var layers = map[string]layer{
 	},
 	"restante/handlers/handlerstest": {
 		uses: []string{
-			"restante/handlers", "restante/handlers/welcome", "restante/internal/idleconn", "restante/internal/testclient",
+			"restante/handlers", "restante/handlers/welcome", "restante/internal/idleconn", "restante/internal/leaks", "restante/internal/testclient",
 			"restante/internal/tracing", "restante/rendezvous", "restante/repo",
 		},
 		testOnly: "it runs the server in tests, and looks at what it has stored",
@@ -137,7 +140,10 @@ var layers = map[string]layer{
 		bans: map[string]string{
 			"database/sql": "it is a connection, whatever is spoken on it",
 		},
-		tests: map[string]string{"restante/internal/testclient": "its client goes on sending when a connection ends"},
+		tests: map[string]string{
+			"restante/internal/leaks":      leavesNothing,
+			"restante/internal/testclient": "its client goes on sending when a connection ends",
+		},
 	},
 	"restante/internal/jsonobject": {
 		stdlib: "it reads JSON, and nothing else",
@@ -163,6 +169,9 @@ var layers = map[string]layer{
 	"restante/internal/bounded": {
 		stdlib: "it ends what hangs, and must not hang itself",
 		tests:  map[string]string{"restante/internal/testgate": "they compile and run tests"},
+	},
+	"restante/internal/leaks": {
+		testOnly: "it looks at what tests leave",
 	},
 	"restante/internal/testgate": {
 		testOnly: "it is for tests that start a lot",
@@ -258,12 +267,14 @@ var layers = map[string]layer{
 			"net":          "it wakes requests, whatever connects their clients",
 			"database/sql": "a wake is a hint and carries no data",
 		},
+		tests: map[string]string{"restante/internal/leaks": leavesNothing},
 	},
 	"restante/internal/idleconn": {
 		stdlib: "it holds connections and does not know what they wait for",
 		bans: map[string]string{
 			"database/sql": "it holds connections, and nothing else",
 		},
+		tests: map[string]string{"restante/internal/leaks": leavesNothing},
 	},
 	"restante/internal/logsample": {
 		stdlib: "it counts what is logged, and nothing else",
@@ -278,6 +289,7 @@ var layers = map[string]layer{
 		bans: map[string]string{
 			"database/sql": "it opens sockets, and nothing else",
 		},
+		tests: map[string]string{"restante/internal/leaks": leavesNothing},
 	},
 	"restante/internal/rules": {
 		bans: map[string]string{
@@ -321,8 +333,9 @@ var layers = map[string]layer{
 			"net/http":              "storing does not know who asks",
 		},
 		tests: map[string]string{
-			"restante/repo/repotest": "every store passes this suite",
-			"restante/repo/pgtest":   "PostgreSQL is tested on PostgreSQL",
+			"restante/internal/leaks": leavesNothing,
+			"restante/repo/repotest":  "every store passes this suite",
+			"restante/repo/pgtest":    "PostgreSQL is tested on PostgreSQL",
 		},
 	},
 	"restante/repo/pgtest": {

@@ -13,8 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"restante/internal/leaks"
 	"restante/rendezvous"
 	"restante/repo"
 	"restante/repo/pgtest"
@@ -31,7 +30,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	must(flag.Set("rapid.checks", defaultChecks)) // unless the command line says otherwise
-	goleak.VerifyTestMain(testMain{m})
+	os.Exit(leaks.Run(testMain{m}))
 }
 
 // testMain stops PostgreSQL after the tests.

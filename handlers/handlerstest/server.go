@@ -14,11 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"restante/handlers"
 	"restante/handlers/welcome"
 	"restante/internal/idleconn"
+	"restante/internal/leaks"
 	"restante/internal/testclient"
 	"restante/internal/tracing"
 	"restante/rendezvous"
@@ -31,12 +30,7 @@ func Main(m *testing.M) {
 		_, _ = os.Stderr.WriteString(err.Error() + "\n")
 		os.Exit(1)
 	}
-	code := m.Run()
-	if err := goleak.Find(); code == 0 && err != nil {
-		_, _ = os.Stderr.WriteString(err.Error() + "\n")
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(leaks.Run(m))
 }
 
 // emptyDatabase is the file that a server makes where there is none. To make it for each test would take most of the

@@ -1,9 +1,10 @@
 package hub_test
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"restante/internal/leaks"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(leaks.Run(m)) }

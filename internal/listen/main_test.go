@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"restante/internal/leaks"
 	"restante/internal/listen"
 )
 
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 	if at := os.Getenv("LISTEN_TEST_PASSED"); at != "" {
 		os.Exit(serveAsked(at)) // a child of a test of sockets that systemd passes
 	}
-	goleak.VerifyTestMain(m)
+	os.Exit(leaks.Run(m))
 }
 
 // open listens, and closes at the end of the test.
