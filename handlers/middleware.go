@@ -281,7 +281,8 @@ func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(s.Limits.BodyTime)) // a test's ResponseWriter may have none
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.Limits.Body))
-	if _, infoOf(r).bodyTooLarge = errors.AsType[*http.MaxBytesError](err); infoOf(r).bodyTooLarge {
+	infoOf(r).bodyUnread = err != nil
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, err
 	}
 	if isCutOff(err) {

@@ -37,16 +37,16 @@ type requestInfo struct {
 	reads    reading   // if it reads a log
 	reply    replyHeaders
 	bodyRead bool // the body was read, or could not be
-	// bodyTooLarge is set if only the beginning of the body was read.
-	bodyTooLarge bool
-	wrote        bool // the answer has begun
-	status       int
-	sent         int64 // bytes of the answer's body
-	id           string
-	trace        string // that the client's traceparent names, or that the request began
-	span         *tracing.Span
-	code         rendezvous.Code
-	err          error
+	// bodyUnread is set if only the beginning of the body was read.
+	bodyUnread bool
+	wrote      bool // the answer has begun
+	status     int
+	sent       int64 // bytes of the answer's body
+	id         string
+	trace      string // that the client's traceparent names, or that the request began
+	span       *tracing.Span
+	code       rendezvous.Code
+	err        error
 	// goesOn, if it is set, is called when the handler has returned: the answer goes on without it. The request has ended
 	// when end is called, once.
 	goesOn func(end func())

@@ -18,7 +18,7 @@ const (
 // this a lingering close.
 func (s *Server) readOn(w http.ResponseWriter, r *http.Request) {
 	info := infoOf(r)
-	unread := info.bodyTooLarge || !info.bodyRead && (r.ContentLength < 0 || r.ContentLength > readByHTTP)
+	unread := info.bodyUnread || !info.bodyRead && (r.ContentLength < 0 || r.ContentLength > readByHTTP)
 	asks := !info.bodyRead && r.Header.Get("Expect") != "" // the client sends its body only if it is told to
 	if !unread || asks || info.code == "" || r.ProtoMajor != 1 {
 		return
