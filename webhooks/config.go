@@ -38,6 +38,11 @@ func (h *Webhook) timeout() time.Duration {
 	return time.Duration(h.TimeoutMs) * time.Millisecond
 }
 
+func (h *Webhook) isTLS() bool {
+	at, err := url.Parse(h.URL)
+	return err == nil && at.Scheme == "https"
+}
+
 // Parse reads the file that --webhooks names: JSON with a list of webhooks, one for an app.
 func Parse(file []byte) ([]Webhook, error) {
 	if !jsontext.Value(file).IsValid() {

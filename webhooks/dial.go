@@ -30,11 +30,14 @@ var special = []netip.Prefix{
 // publicIPv6 has all public addresses of IPv6: loopback, local, mapped and translated ones are outside of it.
 var publicIPv6 = netip.MustParsePrefix("2000::/3")
 
-// mayConnect reports whether this server connects to an address.
-func mayConnect(to netip.Addr, allow []netip.Prefix) bool {
-	holds := func(p netip.Prefix) bool { return p.Contains(to) }
+// mayConnect reports whether this server connects to an address for a webhook: without TLS, only to an allowed one.
+func (h *Webhook) mayConnect(to netip.Addr) bool {
 	to = to.Unmap().WithZone("")
-	return slices.ContainsFunc(allow, holds) || !slices.ContainsFunc(special, holds) && (to.Is4() || publicIPv6.Contains(to))
+	holds := func(p netip.Prefix) bool { return p.Contains(to) }
+	if slices.ContainsFunc(h.Allow, holds) {
+		return true
+	}
+	return h.isTLS() && !slices.ContainsFunc(special, holds) && (to.Is4() || publicIPv6.Contains(to))
 }
 
 // newClient returns a client that connects only to where it may: the address is checked when it is dialled, after the
@@ -44,7 +47,7 @@ func newClient(h *Webhook) *http.Client {
 		Timeout: h.timeout(),
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
-			if err != nil || !mayConnect(to.Addr(), h.Allow) {
+			if err != nil || !h.mayConnect(to.Addr()) {
 				return fmt.Errorf("%s: %w", address, errAddress)
 			}
 			return nil

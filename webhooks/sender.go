@@ -93,8 +93,24 @@ func (s *Sender) Set(hooks []Webhook) {
 		}
 	}
 	s.service.SetWebhooks(apps)
+	s.retry()
+}
+
+// retry has what waits after a failure tried at once.
+func (s *Sender) retry() {
 	s.changed.Store(true)
 	s.service.OnDispatch()
+}
+
+// revive does what retry asked for. While the storage is away, that waits.
+func (s *Sender) revive(ctx context.Context) {
+	if !s.changed.Swap(false) {
+		return
+	}
+	if err := s.service.ReviveDispatches(ctx); err != nil {
+		s.changed.Store(true)
+		s.log.Debug("what waits after a failure is tried again later", "error", err)
+	}
 }
 
 func (s *Sender) receivers() map[rendezvous.AppID]*receiver {
@@ -103,6 +119,9 @@ func (s *Sender) receivers() map[rendezvous.AppID]*receiver {
 	return s.hooks
 }
 
+// replaced reports whether a receiver's app has another one, or none, by now.
+func (s *Sender) replaced(r *receiver) bool { return s.receivers()[r.App] != r }
+
 // Run tells webhooks what is to be told, until ctx ends.
 func (s *Sender) Run(ctx context.Context) {
 	ticker := time.NewTicker(lookInterval)
@@ -110,11 +129,7 @@ func (s *Sender) Run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for {
-		if s.changed.Swap(false) {
-			if err := s.service.ReviveDispatches(ctx); err != nil {
-				s.log.Warn("what was abandoned for webhooks stays so", "error", err)
-			}
-		}
+		s.survive(func() { s.revive(ctx) })
 		for _, to := range s.receivers() {
 			s.survive(func() { s.claim(ctx, to, &running) })
 		}
@@ -165,7 +180,7 @@ func (s *Sender) tell(ctx context.Context, to *receiver, d rendezvous.Dispatch) 
 			return // another process tries it once the lease is over
 		}
 		for _, e := range events {
-			if s.receivers()[to.App] != to { // it was replaced by another one
+			if s.replaced(to) {
 				s.release(ctx, d)
 				return
 			}
@@ -195,7 +210,8 @@ func (s *Sender) release(ctx context.Context, d rendezvous.Dispatch) {
 	}
 }
 
-// failed records an attempt that failed.
+// failed records an attempt that failed. If the receiver was replaced meanwhile, that says nothing of the next one, which
+// is tried at once.
 func (s *Sender) failed(ctx context.Context, to *receiver, d rendezvous.Dispatch, why error) {
 	s.service.Stats().NotTold.Add(1)
 	if errors.Is(why, errAddress) {
@@ -209,6 +225,9 @@ func (s *Sender) failed(ctx context.Context, to *receiver, d rendezvous.Dispatch
 		s.log.Error("a webhook is told no more of a mailbox until the server starts, or reads its webhooks, again", "app", to.App, "error", why)
 	case now.Attempts == 1:
 		s.log.Warn("a webhook could not be told; it is tried again", "app", to.App, "error", why, "next", now.Due)
+	}
+	if s.replaced(to) {
+		s.retry()
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,7 +112,21 @@ func (r *receiver) await(t *testing.T, n int) []told {
 type world struct {
 	*rendezvous.Service
 	*webhooks.Sender
-	stop func()
+	failing atomic.Int64 // so many more updates of the storage fail
+	stop    func()
+}
+
+// failingStore is a store of a world that fails when told to.
+type failingStore struct {
+	rendezvous.Store
+	failing *atomic.Int64
+}
+
+func (s failingStore) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if s.failing.Load() > 0 && s.failing.Add(-1) >= 0 {
+		return rendezvous.ErrUnavailable
+	}
+	return s.Store.Update(ctx, f)
 }
 
 // onEngines runs a test with the URL of a new database of each engine.
@@ -146,7 +161,8 @@ func start(t *testing.T, database, address, more string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Service: &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log}}
+	w := &world{}
+	w.Service = &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: failingStore{store, &w.failing}, Log: log}
 	w.Sender = webhooks.NewSender(w.Service, hooks(t, address, more), log)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
@@ -294,6 +310,48 @@ func TestSet(t *testing.T) {
 		}
 		inOrder(t, all)
 		w.complete(t)
+	})
+}
+
+// TestSetDuringAnAttempt replaces a receiver that then says that it wants no more: that counts for it alone, and the next one
+// is told at once.
+func TestSetDuringAnAttempt(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, database string) {
+		asked, replaced := make(chan struct{}), make(chan struct{})
+		leaving := newReceiver(t, func(int) int {
+			close(asked)
+			<-replaced
+			return http.StatusGone
+		})
+		answer := sync.OnceFunc(func() { close(replaced) })
+		t.Cleanup(answer)
+		w := start(t, database, leaving.URL, local)
+		w.adds(t, "box", 1, 1)
+		select {
+		case <-asked:
+		case <-time.After(limit):
+			t.Fatal("the receiver was not asked")
+		}
+		next := newReceiver(t, nil)
+		w.Set(hooks(t, next.URL, local))
+		answer()
+		next.await(t, 1)
+		w.until(t, func(c rendezvous.DispatchCounts) bool { return c == rendezvous.DispatchCounts{} })
+	})
+}
+
+// TestSetWhileTheStorageIsAway replaces a receiver that wants no more: the next one is told when the storage is back.
+func TestSetWhileTheStorageIsAway(t *testing.T) {
+	t.Parallel()
+	onEngines(t, func(t *testing.T, database string) {
+		w := start(t, database, newReceiver(t, func(int) int { return http.StatusGone }).URL, local)
+		w.adds(t, "box", 1, 1)
+		w.until(t, func(c rendezvous.DispatchCounts) bool { return c.Abandoned == 1 })
+		next := newReceiver(t, nil)
+		w.failing.Store(1)
+		w.Set(hooks(t, next.URL, local))
+		next.await(t, 1)
 	})
 }
 

@@ -42,25 +42,32 @@ func TestSecrets(t *testing.T) {
 
 func TestMayConnect(t *testing.T) {
 	t.Parallel()
+	public := Webhook{URL: "https://hooks.example"}
 	for _, refused := range []string{
 		"0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.9.9.9", "169.254.169.254", "172.16.0.1", "172.31.255.255", "192.0.0.1",
 		"192.168.1.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1",
 		"64:ff9b::7f00:1", "64:ff9b:1::1", "100::1", "fc00::1", "fd12::1", "fe80::1", "fe80::1%eth0", "fec0::1", "ff02::1", "2001::1",
 		"2001:db8::1", "2002:7f00:1::", "3fff::1", "::127.0.0.1",
 	} {
-		if mayConnect(netip.MustParseAddr(refused), nil) {
+		if public.mayConnect(netip.MustParseAddr(refused)) {
 			t.Errorf("connects to %s", refused)
 		}
 	}
 	for _, allowed := range []string{"1.1.1.1", "172.15.0.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", "2a01::1", "::ffff:8.8.8.8"} {
-		if !mayConnect(netip.MustParseAddr(allowed), nil) {
+		if !public.mayConnect(netip.MustParseAddr(allowed)) {
 			t.Errorf("does not connect to %s", allowed)
 		}
 	}
 	inside := []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd12::/16")}
-	for address, want := range map[string]bool{"10.1.2.3": true, "::ffff:10.1.2.3": true, "10.2.0.1": false, "127.0.0.1": false, "fd12::1": true, "fd13::1": false} {
-		if mayConnect(netip.MustParseAddr(address), inside) != want {
-			t.Errorf("connects to %s: %v, want %v", address, !want, want)
+	for _, at := range []string{"https://hooks.example", "http://hooks.example", "HTTP://hooks.example"} {
+		h := Webhook{URL: at, Allow: inside}
+		for address, want := range map[string]bool{
+			"10.1.2.3": true, "::ffff:10.1.2.3": true, "10.2.0.1": false, "127.0.0.1": false, "fd12::1": true, "fd13::1": false,
+			"1.1.1.1": at == "https://hooks.example", "2606:4700::1111": at == "https://hooks.example",
+		} {
+			if h.mayConnect(netip.MustParseAddr(address)) != want {
+				t.Errorf("%s connects to %s: %v, want %v", at, address, !want, want)
+			}
 		}
 	}
 }
