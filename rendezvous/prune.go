@@ -406,7 +406,8 @@ func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
 // pruneLogs deletes the logs of retired mailboxes that no outbox refers to any more, a page in each
 // transaction.
 func (s *Service) pruneLogs(ctx context.Context, run *Pruned) {
-	for more := true; more && ctx.Err() == nil; {
+	more := true
+	for ctx.Err() == nil && more { // in this order: once ctx has ended, a transaction may still write more
 		more = false
 		sweep(ctx, s, run, KindLog,
 			func(tx Tx, after MailboxKey) ([]MailboxKey, error) { return tx.RetiredLogs(after, pruneBatch) },

@@ -233,6 +233,61 @@ func TestTheLogsOfRetiredMailboxesArePruned(t *testing.T) {
 	})
 }
 
+// leaving is a store whose caller leaves while a page of a log is deleted. The transaction goes on without it.
+type leaving struct {
+	rendezvous.Store
+	leave *atomic.Pointer[context.CancelFunc]
+}
+
+func (s leaving) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(leavingTx{tx, s.leave.Load()}) })
+}
+
+type leavingTx struct {
+	rendezvous.Tx
+	leave *context.CancelFunc
+}
+
+func (t leavingTx) DeleteRetiredLog(k rendezvous.MailboxKey) (gone bool, err error) {
+	if t.leave != nil {
+		(*t.leave)()
+	}
+	return t.Tx.DeleteRetiredLog(k)
+}
+
+// A server that stops while a log is deleted does not look at what the transaction that still runs has found. The race
+// detector tells.
+func TestPruningOfALogIsLeft(t *testing.T) {
+	leave := new(atomic.Pointer[context.CancelFunc])
+	bubbleOn(t, nil, func(s rendezvous.Store) rendezvous.Store { return leaving{s, leave} }, func(t *testing.T, w *world) {
+		a, b, mailbox := pair(w)
+		for range 250 { // more than a page
+			a.add(mailbox, "x")
+		}
+		a.close(mailbox, rendezvous.Happy)
+		b.close(mailbox, rendezvous.Happy)
+		all := session.Seq(len(b.receive(0)))
+		all += session.Seq(len(b.receive(all)))
+		all += session.Seq(len(b.receive(all)))
+		_, err := w.Acknowledge(t.Context(), rendezvous.Query{Session: b.key, Ack: &all})
+		b.must(err)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		leave.Store(&cancel)
+		expect(t, w.Prune(ctx).Retired[rendezvous.KindLog], 0)
+		leave.Store(nil)
+		time.Sleep(10*time.Second + time.Millisecond) // the loop goes on with it
+		db := look(t, w.path)
+		defer db.Close()
+		var left int
+		if err := db.QueryRowContext(t.Context(), `SELECT (SELECT COUNT(*) FROM messages) + (SELECT COUNT(*) FROM retired_logs)`).Scan(&left); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, left, 0)
+	})
+}
+
 // The log of a retired mailbox does not wait for a run of pruning, nor for the end of the boot grace.
 func TestTheLogsOfRetiredMailboxesGoSoon(t *testing.T) {
 	bubble(t, func(c *rendezvous.Config) { c.BootGrace, c.PruneInterval = time.Hour, time.Hour }, func(t *testing.T, w *world) {
