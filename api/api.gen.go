@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -5621,8 +5622,9 @@ func (sh *strictHandler) GetStatus(w http.ResponseWriter, r *http.Request) {
 // DecodeJSON reads one JSON value from r into body, and nothing else may follow it. An unknown, repeated or differently cased member
 // is an error, and so are invalid UTF-8 and null. It returns io.EOF if there is no value at all.
 func DecodeJSON(r io.Reader, body any) error {
-	dec := jsontext.NewDecoder(r)
-	if err := strictjson.UnmarshalDecode(dec, body, strictjson.RejectUnknownMembers(true), strictjson.WithUnmarshalers(rejectNull)); err != nil {
+	dec := decoders.Get().(*jsontext.Decoder)
+	dec.Reset(r)
+	if err := strictjson.UnmarshalDecode(dec, body, strict); err != nil {
 		return err
 	}
 	switch _, err := dec.ReadToken(); {
@@ -5631,10 +5633,23 @@ func DecodeJSON(r io.Reader, body any) error {
 	case err != io.EOF:
 		return err
 	}
+	if dec.InputOffset() <= maxKept {
+		dec.Reset(http.NoBody) // so that it does not hold r
+		decoders.Put(dec)
+	}
 	return nil
 }
 
+// decoders are used again, because each has 4 KiB in which it remembers short strings, and a buffer.
+var decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(http.NoBody) }}
+
+// maxKept is how long the input of a decoder was at most whose buffer is kept.
+const maxKept = 16 << 10
+
 var (
+	// strict are the options of DecodeJSON.
+	strict = strictjson.JoinOptions(strictjson.RejectUnknownMembers(true), strictjson.WithUnmarshalers(rejectNull))
+
 	// ErrNull is what a null is refused with: no member of any request can be null.
 	ErrNull         = errors.New("null is not allowed")
 	errTrailingData = errors.New("more follows the JSON value")

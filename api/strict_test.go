@@ -155,3 +155,15 @@ func TestFramesAreSentAsStored(t *testing.T) {
 		t.Error(w.Body)
 	}
 }
+
+// BenchmarkDecodeJSON reads a message.
+func BenchmarkDecodeJSON(b *testing.B) {
+	text := []byte(`{"phase":"pake","body":"` + strings.Repeat("x", 256) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		var draft api.Draft
+		if err := api.DecodeJSON(bytes.NewReader(text), &draft); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
