@@ -130,6 +130,9 @@ var (
 	// ErrBusy reports, beside [ErrUnavailable], that another program has locked the storage for
 	// longer than an update waits. The storage can be read.
 	ErrBusy = errors.New("storage locked by another program")
+	// ErrUnwritable reports, beside [ErrUnavailable], that the storage takes no changes, as on a full disk. It can be
+	// read, and what is read is the latest.
+	ErrUnwritable = errors.New("storage takes no changes")
 	// ErrOutcomeUnknown reports that a commit was sent and that its outcome cannot be known.
 	ErrOutcomeUnknown = errors.New("outcome of the commit unknown")
 )

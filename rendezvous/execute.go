@@ -208,8 +208,8 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 
 // read runs f in a view, and turns its error into one for the client.
 func (s *Service) read(ctx context.Context, f func(*txn) error) error {
-	if s.health.confirmedDown() {
-		return storageUnavailable()
+	if err := s.health.unreadable(); err != nil {
+		return err
 	}
 	began := s.local()
 	defer s.observeTransaction(ctx, time.Now(), false)
@@ -220,8 +220,8 @@ func (s *Service) read(ctx context.Context, f func(*txn) error) error {
 // transact runs f and then delivers the frames it published, in one transaction, and turns its error
 // into one for the client.
 func (s *Service) transact(ctx context.Context, f func(*txn) error) error {
-	if s.health.confirmedDown() {
-		return storageUnavailable()
+	if err := s.health.unwritable(); err != nil {
+		return err
 	}
 	began := s.local()
 	defer s.observeTransaction(ctx, time.Now(), true)

@@ -23,6 +23,7 @@ type health struct {
 	mu        sync.Mutex
 	downSince time.Time // zero while it can be used
 	confirmed bool      // it was tried again and could not be used
+	readable  bool      // while confirmed: it takes no changes, but can be read
 
 	// Failures without a success between them are one outage, also if a probe between them succeeds.
 	failing      atomic.Bool
@@ -60,23 +61,36 @@ func (h *health) markUp(now time.Time) (since time.Time, outage bool) {
 	if h.failing.Load() && now.Sub(h.failingSince) >= outageNoticed {
 		since, outage = h.failingSince, true
 	}
-	h.downSince, h.confirmed = time.Time{}, false
+	h.downSince, h.confirmed, h.readable = time.Time{}, false, false
 	return since, outage
 }
 
-// confirmDown records that the storage was tried again without success.
-func (h *health) confirmDown() {
+// confirmDown records that the storage was tried again and failed with err.
+func (h *health) confirmDown(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.confirmed = true
+	h.confirmed, h.readable = true, errors.Is(err, ErrUnwritable)
 }
 
-// confirmedDown reports that the storage is known to be unavailable. One failure is not enough for
+// unwritable returns a refusal if the storage is known to take no changes. One failure is not enough for
 // that: it may be the failure of one connection.
-func (h *health) confirmedDown() bool {
+func (h *health) unwritable() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.confirmed
+	if h.confirmed {
+		return storageUnavailable()
+	}
+	return nil
+}
+
+// unreadable returns a refusal if the storage is known to be unavailable for reads, too.
+func (h *health) unreadable() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.confirmed && !h.readable {
+		return storageUnavailable()
+	}
+	return nil
 }
 
 func (h *health) down() bool {
@@ -175,7 +189,8 @@ func (s *Service) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if err := s.Store.Probe(ctx); err != nil {
-		s.health.confirmDown()
+		s.health.confirmDown(err)
+		s.startBootGrace() // what can be read does not expire, because its clients may not be able to come back
 		return err
 	}
 	since, outage := s.health.markUp(s.local())

@@ -2,11 +2,13 @@ package rendezvous_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"restante/rendezvous"
+	"restante/session"
 )
 
 // failing is a store of which the next transactions fail.
@@ -204,4 +206,94 @@ func TestACountThatTakesTooLongIsNoOutageAndIsTriedEverLess(t *testing.T) {
 			t.Errorf("counted %d times in four hours", n)
 		}
 	})
+}
+
+// full is a store that takes no changes while it is told to.
+type full struct {
+	rendezvous.Store
+	is *atomic.Bool
+}
+
+var errFull = fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, rendezvous.ErrUnwritable)
+
+func (s full) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if s.is.Load() {
+		return errFull
+	}
+	return s.Store.Update(ctx, f)
+}
+
+func (s full) Probe(ctx context.Context) error {
+	if s.is.Load() {
+		return errFull
+	}
+	return s.Store.Probe(ctx)
+}
+
+func TestReadsGoOnWhileTheStorageTakesNoChanges(t *testing.T) {
+	t.Parallel()
+	var disk full
+	bubbleOn(t, withBootGrace, func(s rendezvous.Store) rendezvous.Store {
+		disk = full{s, new(atomic.Bool)}
+		return disk
+	}, func(t *testing.T, w *world) {
+		time.Sleep(12*time.Minute + 300*time.Millisecond) // the loops use the storage at other moments
+		a, b, silent := w.begin("a"), w.begin("b"), w.begin("c")
+		a.open("m")
+		b.open("m")
+		a.add("m", "before")
+		refused := func() {
+			t.Helper()
+			_, err := w.Add(t.Context(), a.command(), "m", rendezvous.Draft{Body: "during"})
+			expect(t, code(t, err), rendezvous.StorageUnavailable)
+			expect(t, code(t, w.Ready(t.Context())), rendezvous.StorageUnavailable)
+			expect(t, w.Status(t.Context()).StorageOK, false)
+		}
+		disk.is.Store(true)
+		for range 40 { // minutes
+			refused()
+			time.Sleep(time.Minute)
+			if got, err := b.poll(t.Context(), 0); err != nil || frames(t, got)[0].Body != "before" {
+				t.Fatalf("a poll with a frame: %+v, %v", got, err)
+			}
+			page, err := w.Read(t.Context(), rendezvous.Query{Session: b.key}, rendezvous.ReadRequest{Mailbox: "m", Limit: 10})
+			if err != nil || len(page.Result.Messages) != 1 {
+				t.Fatalf("a log: %+v, %v", page, err)
+			}
+		}
+		if got, err := b.poll(t.Context(), 1); err != nil || len(got.Frames) > 0 {
+			t.Fatalf("a poll that acknowledges: %+v, %v", got, err)
+		}
+		expect(t, w.state(silent.key), "detached") // it may have tried to come back
+		for _, f := range w.PruneFailures() {
+			if f.Kind == rendezvous.KindMailbox || f.Kind == rendezvous.KindSession {
+				t.Errorf("each thing that could be pruned is told of: %+v", f)
+			}
+		}
+		refused()
+
+		disk.is.Store(false)
+		time.Sleep(3 * time.Second)
+		expect(t, code(t, w.Ready(t.Context())), "")
+		expect(t, w.stored(b.key).Kept, 1) // what was acknowledged meanwhile
+		a.add("m", "after")
+		expect(t, b.receive(1)[0].Body, "after")
+		time.Sleep(10 * time.Minute)
+		expect(t, w.state(silent.key), "detached")
+		time.Sleep(2 * time.Minute)
+		expect(t, w.state(silent.key), "closed: expired")
+	})
+}
+
+// stored returns a session as the storage has it.
+func (w *world) stored(k session.Key) (stored rendezvous.Session) {
+	w.t.Helper()
+	err := w.store.View(context.Background(), func(tx rendezvous.Tx) (err error) {
+		stored, err = tx.Session(k)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return stored
 }

@@ -149,6 +149,9 @@ func sweep[C any](ctx context.Context, s *Service, run *Pruned, kind Kind, page 
 	for {
 		var found []C
 		if !s.attempt(run, KindList, string(kind), func() error {
+			if err := s.health.unwritable(); err != nil { // or each of them would fail
+				return err
+			}
 			return s.read(ctx, func(t *txn) (err error) {
 				found, err = page(t.Tx, after)
 				return err

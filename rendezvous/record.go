@@ -41,6 +41,12 @@ func (s *Service) recordLoop(ctx context.Context) {
 			return
 		case <-notify:
 			sleep(ctx, ackDelay)
+			if s.health.unwritable() != nil { // what came is kept until the storage is back
+				newsGood = false
+				sleep(ctx, watchTick)
+				wake(notify)
+				continue
+			}
 			newsGood = s.recordNews(writing) && newsGood
 		case <-holdTick.C:
 			holdsGood = s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
@@ -80,6 +86,14 @@ func (s *Service) recordLast(ctx context.Context) {
 	s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(ctx) })
 	s.logErrors("record which mailboxes were open", func() error { return s.recordLeft(ctx) })
 	s.logErrors("record client versions", func() error { return s.recordClientVersions(ctx) })
+}
+
+// wake sends on a channel that has room for one, unless something waits there already.
+func wake(notify chan<- struct{}) {
+	select {
+	case notify <- struct{}{}:
+	default:
+	}
 }
 
 // sleep waits for d or for ctx's end.

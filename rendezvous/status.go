@@ -193,8 +193,8 @@ func (s *Service) count(ctx context.Context) (err error) {
 		defer s.countCache.mu.Unlock()
 		s.countCache.counted(s.local(), s.local().Sub(began), err)
 	}()
-	if s.health.confirmedDown() {
-		return storageUnavailable()
+	if err := s.health.unreadable(); err != nil {
+		return err
 	}
 	s.countCache.mu.Lock()
 	begun := s.countCache.begun

@@ -20,6 +20,8 @@ type dialect struct {
 	beginRead, beginWrite string
 	// isUnavailable reports, by code, whether an error is the storage's.
 	isUnavailable func(error) bool
+	// isUnwritable reports, by code, whether the storage takes no changes and can be read.
+	isUnwritable func(error) bool
 	// isOutcomeUnknown reports, by code, whether an error of a COMMIT leaves its outcome open.
 	isOutcomeUnknown func(error) bool
 	// concurrentWriters is true if several transactions write at once, so that rows are locked when they
@@ -51,9 +53,14 @@ type dialect struct {
 	onRollback func(c *sqlx.Conn, ended func()) error
 }
 
-// wrapError marks err as unavailable if it is the storage's.
+// wrapError marks err as unavailable if it is the storage's, and says if the storage can be read.
 func (d *dialect) wrapError(err error) error {
-	if err != nil && (d.isConnLost(err) || d.isUnavailable(err)) {
+	switch {
+	case err == nil:
+		return nil
+	case d.isUnwritable(err):
+		return unwritableError(err)
+	case d.isConnLost(err) || d.isUnavailable(err):
 		return unavailableError(err)
 	}
 	return err

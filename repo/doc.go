@@ -53,7 +53,8 @@
 // [rendezvous.ErrUnavailable].
 //
 // While another program has locked the SQLite file, updates wait, up to 30 s, and views go on. An update
-// that waited in vain also returns [rendezvous.ErrBusy].
+// that waited in vain also returns [rendezvous.ErrBusy]. While the disk is full, updates return
+// [rendezvous.ErrUnwritable], too, and views go on.
 //
 // Nothing is written while the SQLite file is not at its path, because the data would go into
 // a file without a name. Work goes on when the file is back. The check is repeated after each

@@ -45,6 +45,11 @@ var (
 // unavailableError marks an error as the storage's.
 func unavailableError(err error) error { return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, err) }
 
+// unwritableError marks an error as that of a storage that takes no changes.
+func unwritableError(err error) error {
+	return fmt.Errorf("%w: %w: %w", rendezvous.ErrUnavailable, rendezvous.ErrUnwritable, err)
+}
+
 // outcomeUnknownError says that a transaction may or may not have been committed. It does not wrap err,
 // which may be marked as unavailable: that would promise that nothing was changed.
 func outcomeUnknownError(err error) error {

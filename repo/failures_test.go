@@ -73,6 +73,9 @@ func TestFullDisk(t *testing.T) {
 
 	err := db.Update(t.Context(), createWithMessage("alone", 100_000))
 	wantUnavailable(t, "alone", err, sqlite3.SQLITE_FULL)
+	if !errors.Is(err, rendezvous.ErrUnwritable) {
+		t.Errorf("alone: %v, not ErrUnwritable", err)
+	}
 	if problem := repo.SQLiteOpenError(err); problem.Problem != "the disk is full" {
 		t.Error(problem)
 	}

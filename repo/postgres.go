@@ -58,6 +58,7 @@ func newPostgresDialect(pooled bool) *dialect {
 		concurrentWriters: true,
 		newPipeline:       func() *pipeline { return newPipeline(!pooled) },
 		isUnavailable:     isPostgresUnavailable,
+		isUnwritable:      isPostgresUnwritable,
 		isOutcomeUnknown:  isPostgresOutcomeUnknown,
 		isRetriable:       isPostgresRetriable,
 		retriesExhausted:  postgresRetriesExhausted,

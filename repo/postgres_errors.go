@@ -54,6 +54,10 @@ func isPostgresUnavailable(err error) bool {
 	return isPostgresRefusal(err)
 }
 
+// isPostgresUnwritable reports whether PostgreSQL's disk is full. A database that is read-only is no such case: it may
+// have become a standby, which lags behind.
+func isPostgresUnwritable(err error) bool { return sqlState(err) == "53100" }
+
 // isPostgresRefusal reports whether PostgreSQL refuses a statement because a right, a schema, a table or a column was taken
 // from a server that runs.
 func isPostgresRefusal(err error) bool {

@@ -45,6 +45,7 @@ func newSQLiteDialect() *dialect {
 		beginRead:        "BEGIN",
 		beginWrite:       "BEGIN IMMEDIATE", // takes the lock at once: a transaction that begins as a reader can fail halfway
 		isUnavailable:    isSQLiteUnavailable,
+		isUnwritable:     isSQLiteUnwritable,
 		isOutcomeUnknown: isSQLiteOutcomeUnknown,
 		onRollback:       onSQLiteRollback,
 		isRetriable:      func(error) bool { return false },

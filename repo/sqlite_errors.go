@@ -36,6 +36,16 @@ func isSQLiteUnavailable(err error) bool {
 	return false
 }
 
+// isSQLiteUnwritable reports whether the disk is full, fails to write, or is mounted to be read only.
+func isSQLiteUnwritable(err error) bool {
+	switch code := sqliteCode(err); code & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY:
+		return true
+	default:
+		return code == sqlite3.SQLITE_IOERR_WRITE || code == sqlite3.SQLITE_IOERR_TRUNCATE
+	}
+}
+
 // isSQLiteOutcomeUnknown reports whether a failed COMMIT may be found later: it is written, but
 // may not be on the disk.
 func isSQLiteOutcomeUnknown(err error) bool {

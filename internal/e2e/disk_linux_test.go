@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,7 +25,7 @@ func mounting(dir string) []string {
 	return append(private, "sh", "-c", `mount -t tmpfs -o size=12m,mode=700 restante "$0" && exec "$@"`, dir)
 }
 
-// TestFullDisk fills the disk under the server, and makes room again.
+// TestFullDisk fills the disk under the server, and makes room again. Reads go on meanwhile.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	t.Run("full", func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestFullDisk(t *testing.T) {
 		s.Start()
 		s.WaitReady()
 		filler := fmt.Sprintf("/proc/%d/root%s/filler", s.PID(), dir)
-		outage(t, s, func() { fill(t, filler) }, func() {
+		outage(t, s, http.StatusOK, func() { fill(t, filler) }, func() {
 			if err := os.Remove(filler); err != nil {
 				t.Fatal(err)
 			}
@@ -60,7 +61,7 @@ func TestFullDisk(t *testing.T) {
 				}
 			}
 		}
-		outage(t, s, limit("4096"), limit("unlimited"))
+		outage(t, s, http.StatusOK, limit("4096"), limit("unlimited"))
 	})
 }
 

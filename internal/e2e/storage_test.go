@@ -16,8 +16,8 @@ import (
 // outage is a time without storage, while clients talk and one leaves large
 // messages: from when the storage goes away until it is back, everybody is told to try
 // again, the operators are told why, and the server stays; then it recovers by itself,
-// and nothing that it had acknowledged is gone.
-func outage(t *testing.T, s *e2e.Server, away, back func()) {
+// and nothing that it had acknowledged is gone. reads is how a read is answered meanwhile.
+func outage(t *testing.T, s *e2e.Server, reads int, away, back func()) {
 	t.Helper()
 	ctx := e2e.Context(t)
 	large := &e2e.Member{Client: e2e.NewClient(s, "large"), Mailbox: "large", Mark: "mail-of-large", Size: 32 << 10}
@@ -68,6 +68,10 @@ func outage(t *testing.T, s *e2e.Server, away, back func()) {
 		t.Fatal("the server is gone with its storage")
 	}
 	talk.MustGoOn(t)
+	read, err := large.Once(ctx, http.MethodGet, "/v1/mailboxes/large/messages?limit=1", nil, nil)
+	if err != nil || read.Status != reads {
+		t.Errorf("a read was answered %d %.200s (%v), want %d", read.Status, read.Body, err, reads)
+	}
 
 	back()
 	returned := time.Now()
@@ -139,5 +143,5 @@ func TestDatabaseGoesAway(t *testing.T) {
 		}
 	}
 	elsewhere := s.Database + ".away"
-	outage(t, s, move(s.Database, elsewhere), move(elsewhere, s.Database))
+	outage(t, s, http.StatusServiceUnavailable, move(s.Database, elsewhere), move(elsewhere, s.Database))
 }
