@@ -53,15 +53,19 @@ type muninSource struct{ *plot }
 
 // State asks the server for its status, or else reads it in the database.
 func (s *muninSource) State(ctx context.Context) (munin.State, error) {
-	status, err := s.Status(ctx)
-	if err == nil {
+	status, failed := s.Status(ctx)
+	if failed == nil {
 		return muninState(status), nil
 	}
-	stored, err := s.read(ctx, err)
+	stored, err := s.read(ctx, failed)
 	if err != nil {
 		return munin.State{}, err
 	}
-	return muninStored(stored), nil
+	state := muninStored(stored)
+	if refused, is := errors.AsType[*operator.Refused](failed); is {
+		state.Refused = refused.Error()
+	}
+	return state, nil
 }
 
 // Versions asks the admin side, or else reads them in the database.
@@ -82,9 +86,11 @@ func (s *muninSource) Versions(ctx context.Context) (versions []munin.Version, e
 
 // read reads the database, as the server told the error why. If it cannot, the error tells of both.
 func (s *muninSource) read(ctx context.Context, why error) (rendezvous.Stored, error) {
-	if refused := new(operator.Refused); !errors.As(why, &refused) {
-		why = fmt.Errorf("%w: %w", munin.ErrSilent, why)
+	answer := munin.ErrSilent
+	if refused := new(operator.Refused); errors.As(why, &refused) {
+		answer = munin.ErrRefused
 	}
+	why = fmt.Errorf("%w: %w", answer, why)
 	if s.Database == "" {
 		return rendezvous.Stored{}, fmt.Errorf("%w; there is no --database to look into either", why)
 	}

@@ -180,9 +180,15 @@ func TestMuninWithoutMunin(t *testing.T) {
 	if out, complaints, code := ask("", "version_uptake"); code != 1 || !slices.Equal(out, []string{"v_unknown.value U", "v_other.value U"}) || !strings.Contains(complaints, "--admin-listen") {
 		t.Errorf("without an admin side: %d %q %q", code, out, complaints)
 	}
+	for database, exit := range map[string]int{url: 0, "": 1} {
+		out, complaints, code := e2e.Run(t, []string{"RESTANTE_URL=" + s.URL() + "/nowhere", "RESTANTE_DATABASE=" + database}, "munin", "staleness")
+		if code != exit || !strings.Contains(out, "silent.value 0\nrefused.value 1\n") || !strings.Contains(out+complaints, "404") {
+			t.Errorf("of a server that refuses: %d %q %q", code, out, complaints)
+		}
+	}
 	s.Kill()
 	shows("killed")
-	if out, complaints, code := ask("", "staleness"); code != 1 || !slices.Equal(out, []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value 1"}) || !strings.Contains(complaints, "--database") {
+	if out, complaints, code := ask("", "staleness"); code != 1 || !slices.Equal(out, []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value 1", "refused.value 0"}) || !strings.Contains(complaints, "--database") {
 		t.Errorf("of nothing: %d %q %q", code, out, complaints)
 	}
 	if out, _, code := ask("", "autoconf"); code != 0 || !strings.HasPrefix(out[0], "no (") {

@@ -15,6 +15,7 @@ type field struct {
 	settings    []string // what config says of it besides, as "name value"
 	value       func(State) string
 	extinfo     func(State) string // a text for alerts; nil if there is none
+	failed      error              // a failure to find out the state that is what the field tells; nil if there is none
 }
 
 // graph is what one plugin draws.
@@ -34,6 +35,21 @@ func rate(name, label string, value func(State) int64) field {
 	f := gauge(name, label, "LINE1", value)
 	f.settings = []string{"draw LINE1", "type DERIVE", "min 0", "max 100000", "cdef " + name + ",3600,*"}
 	return f
+}
+
+// alarm is a line that is 1, which is critical, while something is so, or finding out the state failed for it.
+func alarm(name, label string, failed error, is func(State) bool, why func(State) string) field {
+	return field{
+		name: name, label: label, settings: []string{"draw LINE1", "type GAUGE", "min 0", "critical 0:0"},
+		value: func(s State) string { return flag(is(s)) }, extinfo: why, failed: failed,
+	}
+}
+
+func flag(is bool) string {
+	if is {
+		return "1"
+	}
+	return "0"
 }
 
 // age is a line of seconds.
@@ -126,20 +142,10 @@ var graphs = []graph{
 					return oneLine(strings.Join(*s.Failing, "; "))
 				},
 			},
-			gauge("silent", "The server does not answer", "LINE1", func(s State) int64 {
-				if s.Answers {
-					return 0
-				}
-				return 1
-			}).with("critical 0:0"),
+			alarm("silent", "The server does not answer", ErrSilent, func(s State) bool { return !s.Answers && s.Refused == "" }, nil),
+			alarm("refused", "The server answers with an error", ErrRefused, func(s State) bool { return s.Refused != "" }, func(s State) string { return oneLine(s.Refused) }),
 		},
 	},
-}
-
-// with returns the field with one more setting.
-func (f field) with(setting string) field {
-	f.settings = append(append([]string{}, f.settings...), setting)
-	return f
 }
 
 // maxText is the length of the longest text of an alert, in bytes.

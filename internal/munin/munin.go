@@ -102,8 +102,8 @@ func (p *Plugin) draw(ctx context.Context, g graph, config bool) error {
 		switch {
 		case failed == nil:
 			value = f.value(state)
-		case f.name == "silent" && errors.Is(failed, ErrSilent):
-			value = "1"
+		case f.failed != nil && (errors.Is(failed, ErrSilent) || errors.Is(failed, ErrRefused)):
+			value = flag(errors.Is(failed, f.failed))
 		}
 		if err := p.print("%s.value %s", f.name, value); err != nil {
 			return err

@@ -52,18 +52,26 @@ func TestArguments(t *testing.T) {
 func TestStaleness(t *testing.T) {
 	state := munin.State{Answers: true, Updated: 90 * time.Second, Pruned: new(time.Hour), Recorded: new(7 * time.Second), Failing: &[]string{"mailbox 3 of a: fault, é\nx", "log 1"}}
 	got, err := draw(t, munin.Plugin{Source: fake{state: state}}, "staleness", "")
-	want := []string{"updated.value 90", "pruned.value 3600", "recorded.value 7", "failing.value 2", "failing.extinfo mailbox 3 of a: fault,   x; log 1", "silent.value 0"}
+	want := []string{"updated.value 90", "pruned.value 3600", "recorded.value 7", "failing.value 2", "failing.extinfo mailbox 3 of a: fault,   x; log 1", "silent.value 0", "refused.value 0"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%q (%v), want %q", got, err, want)
 	}
 	for _, tt := range []struct {
-		err    error
-		silent string
-	}{{fmt.Errorf("%w: refused", munin.ErrSilent), "1"}, {errors.New("401"), "U"}} {
+		err             error
+		silent, refused string
+	}{{fmt.Errorf("%w: EOF", munin.ErrSilent), "1", "0"}, {fmt.Errorf("%w: 401", munin.ErrRefused), "0", "1"}, {errors.New("other"), "U", "U"}} {
 		got, err = draw(t, munin.Plugin{Source: fake{err: tt.err}}, "staleness", "")
-		if want := []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value " + tt.silent}; !errors.Is(err, tt.err) || !slices.Equal(got, want) {
+		if want := []string{"updated.value U", "pruned.value U", "recorded.value U", "failing.value U", "silent.value " + tt.silent, "refused.value " + tt.refused}; !errors.Is(err, tt.err) || !slices.Equal(got, want) {
 			t.Errorf("%q (%v), want %q", got, err, want)
 		}
+	}
+}
+
+func TestRefusedIsNotSilent(t *testing.T) {
+	state := munin.State{Refused: "the server answers 401", Updated: 90 * time.Second}
+	got, err := draw(t, munin.Plugin{Source: fake{state: state}}, "staleness", "")
+	if want := []string{"silent.value 0", "refused.value 1", "refused.extinfo the server answers 401"}; err != nil || len(got) < 3 || !slices.Equal(got[len(got)-3:], want) {
+		t.Errorf("%q (%v), want %q at the end", got, err, want)
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 // ErrSilent is the error of a [Source] whose server does not answer, and whose database cannot be read.
 var ErrSilent = errors.New("the server does not answer")
 
+// ErrRefused is the error of a [Source] whose server answers with an error, and whose database cannot be read.
+var ErrRefused = errors.New("the server refuses to tell its status")
+
 // Source finds out what graphs show.
 type Source interface {
 	// State returns what is known of the server. It fails if neither the server nor its database tells.
@@ -19,8 +22,10 @@ type Source interface {
 
 // State is what is known of a server.
 type State struct {
-	// Answers reports whether the server answers; otherwise its database was read.
+	// Answers reports whether the server told its status; otherwise its database was read.
 	Answers bool
+	// Refused is the error with which the server answered instead; empty if it did not answer, or told its status.
+	Refused string
 
 	Nameplates, Mailboxes, Messages, Sessions int64
 
