@@ -70,6 +70,31 @@ func TestAlertRules(t *testing.T) {
 	promtool(t, "docs/monitoring", "test", "rules", "restante.rules_test.yaml")
 }
 
+// TestAlertsAreDocumented compares the alert rules with the table of alerts.
+func TestAlertsAreDocumented(t *testing.T) {
+	t.Parallel()
+	names := func(file, pattern string) (names []string) {
+		text, err := os.ReadFile("docs/monitoring/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			names = append(names, found[1])
+		}
+		return names
+	}
+	rules := names("restante.rules.yaml", `(?s)alert: (\w+)\n.*?severity: (?:page|ticket) `)
+	documented := names("README.md", "(?m)^\\| `(Restante\\w+)` \\| (?:page|ticket) \\|")
+	if len(rules) < 10 {
+		t.Errorf("there are only %d alert rules: %q", len(rules), rules)
+	}
+	slices.Sort(rules)
+	slices.Sort(documented)
+	if !slices.Equal(rules, documented) {
+		t.Errorf("the alert rules are %q, and the table has %q", rules, documented)
+	}
+}
+
 // TestDashboardIsWhole checks that the dashboard can be drawn: each panel has its place, its source and its expressions,
 // and Prometheus can read each expression.
 func TestDashboardIsWhole(t *testing.T) {
