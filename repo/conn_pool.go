@@ -31,7 +31,8 @@ func newConnPool(n int, closing chan struct{}, isFull func(error) bool, open fun
 	return &connPool{open: open, isFull: isFull, slots: make(chan struct{}, n), closing: closing}
 }
 
-// acquire returns a connection and waits for one until ctx ends. The caller releases it.
+// acquire returns a connection and waits for one until ctx ends. The caller releases it. A caller that left while one was
+// opened for it gets none, because nothing waits any more for what it would begin.
 func (p *connPool) acquire(ctx context.Context) (*conn, error) {
 	select {
 	case <-p.closing:
@@ -43,8 +44,13 @@ func (p *connPool) acquire(ctx context.Context) (*conn, error) {
 	c, err := p.take(ctx)
 	if err != nil {
 		<-p.slots
+		return nil, err
 	}
-	return c, err
+	if left := ctx.Err(); left != nil {
+		p.release(c)
+		return nil, left
+	}
+	return c, nil
 }
 
 // take returns the idle connection that was used last. If none is idle it opens one, or waits for one where the database

@@ -124,3 +124,33 @@ func TestPoolPrefersOpenConnections(t *testing.T) {
 		p.close()
 	})
 }
+
+// TestPoolWhoseCallerLeaves has callers leave while a connection is opened for them: they get none, and it is kept for the
+// next.
+func TestPoolWhoseCallerLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		limit := 3
+		p, attempts := limitedPool(t, &limit)
+		ctx, leave := context.WithCancel(t.Context())
+		opened, open := make(chan struct{}), p.open
+		p.open = func(ctx context.Context) (*conn, error) {
+			<-opened
+			return open(ctx)
+		}
+		left := acquireLater(ctx, p)
+		leave()
+		close(opened)
+		synctest.Wait()
+		if !errors.Is(left.err, context.Canceled) || left.conn != nil {
+			t.Errorf("%+v, want the context's error and no connection", left)
+		}
+		next := acquireLater(t.Context(), p)
+		if !next.done || next.err != nil || *attempts != 1 {
+			t.Fatalf("the next: %+v after %d were opened, want the one that was opened before", next, *attempts)
+		}
+		p.release(next.conn)
+		close(p.closing)
+		p.close()
+	})
+}
