@@ -252,9 +252,10 @@ func (s *Service) doubt(t *txn) {
 	s.announce(topics)
 }
 
-// isCanceled reports that the caller went away before the transaction was over.
+// isCanceled reports that the caller went away before the transaction was over. A connection to the storage that timed out
+// has the same error, but is marked as the storage's.
 func isCanceled(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	return !errors.Is(err, ErrUnavailable) && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
 // splitRefusal separates a final refusal, which is kept, from a failure, which undoes everything.

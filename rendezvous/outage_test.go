@@ -15,27 +15,28 @@ import (
 type failing struct {
 	rendezvous.Store
 	views, updates, probes *atomic.Int64 // so many more
+	err                    error         // with which they fail
 }
 
 func fails(n *atomic.Int64) bool { return n.Load() > 0 && n.Add(-1) >= 0 }
 
 func (s failing) View(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if fails(s.views) {
-		return rendezvous.ErrUnavailable
+		return s.err
 	}
 	return s.Store.View(ctx, f)
 }
 
 func (s failing) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
 	if fails(s.updates) {
-		return rendezvous.ErrUnavailable
+		return s.err
 	}
 	return s.Store.Update(ctx, f)
 }
 
 func (s failing) Probe(ctx context.Context) error {
 	if fails(s.probes) {
-		return rendezvous.ErrUnavailable
+		return s.err
 	}
 	return s.Store.Probe(ctx)
 }
@@ -43,9 +44,15 @@ func (s failing) Probe(ctx context.Context) error {
 // flaky runs a test of a world with a store that fails when told to.
 func flaky(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, w *world, f *failing)) {
 	t.Helper()
+	flakyWith(t, rendezvous.ErrUnavailable, config, test)
+}
+
+// flakyWith is flaky, and err is how the store fails.
+func flakyWith(t *testing.T, err error, config func(*rendezvous.Config), test func(t *testing.T, w *world, f *failing)) {
+	t.Helper()
 	var f failing
 	bubbleOn(t, config, func(s rendezvous.Store) rendezvous.Store {
-		f = failing{s, new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)}
+		f = failing{s, new(atomic.Int64), new(atomic.Int64), new(atomic.Int64), err}
 		return f
 	}, func(t *testing.T, w *world) { test(t, w, &f) })
 }
@@ -296,4 +303,39 @@ func (w *world) stored(k session.Key) (stored rendezvous.Session) {
 		w.t.Fatal(err)
 	}
 	return stored
+}
+
+// TestAConnectionThatTimesOutIsTheStorages has the storage fail as when no connection to it can be opened in time. The
+// error is like that of a caller who has left, but the callers wait.
+func TestAConnectionThatTimesOutIsTheStorages(t *testing.T) {
+	t.Parallel()
+	timeout := fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, context.DeadlineExceeded)
+	flakyWith(t, timeout, withBootGrace, func(t *testing.T, w *world, f *failing) {
+		c := w.begin("a")
+		time.Sleep(9*time.Minute + 300*time.Millisecond) // the loops ask the storage at other moments
+		keyed := rendezvous.Command{Keyed: rendezvous.SideRef{App: app, Side: "k.b"}}
+		query := rendezvous.Query{Session: c.key}
+		for what, request := range map[string]func() error{
+			"a command":                   func() error { _, err := w.Allocate(t.Context(), c.command(), 0); return err },
+			"a command without a session": func() error { _, err := w.Allocate(t.Context(), keyed, 0); return err },
+			"a wormhole client's command": func() error { _, err := w.AllocateFor(t.Context(), keyed.Keyed); return err },
+			"a query":                     func() error { _, err := w.Session(t.Context(), query); return err },
+			"new metadata":                func() error { _, err := w.UpdateMetadata(t.Context(), query, nil); return err },
+		} {
+			f.updates.Store(1)
+			f.views.Store(1)
+			if is := code(t, request()); is != rendezvous.StorageUnavailable {
+				t.Errorf("%s: %s, want STORAGE_UNAVAILABLE", what, is)
+			}
+			f.updates.Store(0)
+			f.views.Store(0)
+		}
+		time.Sleep(10*time.Minute + 30*time.Second)
+		expect(t, w.state(c.key), "detached") // the requests were signs of life
+		f.views.Store(1)
+		f.probes.Store(1)
+		_ = w.Ready(t.Context())
+		time.Sleep(10*time.Minute + 30*time.Second)
+		expect(t, w.state(c.key), "detached") // the outage was noticed
+	})
 }
