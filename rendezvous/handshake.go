@@ -335,6 +335,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	if !t.s.countCache.take(t.place, limits.Sessions) {
 		return HandshakeReply{}, refuseFor(LimitSessions, Overloaded, "this server holds as many sessions as it may; try again later")
 	}
+	t.s.presence.Begin(fresh.Key)
 	if err := t.CreateSession(fresh, t.s.sweepAt(fresh.Seen, fresh.Grace)); err != nil {
 		return HandshakeReply{}, err
 	}

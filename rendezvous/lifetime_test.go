@@ -222,6 +222,29 @@ func TestASweepLeavesTombstonesOnlyOfSessionsThatDidSomething(t *testing.T) {
 	})
 }
 
+// TestAnIDThatExpiredUnusedIsNew begins a session under the id of one that had expired in a later epoch and had done
+// nothing. Nothing that the process remembers of the first is true of the second.
+func TestAnIDThatExpiredUnusedIsNew(t *testing.T) {
+	t.Parallel()
+	bubble(t, nil, func(t *testing.T, w *world) {
+		c := w.begin("a")
+		c.must(c.shake(0, 0))
+		c.must(c.shake(0, 0))
+		time.Sleep(11 * time.Minute) // it has expired a moment ago
+		c.must(c.shake(0, 0))
+		expect(t, c.epoch, 1)
+		expect(t, w.Status(t.Context()).Attached, 1)
+		m, sender := c.allocate(), w.begin("b")
+		c.open(m.Mailbox)
+		sender.open(m.Mailbox)
+		expect(t, c.receive(0)[0].Type, "opened")
+		_, err := c.w.Acknowledge(t.Context(), rendezvous.Query{Session: c.key, Ack: new(session.Seq(1))})
+		c.must(err)
+		c.must(c.shake(1, 0))
+		expect(t, c.epoch, 2)
+	})
+}
+
 func TestASidesOwnerIsProtectedUntilItsTombstoneFalls(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, w *world) {
 		owner := w.begin("a")

@@ -157,13 +157,25 @@ func (t *Table) EndCommand(k session.Key) {
 	}
 }
 
+// Begin records that a session begins, or may. What was acknowledged in epochs of an earlier session with its id is no
+// longer of interest: it did nothing, so that its id may be used again. Who begins a session must have locked it, so that
+// no other handshake decides.
+func (t *Table) Begin(k session.Key) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if c := t.clients[k]; c != nil {
+		c.epoch, c.acked, c.decided = 0, 0, 0
+		delete(t.unsaved, k)
+	}
+}
+
 // Handshake records an accepted handshake. Its acknowledgement is stored, and acknowledgements of
 // older epochs no longer count.
 func (t *Table) Handshake(k session.Key, e session.Epoch, acked session.Seq, now time.Time, grace time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.client(k)
-	c.seen, c.stored, c.grace = now, now, grace
+	c.seen, c.stored, c.grace, c.ended = now, now, grace, false
 	if e >= c.epoch {
 		c.epoch, c.acked, c.toldFull = e, acked, false
 		if c.decided < e {

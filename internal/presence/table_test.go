@@ -92,6 +92,22 @@ func TestAHandshakeLeavesNoOlderAcknowledgementToWrite(t *testing.T) {
 	expect(t, p.Acked(key, 2, 3), 3)
 }
 
+func TestASessionThatBeginsHasNothingOfAnEarlierOneWithItsID(t *testing.T) {
+	var p presence.Table
+	p.Handshake(key, 3, 0, start, grace)
+	p.Acknowledge(key, 3, 5)
+	p.Decide(key, 3, 5)
+	p.End(key)
+	p.Begin(key)
+	expect(t, p.LastSeen(key, start, start.Add(time.Hour)), start) // until the handshake is accepted
+	p.Handshake(key, 1, 0, start, grace)
+	expect(t, p.Contested(key, 1), false)
+	expect(t, p.Acked(key, 1, 0), 0)
+	expect(t, p.Acknowledge(key, 1, 0), true)
+	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, p.CountAttached(start, time.Minute), 1)
+}
+
 func TestAReturnedClientIsWrittenAtOnce(t *testing.T) {
 	var p presence.Table
 	p.Handshake(key, 1, 0, start, grace)
