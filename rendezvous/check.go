@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-
-	"restante/session"
 )
 
 // maxFlaws is how many flaws of a kind are found at a time.
@@ -79,14 +77,17 @@ func (t *txn) mend(f Flaw) error {
 		if err != nil {
 			return err
 		}
-		closed := t.closed(stored, session.Removed)
-		if closed.Reason == session.Removed {
-			closed = closed.Because("what it was to receive was lost in the server's storage")
+		return t.remove(stored, "what it was to receive was lost in the server's storage")
+	case FlawSessionOutbox:
+		app, side, err := t.SideOf(f.Session)
+		if err != nil {
+			return err
 		}
-		closed.Used = true
-		t.wakeSession(f.Session)
-		return t.writeTombstone(stored, closed)
-	case FlawSessionOutbox, FlawOrphans, FlawMailboxBytes, FlawNameplateWaiting, FlawOutboxCounters:
+		if err := t.keepMailboxes(app, side, t.Now()); err != nil { // when it was seen last cannot be read
+			return err
+		}
+		return t.MendRows(f)
+	case FlawOrphans, FlawMailboxBytes, FlawNameplateWaiting, FlawOutboxCounters:
 		return t.MendRows(f)
 	case FlawUsage, FlawFile:
 	}

@@ -185,6 +185,9 @@ func (t *txn) handshake(h Handshake, minted Side) (HandshakeReply, error) {
 		if err := t.writeTombstone(old, t.closed(old, session.Replaced)); err != nil {
 			return HandshakeReply{}, err
 		}
+		if old.Side != fresh.Side { // else the new session holds what the old one held
+			t.keepMailboxesLater(old)
+		}
 		t.wakeSession(old.Key)
 		return t.start(h, fresh)
 	case session.Start:

@@ -139,6 +139,13 @@ func (t *txn) keepMailboxes(app AppID, side Side, seen time.Time) error {
 	return nil
 }
 
+// keepMailboxesLater is keepMailboxes for a session whose outbox is locked: mailboxes are locked before outboxes, so they
+// are kept in a transaction of their own.
+func (t *txn) keepMailboxesLater(of Session) {
+	left := departure{of.App, of.Side, latest(t.s.lastSeen(of, t.Now()), t.Now())}
+	t.AfterCommit(func() { t.s.openMailboxes.depart(left) })
+}
+
 func (s *Service) recordSocketsSeen(ctx context.Context, keys []MailboxKey) error {
 	for len(keys) > 0 {
 		batch := keys[:min(recordBatch, len(keys))]

@@ -111,12 +111,20 @@ func (s *Service) RemoveSession(ctx context.Context, k session.Key, text string)
 		if err != nil {
 			return err
 		}
-		closed := t.closed(stored, session.Removed)
-		if closed.Reason == session.Removed {
-			closed = closed.Because(text)
-		}
-		closed.Used = true // its client is to learn why
-		t.wakeSession(k)
-		return t.writeTombstone(stored, closed)
+		return t.remove(stored, text)
 	})
+}
+
+// remove ends a session that its client did not end, and tells its client a text.
+func (t *txn) remove(stored Session, text string) error {
+	closed := t.closed(stored, session.Removed)
+	if closed.Reason == session.Removed {
+		closed = closed.Because(text)
+	}
+	closed.Used = true // its client is to learn why
+	if err := t.keepMailboxes(stored.App, stored.Side, t.s.lastSeen(stored, t.Now())); err != nil {
+		return err
+	}
+	t.wakeSession(stored.Key)
+	return t.writeTombstone(stored, closed)
 }

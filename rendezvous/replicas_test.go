@@ -197,6 +197,12 @@ func TestWhatASessionLeavesBehindLivesFromItsEnd(t *testing.T) {
 			_, err := w.End(context.Background(), c.command(), nil)
 			c.must(err)
 		},
+		"ended by the operator": func(t *testing.T, w *world, c *client) { c.must(w.RemoveSession(t.Context(), c.key, "")) },
+		"replaced by a session of another side": func(t *testing.T, w *world, c *client) {
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app, Side: "b", Replaces: &c.id})
+			c.must(err)
+			time.Sleep(time.Second)
+		},
 		"expired": func(_ *testing.T, w *world, _ *client) {
 			time.Sleep(2 * time.Minute)
 			w.Prune(context.Background())

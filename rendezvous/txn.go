@@ -228,11 +228,8 @@ func (t *txn) deliver() error {
 			return err
 		}
 		if closed.Reason == session.Overflow {
-			left := departure{stored.App, stored.Side, latest(t.s.lastSeen(stored, t.Now()), t.Now())}
-			t.AfterCommit(func() {
-				t.s.stats.Overflowed.Add(1)
-				t.s.openMailboxes.depart(left) // later, because its mailboxes are locked before outboxes
-			})
+			t.AfterCommit(func() { t.s.stats.Overflowed.Add(1) })
+			t.keepMailboxesLater(stored)
 		}
 		t.wakeSession(e.of)
 	}

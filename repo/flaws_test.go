@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"restante/rendezvous"
 	"restante/repo"
@@ -111,6 +112,42 @@ func TestFlawsAreFoundAndMended(t *testing.T) {
 				if tt.want[0] != rendezvous.FlawUsage {
 					t.Errorf("after mending, there are %+v", flaws)
 				}
+			})
+		}
+	}
+}
+
+// TestMendingASessionKeepsItsMailboxes ends sessions by mending them. What their sides hold lives from their last sign of
+// life, and not only from its own last change.
+func TestMendingASessionKeepsItsMailboxes(t *testing.T) {
+	t.Parallel()
+	for engine, url := range map[string]func(*testing.T) string{
+		"SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "flaws.db") },
+		"PostgreSQL": func(t *testing.T) string { return pgtest.Database(t) },
+	} {
+		for name, spoil := range map[string]string{"frames are lost": `DELETE FROM outbox_entries`, "outboxes are lost": `DELETE FROM outboxes`} {
+			t.Run(engine+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				url, began := url(t), time.Now().Truncate(time.Millisecond)
+				db := open(t, repo.Options{URL: url})
+				s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: db, Log: slog.New(slog.DiscardHandler)}
+				sound(t, s)
+				for _, statement := range []string{`UPDATE mailboxes SET updated = 8, stale_at = 9`, spoil} {
+					repo.ExecWithoutConstraints(t, url, statement)
+				}
+				flaws, err := rendezvous.Check(t.Context(), db, s.Config)
+				must(err)
+				for _, f := range flaws {
+					_, err := s.Mend(t.Context(), f)
+					must(err)
+				}
+				must(db.View(t.Context(), func(tx rendezvous.Tx) error {
+					mailboxes, err := tx.MailboxesOf("app", "b")
+					if len(mailboxes) != 1 || mailboxes[0].Updated.Before(began) || mailboxes[0].StaleAt.Before(began.Add(mailboxes[0].TTL)) {
+						t.Errorf("after mending %+v: %+v, want one that lives from the session's end", flaws, mailboxes)
+					}
+					return err
+				}))
 			})
 		}
 	}
