@@ -141,6 +141,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 			return nil, err
 		}
 		side.Address = addressOf(ctx)
+		ask.Session = caller(ctx)
 	}
 	if opening := openingOf(r.Params.Open, r.Params.TTLMs); opening != nil {
 		ask.Open, ask.TTL = true, opening.TTL

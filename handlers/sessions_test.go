@@ -370,3 +370,21 @@ func TestSessionQuotas(t *testing.T) {
 		t.Errorf("a quota is no error:\n%s", logged)
 	}
 }
+
+// TestASessionThatOpensByReadingWasUsed has such a session end. Its client is told why, as after a command.
+func TestASessionThatOpensByReadingWasUsed(t *testing.T) {
+	w := start(t, options{})
+	for _, tt := range []struct {
+		does   string
+		answer int
+	}{
+		{"/v1/session", http.StatusUnauthorized},
+		{"/v1/mailboxes/m/messages?open=true", http.StatusGone},
+	} {
+		old := w.begin(t, "app", "old"+strconv.Itoa(tt.answer))
+		old.get(tt.does).want(http.StatusOK)
+		heir := &client{TB: t, w: w, app: "app", side: old.side + "-heir", id: newID()}
+		heir.handshake(0, 0, "replaces", quote(old.id)).want(http.StatusCreated)
+		old.get("/v1/session").want(tt.answer)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"strings"
 	"time"
+
+	"restante/session"
 )
 
 const (
@@ -90,6 +92,11 @@ func (s *Service) visit(ctx context.Context, ref SideRef, r ReadRequest) (key Ma
 	}
 	m, err := executeAs(ctx, s, ref, func(t *txn) (Mailbox, error) {
 		t.actor = ref.acting()
+		if r.Open && r.Session != (session.Key{}) { // before the mailbox, which is locked later
+			if err := t.MarkUsed(r.Session); err != nil {
+				return Mailbox{}, err
+			}
+		}
 		m, err := t.visited(r)
 		if err != nil {
 			return m, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"restante/internal/hub"
+	"restante/session"
 )
 
 // ReadRequest is what a side asks of a mailbox's log.
@@ -19,6 +20,7 @@ type ReadRequest struct {
 	TTL     time.Duration // the longer life that Open asks for, or 0
 	Wait    time.Duration // how long to wait for a message
 	Bytes   int64         // as in [ReceiveRequest]
+	Session session.Key   // that reads; zero for a side without one
 }
 
 // LogPoll is a held read of a mailbox's log: it waits for a message, and is a standing sign of life of its
