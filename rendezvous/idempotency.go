@@ -29,7 +29,7 @@ func executeUnnumbered[R any](t *txn, c Command, work func(*txn) (R, error)) (re
 		return result, refusal, false, err
 	}
 	id := c.replyID()
-	fresh, err := t.ReserveReply(id, c.Fingerprint, t.Now().Add(replySpan))
+	before, fresh, err := t.ReserveReply(id, c.Fingerprint, t.Now().Add(replySpan))
 	if err != nil {
 		return result, nil, false, err
 	}
@@ -44,6 +44,7 @@ func executeUnnumbered[R any](t *txn, c Command, work func(*txn) (R, error)) (re
 		result, refusal, err = decodeOutcome[R](reply)
 		return result, refusal, true, err
 	}
+	t.replaces(before)
 	if result, refusal, err = splitRefusal(work(t)); err != nil {
 		return result, nil, false, err
 	}

@@ -130,8 +130,9 @@ type SessionTx interface {
 // ReplyTx is about the replies to commands with an idempotency key.
 type ReplyTx interface {
 	// ReserveReply reserves a place for a reply, until it is forgotten. It returns false if there is one that is
-	// not forgotten yet. Until this transaction ends, every other one that reserves the same id waits.
-	ReserveReply(id, fingerprint [32]byte, until time.Time) (bool, error)
+	// not forgotten yet, and else what one counted that was in its place. Until this transaction ends, every other one
+	// that reserves the same id waits.
+	ReserveReply(id, fingerprint [32]byte, until time.Time) (before AddressBytes, reserved bool, err error)
 	// RecordReply stores the outcome of a reply whose place is reserved, and how much it counts for which address.
 	RecordReply(id [32]byte, outcome []byte, counts AddressBytes) error
 	KeyedReply(id [32]byte) (Reply, error)

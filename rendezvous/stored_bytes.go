@@ -189,6 +189,14 @@ func (t *txn) freed(bytes []AddressBytes) {
 	t.AfterCommit(func() { t.s.stored.add(bytes...) })
 }
 
+// replaces counts out a reply in whose place this transaction records another one, which may take what that took.
+func (t *txn) replaces(before AddressBytes) {
+	if before.Address == t.address {
+		t.charged -= before.Bytes
+	}
+	t.freed([]AddressBytes{before})
+}
+
 // storedLoop reads the sums at the start and, where other processes change them, again and again.
 func (s *Service) storedLoop(ctx context.Context) {
 	tick := time.NewTicker(storedBytesInterval)

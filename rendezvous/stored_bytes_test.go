@@ -1,6 +1,7 @@
 package rendezvous_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -36,5 +37,28 @@ func TestBytesAreFreedWithTheLog(t *testing.T) {
 		reader.must(err)
 		<-time.After(time.Minute) // logs are pruned every ten seconds
 		reader.must(add("n"))
+	})
+}
+
+// TestAKeyThatIsUsedAgainCountsOnce uses an idempotency key again after its reply's 24 hours, before the reply is pruned. Of
+// replies without content, two fit.
+func TestAKeyThatIsUsedAgainCountsOnce(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(c *rendezvous.Config) { c.PruneInterval, c.Limits.AddressBytes = 48*time.Hour, 1<<10 }, func(t *testing.T, w *world) {
+		release := func(key string) error {
+			c := rendezvous.Command{Keyed: w.job("secret").side, IdempotencyKey: key, Address: "addr-a"}
+			_, err := w.Release(t.Context(), c, "1")
+			return err
+		}
+		fit := 0
+		for release(fmt.Sprint(fit)) == nil {
+			fit++
+		}
+		time.Sleep(day + time.Second)
+		for i := range fit {
+			if err := release(fmt.Sprint(i)); err != nil {
+				t.Errorf("%d of %d: %v", i, fit, err)
+			}
+		}
 	})
 }

@@ -1,20 +1,26 @@
 package repo
 
 import (
+	"errors"
 	"time"
 
 	"restante/rendezvous"
 )
 
-// ReserveReply stores a reply whose outcome is not known yet, unless there is one.
-func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (_ bool, err error) {
+// ReserveReply stores a reply whose outcome is not known yet, unless there is one. What the one before counted stays in the
+// row until [tx.RecordReply].
+func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (before rendezvous.AddressBytes, reserved bool, err error) {
 	defer annotate(&err, "reserving a reply")
-	n, err := t.exec(`
+	row, err := queryReturning[addressBytesRow](t, `
 		INSERT INTO keyed_replies (id, fingerprint, outcome, until) VALUES (?, ?, ?, ?)
 		ON CONFLICT (id) DO UPDATE SET fingerprint = excluded.fingerprint, outcome = excluded.outcome, until = excluded.until
-		WHERE keyed_replies.until <= ?`,
+		WHERE keyed_replies.until <= ?
+		RETURNING address, size AS bytes`,
 		digest(id), digest(fingerprint), []byte{}, toMillis(until), toMillis(t.Now()))
-	return n > 0, err
+	if errors.Is(err, rendezvous.ErrNotFound) {
+		return rendezvous.AddressBytes{}, false, nil
+	}
+	return row.value(), err == nil, err
 }
 
 // RecordReply stores the outcome of a reply that was reserved, and how much it counts for which address.

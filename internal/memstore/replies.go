@@ -8,21 +8,21 @@ import (
 )
 
 // ReserveReply reserves a place for a reply.
-func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (bool, error) {
+func (t *tx) ReserveReply(id, fingerprint [32]byte, until time.Time) (before rendezvous.AddressBytes, reserved bool, err error) {
 	if err := t.change(); err != nil {
-		return false, err
+		return before, false, err
 	}
 	r := &replyRow{made: made{t.id}, id: id, until: until}
 	if had, found := t.replies.get(id); found {
 		if had.until.After(t.now) {
-			return false, nil
+			return before, false, nil
 		}
 		r.counts = had.counts
 	}
 	t.changed = true
 	r.Fingerprint = fingerprint
 	t.replies.put(t.id, r)
-	return true, nil
+	return r.counts, true, nil
 }
 
 // RecordReply stores the outcome of a reply.
