@@ -198,11 +198,10 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 		w.Header().Add("Vary", "Accept")
 		accept := r.Header.Values("Accept")
 		how := receiving{w: w, r: r}
-		stream, asJSON := weight(accept, eventStreamType), weight(accept, "application/json")
 		switch {
-		case names(accept, eventStreamType) && (stream > asJSON || stream == asJSON && !names(accept, "application/json")):
+		case prefers(accept, eventStreamType):
 			how.streaming = true
-		case asJSON == 0:
+		case weight(accept, "application/json") == 0:
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "frames come as application/json and as text/event-stream"})
 			return
 		}

@@ -66,3 +66,31 @@ func TestAnEmptyAccept(t *testing.T) {
 	}
 	w.anonymous(t).get("/openapi.yaml").with("Accept: ", "Accept-Encoding: identity").want(http.StatusOK).says("Content-Type", "application/yaml")
 }
+
+// Libraries that take JSON and a text mean JSON. A text is for those that name nothing else, or prefer it.
+func TestMessagesAsClientsAcceptThem(t *testing.T) {
+	w := start(t, options{})
+	a := w.keyed(t, "app", secretA)
+	for accept, media := range map[string]string{
+		"application/json, text/plain, */*":                    "application/json", // axios, Angular
+		"text/plain, application/json, */*":                    "application/json", // Spring
+		"application/json, text/javascript, */*; q=0.01":       "application/json", // jQuery
+		"application/json, application/*+json":                 "application/json",
+		"application/json, */*;q=0.5":                          "application/json", // HTTPie
+		"application/json":                                     "application/json",
+		"*/*":                                                  "application/json", // curl, fetch
+		"text/html,application/xml;q=0.9,*/*;q=0.8":            "application/json", // a browser
+		"text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2": "application/json", // Java
+		"text/plain":                                           "text/plain; charset=utf-8",
+		"text/*":                                               "text/plain; charset=utf-8",
+		"text/plain, */*":                                      "text/plain; charset=utf-8",
+		"text/plain, */*; q=0.01":                              "text/plain; charset=utf-8",
+		"text/plain, application/json;q=.9":                    "text/plain; charset=utf-8",
+		"application/json;q=0.5, text/plain":                   "text/plain; charset=utf-8",
+	} {
+		got := a.get("/v1/mailboxes/m/messages?open=true").with("Accept: " + accept).want(http.StatusOK)
+		if is := got.header.Get("Content-Type"); is != media {
+			t.Errorf("%s is answered as %s", accept, is)
+		}
+	}
+}

@@ -221,12 +221,11 @@ func (s *Server) negotiateMessages(next http.Handler) http.Handler {
 		w.Header().Add("Vary", "Accept")
 		accept := r.Header.Values("Accept")
 		how := reading{w: w, r: r}
-		text, asJSON := weight(accept, "text/plain"), weight(accept, "application/json")
 		switch {
-		case names(accept, "text/plain") && text >= asJSON:
+		case prefers(accept, "text/plain"):
 			how.asText = true
-		case asJSON > 0:
-		case text > 0:
+		case weight(accept, "application/json") > 0:
+		case weight(accept, "text/plain") > 0:
 			how.asText = true
 		default:
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "messages come as application/json and as text/plain"})

@@ -13,6 +13,13 @@ func names(accept []string, media string) bool {
 	return q > 0
 }
 
+// prefers reports whether Accept names a media type, and does not prefer JSON to it. Of two that weigh the same, JSON is
+// preferred: libraries that take either name JSON and then a text, as in application/json, text/plain, */*.
+func prefers(accept []string, media string) bool {
+	q, asJSON := weight(accept, media), weight(accept, "application/json")
+	return names(accept, media) && (q > asJSON || q == asJSON && !names(accept, "application/json"))
+}
+
 // weight returns the weight that Accept (RFC 9110, §12.5.1) gives a media type: that of the closest range that holds
 // it, or 0 if there is none.
 func weight(accept []string, media string) float64 {
