@@ -319,6 +319,7 @@ export interface paths {
          *     `INVALID_REQUEST`: the mailbox was retired since, and its log begins at 1 again. Each thousand messages of this side that a
          *     request passes over count as one request more: pass `after` on.
          *     With `Accept: text/plain`, the answer is the bodies as they were sent, one after the other, with nothing between them.
+         *     If `Accept` names `application/json`, too, and does not prefer the text, the answer is JSON.
          */
         get: operations["listMessages"];
         put?: never;
