@@ -114,6 +114,9 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 	sub.mu.Lock()
 	defer sub.mu.Unlock()
 	for {
+		if c.IsGone() {
+			return nil // it may have sent commands before, so the subscription goes on
+		}
 		messages, err := c.server.Service.Tail(ctx, sub.key, sub.after)
 		if err != nil || len(messages) == 0 {
 			return err

@@ -130,7 +130,11 @@ func (c *Conn) Close() error {
 	if c.isEnding() {
 		c.Drain()
 	}
-	return c.conn.Close()
+	err := c.conn.Close() // which ends a write that is under way
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.lose()
+	return err
 }
 
 // OnControl has each ping and pong count as a sign of life, and calls f for it.
@@ -243,12 +247,42 @@ func (c *Conn) SendClose(e *CloseError) {
 	}
 	_ = c.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(e.Code, e.Reason), time.Now().Add(closeTimeout)) // a peer that is gone does not receive it
 	c.EndReading(closeTimeout)                                                                                                    // for its own close frame to come
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.lose()
+}
+
+// IsGone reports whether the peer receives nothing any more. What it sent before is still to be read.
+func (c *Conn) IsGone() bool {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.gone
+}
+
+// lose drops what is queued, and has nothing more be sent; writing is held.
+func (c *Conn) lose() {
+	c.gone = true
+	c.takeQueue()
+}
+
+// takeQueue returns the messages that are queued, and empties the queue; writing is held.
+func (c *Conn) takeQueue() [][]byte {
+	queue := c.queue
+	c.queue = nil
+	if c.late != nil {
+		c.late.Stop()
+		c.late = nil
+	}
+	return queue
 }
 
 // Queue adds a message that goes with the next one that is sent, or alone if that takes long.
 func (c *Conn) Queue(message []byte) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if c.gone {
+		return
+	}
 	c.queue = append(c.queue, message)
 	if c.late == nil {
 		c.late = time.AfterFunc(queueTime, func() { _ = c.Send() }) // if it fails, the peer has been cut off
@@ -258,12 +292,7 @@ func (c *Conn) Queue(message []byte) {
 // Send writes the messages that are queued, and then these, as one write.
 func (c *Conn) Send(messages ...[]byte) error {
 	return c.write(func(time.Time) error {
-		messages := append(c.queue, messages...)
-		c.queue = nil
-		if c.late != nil {
-			c.late.Stop()
-			c.late = nil
-		}
+		messages := append(c.takeQueue(), messages...)
 		if len(messages) == 0 {
 			return nil
 		}
@@ -301,7 +330,7 @@ func (c *Conn) write(one func(deadline time.Time) error) error {
 	case errors.As(err, &network) && network.Timeout():
 		// The peer cannot be told why: a close frame would have to go behind what it does not read.
 		c.options.Log.Debug("cut a socket", "error", ErrSlow, "after", c.options.WriteTimeout)
-		c.gone = true
+		c.lose()
 		if c.options.Slow != nil {
 			c.options.Slow()
 		}
@@ -309,7 +338,7 @@ func (c *Conn) write(one func(deadline time.Time) error) error {
 		c.EndReading(0)
 		return ErrSlow
 	}
-	c.gone = true
+	c.lose()
 	c.endReadingAfterWhatCame()
 	return nil
 }

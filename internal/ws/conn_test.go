@@ -5,12 +5,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/gorilla/websocket"
 
@@ -63,6 +65,45 @@ func TestWhatIsQueuedIsSentInTime(t *testing.T) {
 		}
 		p.Drain()
 	})
+}
+
+// Nothing is kept for a peer that receives nothing any more: not what was queued before, nor what is queued after.
+func TestNothingIsQueuedForAPeerThatIsGone(t *testing.T) {
+	for name, lose := range map[string]func(*pair){
+		"a message is not written": func(p *pair) { p.broken.Store(true); _ = p.Send([]byte("one")) },
+		"a ping is not written":    func(p *pair) { p.broken.Store(true); _ = p.Ping() },
+		"it was sent a close frame": func(p *pair) {
+			p.receives()
+			p.SendClose(&ws.CloseError{Code: websocket.CloseTryAgainLater, Reason: "because"})
+		},
+		"it is closed": func(p *pair) { _ = p.Conn.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := open(t, ws.Options{})
+				before := queued(p)
+				if p.IsGone() {
+					t.Error("it is gone from the beginning")
+				}
+				lose(p)
+				after := queued(p)
+				runtime.GC()
+				if before.Value() != nil || after.Value() != nil {
+					t.Error("what is queued is kept")
+				}
+				if !p.IsGone() {
+					t.Error("it is not gone")
+				}
+			})
+		})
+	}
+}
+
+// queued queues a message, and returns a pointer that does not keep it.
+func queued(p *pair) weak.Pointer[byte] {
+	message := []byte(strings.Repeat("x", 1<<10))
+	p.Queue(message)
+	return weak.Make(&message[0])
 }
 
 // Of a message that is too large, the beginning is read; the next message is read whole.
