@@ -89,6 +89,7 @@ func (s *Server) Handler() http.Handler {
 		})
 	})
 	s.routes = r
+	s.noCommand = chi.Chain(s.observe(s.metrics), s.clientAddress, s.rateLimit, s.ruleOut).HandlerFunc(s.refuseCommand)
 	return r
 }
 

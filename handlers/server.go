@@ -64,6 +64,7 @@ type Server struct {
 	history    history
 	origins    *cors.Cors   // nil: only the server's own
 	routes     http.Handler // everything that is served, for the commands of a socket
+	noCommand  http.Handler // refuses those whose path takes none
 }
 
 // SetSettings changes what clients are told and asked from now on.

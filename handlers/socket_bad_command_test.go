@@ -56,3 +56,33 @@ func TestBadCommandsAreLimited(t *testing.T) {
 		t.Errorf("one too many is answered %s", got)
 	}
 }
+
+// A command with a path that takes none counts, is seen and is ruled on, as a request for nothing is.
+func TestCommandsForNothingAreNoSecret(t *testing.T) {
+	w := start(t, options{Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.001, 12 }})
+	a := w.begin(t, "app", "a")
+	l := a.connects("")
+	l.want("heartbeat")
+	paths := []string{"/nothing", "/livez", "/v1/status", "/%zz", "nothing"}
+	ask := func(path, want string) {
+		t.Helper()
+		l.send(`{"id": "x", "method": "GET", "path": "` + path + `"}`)
+		if got := l.want("reply"); !holdsAll(got, want) {
+			t.Errorf("%s is answered %s", path, got)
+		}
+	}
+	for _, path := range paths {
+		ask(path, `"id":"x" … "code":"NOT_FOUND" … "status":404`)
+	}
+	if n := len(w.requests(t)); n < len(paths) {
+		t.Errorf("the log has %d requests", n)
+	}
+	w.metric(t, `restante_http_requests_total{method="GET",route="unmatched",status="404"} 5`)
+	w.rule(t, "- address: 127.0.0.1\n  refuse: Not now.\n")
+	for _, path := range paths {
+		ask(path, `Not now. … "code":"REJECTED_BY_CUSTOM_HANDLER" … "status":403`)
+	}
+	for _, path := range paths {
+		ask(path, `"code":"RATE_LIMITED" … "status":429`)
+	}
+}

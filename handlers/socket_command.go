@@ -31,16 +31,16 @@ func asCommands(ctx context.Context) context.Context {
 func isCommand(ctx context.Context) bool { return ctx.Value(commandsKey{}) != nil }
 
 // command does a command as the request that it stands for. It passes all that such a request passes: limits, rules,
-// handlers and the log.
+// handlers and the log. One with a path that takes no commands passes all of these but the handlers.
 func (c *sessionSocket) command(ctx context.Context, command api.SocketCommand) (api.SocketReply, error) {
 	reply := api.SocketReply{ID: command.ID, Seq: command.Seq}
+	handler := c.server.routes
 	target, _ := url.ParseRequestURI(command.Path)
 	if target == nil || command.Path[0] != '/' || !takesCommands(target.Path) {
-		reply.Reply = refused(&rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
-		return reply, nil
+		handler, target = c.server.noCommand, &url.URL{} // no path is spared a limit here, as those of probes are
 	}
 	w := &recorder{header: http.Header{}}
-	c.server.routes.ServeHTTP(w, c.request(ctx, command, target))
+	handler.ServeHTTP(w, c.request(ctx, command, target))
 	if w.status == 0 {
 		return reply, context.Cause(ctx) // the client has left meanwhile
 	}
@@ -137,10 +137,9 @@ func commandID(raw []byte) (id string, ok bool) {
 	return "", false
 }
 
-// refused returns the reply to a command that reached no operation.
-func refused(f *rendezvous.Failure) api.Reply {
-	_, p := problemOf(f, nil)
-	return api.Reply{Status: p.Status, Body: new(json.RawMessage(encode(p)))}
+// refuseCommand answers a command with a path that takes none.
+func (s *Server) refuseCommand(w http.ResponseWriter, r *http.Request) {
+	s.fail(w, r, &rendezvous.Failure{Code: rendezvous.NotFound, Detail: "this path takes no commands over a socket"})
 }
 
 // recorder is an [http.ResponseWriter] that records the answer.
