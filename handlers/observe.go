@@ -143,7 +143,7 @@ func (o *observer) Unwrap() http.ResponseWriter { return o.ResponseWriter }
 func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			info := newRequestInfo(r)
+			info, command := newRequestInfo(r), isCommand(r.Context())
 			o := &observer{w, info, s.Limits.WriteTime, func() { s.closedAt(limitSlowReader, info.address) }}
 			info.id, info.trace = newRequestID(), traceOf(r.Header.Get("Traceparent"))
 			w.Header().Set("X-Request-ID", info.id)
@@ -178,7 +178,7 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 					return
 				}
 				end()
-				if !info.wrote {
+				if !info.wrote && !command {
 					panic(http.ErrAbortHandler) // otherwise, net/http would answer 200
 				}
 				s.readOn(w, r)

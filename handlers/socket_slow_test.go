@@ -69,6 +69,29 @@ func TestSlowReaderOfASocketIsCut(t *testing.T) {
 	}
 }
 
+// A command that waits when its socket is cut ends with it, and that is no panic.
+func TestACommandThatWaitsEndsWithItsSocket(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, w *testServer) {
+		a, b := twoSides(t, w)
+		for _, command := range []string{
+			`{"method": "GET", "path": "/v1/nameplates"}`,
+			`{"method": "POST", "path": "/v1/mailboxes/m/messages", "seq": 0, "body": {"phase": "p", "body": "b"}}`, // in the pipeline
+		} {
+			l := a.connects("")
+			l.want("heartbeat")
+			b.add("m", "p", "x").want(http.StatusCreated) // which a does not read
+			w.rule(t, "- address: addr-local\n  delay: 30s\n")
+			l.send(command)
+			pass(time.Minute)
+			w.Handlers.SetRules(nil)
+			if logged := w.Logs.String(); strings.Contains(logged, "panic") || !strings.Contains(logged, `"cut a socket"`) {
+				t.Errorf("%s: the log:\n%s", command, logged)
+			}
+			_ = l.conn.Close()
+		}
+	})
+}
+
 // ping asks the server for a pong.
 func (l *socketClient) ping() {
 	l.Helper()
