@@ -36,22 +36,22 @@ type addition struct {
 	raw   []byte
 }
 
-// enqueue puts a message behind the others, as soon as there is room.
+// enqueue puts a message behind the others, as soon as there is room. Nothing comes behind a failure.
 func (c *conn) enqueue(ctx context.Context, a addition) error {
 	q := &c.pipeline
-	if err := c.await(ctx, func() bool { return q.count < maxBatch && q.bytes < maxBatchBytes }); err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.waiting = append(q.waiting, a)
-	q.count++
-	q.bytes += len(a.raw)
-	if q.moved == nil {
-		q.moved = make(chan struct{})
-		go c.flush(ctx, *c.mailbox, c.subscription)
-	}
-	return nil
+	return c.await(ctx, func() bool {
+		if q.count >= maxBatch || q.bytes >= maxBatchBytes {
+			return false
+		}
+		q.waiting = append(q.waiting, a)
+		q.count++
+		q.bytes += len(a.raw)
+		if q.moved == nil {
+			q.moved = make(chan struct{})
+			go c.flush(ctx, *c.mailbox, c.subscription)
+		}
+		return true
+	})
 }
 
 // busy reports whether anything is on its way.
@@ -66,14 +66,16 @@ func (c *conn) drain(ctx context.Context) error {
 	return c.await(ctx, func() bool { return c.pipeline.count == 0 })
 }
 
-// await waits until a condition of the pipeline holds.
-func (c *conn) await(ctx context.Context, holds func() bool) error {
+// await calls try, with the pipeline locked, whenever something has moved there, until try returns true or the pipeline
+// has failed.
+func (c *conn) await(ctx context.Context, try func() bool) error {
 	q := &c.pipeline
 	for {
 		q.mu.Lock()
-		done, failed, moved := holds(), q.failed, q.moved
+		failed, moved := q.failed, q.moved
+		done := failed != nil || try()
 		q.mu.Unlock()
-		if failed != nil || done {
+		if done {
 			return failed
 		}
 		select {
