@@ -113,6 +113,10 @@ var badQueries = []bad{
 	{"a mood with NUL", "DELETE /v1/session?mood=happy%00", nil, "", 400, "INVALID_REQUEST", "#/query/mood"},
 	{"a mood that is no percent-encoding", "DELETE /v1/session?mood=%zz", nil, "", 400, "INVALID_REQUEST", "#/query"},
 	{"a query cut off", list + "?after=1%2", nil, "", 400, "INVALID_REQUEST", "#/query"},
+	{"a mood that is no UTF-8", "DELETE /v1/session?mood=%FF", nil, "", 400, "INVALID_REQUEST", "#/query"},
+	{"a phase that is no UTF-8", addOurs + "?phase=tea%FF", nil, "x", 400, "INVALID_REQUEST", "#/query"},
+	{"half a character in each of two values", list + "?x=%C3&x=%A4", nil, "", 400, "INVALID_REQUEST", "#/query"},
+	{"a name that is no UTF-8", list + "?%FF=1", nil, "", 400, "INVALID_REQUEST", "#/query"},
 	{"a semicolon", list + "?after=1;limit=1", nil, "", 400, "INVALID_REQUEST", "#/query"},
 }
 

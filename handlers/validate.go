@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
 	strictjson "github.com/go-json-experiment/json"
@@ -172,15 +173,30 @@ func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err er
 	s.fail(w, r, bad)
 }
 
-// validQuery is middleware that refuses a query that cannot be read. Otherwise, a broken parameter would count as absent.
+// validQuery is middleware that refuses a query that cannot be read. Otherwise, a broken parameter would count as absent,
+// and a text that is not in UTF-8 as another one.
 func (s *Server) validQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := url.ParseQuery(r.URL.RawQuery); err != nil {
+		query, err := url.ParseQuery(r.URL.RawQuery)
+		switch {
+		case err != nil:
 			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/query", "format", "is not a query in percent-encoding")})
-			return
+		case !inUTF8(query):
+			s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/query", "utf8", "must be text in UTF-8")})
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
+}
+
+// inUTF8 reports whether the names and values of a query are in UTF-8.
+func inUTF8(query url.Values) bool {
+	for name, values := range query {
+		if !utf8.ValidString(name) || slices.ContainsFunc(values, func(v string) bool { return !utf8.ValidString(v) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // parameter returns the JSON pointer of a parameter.
