@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 
@@ -54,14 +55,18 @@ func (s *Server) getReference(w http.ResponseWriter, r *http.Request) { s.file(w
 
 // getAsset is GET /assets/{name}.
 func (s *Server) getAsset(w http.ResponseWriter, r *http.Request) {
-	s.file(w, r, "assets/"+chi.URLParam(r, "name"))
+	name := chi.URLParam(r, "name")
+	if r.URL.RawPath != "" { // which chi routes by, as it came
+		name, _ = url.PathUnescape(name) // net/http has read it already
+	}
+	s.file(w, r, "assets/"+name)
 }
 
 // file answers with a file of the pages, compressed if the client accepts that. Browsers revalidate it each time, so
 // that a page and its script have the same version.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, name string) {
 	packed, err := fs.ReadFile(s.Pages, name+".gz")
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
 		s.notFound(w, r)
 		return
 	}

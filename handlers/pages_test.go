@@ -30,6 +30,7 @@ func TestPages(t *testing.T) {
 		"/assets/page.css":    {"assets/page.css", "text/css; charset=utf-8"},
 		"/assets/icon.svg":    {"assets/icon.svg", "image/svg+xml"},
 		"/assets/LICENSE.txt": {"assets/LICENSE.txt", "text/plain; charset=utf-8"},
+		"/assets/%70age%2Ejs": {"assets/page.js", "text/javascript; charset=utf-8"}, // RFC 3986, §6.2.2.2
 	} {
 		t.Run(path, func(t *testing.T) {
 			page := func() *request { return w.anonymous(t).get(path).with("Accept: text/html,*/*;q=0.8") }
@@ -82,7 +83,7 @@ func TestAssetsThatAreNone(t *testing.T) {
 	w := start(t, options{Pages: site})
 	for _, path := range []string{
 		"/assets", "/assets/", "/assets/none.js", "/assets/page.js.gz", "/assets/page.js/", "/assets/..", "/assets/../index.html", "/assets/..%2Findex.html",
-		"/assets/%2e%2e%2findex.html", "/assets/page%2Ejs%00", "/index.html", "/docs/", "/docs.html",
+		"/assets/%2e%2e%2findex.html", "/assets/page%2Ejs%00", "/assets/%FF", "/assets/%2FF", "/assets/page.js%2F", "/assets/%252e", "/index.html", "/docs/", "/docs.html",
 	} {
 		w.anonymous(t).get(path).want(http.StatusNotFound)
 	}

@@ -22,12 +22,16 @@ func packed(t testing.TB, pages map[string]string) fs.FS {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
 		}
-		files[name+".gz"] = &fstest.MapFile{Data: file.Bytes()}
+		files["dist/"+name+".gz"] = &fstest.MapFile{Data: file.Bytes()}
 	}
 	pack("index.html", "<!doctype html>\n")
 	pack("docs.html", "<!doctype html>\n")
 	for name, text := range pages {
 		pack(name, text)
 	}
-	return files
+	inside, err := fs.Sub(files, "dist") // as the server's are below a folder, too
+	if err != nil {
+		t.Fatal(err)
+	}
+	return inside
 }
