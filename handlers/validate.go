@@ -126,7 +126,7 @@ func pointer(namespace string) string {
 // isHeader reports whether a parameter is a header, and not one of the query.
 func isHeader(name string) bool {
 	switch name {
-	case "Seq", "Ack", "Prefer", "Last-Event-ID", "Idempotency-Key":
+	case "Seq", "Ack", "Epoch", "Prefer", "Last-Event-ID", "Idempotency-Key":
 		return true
 	default:
 		return false
