@@ -62,5 +62,5 @@ func (s *Server) belowPath(next http.Handler) http.Handler {
 // fromTrustedProxy reports whether the connection of a request is that of a trusted proxy.
 func (s *Server) fromTrustedProxy(r *http.Request) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && s.trusts(peer.Addr().Unmap())
+	return err == nil && s.trusts(peer.Addr().Unmap().WithZone(""))
 }

@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -60,6 +61,21 @@ func TestForwardedPrefix(t *testing.T) {
 				t.Errorf("the contract does not name %s", tt.want)
 			}
 		})
+	}
+}
+
+// The address of a proxy on the same link has a zone, which no range has.
+func TestAProxyWithAZoneIsTrusted(t *testing.T) {
+	w := start(t, options{Proxies: []string{"fe80::/10"}})
+	for peer, want := range map[string]string{"[fe80::1%eth0]:4711": "/mail", "[fe80::1]:4711": "/mail", "[2001:db8::1%eth0]:4711": "/"} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/openapi.yaml", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-Prefix", "/mail")
+		got := httptest.NewRecorder()
+		w.Routes.ServeHTTP(got, r)
+		if !strings.Contains(got.Body.String(), "servers:\n  - url: "+want+"\n") {
+			t.Errorf("to %s, the contract does not name %s", peer, want)
+		}
 	}
 }
 
