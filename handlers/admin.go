@@ -52,7 +52,7 @@ func (s *Server) requireAdmin(token string) func(http.Handler) http.Handler {
 	want := sha256.Sum256([]byte(token))
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, got, basic := r.BasicAuth()
+			_, got, basic := basicAuth(r)
 			if !basic {
 				scheme, bearer, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 				if got = ""; strings.EqualFold(scheme, "Bearer") {

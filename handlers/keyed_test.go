@@ -162,6 +162,15 @@ func TestAKeyedSideCannotBeTaken(t *testing.T) {
 	start(t, options{}).Connect(t).Refused("no 'side' begins with 'k.': those belong to clients with a secret", "bind", "appid", "app", "side", a.side)
 }
 
+// Spaces may stand before credentials (RFC 9110, §11.4).
+func TestCredentialsBehindSpaces(t *testing.T) {
+	w := start(t, options{Admin: true})
+	_, encoded, _ := strings.Cut(basic("app", secretA), " ")
+	w.anonymous(t).put("/v1/mailboxes/m").with("Authorization: basic   " + encoded).want(http.StatusOK)
+	_, encoded, _ = strings.Cut(basic("anyone", adminToken), " ")
+	w.operator(t, adminToken).get("/status").with("Authorization: Basic  " + encoded).want(http.StatusOK)
+}
+
 func TestCredentialsThatMakeNoSide(t *testing.T) {
 	w := start(t, options{})
 	for name, credentials := range map[string]string{

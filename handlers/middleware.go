@@ -78,7 +78,7 @@ func caller(ctx context.Context) session.Key {
 func (s *Server) requireCaller(next http.Handler) http.Handler {
 	withSession := s.requireSession(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		app, secret, is := r.BasicAuth()
+		app, secret, is := basicAuth(r)
 		if !is || len(r.Header.Values("Authorization")) != 1 {
 			withSession.ServeHTTP(w, r)
 			return
@@ -95,6 +95,13 @@ func (s *Server) requireCaller(next http.Handler) http.Handler {
 		infoOf(r).side = rendezvous.SideRef{App: rendezvous.AppID(app), Side: rendezvous.KeyedSide(rendezvous.AppID(app), secret), Address: addressOf(r.Context())}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// basicAuth returns the user and the password of a request (RFC 7617). Several spaces may stand before them.
+func basicAuth(r *http.Request) (user, password string, ok bool) {
+	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	alone := http.Request{Header: http.Header{"Authorization": {scheme + " " + strings.TrimLeft(credentials, " ")}}}
+	return alone.BasicAuth()
 }
 
 // checkKey refuses an app and a secret that do not make a side.
