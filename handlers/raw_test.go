@@ -75,6 +75,7 @@ func TestOddRequests(t *testing.T) {
 		more = append([]string{"Host: restante.test", "Authorization: Bearer " + a.id, "Content-Type: application/json"}, more...)
 		return method + " " + target + " HTTP/1.1\r\n" + strings.Join(more, "\r\n") + "\r\n\r\n"
 	}
+	websocket := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}
 	for why, tt := range map[string]struct {
 		method, target string
 		request        string
@@ -98,7 +99,11 @@ func TestOddRequests(t *testing.T) {
 		"a tunnel":                           {"CONNECT", "elsewhere.test:443", head("CONNECT", "elsewhere.test:443"), 404, "NOT_FOUND"},
 		"everything":                         {"GET", "*", head("GET", "*"), 404, "NOT_FOUND"},
 		"HTTP/1.0":                           {"GET", "/v1/session", strings.Replace(head("GET", "/v1/session"), "HTTP/1.1", "HTTP/1.0", 1), 200, ""},
-		"half a WebSocket":                   {"GET", "/v1", head("GET", "/v1", "Connection: Upgrade", "Upgrade: websocket"), 400, "INVALID_REQUEST"},
+		"a WebSocket over HTTP/1.0":          {"GET", "/v1", strings.Replace(head("GET", "/v1", websocket...), "HTTP/1.1", "HTTP/1.0", 1), 400, "INVALID_REQUEST"},
+		"a session's socket over HTTP/1.0": {
+			"GET", "/v1/session/socket", strings.Replace(head("GET", "/v1/session/socket", websocket...), "HTTP/1.1", "HTTP/1.0", 1), 400, "INVALID_REQUEST",
+		},
+		"half a WebSocket": {"GET", "/v1", head("GET", "/v1", "Connection: Upgrade", "Upgrade: websocket"), 400, "INVALID_REQUEST"},
 		"a lower-case scheme": {
 			"GET", "/v1/session", strings.Replace(head("GET", "/v1/session"), "Bearer ", "bearer   ", 1), 200, "",
 		},

@@ -52,7 +52,7 @@ func (s *Server) refuseHandshake(w http.ResponseWriter, r *http.Request, why err
 		w = &observer{early, info, s.Limits.WriteTime, func() {}}
 	}
 	w.Header().Set("Sec-WebSocket-Version", "13") // the one that is spoken: RFC 6455, §4.4
-	s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455), with nothing behind it")})
+	s.fail(w, r, &invalid{rendezvous.InvalidRequest, violations("#/header/Upgrade", "websocket", "must be a WebSocket handshake of version 13 (RFC 6455) over HTTP/1.1, with nothing behind it")})
 }
 
 // tooManySockets refuses a stream or a socket.

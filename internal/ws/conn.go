@@ -84,8 +84,8 @@ var writeBuffers sync.Pool
 // Upgrade switches a request over to a WebSocket. The error is [ErrHandshake] if the request is to be answered
 // otherwise; if it is an [*EarlyError], the answer goes there. After any other error, the connection is closed.
 func Upgrade(w http.ResponseWriter, r *http.Request, header http.Header, options Options) (*Conn, error) {
-	if r.ContentLength != 0 {
-		return nil, ErrHandshake // a body, which would be taken for frames
+	if r.ContentLength != 0 || !r.ProtoAtLeast(1, 1) {
+		return nil, ErrHandshake // a body would be taken for frames; HTTP/1.0 has no Upgrade (RFC 9110, §7.8)
 	}
 	answerable := false
 	upgrader := &websocket.Upgrader{
