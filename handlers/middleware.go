@@ -284,6 +284,10 @@ func (s *Server) bodyOf(w http.ResponseWriter, r *http.Request) ([]byte, error) 
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
+	if r.ContentLength > s.Limits.Body { // to read of it would be to ask for it, if the client waits for that
+		infoOf(r).bodyUnread = true
+		return nil, &http.MaxBytesError{Limit: s.Limits.Body}
+	}
 	// The deadline is for the body only: if it stayed, it would end a receive that is held.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Now().Add(s.Limits.BodyTime)) // a test's ResponseWriter may have none

@@ -225,5 +225,11 @@ func TestAnAnswersDeadlineEndsWithIt(t *testing.T) {
 		hear(http.StatusContinue)
 		say("%s", hello())
 		hear(http.StatusCreated)
+		// What is too large need not be sent.
+		say("POST /v1/sessions HTTP/1.1\r\nHost: restante.test\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+		hear(http.StatusRequestEntityTooLarge)
+		if _, err := read.ReadByte(); err != io.EOF {
+			t.Errorf("the connection goes on: %v", err)
+		}
 	})
 }

@@ -17,10 +17,10 @@ func TestAnswerReachesAClientThatStillSends(t *testing.T) {
 	t.Parallel()
 	patient := func(l *handlers.Limits) { l.WriteTime = 8 * time.Minute } // not what this is about
 	w := start(t, options{Limits: patient})
-	hasty := start(t, options{Limits: func(l *handlers.Limits) { patient(l); l.BodyTime = time.Nanosecond }})
+	const size = 12 << 20 // more than the buffers of both systems hold
+	hasty := start(t, options{Limits: func(l *handlers.Limits) { patient(l); l.BodyTime, l.Body = time.Nanosecond, size }})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
-	const size = 12 << 20 // more than the buffers of both systems hold
 	whole, length := strings.Repeat("x", size), fmt.Sprint("Content-Length: ", size)
 	add := "POST /v1/mailboxes/m/messages HTTP/1.1\r\nContent-Type: text/plain"
 	bearer := "Authorization: Bearer " + a.id
