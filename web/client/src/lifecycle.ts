@@ -160,8 +160,8 @@ export class Lifecycle {
     this.#context.record = { ...newRecord(platform, options.appId, side), tab, mailboxes: record.mailboxes, replaces: sessionId };
     this.#inbox = this.#newInbox();
     const opening = new Set(commands.all.map((entry) => entry.command.kind === 'open' && entry.command.mailbox));
+    mailboxes.forgetNews();
     for (const mailbox of mailboxes.all.values()) {
-      mailbox.forgetNews();
       if (mailbox.retired || opening.has(mailbox.id)) continue;
       commands.unshift({ kind: 'reopen', method: 'PUT', path: mailboxes.openingPath(mailbox), mailbox: mailbox.id });
     }
@@ -189,6 +189,7 @@ export class Lifecycle {
       entry.reject(sessionLeft()); // the other tab does it
     }
     for (const mailbox of [...mailboxes.all.values()]) mailboxes.drop(mailbox);
+    mailboxes.forgetNews();
     store.clear();
     this.#context.record = newRecord(platform, options.appId, options.side);
     this.#inbox = this.#newInbox();

@@ -42,6 +42,8 @@ export class Mailbox {
   readonly crowded: Observable<number>;
   /** Whether this session has it open, as far as is known. @internal */
   opened: boolean;
+  /** It is retired, and after a reload its last frames have yet to come again. @internal */
+  unfinished = false;
   /** @internal */
   readonly path: string;
   /** Notified when there may be something to read, or no more. @internal */
@@ -176,7 +178,7 @@ export class Mailbox {
       this.#deliver(frame, done);
       return;
     }
-    if (frame.type === 'retired') this.retire(frame.reason);
+    if (frame.type === 'retired') this.retire(frame.reason, frame.seq + 1);
     else if (frame.type === 'opened') this.#hear(frame.side, { mood: undefined });
     else if (frame.type === 'closed') this.#hear(frame.side, { mood: frame.mood });
     else if (frame.type === 'presence') this.#hear(frame.side, { state: frame.state, reason: frame.reason });
@@ -196,6 +198,8 @@ export class Mailbox {
   forgetNews(): void {
     this.#news.clear();
     this.opened = false;
+    this.#record.since = undefined;
+    this.finish();
   }
 
   #hear(side: string, news: Omit<Occupant, 'side'>): void {
@@ -212,9 +216,15 @@ export class Mailbox {
     this.changed.notify(); // there may be a log to read, too
   }
 
-  /** The server has retired the mailbox. What came before can still be read. @internal */
-  retire(reason: 'closed' | 'pruned'): void {
-    this.#record.retired = reason;
+  /** The server has retired the mailbox. What came before can still be read; from frame `since` on, its id is of another one. @internal */
+  retire(reason: 'closed' | 'pruned', since?: number): void {
+    Object.assign(this.#record, { retired: reason, since });
+    this.finish();
+  }
+
+  /** If the mailbox is retired, no more of its frames come. @internal */
+  finish(): void {
+    this.unfinished = false;
     this.changed.notify();
   }
 
@@ -245,8 +255,9 @@ export class Mailbox {
       this.#current = this.#closing ? undefined : this.#deliveries.shift();
       if (!this.#current) {
         if (this.#error) throw this.#error;
-        if (this.retired) this.#host.drop(this);
-        if (this.#closing || this.retired) return undefined;
+        const over = this.retired && !this.unfinished;
+        if (over) this.#host.drop(this);
+        if (this.#closing || over) return undefined;
         await this.changed.wait(signal);
       } else if (this.#current.message.position <= this.#record.position) {
         this.#current.done(); // it came twice

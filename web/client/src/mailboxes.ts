@@ -13,23 +13,38 @@ export class Mailboxes implements Host {
   readonly do: Host['do'];
   readonly #context: Context;
   readonly #commands: Commands;
+  /** The frame that comes next. */
+  #next: number;
 
   constructor(context: Context, commands: Commands, send: Host['do']) {
     this.#context = context;
     this.#commands = commands;
     this.do = send;
-    for (const id of Object.keys(context.record.mailboxes)) this.get(id);
+    this.#next = context.record.frame;
+    for (const [id, record] of Object.entries(context.record.mailboxes)) {
+      this.#add(id, record).unfinished = !!record.retired && (record.since ?? 0) > this.#next;
+    }
   }
 
-  /** Returns the mailbox with this id. If there is none, it makes one that begins after this position. */
+  /** Returns the mailbox with this id. If there is none, or it is retired, it makes one that begins after this position. */
   get(id: string, position = 0): Mailbox {
-    let mailbox = this.all.get(id);
-    if (!mailbox) {
-      const record = (this.#context.record.mailboxes[id] ??= { position, added: 0, sides: [] });
-      mailbox = new Mailbox(id, record, this);
-      this.all.set(id, mailbox);
-    }
+    const mailbox = this.all.get(id);
+    if (mailbox && !mailbox.retired) return mailbox;
+    mailbox?.finish();
+    const since = Math.max(this.#next, this.record(id)?.since ?? 0);
+    return this.#add(id, (this.#context.record.mailboxes[id] = { position, added: 0, sides: [], since }));
+  }
+
+  #add(id: string, record: MailboxRecord): Mailbox {
+    const mailbox = new Mailbox(id, record, this);
+    this.all.set(id, mailbox);
     return mailbox;
+  }
+
+  /** Another session takes the place of the one whose frames came. */
+  forgetNews(): void {
+    this.#next = 0;
+    for (const mailbox of this.all.values()) mailbox.forgetNews();
   }
 
   /** This side in every mailbox. */
@@ -58,8 +73,12 @@ export class Mailboxes implements Host {
 
   /** Hands a frame to its mailbox. `done` is called when it is processed. */
   deliver(frame: Exclude<Frame, { type: 'rehandshake' }>, done: () => void): void {
-    const mailbox = this.all.get(frame.mailbox);
-    if (mailbox) mailbox.take(frame, done);
+    const { mailbox: id, seq } = frame;
+    const { retired, since = 0 } = this.record(id) ?? {};
+    const earlier = seq < since;
+    const mailbox = retired && !earlier ? this.get(id) : this.all.get(id); // a command opened it again
+    this.#next = seq + 1;
+    if (mailbox && (retired || !earlier)) mailbox.take(frame, done);
     else done(); // it was closed
   }
 
@@ -75,9 +94,10 @@ export class Mailboxes implements Host {
 
   /** Forgets a mailbox, which ends its messages. */
   drop(mailbox: Mailbox, error?: RestanteError): void {
+    mailbox.end(error);
+    if (this.all.get(mailbox.id) !== mailbox) return; // there is another one
     this.all.delete(mailbox.id);
     delete this.#context.record.mailboxes[mailbox.id];
-    mailbox.end(error);
     this.#context.save();
   }
 }

@@ -180,8 +180,9 @@ export class Sender {
       case 'open':
       case 'reopen': {
         const { sides, lastPosition } = result as Opened;
-        if (stored && kind === 'open') stored.added = lastPosition;
-        mailbox?.learnSides(sides);
+        const opened = kind === 'open' ? this.#mailboxes.get(id) : mailbox; // it may have been retired meanwhile
+        if (kind === 'open') this.#mailboxes.record(id)!.added = lastPosition;
+        opened?.learnSides(sides);
         break;
       }
       case 'add':

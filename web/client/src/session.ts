@@ -132,9 +132,10 @@ export class Session {
     const before = this.#mailboxes.all.get(id);
     while (before?.closing) await before.changed.wait(signal); // what comes until then is not for the next one
     signal?.throwIfAborted();
-    const mailbox = this.#mailboxes.get(id, after);
-    await this.#do('open', 'PUT', this.#mailboxes.openingPath(mailbox), signal, id, JSON.stringify({ ttlMs }));
-    return mailbox;
+    const { path } = this.#mailboxes.get(id, after);
+    // Where it is open already, its position says nothing to the server: it may have been retired, and its log begins at 1 again.
+    await this.#do('open', 'PUT', this.#mailboxes.openingAfter(path, after), signal, id, JSON.stringify({ ttlMs }));
+    return this.#mailboxes.all.get(id)!;
   }
 
   /** Lists the nameplates that wait for a partner. */

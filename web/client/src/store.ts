@@ -35,6 +35,8 @@ export interface MailboxRecord {
   behind?: number;
   /** Why it is gone, if it is. */
   retired?: 'closed' | 'pruned' | undefined;
+  /** Frames below this one are about a mailbox that had the id before; if this one is retired, about this one. */
+  since?: number | undefined;
 }
 
 /** A request that changes something, or (`query`) only reads. Its members are the stored format: keep their names. */

@@ -223,3 +223,133 @@ describe('opening a mailbox', () => {
     assert.deepEqual(heard, ['one']);
   });
 });
+
+describe('a mailbox that was retired', () => {
+  /** Opens it again for Bob, who says that it is new, and reads what Ada opens. */
+  async function anew({ world, bob, b }: { world: World; bob: Place; b: Session }, again: Mailbox): Promise<string[]> {
+    const heard = read(again);
+    const theirs = await bob.done(b.open('box'));
+    await bob.done(theirs.add('talk', 'anew'));
+    await world.clock.pass(5000);
+    return heard;
+  }
+
+  test('is opened as another one, and its own messages end', async () => {
+    const met = await opened();
+    const { world, ada, bob, a, ours, theirs } = met;
+    for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+    await world.clock.pass(1000);
+    const before = ours.messages();
+    await ada.done(before.next());
+    world.model.prune('box');
+    await world.clock.pass(1000);
+    const again = await ada.done(a.open('box'));
+    assert.notEqual(again, ours);
+    assert.deepEqual([a.mailboxes.get('box'), again.retired, ours.retired], [again, undefined, 'pruned']);
+    assert.deepEqual(await anew(met, again), ['anew']);
+    assert.equal((await ada.done(before.next())).value?.body, 'two', 'what came before can be read');
+    assert.deepEqual(await before.next(), { done: true, value: undefined });
+    assert.equal(a.mailboxes.get('box'), again);
+  });
+
+  for (const unread of [false, true]) test(`is opened as another one after a reload${unread ? ' that brings its frames again' : ''}`, async () => {
+    const met = await opened();
+    const { world, ada, bob, a, b, theirs } = met;
+    const [other] = [await ada.done(a.open('other')), await bob.done(b.open('other'))];
+    if (unread) {
+      await bob.done(b.mailboxes.get('other')!.add('talk', 'unread'));
+      await bob.done(theirs.add('talk', 'unread, too'));
+      await world.clock.pass(1000);
+    }
+    world.model.prune('box');
+    await world.clock.pass(1000);
+    ada.reload();
+    const session = await ada.connect();
+    const again = await ada.done(session.open('box'));
+    assert.deepEqual(await anew(met, again), ['anew']);
+    ada.reload();
+    const then = (await ada.connect()).mailboxes.get('box')!;
+    const heard = read(then);
+    await bob.done(b.mailboxes.get('box')!.add('talk', 'more'));
+    await world.clock.pass(5000);
+    assert.deepEqual([heard, then.retired, other.retired], [['more'], undefined, undefined]);
+  });
+
+  test('while it is opened, or before that is known, is opened as another one', async () => {
+    for (const how of ['opened', 'unknown']) {
+      const met = await opened();
+      const { world, ada, bob, a, ours, theirs } = met;
+      await bob.done(theirs.add('talk', 'one'));
+      const heard = read(ours);
+      await world.clock.pass(1000);
+      let opening: Promise<Mailbox>;
+      if (how === 'opened') {
+        ada.network.gateway = (call, pass) => (call.method === 'PUT' ? new Promise((resolve) => world.clock.setTimeout(() => resolve(pass()), 1000)) : pass());
+        opening = a.open('box');
+        await settle();
+        world.model.prune('box');
+      } else {
+        ada.network.gateway = async (call, pass) => {
+          const reply = await pass();
+          if (call.path.startsWith('/v1/session/events')) await new Promise<void>((resolve) => world.clock.setTimeout(resolve, 2000));
+          return reply;
+        };
+        world.model.prune('box');
+        opening = a.open('box');
+        await ada.done(opening);
+        await met.bob.done(met.b.open('box').then((box) => box.add('talk', 'early')));
+        await world.clock.pass(10_000);
+        opening = a.open('box');
+      }
+      const again = await ada.done(opening);
+      assert.notEqual(again, ours, how);
+      assert.deepEqual(await anew(met, again), how === 'opened' ? ['anew'] : ['early', 'anew'], how);
+      assert.deepEqual(heard, ['one', '.'], how);
+    }
+  });
+
+  test('is claimed as another one if its nameplate leads to the same', async () => {
+    const met = await opened();
+    const { world, ada, a, ours } = met;
+    world.model.nameplates.set('7', 'box');
+    world.model.prune('box');
+    await world.clock.pass(1000);
+    const again = await ada.done(a.claim('7'));
+    assert.notEqual(again, ours);
+    assert.equal(again.nameplate, '7');
+    assert.deepEqual(await anew(met, again), ['anew']);
+  });
+
+  test('is read to its end after a reload', async () => {
+    for (const other of [false, true]) {
+      const { world, ada, bob, a, b, theirs } = await opened();
+      if (other) {
+        await ada.done(a.open('other'));
+        await bob.done(b.open('other').then((box) => box.add('talk', 'unread')));
+      }
+      for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+      world.model.prune('box');
+      await world.clock.pass(1000);
+      ada.reload();
+      ada.network.weather = { latencyMs: 100 };
+      const session = await ada.connect();
+      const ours = session.mailboxes.get('box')!;
+      const heard = read(ours);
+      await world.clock.pass(5000);
+      assert.deepEqual([heard, ours.retired, session.mailboxes.size], [['one', 'two', '.'], 'pruned', other ? 1 : 0]);
+    }
+  });
+
+  test('ends after a reload if its session ended meanwhile', async () => {
+    const { world, ada, bob, a, theirs } = await opened();
+    await bob.done(theirs.add('talk', 'lost'));
+    world.model.prune('box');
+    await world.clock.pass(1000);
+    world.model.end(ada.kept(a), 'expired');
+    ada.reload();
+    const session = await ada.connect();
+    const heard = read(session.mailboxes.get('box')!);
+    await world.clock.pass(5000);
+    assert.deepEqual([heard, session.mailboxes.size], [['.'], 0]);
+  });
+});
