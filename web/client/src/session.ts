@@ -16,14 +16,17 @@ import type { Command } from './store.js';
 import type { Transport } from './transport.js';
 
 /**
- * Begins a session, or resumes the one that this tab had before it was reloaded. Rejects if the server refuses, or
- * cannot be reached in five tries; once connected, a session goes on trying.
+ * Begins a session, or resumes the one that this tab had before it was reloaded. If that one was to be closed, and this was not
+ * answered, it is ended first. Rejects if the server refuses, or cannot be reached in five tries; once connected, a session goes
+ * on trying.
  */
 export async function connect(options: Options): Promise<Session> {
   options.signal?.throwIfAborted();
   const session = new Session(options);
-  await session.ready(options.signal);
-  return session;
+  if (await session.ready(options.signal)) return session;
+  const next = new Session(options);
+  if (!(await next.ready(options.signal))) throw sessionLeft();
+  return next;
 }
 
 /** The numbers of a session as this client has them. */
@@ -74,8 +77,11 @@ export class Session {
     this.#lifecycle.start();
   }
 
-  /** Waits until it is connected, and has the answers to what was under way before a reload. @internal */
-  async ready(signal?: AbortSignal): Promise<void> {
+  /**
+   * Waits until it is connected, and has the answers to what was under way before a reload. Reports whether it goes on: false if it
+   * was to be closed then. @internal
+   */
+  async ready(signal?: AbortSignal): Promise<boolean> {
     const restored = this.#commands.all.map(({ command, result }) => {
       const claimed = command.kind === 'allocate' || command.kind === 'claim';
       return (claimed ? this.#openClaimed(result) : result).catch(() => {});
@@ -86,7 +92,9 @@ export class Session {
     await Promise.race([connected.then(() => Promise.all(restored)), this.closed]);
     signal?.removeEventListener('abort', stop);
     signal?.throwIfAborted();
-    this.#context.throwIfClosed();
+    const state = this.state.value;
+    if (state.name === 'closed' && state.error) throw state.error;
+    return state.name !== 'closed';
   }
 
   /** The side that this session is in its mailboxes. */

@@ -660,6 +660,31 @@ describe('a page', () => {
     assert.deepEqual([again.resumed, again.side], [true, a.side]);
   });
 
+  for (const [done, fate] of [['not done', { loseRequest: 1 }], ['done', { loseAnswer: 1 }]] as const) {
+    test(`that is loaded again before its close was answered ends that session, and begins another, if that was ${done}`, async () => {
+      const { world, ada, a, ours, theirs } = await met();
+      const heard = read(theirs);
+      const before = ada.kept(a);
+      ada.network.weather = fate;
+      void ours.add('talk', 'one last thing').catch(() => {});
+      await settle();
+      ada.network.weather = {};
+      if (done === 'done') await world.clock.pass(1000);
+      ada.network.weather = fate;
+      void a.close({ mood: 'lonely' }).catch(() => {});
+      await settle();
+      ada.reload();
+      ada.network.weather = {};
+      const again = await ada.connect();
+      assert.deepEqual([again.state.value.name, again.resumed, again.mailboxes.size], ['connected', false, 0]);
+      await world.clock.pass(1000);
+      assert.notEqual(ada.kept(again).id, before.id);
+      assert.equal(before.ended, 'deleted');
+      assert.deepEqual([heard, theirs.sides.value.map(({ mood }) => mood)], [['one last thing'], ['lonely', undefined]]);
+      assert.equal((await ada.done(again.allocate())).nameplate, '2');
+    });
+  }
+
   test('has one session under a name', async () => {
     const world = new World();
     const place = world.place();
