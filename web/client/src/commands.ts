@@ -46,22 +46,29 @@ export class Commands {
     }
   }
 
-  /** Appends a command, and returns its result. If the signal aborts before it is sent, it never is, and `onTakenBack` is called. */
-  async add(what: Omit<Command, 'n'>, signal: AbortSignal | undefined, onTakenBack: () => void): Promise<unknown> {
+  /**
+   * Appends a command, and returns what `then` makes of its result. If the signal aborts before it is sent, it never is, and
+   * `onTakenBack` is called. If it aborts later, only the caller waits no longer.
+   */
+  async add<T>(what: Omit<Command, 'n'>, signal: AbortSignal | undefined, onTakenBack: () => void, then: (result: unknown) => T | Promise<T>): Promise<T> {
     signal?.throwIfAborted();
     const entry = this.#create(what, (this.#queue.at(-1)?.command.n ?? 0) + 1);
     this.#queue.push(entry);
     this.#added.notify();
-    if (!signal) return entry.result;
-    const abort = () => {
-      if (!entry.sent) {
-        this.remove(entry);
-        onTakenBack();
-      }
-      entry.reject(signal.reason);
-    };
-    signal.addEventListener('abort', abort);
-    return entry.result.finally(() => signal.removeEventListener('abort', abort));
+    const done = entry.result.then(then);
+    if (!signal) return done;
+    let abort!: () => void;
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => {
+        if (!entry.sent) {
+          this.remove(entry);
+          onTakenBack();
+        }
+        reject(signal.reason);
+      };
+      signal.addEventListener('abort', abort);
+    });
+    return Promise.race([done, aborted]).finally(() => signal.removeEventListener('abort', abort));
   }
 
   /** Puts a command before all others. */

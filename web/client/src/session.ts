@@ -84,7 +84,7 @@ export class Session {
   async ready(signal?: AbortSignal): Promise<boolean> {
     const restored = this.#commands.all.map(({ command, result }) => {
       const claimed = command.kind === 'allocate' || command.kind === 'claim';
-      return (claimed ? this.#openClaimed(result) : result).catch(() => {});
+      return (claimed ? result.then(this.#openClaimed) : result).catch(() => {});
     });
     const connected = new Promise<void>((resolve) => this.state.subscribe(({ name }) => name === 'connected' && resolve()));
     const stop = () => this.leave();
@@ -124,14 +124,14 @@ export class Session {
 
   /** Allocates a nameplate and opens the mailbox behind it. Tell the other side `mailbox.nameplate`. */
   async allocate({ ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
-    return this.#openClaimed(this.#do('allocate', 'POST', '/v1/nameplates', signal, undefined, JSON.stringify({ ttlMs })), signal);
+    return this.#add({ kind: 'allocate', method: 'POST', path: '/v1/nameplates', mailbox: '', body: JSON.stringify({ ttlMs }) }, signal, this.#openClaimed);
   }
 
   /** Claims a nameplate that the other side allocated, and opens the mailbox behind it. */
   async claim(nameplate: string, { ttlMs, signal }: Abortable & { ttlMs?: number } = {}): Promise<Mailbox> {
     checkId('nameplate', nameplate);
     const path = `/v1/nameplates/${encodeURIComponent(nameplate)}`;
-    return this.#openClaimed(this.#do('claim', 'PUT', path, signal, undefined, JSON.stringify({ ttlMs })), signal);
+    return this.#add({ kind: 'claim', method: 'PUT', path, mailbox: '', body: JSON.stringify({ ttlMs }) }, signal, this.#openClaimed);
   }
 
   /** Opens a mailbox by an id that both sides know, beginning after the message at position `after`. */
@@ -163,13 +163,14 @@ export class Session {
   }
 
   async #do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, mailbox = '', body?: string): Promise<unknown> {
-    this.#context.throwIfClosed();
-    const what = { kind, method, path, body, mailbox };
-    return this.#commands.add(what, signal, () => this.#mailboxes.refused(what));
+    return this.#add({ kind, method, path, body, mailbox }, signal, (result) => result);
   }
 
-  /** Opens the mailbox behind a nameplate. */
-  async #openClaimed(claim: Promise<unknown>, signal?: AbortSignal): Promise<Mailbox> {
-    return this.open(((await claim) as Claim).mailbox, { signal });
+  async #add<T>(what: Omit<Command, 'n'>, signal: AbortSignal | undefined, then: (result: unknown) => T | Promise<T>): Promise<T> {
+    this.#context.throwIfClosed();
+    return this.#commands.add(what, signal, () => this.#mailboxes.refused(what), then);
   }
+
+  /** Opens the mailbox behind a nameplate, also if the caller no longer waits for it. */
+  readonly #openClaimed = (claim: unknown): Promise<Mailbox> => this.open((claim as Claim).mailbox);
 }

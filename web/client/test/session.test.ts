@@ -867,6 +867,30 @@ describe('a signal', () => {
     assert.deepEqual(heard, ['said', 'and more']);
   });
 
+  for (const under of ['PUT /v1/nameplates/1', 'PUT /v1/mailboxes/']) {
+    test(`that aborts a claim during its ${under} does not undo it: its mailbox is opened, and may be claimed again`, async () => {
+      const world = new World();
+      const [ada, bob] = [world.place(1), world.place(2)];
+      const [a, b] = [await ada.connect(), await bob.connect()];
+      const theirs = await bob.done(b.allocate());
+      ada.network.weather = { latencyMs: 100 };
+      const stop = new AbortController();
+      const claiming = a.claim('1', { signal: stop.signal });
+      const refusal = refused(claiming);
+      await world.clock.until('it is sent', () => ada.network.sent.some((line) => line.startsWith(under)));
+      stop.abort(new Error('enough'));
+      assert.equal((await refusal).message, 'enough');
+      await world.clock.pass(1000);
+      const ours = a.mailboxes.get(theirs.id)!;
+      const heard = read(ours);
+      await bob.done(theirs.add('talk', 'one'));
+      assert.equal((await ada.done(ours.add('talk', 'two'))).position, 2);
+      await world.clock.pass(1000);
+      assert.deepEqual([heard, ours.nameplate], [['one'], '1']);
+      assert.equal(await ada.done(a.claim('1')), ours);
+    });
+  }
+
   test('that is aborted already stops every call before it begins', async () => {
     const { ada, a, ours } = await met();
     const signal = AbortSignal.abort(new Error('no'));
