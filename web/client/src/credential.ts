@@ -32,8 +32,9 @@ export class Credential {
     if (!credential) return hello?.metadata;
     const limit = linked(signal);
     try {
+      const asked = credential(); // before the time runs: it may throw
       const late = new Condition().wait(limit.signal, platform, PATIENCE_MS).then(() => Promise.reject(new Error('it takes too long')));
-      return { ...hello?.metadata, token: await Promise.race([credential(), late]) };
+      return { ...hello?.metadata, token: await Promise.race([asked, late]) };
     } catch (error) {
       throw new ConnectionLost(`no credential: ${String(error)}`);
     } finally {

@@ -116,6 +116,24 @@ test('the real server admits a client with tokens, and lets it stay as long as i
   }
 });
 
+test('a credential that throws is one that is away, too, and connecting tells why', async () => {
+  const { world, credential } = guarded();
+  const place = world.place();
+  let throws = true;
+  const error = await refused(place.connect({ credential: () => (throws ? JSON.parse('<html>') : credential()) as Promise<string> }));
+  assert.equal(error.code, 'UNREACHABLE');
+  assert.match(error.message, /no credential: SyntaxError/);
+  const connecting = place.connecting({ credential: () => (throws ? JSON.parse('<html>') : credential()) as Promise<string> });
+  await world.clock.pass(100);
+  throws = false;
+  const session = await place.done(connecting, 10_000);
+  throws = true;
+  await world.clock.pass(35_000);
+  throws = false;
+  await world.clock.pass(20_000);
+  assert.deepEqual([session.state.value.name, session.progress.epoch], ['connected', 1]);
+});
+
 test('a credential that never comes is one that is away: it is asked for again', async () => {
   const { world, credential } = guarded();
   const place = world.place();
