@@ -10,7 +10,7 @@ import { clientError, ConnectionLost, RestanteError, sessionLeft } from './probl
 import type { Frame } from './schemas.js';
 import type { Sender } from './sender.js';
 import { NoConnection, type State } from './state.js';
-import { newRecord } from './store.js';
+import { newRecord, type SessionRecord } from './store.js';
 import { tabLock } from './tablock.js';
 import { receive, TransportHistory, type OnTransport, type Transport } from './transport.js';
 
@@ -37,6 +37,8 @@ export class Lifecycle {
   #inbox: Inbox;
   /** The page is in the back/forward cache, or about to be unloaded. */
   #suspended = false;
+  /** What was stored then. */
+  #stored: SessionRecord | undefined;
 
   constructor(context: Context, parts: Parts) {
     this.#context = context;
@@ -221,6 +223,7 @@ export class Lifecycle {
     const { backoff, http, wake } = this.#context;
     if (event.type === 'pagehide') {
       this.#suspended = true;
+      this.#stored = this.#context.store.record(); // where it could not be written, it is older than the record
       this.#interrupt();
       this.#tabLock.release();
       return;
@@ -247,8 +250,8 @@ export class Lifecycle {
     if (!this.#suspended) return;
     this.#suspended = false;
     const { store, record } = this.#context;
-    const { sessionId, epoch } = store.record() ?? record;
-    if (sessionId === record.sessionId && epoch === record.epoch) return;
+    const now = store.record();
+    if (!now || [this.#stored, record].some((own) => own?.sessionId === now.sessionId && own.epoch === now.epoch)) return;
     this.end(clientError('SUPERSEDED', 'another page has it'), true);
   }
 }

@@ -749,6 +749,27 @@ describe('a storage that is full', () => {
   }
 });
 
+describe('a page in the cache whose storage is full', () => {
+  for (const how of ['a handshake', 'another session']) {
+    test(`goes on, though what is kept is older than ${how}`, async () => {
+      const { world, ada, bob, a, ours, theirs } = await met();
+      const heard = read(ours);
+      ada.tab.items.set = () => {
+        throw new DOMException('full', 'QuotaExceededError');
+      };
+      if (how === 'a handshake') ada.page.tell('online');
+      else world.model.end(ada.kept(a), 'expired');
+      await world.clock.pass(5000);
+      ada.page.tell('pagehide');
+      await bob.done(theirs.add('talk', 'one'));
+      await world.clock.pass(1000);
+      ada.page.tell('pageshow');
+      await world.clock.pass(1000);
+      assert.deepEqual([a.state.value.name, heard], ['connected', ['one']]);
+    });
+  }
+});
+
 describe('a page that crashes', () => {
   test('between two writes of one answer does what is left, each once', async () => {
     const { ada, bob, ours, theirs } = await met();
