@@ -243,8 +243,9 @@ export class Mailbox {
     const { position } = message;
     if (this.#ended || position <= this.#record.position) return done();
     // A session that took the place of another is sent again what was not processed: what comes twice stands side by side.
-    this.#deliveries.push({ message, done });
-    this.#deliveries.sort((a, b) => a.message.position - b.message.position);
+    let at = this.#deliveries.length;
+    while (at > 0 && this.#deliveries[at - 1]!.message.position > position) at--;
+    this.#deliveries.splice(at, 0, { message, done });
     this.changed.notify();
   }
 

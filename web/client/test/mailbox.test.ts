@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Mailbox, Session } from '../src/index.js';
+import type { Session } from '../src/index.js';
+import { Mailbox } from '../src/mailbox.js';
+import type { MessageFrame } from '../src/schemas.js';
 import { settle } from './clock.js';
 import { problem } from './model.js';
 import { refused, World, type Place } from './world.js';
@@ -222,6 +224,22 @@ describe('opening a mailbox', () => {
     await world.clock.pass(5000);
     assert.deepEqual(heard, ['one']);
   });
+});
+
+test('a message that comes in order costs the same, however many wait to be read', () => {
+  const host = { side: 'ours', drop: () => {}, save: () => {}, do: () => Promise.resolve() };
+  const mailbox = new Mailbox('box', { position: 0, added: 0, sides: [] }, host);
+  let looks = 0;
+  const take = (n: number) => {
+    const position = { valueOf: () => (looks++, n) } as unknown as number;
+    mailbox.take({ type: 'message', seq: n, mailbox: 'box', position, side: 'theirs', phase: 'talk', body: '', serverRx: 0 } satisfies MessageFrame, () => {});
+  };
+  for (let n = 1; n <= 10; n++) take(n);
+  const first = looks;
+  for (let n = 11; n <= 1000; n++) take(n);
+  looks = 0;
+  for (let n = 1001; n <= 1010; n++) take(n);
+  assert.ok(looks <= 2 * first, `ten messages took ${first} looks at positions, and later ${looks}`);
 });
 
 describe('a mailbox that was retired', () => {
