@@ -21,6 +21,8 @@ export interface Host extends Requests {
   readonly side: string | undefined;
   /** The mailbox is gone, and all of it was read. */
   drop(mailbox: Mailbox): void;
+  /** Throws if another mailbox has the id of this one by now. */
+  check(mailbox: Mailbox): void;
   save(): void;
 }
 
@@ -124,7 +126,7 @@ export class Mailbox {
    */
   async add(phase: string, body: string, { id, signal }: Abortable & { id?: string } = {}): Promise<Added> {
     const draft = checkDraft({ phase, body, ...(id !== undefined && { id }) });
-    return (await this.#host.do('add', 'POST', `${this.path}/messages`, signal, this.id, draft)) as Added;
+    return (await this.#do('add', 'POST', `${this.path}/messages`, signal, draft)) as Added;
   }
 
   /**
@@ -133,7 +135,7 @@ export class Mailbox {
    */
   async addAll(drafts: readonly Draft[], { signal }: Abortable = {}): Promise<number[]> {
     const list = checkDrafts(drafts);
-    return ((await this.#host.do('add', 'POST', `${this.path}/messages`, signal, this.id, list)) as AllAdded).positions;
+    return ((await this.#do('add', 'POST', `${this.path}/messages`, signal, list)) as AllAdded).positions;
   }
 
   /** The whole log as the server has it, after position `after`, what this side added included. */
@@ -150,15 +152,22 @@ export class Mailbox {
   async release({ signal }: Abortable = {}): Promise<void> {
     const { nameplate } = this.#record;
     if (nameplate === undefined) return;
-    await this.#host.do('release', 'DELETE', `/v1/nameplates/${nameplate}`, signal, this.id);
+    await this.#do('release', 'DELETE', `/v1/nameplates/${nameplate}`, signal);
   }
 
   /** Closes the mailbox for this side. What came and was not read is dropped. */
   async close({ mood = 'happy', signal }: Abortable & { mood?: Mood } = {}): Promise<void> {
     signal?.throwIfAborted();
+    this.#host.check(this);
     this.#closing = true;
     this.changed.notify();
-    await this.#host.do('close', 'DELETE', `${this.path}?mood=${mood}`, signal, this.id);
+    await this.#do('close', 'DELETE', `${this.path}?mood=${mood}`, signal);
+  }
+
+  /** Sends a command, unless it would be about another mailbox. */
+  async #do(kind: Command['kind'], method: string, path: string, signal?: AbortSignal, body?: string): Promise<unknown> {
+    this.#host.check(this);
+    return this.#host.do(kind, method, path, signal, this.id, body);
   }
 
   /** Whether a close is under way. When none is any more, `changed` is notified. @internal */

@@ -1,7 +1,7 @@
 import type { Commands } from './commands.js';
 import type { Context } from './context.js';
 import { Mailbox, type Host } from './mailbox.js';
-import type { RestanteError } from './problem.js';
+import { clientError, type RestanteError } from './problem.js';
 import type { Frame } from './schemas.js';
 import type { Command, MailboxRecord } from './store.js';
 
@@ -90,6 +90,11 @@ export class Mailboxes implements Host {
     if (kind === 'close') mailbox?.stay();
     else if (kind === 'reopen' && error?.code === 'NOT_FOUND') mailbox?.retire('pruned');
     else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !opening()))) this.drop(mailbox, error);
+  }
+
+  /** Throws if another mailbox has the id of this one by now. */
+  check(mailbox: Mailbox): void {
+    if ((this.all.get(mailbox.id) ?? mailbox) !== mailbox) throw clientError('NOT_OPEN', 'it has ended, and was opened again');
   }
 
   /** Forgets a mailbox, which ends its messages. */

@@ -143,6 +143,23 @@ describe('a mailbox that is closed', () => {
   });
 });
 
+test('a mailbox whose id another one has by now changes nothing in that one', async () => {
+  for (const how of ['closed', 'retired']) {
+    const { world, ada, a, ours, theirs } = await opened();
+    const heard = read(theirs);
+    if (how === 'closed') await ada.done(ours.close());
+    else world.model.prune('box');
+    await world.clock.pass(1000);
+    const again = await ada.done(a.open('box'));
+    const calls: (() => Promise<unknown>)[] = [() => ours.add('talk', 'no'), () => ours.addAll([{ phase: 'talk', body: 'no' }]), () => ours.close()];
+    for (const call of calls) assert.equal((await refused(ada.done(call()))).code, 'NOT_OPEN', how);
+    assert.equal(a.mailboxes.get('box'), again);
+    assert.equal((await ada.done(again.add('talk', 'yes'))).position, 1);
+    await world.clock.pass(1000);
+    assert.deepEqual(heard, how === 'closed' ? ['yes'] : ['.'], how);
+  }
+});
+
 describe('opening a mailbox', () => {
   test('that is open, if it is refused, leaves it open', async () => {
     const { world, bob, ada, a, ours, theirs } = await opened();
@@ -227,7 +244,7 @@ describe('opening a mailbox', () => {
 });
 
 test('a message that comes in order costs the same, however many wait to be read', () => {
-  const host = { side: 'ours', drop: () => {}, save: () => {}, do: () => Promise.resolve() };
+  const host = { side: 'ours', drop: () => {}, check: () => {}, save: () => {}, do: () => Promise.resolve() };
   const mailbox = new Mailbox('box', { position: 0, added: 0, sides: [] }, host);
   let looks = 0;
   const take = (n: number) => {
