@@ -100,6 +100,9 @@ func (s *Server) requireCaller(next http.Handler) http.Handler {
 // basicAuth returns the user and the password of a request (RFC 7617). Several spaces may stand before them.
 func basicAuth(r *http.Request) (user, password string, ok bool) {
 	scheme, credentials, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.HasPrefix(credentials, " ") {
+		return r.BasicAuth()
+	}
 	alone := http.Request{Header: http.Header{"Authorization": {scheme + " " + strings.TrimLeft(credentials, " ")}}}
 	return alone.BasicAuth()
 }
