@@ -36,17 +36,19 @@ type ACME struct {
 
 	mu     sync.Mutex
 	logged map[string]time.Time // when a failure was logged last
+	warned map[string]time.Time // when a late renewal was logged last
 }
 
-// logAgain is how long the same failure is not logged again.
-const logAgain = time.Minute
+// logAgain is how long the same failure is not logged again, and warnAgain a renewal that is late: the manager tries at
+// most twice in that time.
+const logAgain, warnAgain = time.Minute, time.Hour
 
 // errForeign is a name that was never asked for.
 var errForeign = errors.New("no certificate is obtained for this name")
 
 // NewACME makes an ACME. Nothing is asked of the authority yet.
 func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
-	a := &ACME{log: log, logged: map[string]time.Time{}}
+	a := &ACME{log: log, logged: map[string]time.Time{}, warned: map[string]time.Time{}}
 	for _, domain := range c.Domains {
 		domain = ascii(domain)
 		if !strings.Contains(domain, ".") || strings.ContainsAny(domain, "*/: ") {
@@ -103,8 +105,13 @@ func (a *ACME) TLS() *tls.Config {
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			found, err := a.manager.GetCertificate(hello)
 			name, challenged := ascii(hello.ServerName), slices.Contains(hello.SupportedProtos, acme.ALPNProto)
-			if err != nil && !challenged && slices.Contains(a.domains, name) { // any other is a stranger's business
+			if challenged || !slices.Contains(a.domains, name) { // that is a stranger's business
+				return found, err
+			}
+			if err != nil {
 				a.fail(name, err)
+			} else if late(found.Leaf, time.Now()) {
+				a.warn(name, found.Leaf.NotAfter)
 			}
 			return found, err
 		},
@@ -143,4 +150,24 @@ func (a *ACME) fail(domain string, err error) {
 	}
 	a.logged[domain] = now // a name of ours: there are few
 	a.log.Error("there is no certificate", "name", domain, "error", err)
+}
+
+// late reports whether a certificate should have been renewed for some time. The manager begins when a third of its life is
+// left, but not more than 30 days before its end, and keeps to itself why that fails.
+func late(leaf *x509.Certificate, now time.Time) bool {
+	renewing := min(leaf.NotAfter.Sub(leaf.NotBefore)/3, 30*24*time.Hour)
+	return leaf.NotAfter.Sub(now) < renewing*3/4
+}
+
+// warn logs that a certificate is not renewed, once an hour.
+func (a *ACME) warn(domain string, until time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := time.Now()
+	if last, known := a.warned[domain]; known && now.Sub(last) < warnAgain {
+		return
+	}
+	a.warned[domain] = now
+	a.log.Warn("the certificate should have been renewed", "name", domain, "until", until,
+		"do", "see that this server reaches the authority, that the authority reaches it by this name, on port 443 or 80, and that --acme-cache can be written")
 }
