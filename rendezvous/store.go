@@ -53,7 +53,7 @@ type Tx interface {
 	// RecordClients stores which clients connected.
 	RecordClients([]ClientVersion) error
 	// DeleteStatistics deletes usage records that are counted and client versions, if they began before a time: of
-	// each kind about limit, the oldest first. It returns how many.
+	// each kind at most limit, the oldest first. It returns how many.
 	DeleteStatistics(before time.Time, limit int) (int, error)
 	// AddressKey returns the key for the addresses of a day, counted from the epoch. If there is none,
 	// fresh becomes it. The keys of days before yesterday are forgotten.
@@ -282,7 +282,7 @@ type OperatorTx interface {
 	// UsageEndedSince returns how many nameplates and mailboxes ended at a time or later, of those whose usage
 	// records are kept.
 	UsageEndedSince(time.Time) (UsageTotals, error)
-	// CountUsage adds about limit usage records of each kind to the totals, so that they may be deleted. It returns
+	// CountUsage adds at most limit usage records of each kind to the totals, so that they may be deleted. It returns
 	// how many.
 	CountUsage(limit int) (int, error)
 	// Flaws returns at most limit flaws of a kind. blur is what the starts of usage records were rounded down to.

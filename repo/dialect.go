@@ -1,6 +1,8 @@
 package repo
 
 import (
+	"strings"
+
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 
@@ -30,6 +32,8 @@ type dialect struct {
 	// repliesInMessages is true if the reply to a command that added a message is stored in the message's row. On
 	// PostgreSQL it is not: a row that changes is written again, and servers of the version before look only in replies.
 	repliesInMessages bool
+	// rowID is what a row of a table without a key can be told by in a statement, if not rowid.
+	rowID string
 	// newPipeline returns what sends a connection's statements; nil if each is sent by itself, as there are no round
 	// trips to a file.
 	newPipeline func() *pipeline
@@ -51,6 +55,14 @@ type dialect struct {
 	// onRollback registers ended, which is called when the database ends a transaction by
 	// itself; nil removes it.
 	onRollback func(c *sqlx.Conn, ended func()) error
+}
+
+// byRow returns a query with the engine's word for rowid.
+func (d *dialect) byRow(query string) string {
+	if d.rowID == "" {
+		return query
+	}
+	return strings.ReplaceAll(query, "rowid", d.rowID)
 }
 
 // wrapError marks err as unavailable if it is the storage's, and says if the storage can be read.

@@ -56,6 +56,7 @@ func newPostgresDialect(pooled bool) *dialect {
 		beginWrite:        "BEGIN ISOLATION LEVEL READ COMMITTED",             // and locks: see docs/decisions/0012
 		migrationLocker:   postgresMigrationLocker(pooled),
 		concurrentWriters: true,
+		rowID:             "ctid",
 		newPipeline:       func() *pipeline { return newPipeline(!pooled) },
 		isUnavailable:     isPostgresUnavailable,
 		isUnwritable:      isPostgresUnwritable,

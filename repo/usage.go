@@ -49,11 +49,11 @@ func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, err error) {
 	defer annotate(&err, "deleting old statistics")
 	for _, statement := range []string{
-		`DELETE FROM usage_nameplates WHERE started IN (SELECT started FROM usage_nameplates WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?) AND counted = 1`,
-		`DELETE FROM usage_mailboxes WHERE started IN (SELECT started FROM usage_mailboxes WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?) AND counted = 1`,
-		`DELETE FROM client_versions WHERE connected IN (SELECT connected FROM client_versions WHERE connected < ? ORDER BY connected LIMIT ?)`,
+		`DELETE FROM usage_nameplates WHERE rowid IN (SELECT rowid FROM usage_nameplates WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?)`,
+		`DELETE FROM usage_mailboxes WHERE rowid IN (SELECT rowid FROM usage_mailboxes WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?)`,
+		`DELETE FROM client_versions WHERE rowid IN (SELECT rowid FROM client_versions WHERE connected < ? ORDER BY connected LIMIT ?)`,
 	} {
-		n, err := t.exec(statement, toMillis(before), limit)
+		n, err := t.exec(t.conn.dialect.byRow(statement), toMillis(before), limit)
 		if err != nil {
 			return 0, err
 		}

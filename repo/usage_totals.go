@@ -39,15 +39,15 @@ var usageCounts = []struct {
 }{
 	{rendezvous.KindNameplate, `
 		UPDATE usage_nameplates SET counted = 1
-		WHERE counted = 0 AND started IN (SELECT started FROM usage_nameplates WHERE counted = 0 ORDER BY started LIMIT ?)
+		WHERE counted = 0 AND rowid IN (SELECT rowid FROM usage_nameplates WHERE counted = 0 ORDER BY started LIMIT ?)
 		RETURNING result`},
 	{rendezvous.KindMailbox, `
 		UPDATE usage_mailboxes SET counted = 1
-		WHERE counted = 0 AND started IN (SELECT started FROM usage_mailboxes WHERE counted = 0 ORDER BY started LIMIT ?)
+		WHERE counted = 0 AND rowid IN (SELECT rowid FROM usage_mailboxes WHERE counted = 0 ORDER BY started LIMIT ?)
 		RETURNING result`},
 }
 
-// CountUsage adds about limit usage records of each kind to the totals, once each.
+// CountUsage adds at most limit usage records of each kind to the totals, once each.
 func (t *tx) CountUsage(limit int) (counted int, err error) {
 	defer annotate(&err, "counting usage records")
 	if t.readOnly {
@@ -55,7 +55,7 @@ func (t *tx) CountUsage(limit int) (counted int, err error) {
 	}
 	totals := rendezvous.UsageTotals{}
 	for _, of := range usageCounts {
-		results, err := queryAll[rendezvous.Result](t, of.query, limit)
+		results, err := queryAll[rendezvous.Result](t, t.conn.dialect.byRow(of.query), limit)
 		if err != nil {
 			return 0, err
 		}

@@ -101,6 +101,25 @@ var operators = []testCase{
 			wantEqual(h, "afterwards", totals(tx), all)
 		})
 	}},
+	{"records that began at the same time are counted and deleted one by one", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			for range 3 {
+				m := h.mailbox(tx)
+				h.must(tx.RetireNameplate(h.nameplate(tx, "1", m), rendezvous.Usage{App: "a", Started: at(1), Result: rendezvous.ResultQuiet}))
+				h.must(tx.RetireMailbox(m, rendezvous.Usage{App: "a", Started: at(1), Result: rendezvous.ResultQuiet}))
+				h.must(tx.RecordClients([]rendezvous.ClientVersion{{App: "a", Connected: at(1)}}))
+			}
+			wantEqual(h, "two of each kind", value(tx.CountUsage(2)), 4)
+			wantEqual(h, "of each kind, one that is counted and one client", value(tx.DeleteStatistics(at(2), 1)), 3)
+			wantEqual(h, "the others that are counted, and two clients", value(tx.DeleteStatistics(at(2), 9)), 4)
+			wantEqual(h, "the last", value(tx.CountUsage(2)), 2)
+			wantEqual(h, "the last, too", value(tx.DeleteStatistics(at(2), 9)), 2)
+			wantEqual(h, "in all", value(tx.UsageTotals()).List(), []rendezvous.UsageTotal{
+				{Kind: rendezvous.KindMailbox, Result: rendezvous.ResultQuiet, Count: 3},
+				{Kind: rendezvous.KindNameplate, Result: rendezvous.ResultQuiet, Count: 3},
+			})
+		})
+	}},
 	{"servers are recorded, and forgotten", func(h *harness) {
 		one := rendezvous.Server{ID: "one", Version: "1", Started: at(1), Seen: at(2), Skew: -time.Second}
 		two := rendezvous.Server{ID: "two", Version: "2", Started: at(1), Seen: at(3), Pruned: at(2)}
