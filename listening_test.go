@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -100,10 +102,14 @@ func TestReach(t *testing.T) {
 	}
 }
 
-// TestChallenges holds that the challenges of a certificate authority are answered, and every other request is passed on.
+// TestChallenges holds that the challenges of a certificate authority are answered, and every other request is passed on:
+// also one for a challenge that there is not, which strangers may make as often as they like.
 func TestChallenges(t *testing.T) {
 	c := settings(t)
-	c.Listen, c.TLSListen, c.ACMEDomain = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, []string{"a.example"}
+	c.Listen, c.TLSListen, c.ACMEDomain, c.ACMECache = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}, []string{"a.example"}, t.TempDir()
+	if err := os.WriteFile(filepath.Join(c.ACMECache, "known+http-01"), []byte("proof"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	r, err := c.open(t.Context(), &listen.Budget{PerAddress: 100, Log: slog.New(slog.DiscardHandler)}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -112,22 +118,19 @@ func TestChallenges(t *testing.T) {
 	if !r.Secure() || len(r.All()) != 2 {
 		t.Errorf("listens on %v, want one address with TLS beside one without", r.Addrs())
 	}
-	for path, want := range map[string]int{"/.well-known/acme-challenge/unknown": http.StatusNotFound, "/v1": http.StatusTeapot} {
-		h := r.handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
-		got := &status{}
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://a.example"+path, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
+	h := r.handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
+	for url, want := range map[string]int{
+		"http://a.example/.well-known/acme-challenge/known":   http.StatusOK,
+		"http://a.example/.well-known/acme-challenge/unknown": http.StatusTeapot,
+		"http://b.example/.well-known/acme-challenge/known":   http.StatusTeapot,
+		"http://a.example/v1":                                 http.StatusTeapot,
+	} {
+		got := httptest.NewRecorder()
+		if h.ServeHTTP(got, httptest.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)); got.Code != want {
+			t.Errorf("%s: %d, want %d", url, got.Code, want)
 		}
-		if h.ServeHTTP(got, request); got.code != want {
-			t.Errorf("%s: %d, want %d", path, got.code, want)
+		if want == http.StatusOK && got.Body.String() != "proof" {
+			t.Errorf("the challenge is answered %q", got.Body)
 		}
 	}
 }
-
-// status takes in only the status of an answer.
-type status struct{ code int }
-
-func (s *status) Header() http.Header         { return http.Header{} }
-func (s *status) WriteHeader(code int)        { s.code = code }
-func (s *status) Write(b []byte) (int, error) { return len(b), nil }

@@ -118,9 +118,42 @@ func (a *ACME) TLS() *tls.Config {
 	}
 }
 
-// Handler answers the authority's challenges over plain HTTP (RFC 8555, §8.3), and passes everything else on. The
-// authority asks on port 80.
-func (a *ACME) Handler(next http.Handler) http.Handler { return a.manager.HTTPHandler(next) }
+// challengePath begins the paths on which the authority asks.
+const challengePath = "/.well-known/acme-challenge/"
+
+// Handler answers the authority's challenges over plain HTTP (RFC 8555, §8.3), and passes everything else on, also requests
+// for challenges that there are not. The authority asks on port 80.
+func (a *ACME) Handler(next http.Handler) http.Handler {
+	challenges := a.manager.HTTPHandler(nil)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, challengePath) {
+			var found challengeAnswer
+			if challenges.ServeHTTP(&found, r); !found.failed {
+				_, _ = w.Write(found.body) // at worst, the authority has left
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// challengeAnswer takes in what the manager answers.
+type challengeAnswer struct {
+	failed bool
+	body   []byte
+}
+
+// Header implements [http.ResponseWriter].
+func (a *challengeAnswer) Header() http.Header { return http.Header{} }
+
+// WriteHeader implements [http.ResponseWriter]. The manager calls it only for failures.
+func (a *challengeAnswer) WriteHeader(int) { a.failed = true }
+
+// Write implements [http.ResponseWriter].
+func (a *challengeAnswer) Write(b []byte) (int, error) {
+	a.body = append(a.body, b...)
+	return len(b), nil
+}
 
 // Obtain obtains the certificates that are not in the cache, in the background, so that the first client does not wait for
 // them and what goes wrong is logged early. The challenges must be answered from then on.
