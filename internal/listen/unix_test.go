@@ -3,6 +3,7 @@ package listen_test
 import (
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -92,4 +93,27 @@ func TestStaleSocket(t *testing.T) {
 			t.Errorf("the file holds %q, %v", text, err)
 		}
 	})
+}
+
+// TestUnixSocketsAreNotCounted holds what docs/operations.md says: behind a Unix socket is a proxy, and no limit of connections
+// counts what it opens.
+func TestUnixSocketsAreNotCounted(t *testing.T) {
+	path := socketPath(t)
+	b := &listen.Budget{PerAddress: 1, Total: 1, Log: slog.New(slog.DiscardHandler)}
+	l := open(t, listen.Config{Plain: []string{"unix:" + path}, Budget: b})
+	for range 3 {
+		client, err := new(net.Dialer).DialContext(t.Context(), "unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		served, err := l.All()[0].Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer served.Close()
+	}
+	if n := b.Refused.Load(); n != 0 {
+		t.Errorf("%d were refused", n)
+	}
 }
