@@ -9,28 +9,25 @@ import (
 // maxFlaws is how many flaws of a kind are found at a time.
 const maxFlaws = 1000
 
-// Check looks for everything that is wrong with what is stored, on one snapshot: of each kind it finds a thousand at
-// most. In a damaged file, it looks for nothing else.
+// Check looks for everything that is wrong with what is stored: of each kind it finds a thousand at most. Each kind is looked
+// for on a snapshot of its own, as a View may take only so long. In a damaged file, Check looks for nothing else.
 func Check(ctx context.Context, store Store, c Config) ([]Flaw, error) {
 	var flaws []Flaw
-	err := store.View(ctx, func(tx Tx) error {
-		flaws = nil
-		for _, kind := range FlawKinds {
-			found, err := tx.Flaws(kind, c.Blur, maxFlaws)
-			if err != nil {
-				return err
-			}
-			flaws = append(flaws, found...)
-			if kind == FlawFile && len(found) > 0 {
-				return nil // what seems to be missing may be there, so there is nothing to mend
-			}
+	for _, kind := range FlawKinds {
+		var found []Flaw
+		err := store.View(ctx, func(tx Tx) (err error) {
+			found, err = tx.Flaws(kind, c.Blur, maxFlaws)
+			return err
+		})
+		if kind == FlawFile && len(found) > 0 {
+			return found, nil // the transaction may have failed over it; what seems to be missing may be there
 		}
-		return nil
-	})
-	if len(flaws) > 0 && flaws[0].Kind == FlawFile {
-		return flaws, nil // the transaction may have failed over it
+		if err != nil {
+			return flaws, err
+		}
+		flaws = append(flaws, found...)
 	}
-	return flaws, err
+	return flaws, nil
 }
 
 // ErrNoMending is the error for a flaw that cannot be mended.
