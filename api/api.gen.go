@@ -1894,7 +1894,8 @@ type CloseMailboxParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -1904,7 +1905,8 @@ type GetMailboxParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -1930,7 +1932,8 @@ type OpenMailboxParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -1960,7 +1963,8 @@ type ListMessagesParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -1986,7 +1990,8 @@ type AddMessageParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -1996,7 +2001,8 @@ type ListNameplatesParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2013,7 +2019,8 @@ type AllocateNameplateParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2030,7 +2037,8 @@ type ReleaseNameplateParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2047,7 +2055,8 @@ type ClaimNameplateParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2067,7 +2076,8 @@ type EndSessionParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2077,7 +2087,8 @@ type GetSessionParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2087,7 +2098,8 @@ type AcknowledgeParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
@@ -2120,7 +2132,8 @@ type UpdateMetadataParams struct {
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
 	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-	// it came late, from a page that has gone. Name it wherever two pages may have the same session.
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
 	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 

@@ -97,6 +97,7 @@ func TestOnlyAcknowledge(t *testing.T) {
 		t.Errorf("the current epoch does not count: %s", got.body)
 	}
 	a.post("/v1/session/ack", `{"ack": 4}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+	a.post("/v1/session/ack", `{"ack": 3, "epoch": 3}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 }
 
 // An acknowledgement that any request brings may come late, from a page that has gone.
@@ -119,6 +120,7 @@ func TestAnAcknowledgementInAHeaderNamesItsEpoch(t *testing.T) {
 					t.Errorf("with epoch %s, frames from %d on are kept, want %d", epoch, got, kept)
 				}
 			}
+			a.ask(method, target, body).with("Ack: 1", "Epoch: 3").refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 			for _, bad := range []string{"x", "-1", "0", "9007199254740992"} {
 				a.ask(method, target, body).with("Epoch: "+bad).refused(http.StatusBadRequest, "INVALID_REQUEST")
 			}

@@ -203,6 +203,7 @@ func TestBadMessagesEndASocket(t *testing.T) {
 		"an id that is long":   {`{"id": "` + strings.Repeat("x", 129) + `", "method": "GET", "path": "/v1/session"}`, "INVALID_REQUEST", "#/body/id", 4400},
 		"to identify again":    {`{"sessionId": "` + a.id + `"}`, "INVALID_REQUEST", "#/body/sessionId", 4400},
 		"what was never sent":  {`{"ack": 1000}`, "SESSION_STATE_MISMATCH", "", 4409},
+		"a future epoch":       {`{"ack": 0, "epoch": 9}`, "SESSION_STATE_MISMATCH", "", 4409},
 		"more than a body":     {`{"id": "` + strings.Repeat("x", 300_000) + `"}`, "PAYLOAD_TOO_LARGE", "", 1009},
 		"invalid UTF-8":        {"{\"id\": \"\xff\", \"method\": \"GET\", \"path\": \"/v1/session\"}", "INVALID_REQUEST", "#/body/id", 4400},
 		"an empty one":         {``, "INVALID_REQUEST", "#/body", 4400},

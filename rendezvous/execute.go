@@ -20,7 +20,7 @@ type Command struct {
 	// Ack says that every frame below it is processed; nil acknowledges nothing.
 	Ack *session.Seq
 	// Epoch is that of the handshake the acknowledgement goes with; nil means the current one. Of an
-	// older epoch, Ack acknowledges nothing.
+	// older epoch, Ack acknowledges nothing; of one that was never given, it is refused.
 	Epoch *session.Epoch
 	// IdempotencyKey identifies a command without a number, so that it is executed once within 24 hours. "":
 	// the command is executed each time.
@@ -47,7 +47,7 @@ type Query struct {
 	Keyed   SideRef      // acts if there is no session; its App is empty if a session acts
 	Ack     *session.Seq // every frame below it is processed; nil acknowledges nothing
 	// Epoch is that of the handshake the acknowledgement goes with; nil means the current one. Of an
-	// older epoch, Ack acknowledges nothing.
+	// older epoch, Ack acknowledges nothing; of one that was never given, it is refused.
 	Epoch *session.Epoch
 }
 
@@ -99,7 +99,7 @@ func execute[R any](ctx context.Context, s *Service, c Command, work func(*txn) 
 // executeOnce runs a command, or finds the recorded reply if the command was executed before.
 func executeOnce[R any](t *txn, c Command, work func(*txn) (R, error)) (answer Answer[R], refusal *Failure, err error) {
 	t.address = c.Address
-	attached, err := t.attachAcking(c.Session, c.Ack)
+	attached, err := t.attachAcking(c.Session, c.Ack, c.Epoch)
 	answer.Wanted = attached.Wanted
 	if err != nil {
 		return answer, nil, err
@@ -194,7 +194,7 @@ func query[R any](ctx context.Context, s *Service, q Query, look func(*txn) (R, 
 		actor  *Session
 	)
 	err := s.read(ctx, func(t *txn) error {
-		attached, err := t.attachAcking(q.Session, q.Ack)
+		attached, err := t.attachAcking(q.Session, q.Ack, q.Epoch)
 		actor, answer.Wanted = t.actor, attached.Wanted
 		if err != nil {
 			return err

@@ -185,7 +185,7 @@ func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now 
 	case r.Epoch != nil && *r.Epoch < attached.Epoch:
 		return got, superseded(false)
 	case r.Epoch != nil && *r.Epoch > attached.Epoch:
-		return got, refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", *r.Epoch, attached.Epoch)
+		return got, futureEpoch(*r.Epoch, attached.Epoch)
 	}
 	got.acked = s.presence.Acked(r.Session, attached.Epoch, attached.Kept)
 	if r.Ack != nil {

@@ -124,7 +124,7 @@ func (s *Service) UpdateMetadata(ctx context.Context, q Query, metadata json.Raw
 	}
 	err := s.transact(ctx, func(t *txn) error {
 		t.renews = true
-		attached, err := t.attachAcking(q.Session, q.Ack)
+		attached, err := t.attachAcking(q.Session, q.Ack, q.Epoch)
 		actor, answer.Wanted = t.actor, attached.Wanted
 		if err != nil || s.VerifyToken == nil {
 			return err

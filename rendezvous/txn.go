@@ -101,15 +101,23 @@ func (t *txn) act(stored Session, attached session.Attached, wasDetached bool) {
 }
 
 // attachAcking is attach for a request that may acknowledge frames. It refuses an acknowledgement of
-// frames that were never sent.
-func (t *txn) attachAcking(k session.Key, ack *session.Seq) (session.Attached, error) {
+// frames that were never sent, and one that goes with an epoch that was never given.
+func (t *txn) attachAcking(k session.Key, ack *session.Seq, epoch *session.Epoch) (session.Attached, error) {
 	attached, err := t.attach(k)
-	if err == nil && ack != nil {
-		if _, err := attached.Acknowledge(*ack); err != nil {
-			return attached, refuse(SessionStateMismatch, "%v", err)
-		}
+	if err != nil || ack == nil {
+		return attached, err
 	}
-	return attached, err
+	if epoch != nil && *epoch > attached.Epoch {
+		return attached, futureEpoch(*epoch, attached.Epoch)
+	}
+	if _, err := attached.Acknowledge(*ack); err != nil {
+		return attached, refuse(SessionStateMismatch, "%v", err)
+	}
+	return attached, nil
+}
+
+func futureEpoch(named, current session.Epoch) *Failure {
+	return refuse(SessionStateMismatch, "epoch %d has not begun; the current one is %d", named, current)
 }
 
 // attached returns a stored session whose client has just given a sign of life. It fails if the

@@ -140,7 +140,7 @@ export interface paths {
          * Only acknowledge
          * @description Says which frames are processed, without receiving. Repeating it, or acknowledging less than before, changes nothing.
          *     Name the `epoch` of your handshake: an acknowledgement that arrives after a later handshake then changes nothing.
-         *     An `ack` above what was ever sent is `SESSION_STATE_MISMATCH`.
+         *     An `ack` above what was ever sent is `SESSION_STATE_MISMATCH`, and so is one of an `epoch` that was never given.
          */
         post: operations["acknowledge"];
         delete?: never;
@@ -870,7 +870,8 @@ export interface components {
             ack: number;
             /**
              * @description The `epoch` of the handshake that `ack` goes with. By default the session's current one, and on a socket the one with which
-             *     it began. Of an older epoch, `ack` changes nothing: it came late, from a page that has gone.
+             *     it began. Of an older epoch, `ack` changes nothing: it came late, from a page that has gone. Of one that was never given, it is
+             *     `SESSION_STATE_MISMATCH`.
              */
             epoch?: components["schemas"]["Epoch"];
         };
@@ -1933,7 +1934,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent. */
+        /** @description `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent, or with an epoch that was never given. */
         StateMismatch: {
             headers: {
                 "Cache-Control": components["headers"]["Cache-Control"];
@@ -1957,7 +1958,7 @@ export interface components {
         };
         /**
          * @description `CROWDED`: two other sides are in the mailbox that is to be opened.
-         *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent.
+         *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent, or with an epoch that was never given.
          */
         ReadConflict: {
             headers: {
@@ -2014,7 +2015,7 @@ export interface components {
         /**
          * @description `SEQ_GAP`: an earlier command is missing; send from `expectedSeq` on. `SEQ_REUSED`: this number was another command's.
          *     `IDEMPOTENCY_KEY_REUSED`: the same for an `Idempotency-Key`. `REPLY_FORGOTTEN`: the command was done, too long ago to repeat its reply.
-         *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent.
+         *     `SESSION_STATE_MISMATCH`: the client acknowledges a frame that was never sent, or with an epoch that was never given.
          */
         CommandConflict: {
             headers: {
@@ -2484,7 +2485,8 @@ export interface components {
         Ack: components["schemas"]["Sequence"];
         /**
          * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-         *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+         *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+         *     may have the same session.
          */
         Epoch: components["schemas"]["Epoch"];
         /**
@@ -2758,7 +2760,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -2813,7 +2816,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -2860,7 +2864,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -2928,7 +2933,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -2965,7 +2971,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3022,7 +3029,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3076,7 +3084,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3133,7 +3142,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3164,7 +3174,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3237,7 +3248,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3305,7 +3317,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3353,7 +3366,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
@@ -3435,7 +3449,8 @@ export interface operations {
                 Ack?: components["parameters"]["Ack"];
                 /**
                  * @description The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
-                 *     it came late, from a page that has gone. Name it wherever two pages may have the same session.
+                 *     it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+                 *     may have the same session.
                  */
                 Epoch?: components["parameters"]["Epoch"];
             };
