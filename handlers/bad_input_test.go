@@ -136,6 +136,7 @@ func TestViolationsSayWhatIsWrong(t *testing.T) {
 	a := start(t, options{}).begin(t, "app", "a")
 	for want, r := range map[string]*request{
 		"required: is required":                               a.post("/v1/mailboxes/m/messages", `{"body": "b"}`),
+		"required: is  required":                              a.get("/v1/mailboxes//messages"),
 		"type: must be a string":                              a.post("/v1/mailboxes/m/messages", `{"phase": 1, "body": "b"}`),
 		"type: must be an integer":                            a.post("/v1/session/ack", `{"ack": "1"}`),
 		"type: must be an object":                             a.post("/v1/session/ack", `[]`),

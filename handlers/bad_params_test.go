@@ -137,6 +137,7 @@ var badPaths = []bad{
 	{"a space", "PUT /v1/nameplates/%20", nil, "", 400, "INVALID_REQUEST", "#/path/nameplate"},
 	{"a plus", "PUT /v1/nameplates/+4", nil, "", 400, "INVALID_REQUEST", "#/path/nameplate"},
 	{"encoded twice", "PUT /v1/nameplates/%2534", nil, "", 400, "INVALID_REQUEST", "#/path/nameplate"},
+	{"a mailbox encoded twice", "PUT /v1/mailboxes/%256Furs", nil, "", 400, "INVALID_REQUEST", "#/path/mailbox"},
 	{"129 characters", "PUT /v1/mailboxes/" + strings.Repeat("m", 129), nil, "", 400, "INVALID_REQUEST", "#/path/mailbox"},
 	{"a mailbox with NUL", "PUT /v1/mailboxes/%00", nil, "", 400, "INVALID_REQUEST", "#/path/mailbox"},
 	{"a mailbox with a slash", "GET /v1/mailboxes/ours%2Fmessages", nil, "", 400, "INVALID_REQUEST", "#/path/mailbox"},

@@ -161,6 +161,8 @@ func (s *Server) invalidParameter(w http.ResponseWriter, r *http.Request, err er
 	switch {
 	case errors.As(err, &format) && len(r.URL.Query()[format.ParamName]) > 1:
 		bad.violations = violations(parameter(format.ParamName), "once", "must be given once")
+	case errors.As(err, &format) && inPath(format.ParamName): // a text, which can only be empty
+		bad.violations = violations(parameter(format.ParamName), "required", "is required")
 	case errors.As(err, &format) && slices.Contains([]string{"open", "own", "presence", "receipts"}, format.ParamName):
 		bad.violations = violations(parameter(format.ParamName), "type", "must be true or false")
 	case errors.As(err, &format):
@@ -204,10 +206,15 @@ func parameter(name string) string {
 	switch {
 	case isHeader(name):
 		return "#/header/" + name
-	case name == "nameplate", name == "mailbox", name == "key":
+	case inPath(name):
 		return "#/path/" + name
 	}
 	return "#/query/" + name
+}
+
+// inPath reports whether a parameter is a part of the path.
+func inPath(name string) bool {
+	return name == "nameplate" || name == "mailbox" || name == "key"
 }
 
 // argumentAt returns the JSON pointer of what a use case calls an argument, or "" for none. To add a message and to read a
