@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"restante/rendezvous"
@@ -14,6 +15,7 @@ import (
 func TestBytesAreFreedWithTheLog(t *testing.T) {
 	config := func(c *rendezvous.Config) { c.Limits.AddressBytes = 40 << 10 }
 	bubble(t, config, func(t *testing.T, w *world) {
+		synctest.Wait() // until what is stored was summed up: without other processes, that is done once
 		from := rendezvous.SideRef{App: app, Side: "a", Address: "addr-a"}
 		add := func(mailbox rendezvous.MailboxID) error {
 			if _, err := w.OpenFor(t.Context(), from, mailbox); err != nil {
@@ -45,6 +47,7 @@ func TestBytesAreFreedWithTheLog(t *testing.T) {
 func TestAKeyThatIsUsedAgainCountsOnce(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(c *rendezvous.Config) { c.PruneInterval, c.Limits.AddressBytes = 48*time.Hour, 1<<10 }, func(t *testing.T, w *world) {
+		synctest.Wait() // as above
 		release := func(key string) error {
 			c := rendezvous.Command{Keyed: w.job("secret").side, IdempotencyKey: key, Address: "addr-a"}
 			_, err := w.Release(t.Context(), c, "1")
