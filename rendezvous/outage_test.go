@@ -306,7 +306,7 @@ func (w *world) stored(k session.Key) (stored rendezvous.Session) {
 }
 
 // TestAConnectionThatTimesOutIsTheStorages has the storage fail as when no connection to it can be opened in time. The
-// error is like that of a caller who has left, but the callers wait.
+// error is like that of a caller that has left, but the callers wait.
 func TestAConnectionThatTimesOutIsTheStorages(t *testing.T) {
 	t.Parallel()
 	timeout := fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, context.DeadlineExceeded)

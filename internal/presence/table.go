@@ -157,9 +157,9 @@ func (t *Table) EndCommand(k session.Key) {
 	}
 }
 
-// Begin records that a session begins, or may. What was acknowledged in epochs of an earlier session with its id is no
-// longer of interest: it did nothing, so that its id may be used again. Who begins a session must have locked it, so that
-// no other handshake decides.
+// Begin records that a session begins, or may. It forgets what was acknowledged in epochs of an earlier session with the same
+// id: that one did nothing, so that its id may be used again. The caller must have locked the session, so that no other
+// handshake decides.
 func (t *Table) Begin(k session.Key) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
