@@ -142,3 +142,26 @@ func TestRecipeTimer(t *testing.T) {
 		t.Errorf("what is collected is %q, %v", reports, err)
 	}
 }
+
+// TestUnit takes the server's unit as it stands, but for the program, which systemd wants to be there: systemd finds no
+// fault in it.
+func TestUnit(t *testing.T) {
+	t.Parallel()
+	ctx, dir := e2e.Context(t), t.TempDir()
+	text, err := os.ReadFile(e2e.Path("docs/operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "```ini\n[Unit]\n")
+	unit, _, ended := strings.Cut(after, "```")
+	if !found || !ended {
+		t.Fatal("docs/operations.md has no unit")
+	}
+	unit = "[Unit]\n" + strings.ReplaceAll(unit, "/usr/local/bin/restante", "/bin/true")
+	if err := os.WriteFile(filepath.Join(dir, "restante.service"), []byte(unit), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := run(ctx, t, dir, "systemd-analyze verify --man=no ./restante.service"); out != "" {
+		t.Errorf("systemd says: %s", out)
+	}
+}
