@@ -137,6 +137,9 @@ func postgresOpenError(address string, err error) error {
 		p.Problem, p.Hint = "another program has locked its tables ("+errorMessage(err)+")", "start the server again when that program, such as a backup, has ended"
 	case strings.HasPrefix(state, "53"), strings.HasPrefix(state, "57"):
 		p.Problem, p.Hint = "it accepts no connections now ("+errorMessage(err)+")", "try again when it does"
+	case strings.Contains(err.Error(), "unsupported startup parameter"):
+		p.Problem, p.Hint = "PgBouncer stands before it and refuses what is asked of a connection ("+errorMessage(err)+")",
+			"add statement_timeout, lock_timeout, idle_in_transaction_session_timeout and synchronous_commit to PgBouncer's ignore_startup_parameters and keep it in session mode, or use --notify=poll (docs/scaling.md)"
 	case strings.Contains(err.Error(), "SSL is not enabled"):
 		p.Problem, p.Hint = "it does not speak TLS", "add sslmode=disable to the URL if the network is safe without TLS"
 	case state == "":
