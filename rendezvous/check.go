@@ -4,10 +4,19 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 )
 
 // maxFlaws is how many flaws of a kind are found at a time.
 const maxFlaws = 1000
+
+// UsageKeeping is how usage records are kept: a check does not miss those that were deleted.
+type UsageKeeping struct {
+	Blur      time.Duration // their starts were rounded down to a multiple of it
+	Retention time.Duration // they are deleted so long after what they are about has ended, or up to Blur earlier
+}
+
+func (c Config) usageKeeping() UsageKeeping { return UsageKeeping{c.Blur, c.UsageRetention} }
 
 // Check looks for everything that is wrong with what is stored: of each kind it finds a thousand at most. Each kind is looked
 // for on a snapshot of its own, as a View may take only so long. In a damaged file, Check looks for nothing else.
@@ -16,7 +25,7 @@ func Check(ctx context.Context, store Store, c Config) ([]Flaw, error) {
 	for _, kind := range FlawKinds {
 		var found []Flaw
 		err := store.View(ctx, func(tx Tx) (err error) {
-			found, err = tx.Flaws(kind, c.Blur, maxFlaws)
+			found, err = tx.Flaws(kind, c.usageKeeping(), maxFlaws)
 			return err
 		})
 		if kind == FlawFile && len(found) > 0 {
@@ -42,7 +51,7 @@ func (s *Service) Mend(ctx context.Context, f Flaw) (bool, error) {
 	mended := false
 	err := s.transact(ctx, func(t *txn) error {
 		mended = false
-		still, err := t.Flaws(f.Kind, s.Config.Blur, maxFlaws)
+		still, err := t.Flaws(f.Kind, s.Config.usageKeeping(), maxFlaws)
 		if err != nil || !slices.Contains(still, f) {
 			return err
 		}

@@ -24,7 +24,7 @@ func (slowStore) View(_ context.Context, f func(rendezvous.Tx) error) error {
 }
 
 // Flaws implements [rendezvous.Tx].
-func (t slowTx) Flaws(rendezvous.FlawKind, time.Duration, int) ([]rendezvous.Flaw, error) {
+func (t slowTx) Flaws(rendezvous.FlawKind, rendezvous.UsageKeeping, int) ([]rendezvous.Flaw, error) {
 	if time.Now().After(t.until) {
 		return nil, rendezvous.ErrUnavailable
 	}

@@ -52,8 +52,8 @@ type Tx interface {
 
 	// RecordClients stores which clients connected.
 	RecordClients([]ClientVersion) error
-	// DeleteStatistics deletes usage records that are counted and client versions, if they began before a time: of
-	// each kind at most limit, the oldest first. It returns how many.
+	// DeleteStatistics deletes usage records that are counted, of what ended before a time, and client versions that
+	// connected before it: of each kind at most limit, the oldest first. It returns how many.
 	DeleteStatistics(before time.Time, limit int) (int, error)
 	// AddressKey returns the key for the addresses of a day, counted from the epoch. If there is none,
 	// fresh becomes it. The keys of days before yesterday are forgotten.
@@ -285,8 +285,8 @@ type OperatorTx interface {
 	// CountUsage adds at most limit usage records of each kind to the totals, so that they may be deleted. It returns
 	// how many.
 	CountUsage(limit int) (int, error)
-	// Flaws returns at most limit flaws of a kind. blur is what the starts of usage records were rounded down to.
-	Flaws(kind FlawKind, blur time.Duration, limit int) ([]Flaw, error)
+	// Flaws returns at most limit flaws of a kind.
+	Flaws(kind FlawKind, usage UsageKeeping, limit int) ([]Flaw, error)
 	// MendRows mends a flaw that is about rows alone: it deletes rows that belong to nothing, or counts again.
 	MendRows(Flaw) error
 	// RecordServer stores a server, with its sign of life, and forgets those that were not seen since forget.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"restante/rendezvous"
 	"restante/session"
@@ -72,11 +71,11 @@ var flawQueries = map[rendezvous.FlawKind]string{
 		ORDER BY s.key LIMIT ?`,
 }
 
-// usageMissing finds logs of retired mailboxes without a usage record that ended at that time. The start of a record may
-// be rounded down.
+// usageMissing finds logs of mailboxes that were retired at a time or later, without a usage record that ended then. The
+// start of a record may be rounded down.
 const usageMissing = `
 		SELECT r.mailbox FROM retired_logs AS r
-		WHERE NOT EXISTS (SELECT 1 FROM usage_mailboxes AS u WHERE u.started + u.total <= r.retired AND u.started + u.total >= r.retired - CAST(? AS BIGINT))
+		WHERE r.retired >= ? AND NOT EXISTS (SELECT 1 FROM usage_mailboxes AS u WHERE u.started + u.total <= r.retired AND u.started + u.total >= r.retired - CAST(? AS BIGINT))
 		ORDER BY r.mailbox LIMIT ?`
 
 // orphans are the rows of each table that belong to nothing.
@@ -92,7 +91,7 @@ var orphans = []struct{ table, where string }{
 }
 
 // Flaws returns at most limit flaws of a kind.
-func (t *tx) Flaws(kind rendezvous.FlawKind, blur time.Duration, limit int) (_ []rendezvous.Flaw, err error) {
+func (t *tx) Flaws(kind rendezvous.FlawKind, usage rendezvous.UsageKeeping, limit int) (_ []rendezvous.Flaw, err error) {
 	defer annotate(&err, "looking for flaws (%s)", kind)
 	switch kind {
 	case rendezvous.FlawFile:
@@ -100,7 +99,8 @@ func (t *tx) Flaws(kind rendezvous.FlawKind, blur time.Duration, limit int) (_ [
 	case rendezvous.FlawOrphans:
 		return t.orphans()
 	case rendezvous.FlawUsage:
-		rows, err := queryAll[rendezvous.MailboxKey](t, usageMissing, toSpan(blur), limit)
+		kept := t.Now().Add(usage.Blur - usage.Retention)
+		rows, err := queryAll[rendezvous.MailboxKey](t, usageMissing, toMillis(kept), toSpan(usage.Blur), limit)
 		return mapSlice(rows, func(k rendezvous.MailboxKey) rendezvous.Flaw { return rendezvous.Flaw{Kind: kind, Mailbox: k} }), err
 	default:
 	}

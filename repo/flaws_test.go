@@ -52,7 +52,8 @@ var spoiled = map[string]struct {
 	"a counter is wrong":           {[]string{`UPDATE outboxes SET bytes = 7`}, []rendezvous.FlawKind{rendezvous.FlawOutboxCounters}},
 	"outboxes are missing":         {[]string{`DELETE FROM outboxes`}, []rendezvous.FlawKind{rendezvous.FlawSessionOutbox}},
 	"sessions are missing":         {[]string{`DELETE FROM sessions`}, []rendezvous.FlawKind{rendezvous.FlawOrphans}},
-	"a usage record is missing":    {[]string{`INSERT INTO retired_logs (mailbox, id, retired) VALUES (99, 'gone', 7)`}, []rendezvous.FlawKind{rendezvous.FlawUsage}},
+	"a usage record is missing":    {[]string{`INSERT INTO retired_logs (mailbox, id, retired) VALUES (99, 'gone', 9999999999999)`}, []rendezvous.FlawKind{rendezvous.FlawUsage}},
+	"a usage record was deleted":   {[]string{`INSERT INTO retired_logs (mailbox, id, retired) VALUES (99, 'gone', 7)`}, nil},
 	"a reply belongs to nothing":   {[]string{`INSERT INTO replies SELECT {key}, 0, {key}, {key}`}, []rendezvous.FlawKind{rendezvous.FlawOrphans}},
 	"bytes are counted for no one": {[]string{`INSERT INTO stored_bytes (mailbox, address, bytes) VALUES (99, 'x', 7)`}, []rendezvous.FlawKind{rendezvous.FlawOrphans}},
 }

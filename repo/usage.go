@@ -45,15 +45,19 @@ func (t *tx) RecordClients(clients []rendezvous.ClientVersion) (err error) {
 	return nil
 }
 
-// DeleteStatistics deletes old usage records and client versions.
+// DeleteStatistics deletes old usage records and client versions. Records are found by their start, which has an index.
 func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, err error) {
 	defer annotate(&err, "deleting old statistics")
-	for _, statement := range []string{
-		`DELETE FROM usage_nameplates WHERE rowid IN (SELECT rowid FROM usage_nameplates WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?)`,
-		`DELETE FROM usage_mailboxes WHERE rowid IN (SELECT rowid FROM usage_mailboxes WHERE started < ? AND counted = 1 ORDER BY started LIMIT ?)`,
-		`DELETE FROM client_versions WHERE rowid IN (SELECT rowid FROM client_versions WHERE connected < ? ORDER BY connected LIMIT ?)`,
+	at := toMillis(before)
+	for _, d := range []struct {
+		statement string
+		arguments []any
+	}{
+		{`DELETE FROM usage_nameplates WHERE rowid IN (SELECT rowid FROM usage_nameplates WHERE started < ? AND started + total < ? AND counted = 1 ORDER BY started LIMIT ?)`, []any{at, at, limit}},
+		{`DELETE FROM usage_mailboxes WHERE rowid IN (SELECT rowid FROM usage_mailboxes WHERE started < ? AND started + total < ? AND counted = 1 ORDER BY started LIMIT ?)`, []any{at, at, limit}},
+		{`DELETE FROM client_versions WHERE rowid IN (SELECT rowid FROM client_versions WHERE connected < ? ORDER BY connected LIMIT ?)`, []any{at, limit}},
 	} {
-		n, err := t.exec(t.conn.dialect.byRow(statement), toMillis(before), limit)
+		n, err := t.exec(t.conn.dialect.byRow(d.statement), d.arguments...)
 		if err != nil {
 			return 0, err
 		}

@@ -26,7 +26,7 @@ func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, _ error
 		return 0, err
 	}
 	for _, kind := range []rendezvous.Kind{rendezvous.KindNameplate, rendezvous.KindMailbox} {
-		records, n := without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted && r.Started.Before(before) })
+		records, n := without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted && r.Started.Add(r.Total).Before(before) })
 		t.records = records
 		deleted += n
 	}
@@ -215,7 +215,7 @@ func (t *tx) CountUsage(limit int) (counted int, _ error) {
 }
 
 // Flaws finds none: nothing but this package can spoil what it holds.
-func (t *tx) Flaws(rendezvous.FlawKind, time.Duration, int) ([]rendezvous.Flaw, error) {
+func (t *tx) Flaws(rendezvous.FlawKind, rendezvous.UsageKeeping, int) ([]rendezvous.Flaw, error) {
 	return nil, nil
 }
 

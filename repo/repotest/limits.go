@@ -107,11 +107,12 @@ var limits = []testCase{
 		h.update(func(tx rendezvous.Tx) {
 			m := h.mailbox(tx)
 			h.must(tx.RetireNameplate(h.nameplate(tx, "1", m), rendezvous.Usage{App: app, Started: at(1), Result: rendezvous.ResultQuiet}))
-			h.must(tx.RetireMailbox(m, rendezvous.Usage{App: app, Started: at(2), Result: rendezvous.ResultQuiet}))
+			h.must(tx.RetireMailbox(m, rendezvous.Usage{App: app, Started: at(1), Total: at(2).Sub(at(1)), Result: rendezvous.ResultQuiet}))
 			h.must(tx.RecordClients([]rendezvous.ClientVersion{{App: app, Connected: at(3)}, {App: app, Connected: at(4)}}))
-			wantEqual(h, "too young", value(tx.DeleteStatistics(at(1), 9)), 0)
 			wantEqual(h, "counted", value(tx.CountUsage(9)), 2)
-			wantEqual(h, "old", value(tx.DeleteStatistics(at(4), 9)), 3)
+			wantEqual(h, "too young", value(tx.DeleteStatistics(at(1), 9)), 0)
+			wantEqual(h, "what ended, and not what only began", value(tx.DeleteStatistics(at(2), 9)), 1)
+			wantEqual(h, "old", value(tx.DeleteStatistics(at(4), 9)), 2)
 			wantEqual(h, "the last", value(tx.DeleteStatistics(at(5), 9)), 1)
 		})
 	}},
