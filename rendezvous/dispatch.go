@@ -50,8 +50,10 @@ type DispatchCounts struct {
 const (
 	firstRetry = 2 * time.Second // after a failure; each further one doubles it
 	lastRetry  = 30 * time.Minute
-	// abandonAfter is how long a dispatch is tried without any success.
+	// abandonAfter is how long a dispatch is tried without any success, and minAttempts how often at least: what waited
+	// while the server was off, or was abandoned and is tried again, has an hour.
 	abandonAfter = 24 * time.Hour
+	minAttempts  = 12
 	// keepDispatches is how long what cannot be delivered is kept, with the log that it refers to.
 	keepDispatches = 7 * 24 * time.Hour
 	dispatchPage   = 16 // messages that are loaded at once to be delivered
@@ -68,7 +70,7 @@ func (d Dispatch) Succeeded(e Event, now time.Time) (_ Dispatch, left bool) {
 }
 
 // Failed returns the dispatch after an attempt that failed. It is tried again later and later, and
-// abandoned if none of it was told for long, or if the receiver wants no more.
+// abandoned if none of it was told for long and many attempts, or if the receiver wants no more.
 func (d Dispatch) Failed(gone bool, now time.Time) Dispatch {
 	wait := lastRetry
 	if d.Attempts < 10 {
@@ -76,7 +78,7 @@ func (d Dispatch) Failed(gone bool, now time.Time) Dispatch {
 	}
 	d.Attempts++
 	d.Sender, d.Due = "", now.Add(wait)
-	d.Abandoned = gone || now.Sub(d.Since) >= abandonAfter
+	d.Abandoned = gone || d.Attempts >= minAttempts && now.Sub(d.Since) >= abandonAfter
 	return d
 }
 

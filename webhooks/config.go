@@ -56,7 +56,7 @@ func Parse(file []byte) ([]Webhook, error) {
 	if err := decoder.Decode(&parsed); err != nil {
 		return nil, err
 	}
-	if len(parsed.Webhooks) == 0 {
+	if parsed.Webhooks == nil { // an empty list tells no app any more
 		return nil, errors.New(`it has no webhooks: {"webhooks": [{"app": …, "url": …, "secrets": […]}]}`)
 	}
 	for i, h := range parsed.Webhooks {
