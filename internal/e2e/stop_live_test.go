@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -61,16 +62,17 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 	go func() { listened <- e2e.AtOnce(listeners, func(l *listener) error { return l.listen(listening) }) }()
 	talking, hush := context.WithCancel(ctx)
 	defer hush()
-	said, spoken := 0, make(chan error, 1)
+	var said atomic.Int64
+	spoken := make(chan error, 1)
 	go func() {
 		for talking.Err() == nil {
 			for _, l := range listeners {
-				if _, err := speaker.Command(ctx, http.MethodPost, "/v1/mailboxes/"+l.mailbox+"/messages", map[string]string{"phase": "number", "body": strconv.Itoa(said)}); err != nil {
+				if _, err := speaker.Command(ctx, http.MethodPost, "/v1/mailboxes/"+l.mailbox+"/messages", map[string]string{"phase": "number", "body": strconv.FormatInt(said.Load(), 10)}); err != nil {
 					spoken <- err
 					return
 				}
 			}
-			said++
+			said.Add(1)
 		}
 		spoken <- nil
 	}()
@@ -125,7 +127,7 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 	if slices.Contains(quarters, len(listeners)) {
 		t.Errorf("all %d clients were let go at once, by quarters of the %v: %v", len(listeners), drain, quarters)
 	}
-	before := said
+	before := int(said.Load())
 	s.Start()
 	s.WaitReady()
 	started := time.Now()
@@ -135,7 +137,7 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 	if err := <-spoken; err != nil {
 		t.Fatal(err)
 	}
-	e2e.Eventually(t, "all hear everything", heard(said))
+	e2e.Eventually(t, "all hear everything", heard(int(said.Load())))
 	hangUp()
 	if err := <-listened; err != nil {
 		t.Fatal(err)
@@ -146,7 +148,7 @@ func TestStopWithStreamsAndSockets(t *testing.T) {
 		}
 	}
 	t.Logf("%d streams and sockets, and %d that do not read or say anything: all told within %v, by quarters of the drain %v; exit 0 after %v; all hear again %v after the start; %d numbers each",
-		len(listeners), 3*silent, last.Round(time.Millisecond), quarters, ended.Round(time.Millisecond), back.Round(time.Millisecond), said)
+		len(listeners), 3*silent, last.Round(time.Millisecond), quarters, ended.Round(time.Millisecond), back.Round(time.Millisecond), said.Load())
 }
 
 // quiet opens streams and sockets that are not read.
