@@ -58,7 +58,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 		interval = min(interval, max(*r.Wait, minBeat))
 	}
 	got.NextWait, got.Frames = interval, nil
-	r.Ack, r.Epoch, r.From = nil, &got.epoch, &got.First // a later handshake ends the stream, also if it named no epoch
+	r.Ack, r.Epoch, r.From = nil, new(got.epoch), new(got.First) // a later handshake ends the stream, also if it named no epoch
 	first := got.holdable(interval)
 	st := &Stream{s: s, request: r, interval: interval, beat: time.Now().Add(first), grace: got.grace, since: s.now()}
 	st.timer = time.AfterFunc(first, st.ready.Set)

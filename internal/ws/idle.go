@@ -1,10 +1,12 @@
 package ws
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"math"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -139,8 +141,33 @@ func (c *Conn) WhenReadable(f func()) (ok bool) {
 		return false
 	}
 	c.below.releaseBuffer() // before another goroutine reads
-	c.wake, ok = c.pool.WhenReadable(c.below.Conn, f)
+	c.releaseReader()
+	c.wake, ok = c.pool.WhenReadable(c.below.Conn, func() {
+		c.takeReader()
+		f()
+	})
+	if !ok {
+		c.takeReader()
+	}
 	return ok
+}
+
+// readers are shared by the connections, which need one only while something is read.
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, readAhead) }}
+
+// releaseReader gives the buffer of in back. Nothing may be buffered.
+func (c *Conn) releaseReader() {
+	r := *c.in // conn keeps the pointer, so what it points to is exchanged
+	r.Reset(nil)
+	readers.Put(&r)
+	*c.in = bufio.Reader{}
+}
+
+// takeReader gives in a buffer.
+func (c *Conn) takeReader() {
+	r, _ := readers.Get().(*bufio.Reader)
+	r.Reset(c.below)
+	*c.in = *r
 }
 
 // WakeIfGone has the connection read again when its peer counts as gone, if that may be before the next call. Without
