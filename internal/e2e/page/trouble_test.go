@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -103,6 +104,36 @@ func TestPageTrouble(t *testing.T) {
 	bob.presses("Leave")
 	ada.sees("the other side left")
 	bothLeft(t, s, "happy")
+}
+
+// TestPageLeftUnreachable has a page loaded again that then finds no server, and leaves its conversation there. What was
+// not read is in the field again.
+func TestPageLeftUnreachable(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	ada := newBrowser(t, "").visits(s.URL(), "/")
+	ada.writes("mail")
+	ada.cannotReach("*://*:*/v1/*")
+	if err := chromedp.Do(ada.ctx, chromedp.Reload()); err != nil {
+		t.Fatal(err)
+	}
+	ada.sees("The server cannot be reached")
+	ada.presses("Go back")
+	if kept := look[string](ada.tab, "document.getElementById('note').value"); kept != "mail" {
+		t.Errorf("what was written is lost: %q", kept)
+	}
+}
+
+// cannotReach has a tab reach no address of a pattern from now on; without one, it reaches all.
+func (g *guest) cannotReach(patterns ...string) {
+	g.b.t.Helper()
+	blocked := []*network.BlockPattern{}
+	for _, pattern := range patterns {
+		blocked = append(blocked, &network.BlockPattern{URLPattern: pattern, Block: true})
+	}
+	if _, err := chromedp.Call(g.ctx, network.SetBlockedURLs, network.SetBlockedURLsParams{URLPatterns: blocked}); err != nil {
+		g.b.t.Fatal(err)
+	}
 }
 
 // TestPageDuplicate is a tab that is duplicated, with all that it keeps. The copy says that the conversation is the other

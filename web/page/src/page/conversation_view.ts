@@ -37,12 +37,6 @@ export class ConversationView {
     submitting(this.#text);
   }
 
-  /** What was written last and not read, once the conversation is over: worth keeping. */
-  get unread(): string {
-    const notes = this.#conversation?.notes.value.filter(({ mine, state }) => mine && state !== 'read') ?? [];
-    return notes.map(({ text }) => text).join('\n\n');
-  }
-
   /** There is no session yet. */
   connecting(): void {
     this.#reset();
@@ -113,7 +107,7 @@ export class ConversationView {
     this.#leave.hidden = over(status);
     this.#again.hidden = !over(status);
     say(this.#leave, status.name === 'connected' ? 'Leave' : ours(notes) ? 'Take it back' : 'Cancel');
-    say(this.#again, this.unread !== '' || ['scary', 'failed'].includes(status.name) ? 'Begin again' : 'Write another note');
+    say(this.#again, unread(notes) !== '' || ['scary', 'failed'].includes(status.name) ? 'Begin again' : 'Write another note');
     if (focused?.closest('[hidden]')) (over(status) ? this.#again : element('headline')).focus();
   }
 
@@ -141,6 +135,12 @@ export class ConversationView {
 /** Whether nothing more comes of a conversation. */
 export function over({ name }: Status): boolean {
   return ['scary', 'left', 'failed', 'closed'].includes(name);
+}
+
+/** What we wrote and was not read: it is worth keeping once a conversation is over. */
+export function unread(notes: readonly Note[]): string {
+  const left = notes.filter(({ mine, state }) => mine && state !== 'read');
+  return left.map(({ text }) => text).join('\n\n');
 }
 
 function ours(notes: readonly Note[]): boolean {

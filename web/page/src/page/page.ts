@@ -1,11 +1,11 @@
 import type { RestanteError, Session } from '@restante/client';
-import { check, join, normal, offer, resume, type Conversation } from '../wormhole/index.js';
+import { APP_ID, check, join, normal, offer, peek, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
 import { store } from './store.js';
 import { Connection } from './connection.js';
 import { panel } from './panel.js';
 import { Start } from './start.js';
-import { over, ConversationView } from './conversation_view.js';
+import { over, unread, ConversationView } from './conversation_view.js';
 
 /** The page at /: a start, where one writes a note or gives a code, and one conversation after another. */
 class Page {
@@ -66,7 +66,7 @@ class Page {
 
   /** Leaves the conversation, and forgets it. What was written and not read is there to be sent again. */
   #leave(): void {
-    const unread = this.#note || this.#view.unread;
+    const text = this.#note || unread(this.#known?.notes.value ?? []);
     this.#note = '';
     this.#turn = undefined;
     void this.#conversation?.close();
@@ -74,7 +74,12 @@ class Page {
     store.forget();
     this.#other.hidden = true;
     this.#view.hide();
-    this.#start.again(unread);
+    this.#start.again(text);
+  }
+
+  /** The conversation, or what is kept of it as long as there is no session. */
+  get #known(): Pick<Conversation, 'status' | 'notes'> | undefined {
+    return this.#conversation ?? peek(store, APP_ID);
   }
 
   /** The code in the address, which is not kept there: the browser's history is no place for it. */

@@ -41,6 +41,12 @@ export function resume(session: Session, store: StateStore): Conversation | unde
   return kept.side === session.side ? conversation.resume() : conversation.refuse(problem('LOST'));
 }
 
+/** Returns how a conversation was when it was kept, as long as there is no session to resume it; undefined if nothing was kept. */
+export function peek(store: StateStore, appId: string): Pick<Conversation, 'status' | 'notes'> | undefined {
+  const kept = load(store);
+  return kept && { status: new Subject(new Exchange(appId, kept).status), notes: new Subject(kept.notes.map(show)) };
+}
+
 class RunningConversation implements Conversation {
   readonly status: Subject<Status>;
   readonly notes: Subject<readonly Note[]>;

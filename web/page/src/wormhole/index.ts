@@ -8,7 +8,7 @@
  *     conversation.say('Tea at four?');
  */
 export { check, complete, normal } from './code.js';
-export { join, offer, resume, type Conversation } from './conversation.js';
+export { join, offer, peek, resume, type Conversation } from './conversation.js';
 export type { StateStore } from './store.js';
 export type { Note } from './note.js';
 export type { Problem } from './problem.js';

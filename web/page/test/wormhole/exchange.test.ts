@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import { bytesToHex, hexToBytes } from '@noble/hashes/utils.js';
 import { holds } from '@restante/testing';
 import fc from 'fast-check';
+import { peek } from '../../src/wormhole/conversation.js';
 import { Exchange, type WireMessage } from '../../src/wormhole/exchange.js';
 import { begin, load, type StateStore, type Kept } from '../../src/wormhole/store.js';
 import { Key } from '../../src/wormhole/key.js';
@@ -386,6 +387,24 @@ describe('a side', () => {
     const kept = begin('ada', { words: 'a-b' });
     assert.deepEqual(load(store(JSON.stringify(kept))), kept);
     for (const state of [undefined, '', 'null', '[]', '{', JSON.stringify({ ...kept, version: 2 })]) assert.equal(load(store(state)), undefined);
+  });
+
+  test('is known by what is kept, before there is a session', () => {
+    const known = (state?: string) => {
+      const conversation = peek({ load: () => state, save: () => {}, forget: () => {} }, APP);
+      return conversation && { status: conversation.status.value, notes: conversation.notes.value.map(({ text, state }) => `${text}: ${state}`) };
+    };
+    assert.equal(known(), undefined);
+    assert.equal(known('{'), undefined);
+    assert.deepEqual(known(JSON.stringify(begin('ada', { words: 'a-b' }))), { status: { name: 'allocating' }, notes: [] });
+    const [ada, bob] = meet();
+    ada.exchange.say('one');
+    assert.deepEqual(known(JSON.stringify(ada.kept)), { status: ada.exchange.status, notes: ['one: kept'] });
+    settle(ada, bob);
+    ada.exchange.say('two');
+    assert.deepEqual(known(JSON.stringify(ada.kept)), { status: bob.exchange.status, notes: ['one: read', 'two: kept'] });
+    ada.exchange.left('happy');
+    assert.deepEqual(known(JSON.stringify(ada.kept)), { status: ada.exchange.status, notes: ['one: read', 'two: refused'] });
   });
 
   test('ends if there is a third', () => {
