@@ -107,21 +107,30 @@ func TestPageTrouble(t *testing.T) {
 }
 
 // TestPageLeftUnreachable has a page loaded again that then finds no server, and leaves its conversation there. What was
-// not read is in the field again.
+// not read is in the field again, and the other side sees that this one left as soon as the page finds the server.
 func TestPageLeftUnreachable(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)
-	ada := newBrowser(t, "").visits(s.URL(), "/")
-	ada.writes("mail")
+	b := newBrowser(t, "")
+	ada := b.visits(s.URL(), "/")
+	code := ada.writes("mail")
 	ada.cannotReach("*://*:*/v1/*")
 	if err := chromedp.Do(ada.ctx, chromedp.Reload()); err != nil {
 		t.Fatal(err)
 	}
 	ada.sees("The server cannot be reached")
+	bob := b.visits(s.URL(), "/#"+code)
+	bob.sees("The other side is here")
+	ada.front()
 	ada.presses("Go back")
 	if kept := look[string](ada.tab, "document.getElementById('note').value"); kept != "mail" {
 		t.Errorf("what was written is lost: %q", kept)
 	}
+	ada.cannotReach()
+	ada.presses("Get a code")
+	ada.sees("Waiting for the other side")
+	bob.sees("The other side left")
+	e2e.Eventually(t, "one mailbox is left", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 1 })
 }
 
 // cannotReach has a tab reach no address of a pattern from now on; without one, it reaches all.

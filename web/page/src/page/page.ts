@@ -1,5 +1,5 @@
 import type { RestanteError, Session } from '@restante/client';
-import { APP_ID, check, join, normal, offer, peek, resume, type Conversation } from '../wormhole/index.js';
+import { abandon, APP_ID, check, join, normal, offer, peek, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
 import { store } from './store.js';
 import { Connection } from './connection.js';
@@ -22,7 +22,10 @@ class Page {
 
   constructor() {
     addEventListener('hashchange', () => this.#follow(this.#linked()));
-    this.#connection.session.subscribe((session) => panel(session, this.#connection));
+    this.#connection.session.subscribe((session) => {
+      panel(session, this.#connection);
+      if (session) abandon(session, store);
+    });
     const code = this.#linked();
     if (store.load() !== undefined) void this.#converse((session) => resume(session, store), code);
     else if (code !== undefined) this.#read(code);

@@ -47,6 +47,14 @@ export function peek(store: StateStore, appId: string): Pick<Conversation, 'stat
   return kept && { status: new Subject(new Exchange(appId, kept).status), notes: new Subject(kept.notes.map(show)) };
 }
 
+/** Leaves what a session has open of a conversation that is not kept: it was left before there was a session. */
+export function abandon(session: Session, store: StateStore): void {
+  if (load(store)) return;
+  for (const mailbox of session.mailboxes.values()) {
+    mailbox.close({ mood: 'lonely' }).catch(() => {}); // the session is over: the server sees to it
+  }
+}
+
 class RunningConversation implements Conversation {
   readonly status: Subject<Status>;
   readonly notes: Subject<readonly Note[]>;

@@ -1,6 +1,6 @@
 import { connect, type Platform, type Session } from '@restante/client';
 import { until } from '@restante/testing';
-import { APP_ID, resume, type Conversation, type StateStore, type Status } from '../../src/wormhole/index.js';
+import { abandon, APP_ID, resume, type Conversation, type StateStore, type Status } from '../../src/wormhole/index.js';
 
 export type Begin = (session: Session, store: StateStore) => Conversation;
 type Parts = Partial<Platform>;
@@ -89,6 +89,7 @@ export class Tab {
       save: (state) => storage.setItem('note', state),
       forget: () => storage.removeItem('note'),
     };
+    abandon(session, store);
     this.conversation = resume(session, store) ?? this.#begin(session, store);
     this.conversation.status.subscribe((status) => {
       if (page.gone) return;

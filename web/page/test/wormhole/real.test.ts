@@ -260,6 +260,18 @@ describe('page and page', () => {
     await ada.stands('left');
   });
 
+  test('are left by a page that was loaded again without what was kept', async () => {
+    const [ada, bob] = await meet();
+    const code = await ada.code();
+    ada.crash();
+    ada.items.delete('note'); // as it was left there
+    await ada.load();
+    await bob.stands('left');
+    await eventually(() => 'one mailbox is open', () => ada.session.mailboxes.size === 1);
+    assert.notEqual(await ada.code(), code);
+    await nothing(code);
+  });
+
   test('keep a note for one who is away', async () => {
     const [ada, bob] = await meet();
     bob.crash();
