@@ -107,30 +107,58 @@ func TestPageTrouble(t *testing.T) {
 }
 
 // TestPageLeftUnreachable has a page loaded again that then finds no server, and leaves its conversation there. What was
-// not read is in the field again, and the other side sees that this one left as soon as the page finds the server.
+// not read is in the field again, and the other side sees that this one left as soon as the page finds the server. A link
+// to another conversation is followed only if one leaves this one for it.
 func TestPageLeftUnreachable(t *testing.T) {
 	t.Parallel()
 	s := e2e.Serve(t)
 	b := newBrowser(t, "")
 	ada := b.visits(s.URL(), "/")
 	code := ada.writes("mail")
-	ada.cannotReach("*://*:*/v1/*")
-	if err := chromedp.Do(ada.ctx, chromedp.Reload()); err != nil {
-		t.Fatal(err)
+	comesBack := func() {
+		t.Helper()
+		ada.cannotReach("*://*:*/v1/*")
+		if err := chromedp.Do(ada.ctx, chromedp.Reload()); err != nil {
+			t.Fatal(err)
+		}
+		ada.sees("The server cannot be reached")
 	}
-	ada.sees("The server cannot be reached")
+	comesBack()
 	bob := b.visits(s.URL(), "/#"+code)
 	bob.sees("The other side is here")
 	ada.front()
 	ada.presses("Go back")
-	if kept := look[string](ada.tab, "document.getElementById('note').value"); kept != "mail" {
-		t.Errorf("what was written is lost: %q", kept)
+	hasKept := func() {
+		t.Helper()
+		if kept := look[string](ada.tab, "document.getElementById('note').value"); kept != "mail" {
+			t.Errorf("what was written is lost: %q", kept)
+		}
 	}
+	hasKept()
 	ada.cannotReach()
 	ada.presses("Get a code")
 	ada.sees("Waiting for the other side")
 	bob.sees("The other side left")
 	e2e.Eventually(t, "one mailbox is left", func() bool { return len(e2e.Column(t, s, "SELECT id FROM mailboxes")) == 1 })
+
+	// Links, while the page finds no server again: to this conversation, and to another one.
+	code = look[string](ada.tab, "document.getElementById('big-code').textContent")
+	comesBack()
+	follows := func(code string) {
+		t.Helper()
+		look[bool](ada.tab, "location.hash = "+quoted("#"+code)+", true")
+		ada.until("location.hash === ''")
+	}
+	follows(code)
+	ada.until("document.getElementById('other').hidden")
+	follows("8-crossover-clockwork")
+	ada.until("document.getElementById('other').textContent.includes('8-crossover-clockwork')")
+	ada.cannotReach()
+	ada.presses("Leave this one and join")
+	ada.sees("Waiting for the other side")
+	ada.presses("Cancel")
+	ada.sees("Leave a note")
+	hasKept()
 }
 
 // cannotReach has a tab reach no address of a pattern from now on; without one, it reaches all.

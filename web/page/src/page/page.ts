@@ -99,10 +99,10 @@ class Page {
 
   /** Another link was followed than the one that the page was opened with. */
   #follow(code: string | undefined): void {
-    const status = this.#conversation?.status.value;
+    const status = this.#known?.status.value;
     if (code === undefined || (status && 'code' in status && status.code === normal(code))) return;
     const join = () => {
-      if (status) this.#leave();
+      this.#leave();
       this.#read(code);
     };
     if (!status || over(status)) {
