@@ -13,10 +13,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// protobuf is the media type of Prometheus's binary format.
+// protobuf is the media type of Prometheus's binary format, which is the only one that has native histograms.
 const protobuf = "application/vnd.google.protobuf"
 
-// metrics serves what is counted, in the text format of Prometheus.
+// metrics serves what is counted, in a format of Prometheus.
 type metrics struct {
 	http.Handler
 	requests *prometheus.CounterVec
@@ -93,13 +93,7 @@ func newMetrics(s *Server) *metrics {
 		func() float64 { return float64(stats.Parked.Load()) }))
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "restante_streams_open", Help: "Event streams and session sockets that are open now."},
 		func() float64 { return float64(stats.Streams.Load()) }))
-	remembered := &rememberedMetrics{served: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), age: s.Limits.Metrics}
-	m.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !names(r.Header.Values("Accept"), protobuf) { // which is the only format that has native histograms
-			r.Header.Set("Accept", "text/plain") // the other format that the contract promises, whatever a scraper prefers
-		}
-		remembered.ServeHTTP(w, r)
-	})
+	m.Handler = &rememberedMetrics{served: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), age: s.Limits.Metrics}
 	return m
 }
 

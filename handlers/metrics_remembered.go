@@ -3,8 +3,7 @@ package handlers
 import (
 	"maps"
 	"net/http"
-	"slices"
-	"strings"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -16,10 +15,16 @@ type rememberedMetrics struct {
 	age    time.Duration // for how long
 
 	mu      sync.Mutex // also held while one is made, so that the others wait for it
-	answers map[string]*metricsAnswer
+	answers map[metricsForm]*metricsAnswer
 }
 
-// metricsAnswer is an answer in one format.
+// metricsForm is all that an answer depends on. There are few, so that few answers are remembered.
+type metricsForm struct {
+	accept   string
+	encoding string // gzip, or empty for none
+}
+
+// metricsAnswer is an answer in one form.
 type metricsAnswer struct {
 	recorder
 
@@ -28,39 +33,50 @@ type metricsAnswer struct {
 
 // ServeHTTP implements [http.Handler].
 func (m *rememberedMetrics) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := m.answer(r)
+	a := m.answer(metricsFormOf(r))
 	maps.Copy(w.Header(), a.header)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body.Bytes()) // if it fails, the client has left
 }
 
-// answer returns what is remembered for the format that a request asks for, or makes it.
-func (m *rememberedMetrics) answer(r *http.Request) *metricsAnswer {
-	format := "text"
-	if names(r.Header.Values("Accept"), protobuf) {
-		format = protobuf
+// metricsFormOf returns the form that a request asks for. A scraper may prefer formats that the contract does not
+// promise; it is given one that it promises.
+func metricsFormOf(r *http.Request) (form metricsForm) {
+	accept := r.Header.Values("Accept")
+	form.accept = "text/plain"
+	if names(accept, protobuf) && weight(accept, protobuf) >= weight(accept, "text/plain") {
+		form.accept = protobuf + "; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 	}
-	encoding := "" // the only one that is served, so that few answers are remembered
-	if slices.ContainsFunc(r.Header.Values("Accept-Encoding"), func(v string) bool { return strings.Contains(v, "gzip") }) {
-		encoding = "gzip"
+	if takesGzip(r) {
+		form.encoding = "gzip"
 	}
+	return form
+}
+
+// answer returns what is remembered for a form, or makes it.
+func (m *rememberedMetrics) answer(form metricsForm) *metricsAnswer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if a := m.answers[format+encoding]; a != nil && time.Now().Before(a.until) {
+	if a := m.answers[form]; a != nil && time.Now().Before(a.until) {
 		return a
 	}
 	a := &metricsAnswer{recorder: recorder{header: http.Header{}}}
-	asked := r.Clone(r.Context())
-	asked.Header.Del("Accept-Encoding")
-	if encoding != "" {
-		asked.Header.Set("Accept-Encoding", encoding)
-	}
-	m.served.ServeHTTP(&a.recorder, asked)
+	m.served.ServeHTTP(&a.recorder, form.request())
 	a.WriteHeader(http.StatusOK) // unless there is a status
 	a.until = time.Now().Add(m.age)
 	if m.answers == nil {
-		m.answers = map[string]*metricsAnswer{}
+		m.answers = map[metricsForm]*metricsAnswer{}
 	}
-	m.answers[format+encoding] = a
+	m.answers[form] = a
 	return a
+}
+
+// request returns a request for the form. It has nothing of the client's own: by name[] in the query, a client could
+// leave metrics out of the answer that the others are given.
+func (f metricsForm) request() *http.Request {
+	r := &http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/metrics"}, Header: http.Header{"Accept": {f.accept}}}
+	if f.encoding != "" {
+		r.Header.Set("Accept-Encoding", f.encoding)
+	}
+	return r
 }

@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,4 +84,28 @@ func TestMetricsAreRemembered(t *testing.T) {
 			t.Error("they were not collected again after a second")
 		}
 	})
+}
+
+// The metrics are given to others again, so what one client asks for changes nothing for the next one.
+func TestRememberedMetricsAreWhole(t *testing.T) {
+	const (
+		binary = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding="
+		text   = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
+	)
+	for _, asked := range []struct{ path, accept string }{
+		{"/metrics?name[]=x", "text/plain"},
+		{"/metrics?name[]=x", binary + "delimited"},
+		{"/metrics", "text/plain; escaping=values"},
+		{"/metrics", binary + "text"},
+		{"/metrics", "application/vnd.google.protobuf; q=0.1, text/plain"},
+	} {
+		w := start(t, options{Limits: func(l *handlers.Limits) { l.Metrics = time.Minute }})
+		w.anonymous(t).get(asked.path).with("Accept: " + asked.accept).want(http.StatusOK)
+		for accept, want := range map[string]string{"*/*": text, binary + "delimited": binary + "delimited; escaping=underscores"} {
+			got := w.anonymous(t).get("/metrics").with("Accept: "+accept).want(http.StatusOK).says("Content-Type", want)
+			if !strings.Contains(string(got.body), "restante_ready") {
+				t.Errorf("after %v, %s has %d bytes of metrics", asked, accept, len(got.body))
+			}
+		}
+	}
 }

@@ -393,8 +393,8 @@ export interface paths {
         };
         /**
          * Metrics
-         * @description What the process counts and measures, in the Prometheus text format, or in its binary format if `Accept` names that: only the
-         *     binary format has native histograms. If there is an admin side, only there.
+         * @description What the process counts and measures, in the Prometheus text format, or in its binary format if `Accept` names that and does
+         *     not prefer the text: only the binary format has native histograms. If there is an admin side, only there.
          */
         get: operations["getMetrics"];
         put?: never;
