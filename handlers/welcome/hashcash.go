@@ -55,8 +55,8 @@ type Challenges struct {
 	used map[string]time.Time // stamps, until their challenge expires
 }
 
-// challengeTTL is how long a challenge is valid, at least.
-const challengeTTL = 10 * time.Minute
+// ChallengeTTL is how long a challenge is valid, at least: the time that a client has to do the work.
+const ChallengeTTL = 10 * time.Minute
 
 // NewChallenges makes challenges that all servers with the same secret accept.
 func NewChallenges(secret func() []byte) *Challenges {
@@ -66,14 +66,14 @@ func NewChallenges(secret func() []byte) *Challenges {
 // Resource returns the hashcash resource of a subject at a time. The subject is what a stamp gets its maker.
 func (c *Challenges) Resource(subject string, now time.Time) string {
 	h := hmac.New(sha256.New, c.secret())
-	_, _ = fmt.Fprintf(h, "%d %s", now.Unix()/int64(challengeTTL.Seconds()), subject)
+	_, _ = fmt.Fprintf(h, "%d %s", now.Unix()/int64(ChallengeTTL.Seconds()), subject)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
 // Accept reports whether a stamp is valid for the subject, now or until lately, and has not been used. It is used from
 // then on, unless giveBack is called because nothing was had for it.
 func (c *Challenges) Accept(stamp, subject string, required int, now time.Time) (giveBack func(), ok bool) {
-	if !ValidStamp(stamp, c.Resource(subject, now), required) && !ValidStamp(stamp, c.Resource(subject, now.Add(-challengeTTL)), required) {
+	if !ValidStamp(stamp, c.Resource(subject, now), required) && !ValidStamp(stamp, c.Resource(subject, now.Add(-ChallengeTTL)), required) {
 		return nil, false
 	}
 	c.mu.Lock()
@@ -86,7 +86,7 @@ func (c *Challenges) Accept(stamp, subject string, required int, now time.Time) 
 	if _, again := c.used[stamp]; again {
 		return nil, false
 	}
-	c.used[stamp] = now.Add(2 * challengeTTL)
+	c.used[stamp] = now.Add(2 * ChallengeTTL)
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

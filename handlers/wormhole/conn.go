@@ -51,7 +51,7 @@ type Options struct {
 	Refused func(code rendezvous.Code, address string)
 	// Tracer traces what is added and delivered; nil traces nothing.
 	Tracer *tracing.Tracer
-	// BindTimeout is the time in which a client must bind.
+	// BindTimeout is the time in which a client must bind. That for the work which it is asked for comes before.
 	BindTimeout time.Duration
 	// Linger is how long a connection waits on its goroutine before it waits without one.
 	Linger time.Duration
@@ -97,6 +97,7 @@ type conn struct {
 	cancel     context.CancelFunc
 	leave      func()
 	bindTimer  *time.Timer // nil once the client has bound
+	working    bool        // the client may be doing the work that it is asked for
 	stopPinger func()
 	state
 
@@ -107,10 +108,7 @@ type conn struct {
 func (c *conn) serve(ctx context.Context) {
 	c.stopPinger = c.server.pinger.Add(c.Conn)
 	c.OnControl(func() {})
-	c.bindTimer = time.AfterFunc(c.server.BindTimeout, func() {
-		c.server.ClosedAt(LimitBind, c.client.Address)
-		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not bind in time"})
-	})
+	c.startBindTimer()
 	if err := c.sendWelcome(); err != nil {
 		c.end(ctx, err)
 		return
@@ -160,6 +158,26 @@ func (c *conn) handleNext(ctx context.Context) error {
 		c.stopBindTimer()
 	}
 	return err
+}
+
+// startBindTimer gives the client the time in which it must bind, or first that for the work it is asked for.
+func (c *conn) startBindTimer() {
+	limit := c.server.BindTimeout
+	if c.working = c.settings.HashcashBits > 0; c.working {
+		limit = max(limit, welcome.ChallengeTTL)
+	}
+	c.bindTimer = time.AfterFunc(limit, func() {
+		c.server.ClosedAt(LimitBind, c.client.Address)
+		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not bind in time"})
+	})
+}
+
+// stopWorking gives the client the time in which it must bind, once: it has done the work, or does not do it.
+func (c *conn) stopWorking() {
+	if c.working && c.bindTimer.Stop() {
+		c.bindTimer.Reset(c.server.BindTimeout)
+	}
+	c.working = false
 }
 
 // stopBindTimer lets the client take its time: it has bound, or is gone.

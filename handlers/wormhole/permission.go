@@ -21,5 +21,6 @@ func (c *conn) submit(o jsonobject.Object) error {
 		return submitFailed
 	}
 	c.permitted = true
+	c.stopWorking()
 	return nil
 }
