@@ -2108,8 +2108,8 @@ type ReceiveParams struct {
 	// AckQuery The next frame wanted. Every frame below it is processed.
 	AckQuery *Sequence `form:"ack,omitempty" json:"ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
 
-	// Epoch The `epoch` of the handshake this request goes with. By default, the session's current one.
-	Epoch *Epoch `form:"epoch,omitempty" json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
+	// EpochQuery The `epoch` of the handshake this request goes with. By default, the session's current one.
+	EpochQuery *Epoch `form:"epoch,omitempty" json:"epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 
 	// Wait How long to wait for a frame, in seconds, if that is less than the announced hold. On a stream, the time between heartbeats, at least 1.
 	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty" validate:"omitempty,min=0,max=86400"`
@@ -2124,6 +2124,11 @@ type ReceiveParams struct {
 
 	// Ack The next frame wanted. Every frame below it is processed.
 	Ack *Ack `json:"Ack,omitempty" validate:"omitempty,min=0,max=9007199254740991"`
+
+	// Epoch The `epoch` of the handshake that `Ack` goes with, by default the session's current one. Of an older epoch, `Ack` changes nothing:
+	// it came late, from a page that has gone. Of one that was never given, it is `SESSION_STATE_MISMATCH`. Name it wherever two pages
+	// may have the same session.
+	Epoch *Epoch `json:"Epoch,omitempty" validate:"omitempty,min=1,max=9007199254740991"`
 }
 
 // UpdateMetadataParams defines parameters for UpdateMetadata.
@@ -3937,7 +3942,7 @@ func (siw *ServerInterfaceWrapper) Receive(w http.ResponseWriter, r *http.Reques
 
 	// ------------- Optional query parameter "epoch" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "epoch", r.URL.Query(), &params.Epoch, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "epoch", r.URL.Query(), &params.EpochQuery, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
 	if err != nil {
 		var requiredError *runtime.RequiredParameterError
 		if errors.As(err, &requiredError) {
@@ -4017,6 +4022,25 @@ func (siw *ServerInterfaceWrapper) Receive(w http.ResponseWriter, r *http.Reques
 		}
 
 		params.Ack = &Ack
+
+	}
+
+	// ------------- Optional header parameter "Epoch" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Epoch")]; found {
+		var Epoch Epoch
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Epoch", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Epoch", valueList[0], &Epoch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Epoch", Err: err})
+			return
+		}
+
+		params.Epoch = &Epoch
 
 	}
 

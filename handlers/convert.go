@@ -37,6 +37,15 @@ func withEpochOfRequest(next api.StrictHandlerFunc, _ string) api.StrictHandlerF
 	}
 }
 
+// olderEpoch returns the older of the epochs that a request names in its header and elsewhere, or nil if it names none.
+func olderEpoch(ctx context.Context, named *api.Epoch) *session.Epoch {
+	header := epochOf(ctx)
+	if named == nil || header != nil && *header < session.Epoch(*named) {
+		return header
+	}
+	return new(session.Epoch(*named))
+}
+
 // command returns what a use case needs to know of a request that changes something.
 func command(ctx context.Context, seq *api.Seq, ack *api.Ack) rendezvous.Command {
 	came := infoIn(ctx).content

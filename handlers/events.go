@@ -14,17 +14,13 @@ import (
 	"restante/api"
 	"restante/internal/idleconn"
 	"restante/rendezvous"
-	"restante/session"
 )
 
 // Receive is GET /v1/session/events, by long-poll or as a stream.
 func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.ReceiveResponseObject, error) {
-	ask := rendezvous.ReceiveRequest{Session: caller(ctx), Ack: number(r.Params.AckQuery), Wait: requestedWait(r.Params)}
+	ask := rendezvous.ReceiveRequest{Session: caller(ctx), Epoch: olderEpoch(ctx, r.Params.EpochQuery), Ack: number(r.Params.AckQuery), Wait: requestedWait(r.Params)}
 	if header := number(r.Params.Ack); header != nil && (ask.Ack == nil || *header > *ask.Ack) {
 		ask.Ack = header // both say what is processed: the higher one holds
-	}
-	if r.Params.Epoch != nil {
-		ask.Epoch = new(session.Epoch(*r.Params.Epoch))
 	}
 	how := infoIn(ctx).receives
 	if last := number(r.Params.LastEventID); last != nil {
@@ -169,10 +165,8 @@ func requestedWait(p api.ReceiveParams) *time.Duration {
 
 // Acknowledge is POST /v1/session/ack.
 func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject) (api.AcknowledgeResponseObject, error) {
-	if epoch := r.Body.Epoch; epoch != nil {
-		ctx = withEpoch(ctx, session.Epoch(*epoch))
-	}
 	q := query(ctx, r.Body.Ack)
+	q.Epoch = olderEpoch(ctx, r.Body.Epoch)
 	if header := number(r.Params.Ack); header != nil && *header > *q.Ack {
 		q.Ack = header
 	}

@@ -98,6 +98,10 @@ func TestOnlyAcknowledge(t *testing.T) {
 	}
 	a.post("/v1/session/ack", `{"ack": 4}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
 	a.post("/v1/session/ack", `{"ack": 3, "epoch": 3}`).refused(http.StatusConflict, "SESSION_STATE_MISMATCH")
+	b.add("m", "p", "d").want(http.StatusCreated)
+	if got := a.post("/v1/session/ack", `{"ack": 3, "epoch": 2}`).with("Ack: 4", "Epoch: 1").want(http.StatusOK); got.number("nextSentSeq") != 3 {
+		t.Errorf("of two epochs, the older does not count: %s", got.body)
+	}
 }
 
 // An acknowledgement that any request brings may come late, from a page that has gone.
@@ -105,7 +109,7 @@ func TestAnAcknowledgementInAHeaderNamesItsEpoch(t *testing.T) {
 	for _, by := range []string{
 		"GET /v1/session", "PUT /v1/mailboxes/m", "GET /v1/mailboxes/m", "GET /v1/mailboxes/m/messages",
 		"GET /v1/mailboxes/m/messages?own=true", "GET /v1/nameplates", "DELETE /v1/nameplates/1", "POST /v1/nameplates",
-		"POST /v1/mailboxes/m/messages", "PUT /v1/session/metadata", "POST /v1/session/ack",
+		"POST /v1/mailboxes/m/messages", "PUT /v1/session/metadata", "POST /v1/session/ack", "GET /v1/session/events?wait=0",
 	} {
 		t.Run(by, func(t *testing.T) {
 			w := start(t, options{})
@@ -126,6 +130,32 @@ func TestAnAcknowledgementInAHeaderNamesItsEpoch(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A page that has gone neither takes the place of the one that receives nor acknowledges for it, wherever it names its
+// epoch.
+func TestReceiveNamesItsEpochInAHeader(t *testing.T) {
+	bubble(t, options{}, func(t *testing.T, w *testServer) {
+		a, b := twoSides(t, w)
+		b.add("m", "p", "b").want(http.StatusCreated)
+		a.handshake(0, 0).want(http.StatusOK)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of a stream that goes on
+		defer cancel()
+		for _, accept := range []string{"application/json", "text/event-stream"} {
+			for _, query := range []string{"", "?epoch=2", "?ack=2&epoch=2"} {
+				old, err := a.get("/v1/session/events"+query).with("Accept: "+accept, "Ack: 2", "Epoch: 1").exchange(ctx)
+				if err != nil || old.status != http.StatusConflict || !strings.Contains(string(old.body), `"stop"`) {
+					t.Errorf("%s%s: %v, %v", accept, query, old, err)
+				}
+			}
+		}
+		if got := a.poll(0).want(http.StatusOK); got.count("frames") != 2 {
+			t.Errorf("the frames are gone: %s", got.body)
+		}
+		if got := a.get("/v1/session/events?wait=0").with("Ack: 1", "Epoch: 2").want(http.StatusOK); got.count("frames") != 1 {
+			t.Errorf("the current epoch does not count: %s", got.body)
+		}
+	})
 }
 
 // A client that has seen more than it has processed asks for what it has not seen.

@@ -46,8 +46,9 @@ export interface paths {
          *     after `wait` seconds if that is sooner. `wait=0` only looks.
          *
          *     If an answer is lost, nothing else is: the same `ack` gives the same frames again. A frame is forgotten only when a later
-         *     request acknowledges it. Without `ack`, nothing new is acknowledged. The header `Ack` does what the parameter `ack` does;
-         *     if both are sent, the higher counts. (The header is not listed below, because many languages cannot tell the two names apart.)
+         *     request acknowledges it. Without `ack`, nothing new is acknowledged. The headers `Ack` and `Epoch` do what the parameters `ack`
+         *     and `epoch` do; if both are sent, the higher `ack` and the older `epoch` count. (The headers are not listed below, because many
+         *     languages cannot tell the names apart.)
          *
          *     **One receiver at a time.** An `epoch` below the session's current one is `SUPERSEDED`, with action `stop`. Within
          *     an epoch the later request wins; the earlier is answered `SUPERSEDED`, with action `slow_down`. A request whose
@@ -871,7 +872,7 @@ export interface components {
             /**
              * @description The `epoch` of the handshake that `ack` goes with. By default the session's current one, and on a socket the one with which
              *     it began. Of an older epoch, `ack` changes nothing: it came late, from a page that has gone. Of one that was never given, it is
-             *     `SESSION_STATE_MISMATCH`.
+             *     `SESSION_STATE_MISMATCH`. If there is a header `Epoch`, too, the older counts.
              */
             epoch?: components["schemas"]["Epoch"];
         };
