@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -52,7 +53,7 @@ type Challenges struct {
 	secret func() []byte
 
 	mu   sync.Mutex
-	used map[string]time.Time // stamps, until their challenge expires
+	used map[int64]map[string]struct{} // stamps by the period of their challenge, to be forgotten together
 }
 
 // ChallengeTTL is how long a challenge is valid, at least: the time that a client has to do the work.
@@ -60,36 +61,50 @@ const ChallengeTTL = 10 * time.Minute
 
 // NewChallenges makes challenges that all servers with the same secret accept.
 func NewChallenges(secret func() []byte) *Challenges {
-	return &Challenges{secret: secret, used: map[string]time.Time{}}
+	return &Challenges{secret: secret, used: map[int64]map[string]struct{}{}}
 }
+
+// periodOf returns the number of the period in which challenges are the same.
+func periodOf(now time.Time) int64 { return now.Unix() / int64(ChallengeTTL.Seconds()) }
 
 // Resource returns the hashcash resource of a subject at a time. The subject is what a stamp gets its maker.
 func (c *Challenges) Resource(subject string, now time.Time) string {
+	return c.resource(subject, periodOf(now))
+}
+
+func (c *Challenges) resource(subject string, period int64) string {
 	h := hmac.New(sha256.New, c.secret())
-	_, _ = fmt.Fprintf(h, "%d %s", now.Unix()/int64(ChallengeTTL.Seconds()), subject)
+	_, _ = fmt.Fprintf(h, "%d %s", period, subject)
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:12])
 }
 
 // Accept reports whether a stamp is valid for the subject, now or until lately, and has not been used. It is used from
 // then on, unless giveBack is called because nothing was had for it.
 func (c *Challenges) Accept(stamp, subject string, required int, now time.Time) (giveBack func(), ok bool) {
-	if !ValidStamp(stamp, c.Resource(subject, now), required) && !ValidStamp(stamp, c.Resource(subject, now.Add(-ChallengeTTL)), required) {
-		return nil, false
+	current := periodOf(now)
+	period := current
+	if !ValidStamp(stamp, c.resource(subject, period), required) {
+		if period--; !ValidStamp(stamp, c.resource(subject, period), required) {
+			return nil, false
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for old, until := range c.used {
-		if now.After(until) {
-			delete(c.used, old)
-		}
+	maps.DeleteFunc(c.used, func(p int64, _ map[string]struct{}) bool {
+		return p < current-2 // of one period more than is accepted, for a request whose time is a moment older
+	})
+	used := c.used[period]
+	if used == nil {
+		used = map[string]struct{}{}
+		c.used[period] = used
 	}
-	if _, again := c.used[stamp]; again {
+	if _, again := used[stamp]; again {
 		return nil, false
 	}
-	c.used[stamp] = now.Add(2 * ChallengeTTL)
+	used[stamp] = struct{}{}
 	return func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		delete(c.used, stamp)
+		delete(used, stamp)
 	}, true
 }
