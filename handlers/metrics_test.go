@@ -70,8 +70,9 @@ func TestMetricsInBinary(t *testing.T) {
 	w := start(t, options{})
 	for accept, want := range map[string]string{
 		"application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited, text/plain;q=0.5": "application/vnd.google.protobuf",
-		"application/openmetrics-text, */*": "text/plain",
-		"*/*":                               "text/plain",
+		"application/vnd.google.protobuf;q=0.1, text/plain":                                                            "text/plain",
+		"application/openmetrics-text, */*":                                                                            "text/plain",
+		"*/*":                                                                                                          "text/plain",
 	} {
 		got := w.anonymous(t).get("/metrics").with("Accept: " + accept).want(http.StatusOK)
 		if media := got.header.Get("Content-Type"); !strings.HasPrefix(media, want) {
