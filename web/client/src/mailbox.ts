@@ -208,6 +208,7 @@ export class Mailbox {
     this.#news.clear();
     this.opened = false;
     this.#record.since = undefined;
+    this.#record.until = this.retired && 0;
     this.finish();
   }
 
@@ -225,9 +226,9 @@ export class Mailbox {
     this.changed.notify(); // there may be a log to read, too
   }
 
-  /** The server has retired the mailbox. What came before can still be read; from frame `since` on, its id is of another one. @internal */
-  retire(reason: 'closed' | 'pruned', since?: number): void {
-    Object.assign(this.#record, { retired: reason, since });
+  /** The server has retired the mailbox. What came before can still be read; from frame `until` on, its id is of another one. @internal */
+  retire(reason: 'closed' | 'pruned', until = 0): void {
+    Object.assign(this.#record, { retired: reason, until });
     this.finish();
   }
 

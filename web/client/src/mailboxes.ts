@@ -13,16 +13,13 @@ export class Mailboxes implements Host {
   readonly do: Host['do'];
   readonly #context: Context;
   readonly #commands: Commands;
-  /** The frame that comes next. */
-  #next: number;
 
   constructor(context: Context, commands: Commands, send: Host['do']) {
     this.#context = context;
     this.#commands = commands;
     this.do = send;
-    this.#next = context.record.frame;
     for (const [id, record] of Object.entries(context.record.mailboxes)) {
-      this.#add(id, record).unfinished = !!record.retired && (record.since ?? 0) > this.#next;
+      this.#add(id, record).unfinished = !!record.retired && (record.until ?? 0) > context.record.frame;
     }
   }
 
@@ -31,8 +28,9 @@ export class Mailboxes implements Host {
     const mailbox = this.all.get(id);
     if (mailbox && !mailbox.retired) return mailbox;
     mailbox?.finish();
-    const since = Math.max(this.#next, this.record(id)?.since ?? 0);
-    return this.#add(id, (this.#context.record.mailboxes[id] = { position, added: 0, sides: [], since }));
+    const { mailboxes, dropped } = this.#context.record;
+    const since = mailboxes[id] ? mailboxes[id].until : dropped ? null : undefined;
+    return this.#add(id, (mailboxes[id] = { position, added: 0, sides: [], since }));
   }
 
   #add(id: string, record: MailboxRecord): Mailbox {
@@ -43,7 +41,6 @@ export class Mailboxes implements Host {
 
   /** Another session takes the place of the one whose frames came. */
   forgetNews(): void {
-    this.#next = 0;
     for (const mailbox of this.all.values()) mailbox.forgetNews();
   }
 
@@ -60,6 +57,21 @@ export class Mailboxes implements Host {
     return this.#context.record.mailboxes[id];
   }
 
+  /** Whether it has yet to be asked which frames are about the mailbox with this id. If there is none, it makes one. */
+  unclear(id: string): boolean {
+    if (!this.all.has(id)) this.get(id);
+    return this.record(id)!.since === null;
+  }
+
+  /** The next frame has this number, and a mailbox is opened only then: those below it are about what had its id before. */
+  begin(id: string, next: number): void {
+    const { record } = this.#context;
+    const mailbox = this.record(id);
+    if (mailbox) mailbox.since = next;
+    if (record.frame >= next) record.dropped = undefined; // all of them have come
+    this.#context.save();
+  }
+
   /** The path that opens a mailbox after what was processed of it. */
   openingPath({ id, path }: Mailbox): string {
     return this.openingAfter(path, this.record(id)?.position ?? 0);
@@ -74,11 +86,9 @@ export class Mailboxes implements Host {
   /** Hands a frame to its mailbox. `done` is called when it is processed. */
   deliver(frame: Exclude<Frame, { type: 'rehandshake' }>, done: () => void): void {
     const { mailbox: id, seq } = frame;
-    const { retired, since = 0 } = this.record(id) ?? {};
-    const earlier = seq < since;
-    const mailbox = retired && !earlier ? this.get(id) : this.all.get(id); // a command opened it again
-    this.#next = seq + 1;
-    if (mailbox && (retired || !earlier)) mailbox.take(frame, done);
+    const { since = 0, until = Infinity } = this.record(id) ?? {};
+    const mailbox = seq >= until ? this.get(id) : this.all.get(id); // a command opened it again
+    if (mailbox && since !== null && seq >= since) mailbox.take(frame, done);
     else done(); // it was closed
   }
 
@@ -86,10 +96,14 @@ export class Mailboxes implements Host {
   refused(command: Pick<Command, 'kind' | 'mailbox'>, error?: RestanteError): void {
     const { kind, mailbox: id } = command;
     const mailbox = this.all.get(id);
-    const opening = () => this.#commands.all.some(({ command: other }) => other !== command && other.kind === 'open' && other.mailbox === id);
     if (kind === 'close') mailbox?.stay();
     else if (kind === 'reopen' && error?.code === 'NOT_FOUND') mailbox?.retire('pruned');
-    else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !opening()))) this.drop(mailbox, error);
+    else if (mailbox && (kind === 'reopen' || (kind === 'open' && !mailbox.opened && !this.#opening(id, command)))) this.drop(mailbox, error);
+  }
+
+  /** Whether the mailbox with this id is to be opened, by another command than this one. */
+  #opening(id: string, than?: object): boolean {
+    return this.#commands.all.some(({ command }) => command !== than && command.kind === 'open' && command.mailbox === id);
   }
 
   /** Throws if another mailbox has the id of this one by now. */
@@ -97,12 +111,16 @@ export class Mailboxes implements Host {
     if ((this.all.get(mailbox.id) ?? mailbox) !== mailbox) throw clientError('NOT_OPEN', 'it has ended, and was opened again');
   }
 
-  /** Forgets a mailbox, which ends its messages. */
+  /** Forgets a mailbox, which ends its messages. If it is retired, and one with its id is being opened, that one takes its place. */
   drop(mailbox: Mailbox, error?: RestanteError): void {
     mailbox.end(error);
     if (this.all.get(mailbox.id) !== mailbox) return; // there is another one
-    this.all.delete(mailbox.id);
-    delete this.#context.record.mailboxes[mailbox.id];
+    if (mailbox.retired && this.#opening(mailbox.id)) this.get(mailbox.id);
+    else {
+      this.all.delete(mailbox.id);
+      delete this.#context.record.mailboxes[mailbox.id];
+      this.#context.record.dropped = true;
+    }
     this.#context.save();
   }
 }

@@ -4,7 +4,7 @@ import type { Context } from './context.js';
 import type { Mailboxes } from './mailboxes.js';
 import { clientError, ConnectionLost, TRANSIENT } from './problem.js';
 import type { Reply } from './reply.js';
-import type { Added, AllAdded, Claim, Draft, Messages, Opened } from './schemas.js';
+import type { Added, AllAdded, Claim, Draft, Messages, Opened, SessionView } from './schemas.js';
 import type { Command } from './store.js';
 
 /** The refusals that use up the number of their command, as a success does. */
@@ -43,8 +43,9 @@ export class Sender {
     for (;;) {
       const entry = await this.#commands.first(signal);
       try {
-        const reply = (await this.#known(entry, signal)) ?? (await this.#send(entry, signal));
-        await this.#answered(entry, reply, signal);
+        const known = await this.#known(entry, signal);
+        if (!this.#commands.all.includes(entry)) continue; // it was taken back meanwhile
+        await this.#answered(entry, known ?? (await this.#send(entry, signal)), signal);
       } catch (error) {
         const { status, message } = error as ConnectionLost;
         if (error instanceof ConnectionLost && status >= 400 && status < 500 && !OTHERS.includes(status) && ++entry.pages === PAGES) {
@@ -85,7 +86,9 @@ export class Sender {
 
   /** Returns the reply of a command that needs not be sent. */
   async #known(entry: Pending, signal: AbortSignal): Promise<Reply | undefined> {
-    if (entry.command.kind === 'reopen') return this.#gone(entry, signal);
+    const { kind } = entry.command;
+    if (kind === 'reopen') return this.#gone(entry, signal);
+    if (kind === 'open') return this.#begin(entry, signal);
     return entry.command.doubtful ? this.#find(entry, signal) : undefined;
   }
 
@@ -93,6 +96,15 @@ export class Sender {
   async #gone({ command }: Pending, signal: AbortSignal): Promise<Reply | undefined> {
     const reply = await this.request(signal, 'GET', command.path.replace(/\?.*/, ''));
     return reply.error && reply;
+  }
+
+  /** Asks which frames are about a mailbox that is to be opened, if that is not clear. Returns the refusal if that is refused. */
+  async #begin({ command: { mailbox }, sent }: Pending, signal: AbortSignal): Promise<Reply | undefined> {
+    if (sent || !this.#mailboxes.unclear(mailbox)) return undefined;
+    const reply = await this.request(signal, 'GET', '/v1/session');
+    if (reply.error) return reply;
+    this.#mailboxes.begin(mailbox, (reply.body as SessionView).nextFrameSeq);
+    return undefined;
   }
 
   /**

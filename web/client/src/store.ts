@@ -20,6 +20,8 @@ export interface SessionRecord {
   replaces?: string | undefined;
   /** The name of the lock that tells this tab from a copy of it. */
   tab: string;
+  /** Frames may still come about mailboxes that are not among these any more. */
+  dropped?: boolean | undefined;
   mailboxes: Record<string, MailboxRecord>;
 }
 
@@ -35,8 +37,10 @@ export interface MailboxRecord {
   behind?: number;
   /** Why it is gone, if it is. */
   retired?: 'closed' | 'pruned' | undefined;
-  /** Frames below this one are about a mailbox that had the id before; if this one is retired, about this one. */
-  since?: number | undefined;
+  /** Frames below this one are about a mailbox that had the id before. Null as long as all may be: this one is not opened yet. */
+  since?: number | null | undefined;
+  /** If it is retired, this frame and those above it are about another one that has the id by now. */
+  until?: number | undefined;
 }
 
 /** A request that changes something, or (`query`) only reads. Its members are the stored format: keep their names. */

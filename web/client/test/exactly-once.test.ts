@@ -39,15 +39,17 @@ class Person {
         const session = await connect(options);
         if (this.page !== page) return;
         this.session = session;
-        const mailbox = session.mailboxes.get('box') ?? (await session.open('box'));
-        if (this.page !== page) return;
-        this.mailbox = mailbox;
-        await mailbox.each(async (message) => {
-          if (message.position % 3 === 0) await Promise.resolve();
-          if (message.position % 7 === 0) await pause(page, 500);
-          if (this.page === page) this.heard.push(message.body);
-        });
-        return;
+        for (let mailbox = session.mailboxes.get('box'); ; mailbox = undefined) {
+          mailbox ??= await this.#open(session);
+          if (this.page !== page) return;
+          this.mailbox = mailbox;
+          await mailbox.each(async (message) => {
+            if (message.position % 3 === 0) await Promise.resolve();
+            if (message.position % 7 === 0) await pause(page, 500);
+            if (this.page === page && this.mailbox === mailbox) this.heard.push(message.body);
+          });
+          if (this.page !== page) return; // otherwise the mailbox was closed
+        }
       } catch (error) {
         if (this.page !== page) return;
         if ((error as { code?: string }).code === 'UNREACHABLE') continue; // as a person would
@@ -55,6 +57,19 @@ class Person {
         throw error;
       }
     }
+  }
+
+  /** Opens the mailbox from its beginning. */
+  #open(session: Session): Promise<Mailbox> {
+    this.heard.length = 0;
+    return session.open('box');
+  }
+
+  /** Closes the mailbox, which is opened again then. */
+  close(): void {
+    const { mailbox } = this;
+    this.mailbox = undefined;
+    mailbox?.close().catch((error: unknown) => (this.failed ??= error));
   }
 
   reload(crash: boolean): void {
@@ -80,12 +95,14 @@ function pause(page: Page, ms: number): Promise<void> {
 type Happening =
   | { what: 'say' | 'reload' | 'crash' | 'hide' | 'show' | 'online' | 'visible' | 'cut' | 'expire' | 'forget'; who: 0 | 1 }
   | { what: 'down' | 'up'; who: 0 | 1 }
+  | { what: 'close'; who: 0 } // with one side left in it, the mailbox stays
   | { what: 'pass'; ms: number };
 
 const who = fc.constantFrom<0 | 1>(0, 1);
 const happening = fc.oneof(
   { weight: 12, arbitrary: fc.record({ what: fc.constant('say' as const), who }) },
   { weight: 8, arbitrary: fc.record({ what: fc.constant('pass' as const), ms: fc.oneof(fc.integer({ min: 1, max: 300 }), fc.integer({ min: 1, max: 70_000 })) }) },
+  { weight: 1, arbitrary: fc.constant({ what: 'close' as const, who: 0 as const }) },
   {
     weight: 5,
     arbitrary: fc.record({
@@ -115,6 +132,13 @@ const found: [number, Transport | 'auto', Weather, Happening[]][] = [
     'auto',
     { loseRequest: 0.2, loseAnswer: 0.2, cutBody: 0.33, swallow: 0.02, repeat: 0.1, latencyMs: 200, buffering: false, noUpgrades: false },
     [{ what: 'say', who: 1 }, { what: 'pass', ms: 1122 }, { what: 'expire', who: 0 }],
+  ],
+  [
+    // A frame of the mailbox that was closed was taken for one of the mailbox that was opened then.
+    0,
+    'auto',
+    {},
+    [{ what: 'say', who: 1 }, { what: 'say', who: 1 }, { what: 'expire', who: 0 }, { what: 'close', who: 0 }],
   ],
 ];
 
@@ -160,6 +184,8 @@ async function happen(happening: Happening, people: readonly [Person, Person], m
   switch (happening.what) {
     case 'say':
       return person.say();
+    case 'close':
+      return model.mailboxes.get('box')?.sides.size === 2 ? person.close() : undefined;
     case 'reload':
     case 'crash':
       return person.reload(happening.what === 'crash');

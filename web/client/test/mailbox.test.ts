@@ -4,7 +4,8 @@ import type { Session } from '../src/index.js';
 import { Mailbox } from '../src/mailbox.js';
 import type { MessageFrame } from '../src/schemas.js';
 import { settle } from './clock.js';
-import { problem } from './model.js';
+import { problem, type Call } from './model.js';
+import type { Network } from './page.js';
 import { refused, World, type Place } from './world.js';
 
 /** Ada and Bob, each with the mailbox `box` open. */
@@ -22,6 +23,17 @@ function read(mailbox: Mailbox): string[] {
   const heard: string[] = [];
   void mailbox.each(({ body }) => heard.push(body)).then(() => heard.push('.'), () => heard.push('!'));
   return heard;
+}
+
+const RECEIVES = ({ path }: Call) => path.startsWith('/v1/session/events');
+
+/** Has the answers to some calls come two seconds late. */
+function late(world: World, which: (call: Call) => boolean): Network['gateway'] {
+  return async (call, pass) => {
+    const reply = await pass();
+    if (which(call)) await new Promise<void>((resolve) => world.clock.setTimeout(resolve, 2000));
+    return reply;
+  };
 }
 
 describe('a mailbox with a name that every object has', () => {
@@ -125,6 +137,93 @@ describe('a mailbox that is closed', () => {
       await world.clock.pass(5000);
       assert.deepEqual(heard, ['one'], how);
     }
+  });
+
+  for (const anew of [false, true]) test(`and opened again is told nothing of ${anew ? 'the one before' : 'what comes late and again'}`, async () => {
+    const { world, ada, bob, a, b, ours, theirs } = await opened();
+    const before = read(ours);
+    ada.network.gateway = late(world, RECEIVES);
+    for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+    await world.clock.pass(10_000);
+    await bob.done(theirs.add('talk', 'three'));
+    if (anew) await bob.done(theirs.close());
+    await ada.done(ours.close());
+    const opening = a.open('box');
+    const fresh = anew ? await bob.done(b.open('box')) : theirs;
+    const heard = read(await ada.done(opening));
+    for (const text of ['four', 'five']) await bob.done(fresh.add('talk', text));
+    await world.clock.pass(20_000);
+    assert.deepEqual(before, ['one', 'two', '.']);
+    assert.deepEqual(heard, anew ? ['four', 'five'] : ['one', 'two', 'three', 'four', 'five']);
+  });
+
+  for (const how of ['closed', 'pruned'] as const) {
+    test(`or read to its end, and opened again after a reload, is told nothing of the one before: ${how}`, async () => {
+      const { world, ada, bob, a, b, ours, theirs } = await opened();
+      const before = read(ours);
+      await ada.done(a.open('other'));
+      const other = await bob.done(b.open('other'));
+      for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+      await bob.done(other.add('talk', 'unread'));
+      for (const text of ['three', 'four']) await bob.done(theirs.add('talk', text));
+      await world.clock.pass(1000);
+      if (how === 'pruned') world.model.prune('box');
+      else await Promise.all([ada.done(ours.close()), bob.done(theirs.close())]);
+      await world.clock.pass(1000);
+      assert.deepEqual(before, ['one', 'two', 'three', 'four', '.']);
+      ada.reload();
+      ada.network.gateway = late(world, RECEIVES);
+      const session = await ada.connect();
+      const again = await ada.done(session.open('box'));
+      const heard = read(again);
+      const fresh = await bob.done(b.open('box'));
+      for (const text of ['new 1', 'new 2']) await bob.done(fresh.add('talk', text));
+      await world.clock.pass(5000);
+      assert.deepEqual([heard, again.retired], [['new 1', 'new 2'], undefined]);
+      ada.reload();
+      await ada.connect();
+      for (const text of ['new 3', 'new 4']) await bob.done(fresh.add('talk', text));
+      world.model.prune('box');
+      await world.clock.pass(5000);
+      ada.reload();
+      const { mailboxes } = await ada.connect();
+      const rest = read(mailboxes.get('box')!);
+      await world.clock.pass(5000);
+      assert.deepEqual(rest, ['new 3', 'new 4', '.']);
+      assert.equal((await ada.done(mailboxes.get('other')!.messages().next())).value?.body, 'unread');
+    });
+  }
+
+  test('has the server asked what is left of it by the next one that is opened, and by none after all has come', async () => {
+    const { world, ada, bob, a, ours, theirs } = await opened();
+    const asked = () => ada.network.sent.filter((line) => line === 'GET /v1/session').length;
+    const heard = read(ours);
+    await bob.done(theirs.add('talk', 'one'));
+    await world.clock.pass(1000);
+    await ada.done(a.open('another'));
+    assert.deepEqual([heard, asked()], [['one'], 0]);
+    await ada.done(ours.close());
+    for (const id of ['box', 'a third', 'a fourth']) await ada.done(a.open(id));
+    assert.equal(asked(), 1);
+  });
+
+  test('and opened again leaves no trace of that if it is aborted before it is sent', async () => {
+    const { world, ada, bob, a, ours, theirs } = await opened();
+    await bob.done(theirs.add('talk', 'one'));
+    await ada.done(ours.close());
+    ada.network.gateway = late(world, (call) => call.method === 'GET' && call.path === '/v1/session');
+    const stop = new AbortController();
+    const opening = a.open('box', { signal: stop.signal });
+    await world.clock.pass(100);
+    const sent = ada.network.sent.length;
+    stop.abort(new Error('no'));
+    assert.equal((await refused(opening)).message, 'no');
+    await world.clock.pass(5000);
+    assert.equal(a.mailboxes.size, 0);
+    assert.ok(!ada.network.sent.slice(sent).some((line) => line.startsWith('PUT')), 'it is not sent');
+    const heard = read(await ada.done(a.open('box')));
+    await world.clock.pass(5000);
+    assert.deepEqual(heard, ['one']);
   });
 
   test('may be waited for no longer than one likes by those who open it again', async () => {
@@ -319,26 +418,25 @@ describe('a mailbox that was retired', () => {
       await world.clock.pass(1000);
       let opening: Promise<Mailbox>;
       if (how === 'opened') {
-        ada.network.gateway = (call, pass) => (call.method === 'PUT' ? new Promise((resolve) => world.clock.setTimeout(() => resolve(pass()), 1000)) : pass());
+        const wait = () => new Promise<void>((resolve) => world.clock.setTimeout(resolve, 1000));
+        ada.network.gateway = (call, pass) => (call.method === 'PUT' ? wait().then(pass).finally(wait) : pass());
         opening = a.open('box');
         await settle();
         world.model.prune('box');
+        await world.clock.pass(1500);
+        await bob.done(met.b.open('box').then((box) => box.add('talk', 'early')));
       } else {
-        ada.network.gateway = async (call, pass) => {
-          const reply = await pass();
-          if (call.path.startsWith('/v1/session/events')) await new Promise<void>((resolve) => world.clock.setTimeout(resolve, 2000));
-          return reply;
-        };
+        ada.network.gateway = late(world, RECEIVES);
         world.model.prune('box');
         opening = a.open('box');
         await ada.done(opening);
-        await met.bob.done(met.b.open('box').then((box) => box.add('talk', 'early')));
+        await bob.done(met.b.open('box').then((box) => box.add('talk', 'early')));
         await world.clock.pass(10_000);
         opening = a.open('box');
       }
       const again = await ada.done(opening);
       assert.notEqual(again, ours, how);
-      assert.deepEqual(await anew(met, again), how === 'opened' ? ['anew'] : ['early', 'anew'], how);
+      assert.deepEqual(await anew(met, again), ['early', 'anew'], how);
       assert.deepEqual(heard, ['one', '.'], how);
     }
   });

@@ -129,7 +129,7 @@ export class Model {
     const url = new URL(call.path, 'http://model');
     if (url.pathname === '/v1/session/events') return this.#receive(session, url, call.headers['Last-Event-ID']);
     if (call.method === 'GET' && url.pathname === '/v1/session') {
-      return Promise.resolve(ok(200, { epoch: session.epoch, nextExpectedSeq: session.wanted }));
+      return Promise.resolve(ok(200, { epoch: session.epoch, nextExpectedSeq: session.wanted, nextFrameSeq: session.next }));
     }
     const reply = call.method === 'GET' ? this.#look(session, url) : this.#command(session, call, url);
     return Promise.resolve({ ...reply, headers: { ...reply.headers, Ack: String(session.wanted) } });
