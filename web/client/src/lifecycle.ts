@@ -14,6 +14,8 @@ import { newRecord, type SessionRecord } from './store.js';
 import { tabLock } from './tablock.js';
 import { receive, TransportHistory, type OnTransport, type Transport } from './transport.js';
 
+/** The refusals that say that the session is another client's. */
+const NOT_OURS = ['SESSION_IDENTITY_MISMATCH', 'SIDE_TAKEN', 'SUPERSEDED', 'SEQ_REUSED'];
 const PAGE_EVENTS = ['pagehide', 'pageshow', 'online', 'visibilitychange'];
 
 /** What a session is made of. */
@@ -129,7 +131,7 @@ export class Lifecycle {
     const delay = backoff.fail(platform.random());
     const fatal = this.#fatal(reason);
     if (fatal) {
-      this.end(fatal, fatal.status === 403 || fatal.status === 0 || fatal.retriable);
+      this.end(fatal, this.#resumable(fatal));
       return 0;
     }
     if (reason instanceof RestanteError && reason.action === 'restart') this.#restart(reason);
@@ -148,6 +150,13 @@ export class Lifecycle {
     if (reason.code === 'SUPERSEDED' && this.#tabLock.held) return undefined;
     if (reason.action === 'restart') return reason.reason === 'replaced' ? reason : undefined;
     return reason.retriable && !hopeless ? undefined : reason;
+  }
+
+  /** Whether another page may go on with what is stored. It may not if the session is another client's, or never began. */
+  #resumable({ code, reason, status }: RestanteError): boolean {
+    const { epoch, replaces } = this.#context.record;
+    const neverBegan = status === 400 && epoch === 0 && replaces === undefined;
+    return !neverBegan && reason !== 'replaced' && !NOT_OURS.includes(code);
   }
 
   /** The session is over on the server's side: another one takes its place, and goes on where it was. */

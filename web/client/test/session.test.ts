@@ -396,6 +396,33 @@ describe('a refusal', () => {
     assert.equal((await ada.done(waiting)).nameplate, '2');
   });
 
+  for (const [code, status] of [['MALFORMED_HANDSHAKE', 400], ['PROTOCOL_VERSION_MISMATCH', 400], ['NOT_FOUND', 404], ['MISDIRECTED_REQUEST', 421]] as const) {
+    test(`of a handshake leaves what is kept to the next one: ${code}`, async () => {
+      const world = new World();
+      const place = world.place();
+      const load = async () => {
+        world.model.refuses = problem(code, { status, action: 'stop', retriable: false });
+        assert.equal((await refused(place.connect({ graceMs: 3_600_000 }))).code, code);
+        world.model.refuses = undefined;
+        return place.connect();
+      };
+      const before = await load();
+      const { id } = await place.done(before.allocate());
+      place.reload();
+      const session = await load();
+      assert.deepEqual([session.resumed, session.side, ...session.mailboxes.keys()], [true, before.side, id]);
+    });
+  }
+
+  test('of a side that cannot be one leaves another to be tried', async () => {
+    const world = new World();
+    const place = world.place();
+    world.model.refuses = problem('MALFORMED_HANDSHAKE', { status: 400, action: 'stop', retriable: false });
+    await refused(place.connect({ side: 'no side' }));
+    world.model.refuses = undefined;
+    assert.equal((await place.connect({ side: 'ada' })).side, 'ada');
+  });
+
   test('of a side that someone else has is fatal', async () => {
     const { world, a } = await met();
     assert.equal((await refused(world.place(3).connect({ side: a.side }))).code, 'SIDE_TAKEN');
@@ -490,6 +517,8 @@ describe('a session that ended on the server', () => {
     await world.clock.pass(2000);
     assert.equal((await a.closed)?.code, 'SESSION_ENDED');
     assert.deepEqual(heard, ['SESSION_ENDED']);
+    ada.reload();
+    assert.equal((await ada.connect()).resumed, false, 'it is not tried for ever');
   });
 });
 
