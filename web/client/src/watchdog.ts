@@ -23,7 +23,7 @@ export function watchdog(platform: Platform, timeoutMs: number, onSilence: () =>
       // Less than none: the clock was set back.
       if (silence < 0) dog.reset();
       if (silence >= limitMs) onSilence();
-      else timer = platform.setTimeout(dog.check, timeoutMs - silence);
+      else timer = platform.setTimeout(dog.check, timeoutMs - Math.max(silence, 0));
     },
     stop: () => platform.clearTimeout(timer),
   };

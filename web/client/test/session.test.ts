@@ -308,6 +308,15 @@ describe('a lost connection', () => {
     assert.ok(took <= 150, `${took} ms`);
   });
 
+  test('is noticed in time, also after the clock was set back', async () => {
+    const { world, ada, a } = await met();
+    ada.network.weather = { swallow: 1 };
+    await world.clock.pass(30_000);
+    world.clock.sleep(-3_600_000);
+    const took = await world.clock.until('it is lost', () => a.state.value.name !== 'connected');
+    assert.ok(took <= 120_000, `${took} ms`);
+  });
+
   test('resends the command that was not answered, and it is done once', async () => {
     for (const lost of [{ loseRequest: 1 }, { loseAnswer: 1 }, { cutBody: 1 }, { swallow: 1 }]) {
       const { world, ada, a, ours, theirs } = await met();
