@@ -9,6 +9,8 @@ export interface Pending {
   readonly reject: (error: unknown) => void;
   /** Whether the server may have it. */
   sent: boolean;
+  /** Whether it was sent, also as a session that is over. */
+  tried: boolean;
   /** How often a proxy has answered it with a page that is about it. */
   pages: number;
 }
@@ -18,7 +20,7 @@ function pending(command: Command): Pending {
   let reject!: Pending['reject'];
   const result = new Promise((...how) => ([resolve, reject] = how));
   result.catch(() => {}); // there may be no caller: after a reload, or a restart
-  return { command, result, resolve, reject, sent: false, pages: 0 };
+  return { command, result, resolve, reject, sent: false, tried: false, pages: 0 };
 }
 
 /** The commands that are not answered, in order. The first is under way; the others wait for it. */
@@ -47,7 +49,7 @@ export class Commands {
   }
 
   /**
-   * Appends a command, and returns what `then` makes of its result. If the signal aborts before it is sent, it never is, and
+   * Appends a command, and returns what `then` makes of its result. If the signal aborts before it was sent, it never is, and
    * `onTakenBack` is called. If it aborts later, only the caller waits no longer.
    */
   async add<T>(what: Omit<Command, 'n'>, signal: AbortSignal | undefined, onTakenBack: () => void, then: (result: unknown) => T | Promise<T>): Promise<T> {
@@ -60,7 +62,7 @@ export class Commands {
     let abort!: () => void;
     const aborted = new Promise<never>((_, reject) => {
       abort = () => {
-        if (!entry.sent) {
+        if (!entry.tried) {
           this.remove(entry);
           onTakenBack();
         }

@@ -77,7 +77,7 @@ export class Sender {
     const { kind, method, path, body, n } = entry.command;
     const seq = kind === 'query' ? undefined : record.command;
     if (seq !== undefined && !entry.sent) {
-      entry.sent = true;
+      entry.sent = entry.tried = true;
       record.sent = n;
       this.#context.save();
     }

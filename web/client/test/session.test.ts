@@ -482,6 +482,50 @@ describe('a session that ended on the server', () => {
     });
   }
 
+  for (const done of [true, false]) {
+    test(`an add that is looked for in the log and aborted is done once: ${done ? 'it was done' : 'it never arrived'}`, async () => {
+      const { world, ada, a, ours, theirs } = await met();
+      const heard = read(theirs);
+      ada.network.weather = done ? { loseAnswer: 1 } : { loseRequest: 1 };
+      const stop = new AbortController();
+      const adding = ours.add('talk', 'once', { signal: stop.signal });
+      await settle();
+      world.model.forget(ada.kept(a));
+      ada.network.weather = {};
+      let looks = 0;
+      ada.network.gateway = async (call, pass) => {
+        const reply = await pass();
+        if (call.method === 'GET' && call.path.includes('/messages?') && looks++ === 0) {
+          stop.abort(new Error('enough'));
+          ada.network.weather = { loseAnswer: 1 };
+        } else if (call.path.endsWith('/messages')) ada.network.weather = {}; // the answer to this add is lost, too
+        return reply;
+      };
+      assert.equal((await refused(ada.done(adding))).message, 'enough');
+      assert.equal((await ada.done(ours.add('talk', 'then'))).position, 2);
+      await world.clock.pass(10_000);
+      assert.deepEqual([looks > 0, heard, a.state.value.name], [true, ['once', 'then'], 'connected']);
+    });
+  }
+
+  test('a close that was sent, and is aborted as the next session, is done all the same', async () => {
+    const { world, ada, a, ours } = await met();
+    ada.network.weather = { loseRequest: 1 };
+    const stop = new AbortController();
+    const closing = ours.close({ mood: 'lonely', signal: stop.signal });
+    await settle();
+    world.model.forget(ada.kept(a));
+    ada.network.weather = {};
+    ada.network.gateway = (call, pass) => {
+      if (call.path === ours.path) stop.abort(new Error('enough')); // whether it is there, before it is opened again
+      return pass();
+    };
+    assert.equal((await refused(ada.done(closing))).message, 'enough');
+    await world.clock.pass(10_000);
+    assert.equal(world.model.mailboxes.get(ours.id)?.sides.get(a.side), 'lonely');
+    assert.equal(a.mailboxes.size, 0);
+  });
+
   test('keeps what is being handled until it is processed, also as the next session', async () => {
     const { world, ada, bob, a, ours, theirs } = await met();
     await bob.done(theirs.add('talk', 'one'));
