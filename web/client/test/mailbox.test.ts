@@ -139,7 +139,8 @@ describe('a mailbox that is closed', () => {
     }
   });
 
-  for (const anew of [false, true]) test(`and opened again is told nothing of ${anew ? 'the one before' : 'what comes late and again'}`, async () => {
+  for (const how of ['opened', 'opened anew', 'claimed'] as const) test(`and ${how} again is told nothing of what comes late`, async () => {
+    const anew = how === 'opened anew';
     const { world, ada, bob, a, b, ours, theirs } = await opened();
     const before = read(ours);
     ada.network.gateway = late(world, RECEIVES);
@@ -148,7 +149,8 @@ describe('a mailbox that is closed', () => {
     await bob.done(theirs.add('talk', 'three'));
     if (anew) await bob.done(theirs.close());
     await ada.done(ours.close());
-    const opening = a.open('box');
+    world.model.nameplates.set('7', 'box');
+    const opening = how === 'claimed' ? a.claim('7') : a.open('box');
     const fresh = anew ? await bob.done(b.open('box')) : theirs;
     const heard = read(await ada.done(opening));
     for (const text of ['four', 'five']) await bob.done(fresh.add('talk', text));
