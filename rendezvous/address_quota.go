@@ -13,7 +13,7 @@ const (
 )
 
 // addressQuota remembers how many more of one kind, sessions or claims, each address may have before those that it has
-// are counted again. Counting takes longer the more there are.
+// are counted again, and each IPv6 network of 48 bits. Counting takes longer the more there are.
 type addressQuota struct {
 	mu   sync.Mutex
 	free map[string]int
@@ -43,4 +43,37 @@ func (q *addressQuota) grant(address string, left int) {
 	if share := left / quotaShare; share > 0 {
 		q.free[address] = share
 	}
+}
+
+// counter counts what an address has, or the network that it stands for, up to atMost.
+type counter func(address string, atMost int) (int, error)
+
+// seldom returns a counter that returns less than atMost if an address may have one more. It takes that from what the
+// address is known to have left, and counts only if nothing is: otherwise each one more would take as long as there are
+// others.
+func (q *addressQuota) seldom(count counter) counter {
+	return func(address string, atMost int) (int, error) {
+		if q.use(address) {
+			return 0, nil
+		}
+		n, err := count(address, atMost)
+		if err == nil {
+			q.grant(address, atMost-n-1)
+		}
+		return n, err
+	}
+}
+
+// overAddressLimit reports whether an address has as much as it may have, or the network around it.
+func overAddressLimit(address string, limit int, count counter) (bool, error) {
+	for key, share := range map[string]int{address: 1, NetworkID(address): networkShare} {
+		if key == "" {
+			continue
+		}
+		n, err := count(key, limit*share)
+		if err != nil || n >= limit*share {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }

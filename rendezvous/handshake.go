@@ -301,23 +301,13 @@ func (t *txn) resume(h Handshake, stored Session, state session.State, from sess
 // the same key that did nothing, and one with the same side.
 func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	limits := t.s.Config.Limits
-	if !t.s.sessionQuota.use(fresh.Address) {
-		count, err := t.CountSessions(fresh.Address, false, limits.AddressSessions)
-		if err != nil {
-			return HandshakeReply{}, err
-		}
-		full := count >= limits.AddressSessions
-		if wide := NetworkID(fresh.Address); wide != "" && !full {
-			around, err := t.CountSessions(wide, false, networkShare*limits.AddressSessions)
-			if err != nil {
-				return HandshakeReply{}, err
-			}
-			full = around >= networkShare*limits.AddressSessions
-		}
-		if full {
-			return HandshakeReply{}, refuseFor(LimitAddressSessions, QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
-		}
-		t.s.sessionQuota.grant(fresh.Address, limits.AddressSessions-count-1)
+	live := func(address string, atMost int) (int, error) { return t.CountSessions(address, false, atMost) }
+	full, err := overAddressLimit(fresh.Address, limits.AddressSessions, t.s.sessionQuota.seldom(live))
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	if full {
+		return HandshakeReply{}, refuseFor(LimitAddressSessions, QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 	}
 	for _, find := range []func() (Session, error){
 		func() (Session, error) { return t.Session(fresh.Key) },

@@ -272,39 +272,11 @@ func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
 	if held >= limits.Nameplates {
 		return refuseFor(LimitNameplates, QuotaExceeded, "a side may hold %d nameplates; release one first", limits.Nameplates)
 	}
-	full, err := overAddressLimit(address, limits.AddressNameplates, t.countClaimsSeldom)
+	full, err := overAddressLimit(address, limits.AddressNameplates, t.s.claimQuota.seldom(t.CountClaimsFrom))
 	if err == nil && full {
 		return refuseFor(LimitAddressNameplates, QuotaExceeded, "%d nameplates may be held from an address; release one first", limits.AddressNameplates)
 	}
 	return err
-}
-
-// countClaimsSeldom returns less than limit if an address may have one more claim. It takes that from what the address
-// is known to have left, and counts only if nothing is: otherwise each claim would take as long as there are others.
-func (t *txn) countClaimsSeldom(address string, limit int) (int, error) {
-	if t.s.claimQuota.use(address) {
-		return 0, nil
-	}
-	n, err := t.CountClaimsFrom(address, limit)
-	if err == nil {
-		t.s.claimQuota.grant(address, limit-n-1)
-	}
-	return n, err
-}
-
-// overAddressLimit reports whether an address has as much as it may have, or the network around it. count
-// counts up to atMost.
-func overAddressLimit(address string, limit int, count func(address string, atMost int) (int, error)) (bool, error) {
-	for key, share := range map[string]int{address: 1, NetworkID(address): networkShare} {
-		if key == "" {
-			continue
-		}
-		n, err := count(key, limit*share)
-		if err != nil || n >= limit*share {
-			return err == nil, err
-		}
-	}
-	return false, nil
 }
 
 // blindDraws is how many numbers are drawn before all taken ones are listed.

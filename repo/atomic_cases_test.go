@@ -95,7 +95,7 @@ func handshakes(h rendezvous.Handshake) step {
 }
 
 func begins(name string) step {
-	return handshakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), Grace: longTTL})
+	return handshakes(rendezvous.Handshake{ID: id(name), Side: rendezvous.Side(name), Address: "address", Grace: longTTL})
 }
 
 func beginsWithDefaultGrace(name string) step {
