@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,10 +22,10 @@ func (u *unread) Write(b []byte) (int, error) {
 	return u.ResponseRecorder.Write(b)
 }
 
-// TestUnreadAnswersAreSmall has an address ask for many large answers and not read them: the first 16 are as large as they
-// may be, all others have one message. Once it has read, answers are large again.
+// TestUnreadAnswersAreSmall has an address, or the IPv6 networks of 64 bits in one of 48, ask for many large answers and
+// not read them: the first 16, or 64, are as large as they may be, all others have one message. Once they have read,
+// answers are large again.
 func TestUnreadAnswersAreSmall(t *testing.T) {
-	const most, all = 16, 24
 	w := start(t, options{})
 	a := w.begin(t, "app", "a")
 	a.open("m").want(http.StatusOK)
@@ -34,38 +35,51 @@ func TestUnreadAnswersAreSmall(t *testing.T) {
 		b.add("m", "p", strings.Repeat("b", 10_000)).want(http.StatusCreated)
 	}
 	handler := w.Handlers.Handler()
-	ask := func(path string, into http.ResponseWriter) {
+	ask := func(path, from string, into http.ResponseWriter) {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.RemoteAddr = from
 		r.Header.Set("Authorization", "Bearer "+a.id)
 		handler.ServeHTTP(into, r)
 	}
 	for what, path := range map[string]string{
 		"a log": "/v1/mailboxes/m/messages", "a log that waits": "/v1/mailboxes/m/messages?wait=1&own=true", "a poll": "/v1/session/events?ack=0",
 	} {
-		counts := map[int]int{} // answers, by how many messages they have
-		read := make(chan struct{})
-		var underWay, answered sync.WaitGroup
-		clients := make([]*unread, all)
-		for i := range clients {
-			if i == most {
+		for _, from := range []struct {
+			clients string
+			address func(i int) string
+			most    int
+		}{
+			{"an address", func(int) string { return "192.0.2.1:4711" }, 16},
+			{"a network", func(i int) string { return fmt.Sprintf("[2001:db8:7:%x::1]:4711", i) }, 4 * 16},
+		} {
+			t.Run(what+" for "+from.clients, func(t *testing.T) {
+				all := from.most + 8
+				counts := map[int]int{} // answers, by how many messages they have
+				read := make(chan struct{})
+				var underWay, answered sync.WaitGroup
+				clients := make([]*unread, all)
+				for i := range clients {
+					if i == from.most {
+						underWay.Wait()
+					}
+					underWay.Add(1)
+					clients[i] = &unread{httptest.NewRecorder(), sync.OnceFunc(underWay.Done), read}
+					answered.Go(func() { ask(path, from.address(i), clients[i]) })
+				}
 				underWay.Wait()
-			}
-			underWay.Add(1)
-			clients[i] = &unread{httptest.NewRecorder(), sync.OnceFunc(underWay.Done), read}
-			answered.Go(func() { ask(path, clients[i]) })
-		}
-		underWay.Wait()
-		close(read)
-		answered.Wait()
-		for _, c := range clients {
-			counts[strings.Count(c.Body.String(), `"body"`)]++
-		}
-		if counts[3] != most || counts[1] != all-most {
-			t.Errorf("%s: answers, by how many messages they have: %v", what, counts)
-		}
-		after := httptest.NewRecorder()
-		if ask(path, after); strings.Count(after.Body.String(), `"body"`) != 3 {
-			t.Errorf("%s: the answer after that: %s", what, after.Body)
+				close(read)
+				answered.Wait()
+				for _, c := range clients {
+					counts[strings.Count(c.Body.String(), `"body"`)]++
+				}
+				if counts[3] != from.most || counts[1] != all-from.most {
+					t.Errorf("answers, by how many messages they have: %v", counts)
+				}
+				after := httptest.NewRecorder()
+				if ask(path, from.address(0), after); strings.Count(after.Body.String(), `"body"`) != 3 {
+					t.Errorf("the answer after that: %s", after.Body)
+				}
+			})
 		}
 	}
 }

@@ -69,30 +69,41 @@ func hold(count *atomic.Int64) (release func()) {
 	return func() { count.Add(-1) }
 }
 
-// sockets counts the sockets and event streams that are open, by address.
+// sockets counts the sockets and event streams that are open, by address and by the IPv6 network of 48 bits around it.
 type sockets struct {
 	mu   sync.Mutex
 	open map[string]int
 	all  sync.WaitGroup
 }
 
-// enter counts one in, unless its address has the limit already.
+// enter counts one in, unless its address has the limit already, or the network around it four times that.
 func (s *sockets) enter(address string, limit int) (leave func(), admitted bool) {
+	counted := []string{address}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open[address] >= limit {
 		return nil, false
 	}
+	if network := rendezvous.NetworkID(address); network != "" {
+		if s.open[network] >= networkShare*limit {
+			return nil, false
+		}
+		counted = append(counted, network)
+	}
 	if s.open == nil {
 		s.open = map[string]int{}
 	}
-	s.open[address]++
+	for _, key := range counted {
+		s.open[key]++
+	}
 	s.all.Add(1)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.open[address]--; s.open[address] == 0 {
-			delete(s.open, address)
+		for _, key := range counted {
+			if s.open[key]--; s.open[key] == 0 {
+				delete(s.open, key)
+			}
 		}
 		s.all.Done()
 	}, true
