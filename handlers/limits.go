@@ -92,12 +92,17 @@ func (l *limiters) allow(address string, now time.Time) (exhausted *bucket) {
 	return b
 }
 
-// charge takes tokens from the bucket of an address for a request that was admitted and costs more than one. The bucket
-// may owe them: what comes next waits.
+// charge takes tokens from the bucket of an address, and from that of the network around it, for a request that was
+// admitted and costs more than one. The buckets may owe them: what comes next waits.
 func (l *limiters) charge(address string, tokens int) {
-	if l != nil && tokens > 0 {
-		now := time.Now()
-		l.of(address, now).ReserveN(now, min(tokens, l.burst))
+	if l == nil || tokens <= 0 {
+		return
+	}
+	now := time.Now()
+	tokens = min(tokens, l.burst)
+	l.of(address, now).ReserveN(now, tokens)
+	if network := rendezvous.NetworkID(address); network != "" {
+		l.share(network, networkShare, now).ReserveN(now, tokens)
 	}
 }
 

@@ -49,3 +49,24 @@ func TestSocketsOfANetwork(t *testing.T) {
 		t.Error("the place of a stream is not given back")
 	}
 }
+
+// TestListsFromANetwork has IPv6 networks of 64 bits in one of 48 add lists of 100 messages, which cost as much as ten
+// requests: all together may add four times what an address may.
+func TestListsFromANetwork(t *testing.T) {
+	w := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Rate, l.Burst = 0.0001, 20 }})
+	a := w.begin(t, "app", "a")
+	added := 0
+	for i := range 12 {
+		got := a.post("/v1/mailboxes/m/messages?open=true", listOf(100)).with(fromNetwork(i)).send()
+		switch got.status {
+		case http.StatusCreated:
+			added++
+		case http.StatusTooManyRequests:
+		default:
+			t.Fatalf("it is answered %d %s", got.status, got.body)
+		}
+	}
+	if added != 8 {
+		t.Errorf("%d lists are added, want 8", added)
+	}
+}
