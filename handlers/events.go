@@ -32,7 +32,7 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 	if how.streaming {
 		return s.stream(ctx, how.r, ask)
 	}
-	ask.Bytes = how.bytes
+	ask.Bytes = how.place.take()
 	got, answered, err := s.poll(ctx, ask, how)
 	switch {
 	case err != nil:
@@ -127,14 +127,36 @@ func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how re
 	if ask.Wait != nil && *ask.Wait == 0 {
 		ctx = context.WithoutCancel(ctx)
 	}
-	got, answered, err := poll.Wait(ctx, linger)
-	if err != nil || answered {
-		return got, answered, err
+	for {
+		got, answered, err := poll.Wait(ctx, 0)
+		if err != nil || answered {
+			return got, answered, err
+		}
+		how.place.giveBack()
+		if !isReady(ctx, poll, linger) {
+			if waits = idleconn.Wait(how.w, how.r, poll); waits {
+				return rendezvous.Delivery{}, false, nil
+			}
+			isReady(ctx, poll, forever)
+		}
+		poll.Allow(how.place.take())
 	}
-	if waits = idleconn.Wait(how.w, how.r, poll); waits {
-		return rendezvous.Delivery{}, false, nil
+}
+
+// isReady waits on this goroutine until a poll or a read is ready, or ctx ends. It returns false if that takes longer
+// than atMost.
+func isReady(ctx context.Context, waiter idleconn.Waiter, atMost time.Duration) bool {
+	ready := make(chan struct{})
+	waiter.OnReady(func() { close(ready) })
+	late := time.NewTimer(atMost)
+	defer late.Stop()
+	select {
+	case <-ready:
+	case <-ctx.Done():
+	case <-late.C:
+		return false
 	}
-	return poll.Wait(ctx, forever)
+	return true
 }
 
 // noAnswer is the answer of a poll that waits without a goroutine.
@@ -181,7 +203,7 @@ func (s *Server) Acknowledge(ctx context.Context, r api.AcknowledgeRequestObject
 // receiving is how a request receives frames.
 type receiving struct {
 	streaming bool
-	bytes     int64 // as in [rendezvous.ReceiveRequest]; a stream has its own
+	place     *answerPlace // nil for a stream
 	w         http.ResponseWriter
 	r         *http.Request
 }
@@ -206,9 +228,8 @@ func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 			r.Header.Set("Prefer", strings.Join(preferences, ", ")) // several lines are one list (RFC 9110, §5.3)
 		}
 		if !how.streaming {
-			most, done := s.beginAnswer(addressOf(r.Context()))
-			defer done()
-			how.bytes = most
+			how.place = s.placeFor(addressOf(r.Context()))
+			defer how.place.giveBack()
 		}
 		infoOf(r).receives = how
 		next.ServeHTTP(w, r)

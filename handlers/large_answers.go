@@ -8,12 +8,35 @@ const (
 	smallAnswer = 16 << 10
 )
 
-// beginAnswer counts an answer in until done is called, when it was written, and returns how many bytes of messages it
-// may have; 0 stands for as many as an answer may have.
-func (s *Server) beginAnswer(address string) (bytes int64, done func()) {
-	done, admitted := s.large.enter(address, maxLargeAnswers)
-	if !admitted {
-		return smallAnswer, func() {}
+// answerPlace is the place of an answer among the large ones of its address. It belongs to one goroutine.
+type answerPlace struct {
+	answers *sockets
+	address string
+	leave   func() // nil without a place
+}
+
+// placeFor returns the place of an answer, which is not taken yet.
+func (s *Server) placeFor(address string) *answerPlace {
+	return &answerPlace{answers: &s.large, address: address}
+}
+
+// take takes the place, if one is free, until it is given back: once the answer was written, or while there is none. It
+// returns how many bytes of messages the answer may have; 0 stands for as many as an answer may have.
+func (p *answerPlace) take() (bytes int64) {
+	if p.leave == nil {
+		leave, admitted := p.answers.enter(p.address, maxLargeAnswers)
+		if !admitted {
+			return smallAnswer
+		}
+		p.leave = leave
 	}
-	return 0, done
+	return 0
+}
+
+// giveBack gives the place back, if it is taken.
+func (p *answerPlace) giveBack() {
+	if p.leave != nil {
+		p.leave()
+		p.leave = nil
+	}
 }

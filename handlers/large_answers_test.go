@@ -4,9 +4,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"restante/handlers"
 )
 
 // unread is a client that has not begun to read: it takes nothing before read is closed.
@@ -81,5 +86,43 @@ func TestUnreadAnswersAreSmall(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAnswersAreLargeBesidePollsThatWait has polls, or reads of logs, wait on their goroutines, as over HTTP/2 and TLS.
+// They are no answers under way, so another answer is as large as it may be.
+func TestAnswersAreLargeBesidePollsThatWait(t *testing.T) {
+	for what, path := range map[string]string{"polls": "/v1/session/events", "reads": "/v1/mailboxes/%d/messages?open=true&wait=9"} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := start(t, options{Piped: true, Limits: func(l *handlers.Limits) { l.Linger = 100 * time.Millisecond }})
+				a := w.begin(t, "app", "a")
+				a.open("m").want(http.StatusOK)
+				for range 3 {
+					a.add("m", "p", strings.Repeat("b", 10_000)).want(http.StatusCreated)
+				}
+				var waiting []<-chan *answer
+				for i := range 17 {
+					target := strings.Replace(path, "%d", strconv.Itoa(i), 1)
+					waiting = append(waiting, w.begin(t, "app", fmt.Sprintf("waits%d", i)).get(target).later())
+				}
+				synctest.Wait()
+				for range 2 {
+					if held := w.Service.Stats().Parked.Load(); held != 17 {
+						t.Errorf("%d are held", held)
+					}
+					if got := a.get("/v1/mailboxes/m/messages").want(http.StatusOK); got.count("messages") != 3 {
+						t.Errorf("a read has %d messages, want 3", got.count("messages"))
+					}
+					pass(time.Second) // they no longer linger
+				}
+				pass(time.Minute)
+				for _, answered := range waiting {
+					if got := <-answered; got.status != http.StatusOK {
+						t.Errorf("it is answered %d %s", got.status, got.body)
+					}
+				}
+			})
+		})
 	}
 }

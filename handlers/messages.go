@@ -127,7 +127,7 @@ func (s *Server) ListMessages(ctx context.Context, r api.ListMessagesRequestObje
 	if r.Params.Limit != nil {
 		limit = int(*r.Params.Limit)
 	}
-	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit, Bytes: how.bytes}
+	ask := rendezvous.ReadRequest{Mailbox: rendezvous.MailboxID(r.Mailbox), After: after(r.Params.After), Limit: limit, Bytes: how.place.take()}
 	side := keyedCaller(ctx)
 	if side.App == "" && r.Params.Open == nil && r.Params.Wait == nil && r.Params.Own == nil {
 		a, err := s.Service.Read(whole, query(ctx, r.Params.Ack), ask)
@@ -191,14 +191,20 @@ func (s *Server) readLog(ctx context.Context, side rendezvous.SideRef, ask rende
 			held.Close()
 		}
 	}()
-	page, answered, err := held.Wait(ctx, s.Limits.Linger)
-	if err != nil || answered {
-		return page, answered, err
+	for {
+		page, answered, err := held.Wait(ctx, 0)
+		if err != nil || answered {
+			return page, answered, err
+		}
+		how.place.giveBack()
+		if !isReady(ctx, held, s.Limits.Linger) {
+			if waits = idleconn.Wait(how.w, how.r, held); waits {
+				return rendezvous.Page{}, false, nil
+			}
+			isReady(ctx, held, forever)
+		}
+		held.Allow(how.place.take())
 	}
-	if waits = idleconn.Wait(how.w, how.r, held); waits {
-		return rendezvous.Page{}, false, nil
-	}
-	return held.Wait(ctx, forever)
 }
 
 // noMessages is the answer of a read that waits without a goroutine.
@@ -210,7 +216,7 @@ func (noMessages) VisitListMessagesResponse(http.ResponseWriter) error { return 
 // reading is how a request reads a log.
 type reading struct {
 	asText bool
-	bytes  int64 // as in [rendezvous.ReadRequest]
+	place  *answerPlace
 	w      http.ResponseWriter
 	r      *http.Request
 }
@@ -231,9 +237,8 @@ func (s *Server) negotiateMessages(next http.Handler) http.Handler {
 			s.fail(w, r, &rendezvous.Failure{Code: notAcceptable, Detail: "messages come as application/json and as text/plain"})
 			return
 		}
-		bytes, done := s.beginAnswer(addressOf(r.Context()))
-		defer done()
-		how.bytes = bytes
+		how.place = s.placeFor(addressOf(r.Context()))
+		defer how.place.giveBack()
 		infoOf(r).reads = how
 		next.ServeHTTP(w, r)
 	})

@@ -5,47 +5,43 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/gorilla/websocket"
-
 	"restante/handlers"
 	"restante/handlers/handlerstest"
 )
 
 // fromNetwork is the header of a client in an IPv6 network of 64 bits, all of which are in one of 48.
-func fromNetwork(i int) string { return fmt.Sprintf("X-Forwarded-For: 2001:db8:7:%x::1", i) }
+func fromNetwork(i int) string { return "X-Forwarded-For: " + inNetwork(i) }
+
+func inNetwork(i int) string { return fmt.Sprintf("2001:db8:7:%x::1", i) }
 
 // TestSocketsOfANetwork has IPv6 networks of 64 bits in one of 48 open streams and sockets: all together may have four
 // times what an address may have.
 func TestSocketsOfANetwork(t *testing.T) {
 	w := start(t, options{Proxies: []string{"127.0.0.1/32"}, Limits: func(l *handlers.Limits) { l.Sockets = 2 }})
-	open := func(from string) *websocket.Conn {
-		conn, answer, err := w.DialWebSocket(t.Context(), "/v1", from)
-		if err == nil {
-			t.Cleanup(func() { _ = conn.Close() })
-			return conn
+	open := func(from string) bool {
+		socket, status := w.upgrade(t, http.Header{"X-Forwarded-For": {from}})
+		if socket == nil && status != http.StatusTooManyRequests {
+			t.Fatalf("it is answered %d", status)
 		}
-		if answer == nil || answer.StatusCode != http.StatusTooManyRequests {
-			t.Fatalf("%v: %+v", err, answer)
-		}
-		return nil
+		return socket != nil
 	}
 	stream := w.begin(t, "app", "a").get("/v1/session/events").with(fromNetwork(0)).streams()
 	for i := 1; i < 8; i++ {
-		if open(fromNetwork(i)) == nil {
+		if !open(inNetwork(i)) {
 			t.Fatalf("%d are open, and one more is refused", i)
 		}
 	}
-	if open(fromNetwork(8)) != nil {
+	if open(inNetwork(8)) {
 		t.Error("a ninth one is opened")
 	}
 	if _, refusal := w.begin(t, "app", "b").get("/v1/session/events").with(fromNetwork(9)).tryStream(); refusal == nil || refusal.status != http.StatusTooManyRequests {
 		t.Error("a stream is opened beside them")
 	}
-	if open("X-Forwarded-For: 2001:db8:8::1") == nil {
+	if !open("2001:db8:8::1") {
 		t.Error("another network is refused")
 	}
 	stream.cut()
-	if !handlerstest.Eventually(t, func() bool { return open(fromNetwork(10)) != nil }) {
+	if !handlerstest.Eventually(t, func() bool { return open(inNetwork(10)) }) {
 		t.Error("the place of a stream is not given back")
 	}
 }
