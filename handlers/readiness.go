@@ -14,6 +14,13 @@ const readinessTTL = time.Second
 type readiness struct {
 	mu    sync.Mutex
 	until time.Time
+	asked *readinessProbe // nil unless the storage is being asked
+}
+
+// readinessProbe is a question to the storage whether the server is ready.
+type readinessProbe struct {
+	done chan struct{} // closed when err is there
+	err  error
 }
 
 // ask returns why the server is not ready. What the service knows to be wrong counts at once.
@@ -22,16 +29,34 @@ func (r *readiness) ask(ctx context.Context, ready func(context.Context) error, 
 		return err
 	}
 	r.mu.Lock()
-	fresh := time.Now().Before(r.until)
-	r.mu.Unlock()
-	if fresh {
+	if time.Now().Before(r.until) {
+		r.mu.Unlock()
 		return nil
 	}
-	err := ready(ctx)
-	if err == nil {
-		r.mu.Lock()
-		r.until = time.Now().Add(readinessTTL)
+	probe := r.asked
+	if probe == nil {
+		probe = &readinessProbe{done: make(chan struct{})}
+		r.asked = probe
+		defer r.finish(probe)
 		r.mu.Unlock()
+		probe.err = ready(context.WithoutCancel(ctx)) // the others get the answer, also if this client leaves
+		return probe.err
 	}
-	return err
+	r.mu.Unlock()
+	select {
+	case <-probe.done:
+		return probe.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// finish gives the answer of the storage to those that wait for it.
+func (r *readiness) finish(probe *readinessProbe) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked = nil; probe.err == nil {
+		r.until = time.Now().Add(readinessTTL)
+	}
+	close(probe.done)
 }
