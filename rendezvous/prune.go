@@ -372,6 +372,9 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 		return false, err
 	}
 	if stored.Ended != nil {
+		if until := t.tombstoneUntil(*stored.Ended); until.After(t.Now()) { // it ended after it was listed, or is kept for longer now
+			return false, t.UpdateSession(stored, until)
+		}
 		return true, t.removeTombstone(c.Key)
 	}
 	if closed, ok := t.s.state(stored, t.Now()).(session.Closed); ok {

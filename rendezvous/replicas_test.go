@@ -308,3 +308,56 @@ func TestTheEndOfAHoldAsksTheStorage(t *testing.T) {
 		}
 	})
 }
+
+// listing is a store that calls a function after sessions to prune were listed, and before they are pruned.
+type listing struct {
+	rendezvous.Store
+	then *atomic.Pointer[func()]
+}
+
+func (s listing) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	listed := false
+	err := s.Store.View(ctx, func(tx rendezvous.Tx) error { return f(listingTx{tx, &listed}) })
+	if listed {
+		if then := s.then.Swap(nil); then != nil {
+			(*then)()
+		}
+	}
+	return err
+}
+
+type listingTx struct {
+	rendezvous.Tx
+	listed *bool
+}
+
+func (t listingTx) SessionsToSweep(now time.Time, after rendezvous.SweepCursor, limit int) ([]rendezvous.SweepCursor, error) {
+	*t.listed = limit > 1 // or only the oldest is looked at, to be counted
+	return t.Tx.SessionsToSweep(now, after, limit)
+}
+
+// TestReplicasThatPruneAtOnceKeepTombstones covers a session that another replica ends between the moment at which it
+// is listed and its turn.
+func TestReplicasThatPruneAtOnceKeepTombstones(t *testing.T) {
+	t.Parallel()
+	var then atomic.Pointer[func()]
+	between := func(s *rendezvous.Service) {
+		s.Config.TombstoneTTL = time.Hour
+		s.Store = listing{s.Store, &then}
+	}
+	replicatedAs(t, between, func(t *testing.T, r *replicas) {
+		c := r.a.begin("a")
+		c.allocate()
+		time.Sleep(20 * time.Minute)
+		other := func() { r.b.Prune(t.Context()) }
+		then.Store(&other)
+		r.a.Prune(t.Context())
+		expect(t, r.a.state(c.key), "closed: expired")
+		_, err := r.a.Handshake(t.Context(), rendezvous.Handshake{ID: newID(), App: app, Side: "a"})
+		expect(t, code(t, err), rendezvous.SideTaken)
+
+		time.Sleep(time.Hour)
+		expect(t, r.a.Prune(t.Context()).Retired[rendezvous.KindSession], 1)
+		expect(t, r.b.state(c.key), string(rendezvous.SessionUnknown))
+	})
+}

@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"errors"
+	"time"
 
 	"restante/session"
 )
@@ -22,11 +23,14 @@ func (t *txn) writeTombstone(of Session, c session.Closed) error {
 		}
 	}
 	of.Record = c.Record()
-	if err := t.UpdateSession(of, c.At.Add(t.s.Config.TombstoneTTL)); err != nil {
+	if err := t.UpdateSession(of, t.tombstoneUntil(c.Ending)); err != nil {
 		return err
 	}
 	return t.EmptySession(of.Key)
 }
+
+// tombstoneUntil returns when a tombstone is old enough to be removed.
+func (t *txn) tombstoneUntil(e session.Ending) time.Time { return e.At.Add(t.s.Config.TombstoneTTL) }
 
 // removeOldestTombstone removes the oldest tombstone of an address, or of all if address is empty.
 func (t *txn) removeOldestTombstone(address string) error {
