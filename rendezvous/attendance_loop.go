@@ -54,9 +54,7 @@ func (s *Service) attendanceLoop(ctx context.Context) {
 		}
 		var again <-chan time.Time
 		if watched {
-			timer := time.NewTimer(max(s.attendanceEvery(), (attendanceRest-1)*time.Since(began)))
-			defer timer.Stop()
-			again = timer.C
+			again = time.After(max(s.attendanceEvery(), (attendanceRest-1)*time.Since(began)))
 		}
 		select {
 		case <-ctx.Done():
