@@ -137,8 +137,11 @@ func (s *Service) UpdateMetadata(ctx context.Context, q Query, metadata json.Raw
 	if isCanceled(err) {
 		return Answer[struct{}]{}, err // the transaction may still run, and write its results
 	}
-	s.recordRequest(ctx, q.Session, actor, q.Ack, q.Epoch, err)
-	if f, ok := errors.AsType[*Failure](err); ok && f.Code == OutcomeUnknown {
+	f, failed := errors.AsType[*Failure](err)
+	if !failed || f.Code != TokenRequired && (actor == nil || s.checkToken(actor.Token, s.now()) == nil) {
+		s.recordRequest(ctx, q.Session, actor, q.Ack, q.Epoch, err) // else it is no sign of life: see session.Record.State
+	}
+	if failed && f.Code == OutcomeUnknown {
 		err = storageUnavailable() // to send the same token again changes nothing
 	}
 	return answer, annotate(err, actor, answer.Wanted, false)

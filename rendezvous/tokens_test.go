@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,11 +42,17 @@ func verify(token string, now time.Time) (rendezvous.Grant, error) {
 // openWithTokens starts a world that asks for tokens.
 func openWithTokens(t *testing.T, path string, bootGrace time.Duration) *world {
 	t.Helper()
+	return openWithTokensOn(t, path, bootGrace, func(s rendezvous.Store) rendezvous.Store { return s })
+}
+
+// openWithTokensOn is openWithTokens, with something between the service and its store.
+func openWithTokensOn(t *testing.T, path string, bootGrace time.Duration, wrap func(rendezvous.Store) rendezvous.Store) *world {
+	t.Helper()
 	store, err := repo.Open(t.Context(), repo.Options{URL: path, Now: time.Now, Log: silent, CompareRemembered: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: silent, VerifyToken: verify}
+	s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: wrap(store), Log: silent, VerifyToken: verify}
 	s.Config.BootGrace = bootGrace
 	return run(t, path, store, s)
 }
@@ -208,6 +215,53 @@ func TestATokenExpiresWhileTheClientIsAway(t *testing.T) {
 			expect(t, c.receive(0)[0].Type, "rehandshake")
 			c.add(mailbox, name)
 		}
+	})
+}
+
+// A client that wakes with a token that has expired, and then gets a good one.
+func TestATokenThatIsRefusedIsNoSignOfLife(t *testing.T) {
+	withTokens(t, func(t *testing.T, w *world) {
+		c := w.admit("s", 3*time.Minute)
+		old := tokenFor(app, "s", 3*time.Minute)
+		time.Sleep(5 * time.Minute)
+		for _, refused := range []json.RawMessage{nil, old, tokenFor("another", "s", time.Hour), tokenFor(app, "another", time.Hour)} {
+			expect(t, code(t, c.renew(refused)), rendezvous.TokenRequired)
+			expect(t, w.state(c.key), "detached")
+		}
+		c.must(c.renew(tokenFor(app, "s", time.Hour)))
+		expect(t, w.state(c.key), "attached")
+	})
+}
+
+// uncommitted is a store that takes back the transactions of the test while it is on.
+type uncommitted struct {
+	rendezvous.Store
+	on *atomic.Bool
+}
+
+func (s uncommitted) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	return s.Store.Update(ctx, func(tx rendezvous.Tx) error {
+		err := f(tx)
+		if err == nil && !ofLoop(ctx) && s.on.Load() {
+			return rendezvous.ErrUnavailable
+		}
+		return err
+	})
+}
+
+// A good token that cannot be stored at once is stored when its client sends it again.
+func TestATokenThatCouldNotBeStoredIsNoSignOfLife(t *testing.T) {
+	onEngines(t, func(t *testing.T, path string) {
+		var on atomic.Bool
+		w := openWithTokensOn(t, path, 0, func(s rendezvous.Store) rendezvous.Store { return uncommitted{s, &on} })
+		defer func() { w.stop() }()
+		c := w.admit("s", 3*time.Minute)
+		time.Sleep(5 * time.Minute)
+		on.Store(true)
+		expect(t, code(t, c.renew(tokenFor(app, "s", time.Hour))), rendezvous.StorageUnavailable)
+		on.Store(false)
+		c.must(c.renew(tokenFor(app, "s", time.Hour)))
+		expect(t, w.state(c.key), "attached")
 	})
 }
 
