@@ -283,6 +283,7 @@ func (s *Service) clientError(err error) error {
 // state returns the state of a stored session at now, given the signs of life of its client that this
 // process has seen and not stored yet.
 func (s *Service) state(stored Session, now time.Time) session.State {
+	stored.Known = s.presence.LastSeenWithin(stored.Key, stored.Seen, now, 0)
 	stored.Seen = s.lastSeen(stored, now)
 	if s.VerifyToken == nil {
 		stored.Token = session.Token{} // which counts no longer

@@ -265,6 +265,22 @@ func TestATokenThatCouldNotBeStoredIsNoSignOfLife(t *testing.T) {
 	})
 }
 
+// A replica that does not know when another one saw the client last does not take it for present.
+func TestATokenExpiresWhileTheClientIsAwayFromAllReplicas(t *testing.T) {
+	replicatedAs(t, func(s *rendezvous.Service) { s.VerifyToken = verify }, func(t *testing.T, r *replicas) {
+		c := r.a.admit("s", 100*time.Second)
+		time.Sleep(105 * time.Second)
+		for _, w := range []*world{r.a, r.b} {
+			_, err := w.Session(t.Context(), rendezvous.Query{Session: c.key})
+			expect(t, code(t, err), rendezvous.TokenRequired)
+		}
+		_, err := r.b.UpdateMetadata(t.Context(), rendezvous.Query{Session: c.key}, tokenFor(app, "s", time.Hour))
+		c.must(err)
+		expect(t, r.a.state(c.key), "attached")
+		expect(t, r.b.state(c.key), "attached")
+	})
+}
+
 // While the server was away, the client could not send a newer token.
 func TestATokenExpiresWhileTheServerIsAway(t *testing.T) {
 	onEngines(t, func(t *testing.T, path string) {

@@ -30,6 +30,9 @@ type Record struct {
 	// Seen is the last sign of life. It is stored lazily, so the caller of State first moves it to the
 	// latest moment at which the true one can have been.
 	Seen time.Time
+	// Known is the last sign of life that is known, if State's caller has moved Seen to a later moment; else zero. It
+	// is not stored.
+	Known time.Time
 	// Grace is how long the session survives detached.
 	Grace time.Duration
 	// Used reports that the session did something, so that its end leaves a tombstone.

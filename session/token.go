@@ -23,9 +23,13 @@ func (t Token) Newer(other Token) Token {
 
 // lapse returns when a session ends because its token expired while its client was present, and sent no
 // newer one. ok is false if it does not end for that: a client that is away cannot answer, so its session
-// waits for a handshake with a new token.
+// waits for a handshake with a new token. It is present by what is known: that it may have been there ends nothing.
 func (r Record) lapse(t Timing) (at time.Time, ok bool) {
-	if r.Token.Expires.IsZero() || !r.Seen.Add(t.Silence()).After(r.Token.Expires) {
+	seen := r.Seen
+	if !r.Known.IsZero() {
+		seen = r.Known
+	}
+	if r.Token.Expires.IsZero() || !seen.Add(t.Silence()).After(r.Token.Expires) {
 		return time.Time{}, false
 	}
 	if r.Token.Expires.Before(t.BootGraceUntil) {
