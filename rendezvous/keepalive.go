@@ -50,6 +50,14 @@ func (h *openMailboxes) takeDeparted() []departure {
 	return departed
 }
 
+// retakeDeparted has sessions that ended taken again. The first one comes last: others need not wait until it can be
+// recorded.
+func (h *openMailboxes) retakeDeparted(departed []departure) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.departed = slices.Concat(h.departed, departed[1:], departed[:1])
+}
+
 // takeReleased returns the mailboxes that were closed since the last call, sorted.
 func (h *openMailboxes) takeReleased() []MailboxKey {
 	h.mu.Lock()
@@ -57,6 +65,23 @@ func (h *openMailboxes) takeReleased() []MailboxKey {
 	keys := slices.Sorted(maps.Keys(h.released))
 	h.released = nil
 	return keys
+}
+
+// retakeReleased has mailboxes that were closed taken again.
+func (h *openMailboxes) retakeReleased(keys []MailboxKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range keys {
+		h.releasedLocked(k)
+	}
+}
+
+// releasedLocked records that a mailbox was closed; mu is held.
+func (h *openMailboxes) releasedLocked(k MailboxKey) {
+	if h.released == nil {
+		h.released = map[MailboxKey]bool{}
+	}
+	h.released[k] = true
 }
 
 // KeepAlive keeps a mailbox alive, and its log in memory, until release is called. Calling release
@@ -78,10 +103,7 @@ func (s *Service) KeepAlive(k MailboxKey) (release func()) {
 			return
 		}
 		delete(h.count, k)
-		if h.released == nil {
-			h.released = map[MailboxKey]bool{}
-		}
-		h.released[k] = true
+		h.releasedLocked(k)
 		h.changed()
 	})
 }
@@ -110,14 +132,21 @@ func (s *Service) recordOpenMailboxes(ctx context.Context) error {
 }
 
 // recordLeft stores the last signs of life of sockets and sessions that are gone: what they had open
-// is kept for its whole ttl from then on.
+// is kept for its whole ttl from then on. What could not be stored is tried again.
 func (s *Service) recordLeft(ctx context.Context) error {
-	for _, d := range s.openMailboxes.takeDeparted() {
+	departed := s.openMailboxes.takeDeparted()
+	for i, d := range departed {
 		if err := s.transact(ctx, func(t *txn) error { return t.keepMailboxes(d.app, d.side, d.seen) }); err != nil {
+			s.openMailboxes.retakeDeparted(departed[i:])
 			return err
 		}
 	}
-	return s.recordSocketsSeen(ctx, s.openMailboxes.takeReleased())
+	released := s.openMailboxes.takeReleased()
+	err := s.recordSocketsSeen(ctx, released)
+	if err != nil {
+		s.openMailboxes.retakeReleased(released)
+	}
+	return err
 }
 
 // keepMailboxes lets the mailboxes that a side is in live for their ttl from the last sign of life of

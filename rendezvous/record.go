@@ -51,6 +51,9 @@ func (s *Service) recordLoop(ctx context.Context) {
 		case <-holdTick.C:
 			holdsGood = s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
+			if s.health.unwritable() == nil {
+				newsGood = s.recordNews(writing) && newsGood // what could not be recorded before
+			}
 			if s.recordLife(writing) && newsGood && holdsGood {
 				s.recorded.Store(new(s.now()))
 			}
@@ -106,7 +109,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// recordAcks stores acknowledgements. If it fails, they are lost: the client's next one says more.
+// recordAcks stores acknowledgements. What could not be stored is kept: a client that has processed all that there is
+// says no more.
 func (s *Service) recordAcks(ctx context.Context) error {
 	for {
 		acks := s.presence.TakeAcks(recordBatch)
@@ -115,6 +119,7 @@ func (s *Service) recordAcks(ctx context.Context) error {
 		}
 		err := s.Store.Update(ctx, func(tx Tx) error { return tx.Acknowledge(acks...) })
 		if err != nil {
+			s.presence.RetakeAcks(acks)
 			return s.clientError(err)
 		}
 	}

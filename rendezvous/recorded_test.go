@@ -23,6 +23,9 @@ func (s recordings) Update(ctx context.Context, f func(rendezvous.Tx) error) err
 	if ofLoop(ctx) && s.broken.Load() == "everything hangs" {
 		<-s.hang
 	}
+	if ofLoop(ctx) && s.broken.Load() == "everything" {
+		return errBroken
+	}
 	return s.Store.Update(ctx, func(tx rendezvous.Tx) error { return f(recordingsTx{tx, s.broken.Load()}) })
 }
 
@@ -110,4 +113,80 @@ func TestStatusTellsSinceWhenNothingIsRecorded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// onRecordings runs a test of a world in which things that the loops record cannot be stored when told to.
+func onRecordings(t *testing.T, config func(*rendezvous.Config), test func(t *testing.T, w *world, broken *atomic.Value)) {
+	t.Helper()
+	var s recordings
+	bubbleOn(t, config, func(store rendezvous.Store) rendezvous.Store {
+		s = recordings{store, new(atomic.Value), nil}
+		return s
+	}, func(t *testing.T, w *world) { test(t, w, s.broken) })
+}
+
+// A client that has acknowledged a frame says no more of it than the same again.
+func TestAnAcknowledgementIsStoredAlsoIfItFailedOnce(t *testing.T) {
+	onRecordings(t, nil, func(_ *testing.T, w *world, broken *atomic.Value) {
+		a, b := w.watches("a", "m"), w.begin("b")
+		b.open("m")
+		a.hears("opened", "b here ")
+		a.add("m", "x")
+		poll := func() {
+			_, err := w.Receive(w.t.Context(), rendezvous.ReceiveRequest{Session: b.key, Ack: new(session.Seq(1)), Wait: new(time.Duration)})
+			b.must(err)
+		}
+		broken.Store("acknowledgements")
+		poll()
+		time.Sleep(time.Second)
+		broken.Store("")
+		poll()
+		time.Sleep(2 * presence.WriteInterval)
+		a.hears("b received 1")
+	})
+}
+
+// What a session or a socket leaves behind lives from its end, also if that could not be stored at once.
+func TestTheEndOfAStayIsStoredAlsoIfItFailedOnce(t *testing.T) {
+	config := func(c *rendezvous.Config) {
+		c.MailboxTTL, c.SessionGrace, c.PruneInterval = 11*time.Minute, time.Second, 24*time.Hour
+	}
+	onRecordings(t, config, func(t *testing.T, w *world, broken *atomic.Value) {
+		first, second := w.begin("a"), w.begin("b")
+		first.open("m")
+		second.open("n")
+		left := []rendezvous.MailboxKey{w.keyOf("m"), w.keyOf("n")}
+		for range 80 { // in use for half an hour, without a change
+			for _, c := range []*client{first, second} {
+				_, err := c.poll(t.Context(), 0)
+				c.must(err)
+			}
+		}
+		left = append(left, w.openFor("of a socket"))
+		release := w.KeepAlive(left[2])
+		time.Sleep(39 * time.Second) // before the first moment at which open mailboxes are recorded
+		broken.Store("everything")
+		release()
+		for _, c := range []*client{first, second} {
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app, Side: "heir of " + c.side, Replaces: &c.id})
+			c.must(err)
+		}
+		time.Sleep(time.Second)
+		broken.Store("")
+		gone := func(want ...bool) {
+			t.Helper()
+			w.Prune(t.Context())
+			for i, k := range left {
+				if is := w.gone(k); is != want[i] {
+					t.Errorf("mailbox %d: gone is %v, want %v", i, is, want[i])
+				}
+			}
+		}
+		time.Sleep(10*time.Minute + 50*time.Second)
+		gone(false, false, false)
+		time.Sleep(40 * time.Second) // longer than what the opening by the socket left, which is padded
+		gone(true, true, false)
+		time.Sleep(time.Minute)
+		gone(true, true, true)
+	})
 }

@@ -83,6 +83,22 @@ func TestAcknowledge(t *testing.T) {
 	expect(t, len(p.TakeAcks(10)), 0)
 }
 
+func TestAnAcknowledgementThatCouldNotBeWrittenIsTakenAgain(t *testing.T) {
+	var p presence.Table
+	p.Handshake(key, 1, 0, start, grace)
+	p.Acknowledge(key, 1, 5)
+	taken := p.TakeAcks(10)
+	p.RetakeAcks(taken)
+	expect(t, p.TakeAcks(10), taken)
+	p.Acknowledge(key, 1, 6)
+	later := p.TakeAcks(10)
+	p.RetakeAcks(taken) // more is known since, and is written
+	expect(t, len(p.TakeAcks(10)), 0)
+	p.Handshake(key, 2, 6, start, grace)
+	p.RetakeAcks(later) // nor does it count any more in another epoch
+	expect(t, len(p.TakeAcks(10)), 0)
+}
+
 func TestAHandshakeLeavesNoOlderAcknowledgementToWrite(t *testing.T) {
 	var p presence.Table
 	p.Handshake(key, 1, 0, start, grace)

@@ -28,6 +28,17 @@ func (t *Table) TakeAcks(atMost int) []session.Ack {
 	return acks
 }
 
+// RetakeAcks has acknowledgements that could not be written taken again, unless a later one is known since.
+func (t *Table) RetakeAcks(acks []session.Ack) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range acks {
+		if c := t.clients[a.Session]; c != nil && c.epoch == a.Epoch && c.acked == a.UpTo {
+			t.unsaved[a.Session] = true
+		}
+	}
+}
+
 // TakeReturned returns the signs of life of the clients that came back after a long silence since
 // the last call.
 func (t *Table) TakeReturned() []Sighting {
