@@ -166,12 +166,16 @@ func (s *Service) attend(m Mailbox, owners []Session, now time.Time) (Mailbox, [
 //
 // Processes know different things, so a side that was told to be there is so until it must be away by all that another
 // one may know: a sign of life that is not stored yet, or that could not reach this process. It is there again only
-// with a sign of life that is known. So two processes never contradict each other again and again.
+// with a sign of life that is known. So two processes never contradict each other again and again. A side of which
+// nothing was told is there no longer than it can have been before its mailbox was watched.
 func (s *Service) attendance(owner Session, told Attendance, since, now time.Time) Attendance {
 	if owner.Ended == nil {
 		lag := time.Duration(0)
 		if told == Here || told == Unknown {
 			lag = 2 * s.attendanceEvery()
+			if told == Unknown {
+				since = earliest(since, s.lastSeen(owner, now))
+			}
 			if from := s.graceFrom.Load(); from != nil {
 				since = latest(since, s.clock.time(*from))
 			}

@@ -138,6 +138,36 @@ func TestPresenceIsToldOnRequest(t *testing.T) {
 	})
 }
 
+// The first that is told of a side is so, also if the side has been away for long.
+func TestASideThatIsAwayIsToldSo(t *testing.T) {
+	t.Parallel()
+	slow := func(c *rendezvous.Config) { c.MailboxTTL, c.PruneInterval = time.Hour, 24*time.Hour }
+	for away, want := range map[time.Duration]string{
+		55 * time.Second: "b away silent",
+		5 * time.Minute:  "b away silent",
+		15 * time.Minute: "b away expired",
+	} {
+		t.Run(away.String(), func(t *testing.T) {
+			bubble(t, slow, func(_ *testing.T, w *world) {
+				w.begin("b").open("m")
+				time.Sleep(away)
+				a := w.watches("a", "m")
+				a.hears(want)
+				a.lives(time.Minute)
+				a.hears()
+			})
+		})
+	}
+	t.Run("on replicas", func(t *testing.T) {
+		replicated(t, slow, func(t *testing.T, r *replicas) {
+			r.b.begin("b").open("m")
+			time.Sleep(5 * time.Minute)
+			a := r.a.watches("a", "m")
+			a.hears("b away silent")
+		})
+	})
+}
+
 // A side learns how the session of the other one ended, also after it was silent.
 func TestASessionThatEndsOfItselfIsTold(t *testing.T) {
 	t.Parallel()

@@ -323,6 +323,13 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
 func (s *Service) pruneNameplates(ctx context.Context, run *Pruned) {
 	sweep(ctx, s, run, KindNameplate,
 		func(tx Tx, after NameplateCursor) ([]NameplateCursor, error) {
