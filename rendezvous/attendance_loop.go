@@ -249,6 +249,29 @@ func (t *txn) examine(m Mailbox) (_ Mailbox, frames []ReceivedFrame, err error) 
 	return m, frames, nil
 }
 
+// tellLast tells the other sides of a watched mailbox how far the acting side is, which is about to close it. No later
+// look finds that. It may have acknowledged more than is stored.
+func (t *txn) tellLast(m Mailbox) (Mailbox, error) {
+	if m.Watched.IsZero() || t.actor == nil {
+		return m, nil
+	}
+	subscribers, err := t.Subscribers(m.Key)
+	if err != nil || !slices.ContainsFunc(subscribers, func(sub Subscriber) bool { return sub.Key == t.actor.Key }) {
+		return m, err
+	}
+	acked := max(t.acked, t.s.presence.Acked(t.actor.Key, t.actor.Epoch, t.actor.Kept))
+	next, err := t.Unacknowledged(m.Key, t.actor.Key, acked)
+	if err != nil {
+		return m, err
+	}
+	f := ReceivedFrame{t.actor.Side, Progress{Next: next}.received(m.Last)}
+	m, changed := m.Receive(f.Side, f.Position)
+	if !changed {
+		return m, nil
+	}
+	return m, t.publishTo(m, f, func(sub Subscriber) bool { return sub.Receipts && sub.Side != f.Side })
+}
+
 // publishTo sends a frame to those sessions subscribed to the mailbox that are to get it.
 func (t *txn) publishTo(m Mailbox, f Frame, to func(Subscriber) bool) error {
 	subscribers, err := t.Subscribers(m.Key)

@@ -237,6 +237,60 @@ func TestReceipts(t *testing.T) {
 	})
 }
 
+// What a side acknowledges and closes at once is told before its close.
+func TestTheLastReceiptComesBeforeTheClose(t *testing.T) {
+	for name, acknowledge := range map[string]func(c *client, ack session.Seq) *session.Seq{
+		"with the close": func(_ *client, ack session.Seq) *session.Seq { return &ack },
+		"a moment before": func(c *client, ack session.Seq) *session.Seq {
+			_, err := c.poll(context.Background(), ack)
+			c.must(err)
+			return nil
+		},
+		"not by this epoch": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, nil, func(t *testing.T, w *world) {
+				a, b := w.watches("a", "m"), w.begin("b")
+				b.open("m")
+				a.hears("opened", "b here ")
+				for range 3 {
+					a.add("m", "x")
+				}
+				close := b.command()
+				want := []string{"b received 2", "closed"}
+				if acknowledge == nil {
+					b.must(b.shake(0, 0))
+					close.Ack, close.Epoch = new(session.Seq(2)), new(session.Epoch(1))
+					want = want[1:]
+				} else {
+					close.Ack = acknowledge(b, 2)
+				}
+				_, err := w.Close(t.Context(), close, "m", rendezvous.Happy)
+				b.must(err)
+				a.hears(want...)
+				seen, err := w.Mailbox(t.Context(), rendezvous.Query{Session: a.key}, "m")
+				a.must(err)
+				expect(t, seen.Result.Sides[1].Received, rendezvous.Position(2*(len(want)-1)))
+			})
+		})
+	}
+}
+
+// A side that closes a mailbox which it has only claimed has received nothing.
+func TestASideThatOnlyClaimedHasReceivedNothing(t *testing.T) {
+	bubble(t, nil, func(t *testing.T, w *world) {
+		one := w.begin("a")
+		claimed := one.allocate()
+		_, err := w.Open(t.Context(), one.command(), claimed.Mailbox, rendezvous.OpenRequest{Watch: rendezvous.Watch{Receipts: true}})
+		one.must(err)
+		one.add(claimed.Mailbox, "x")
+		b := w.begin("b")
+		b.claim(claimed.Nameplate)
+		b.close(claimed.Mailbox, rendezvous.Happy)
+		(&watcher{client: one}).hears("closed")
+	})
+}
+
 func TestCrowdedIsToldOnceInAWhile(t *testing.T) {
 	t.Parallel()
 	bubble(t, nil, func(t *testing.T, w *world) {

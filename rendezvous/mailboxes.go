@@ -199,6 +199,9 @@ func (t *txn) close(app AppID, side Side, id MailboxID, mood Mood) error {
 	if err != nil {
 		return err
 	}
+	if m, err = t.tellLast(m); err != nil {
+		return err
+	}
 	m, left := m.Close(side, mood, t.Now())
 	if !left {
 		return nil

@@ -230,6 +230,9 @@ type AttendanceTx interface {
 	MailboxesToExamine(first, last MailboxKey) ([]MailboxKey, error)
 	// Progress returns how far the sessions that subscribe to the mailbox are, in the order of their keys.
 	Progress(MailboxKey) ([]Progress, error)
+	// Unacknowledged returns the position of the first message of the mailbox among a session's frames, from this one
+	// on; 0 if there is none.
+	Unacknowledged(m MailboxKey, k session.Key, from session.Seq) (Position, error)
 	// Examined records that Progress was looked at when kept was the oldest frame that the session had not acknowledged.
 	Examined(m MailboxKey, k session.Key, kept session.Seq) error
 }

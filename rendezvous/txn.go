@@ -22,6 +22,7 @@ type txn struct {
 	actor       *Session        // the session that acts; nil for a side without a session
 	stored      Session         // the acting session as it is stored
 	wasDetached bool            // the acting session was detached before this request
+	acked       session.Seq     // what the request acknowledges
 	renews      bool            // the request brings a new token, so the session may be without a valid one
 	outgoing    []outgoing
 	endings     []ending
@@ -112,6 +113,9 @@ func (t *txn) attachAcking(k session.Key, ack *session.Seq, epoch *session.Epoch
 	}
 	if _, err := attached.Acknowledge(*ack); err != nil {
 		return attached, refuse(SessionStateMismatch, "%v", err)
+	}
+	if isCurrent(epoch, attached.Epoch) {
+		t.acked = *ack
 	}
 	return attached, nil
 }

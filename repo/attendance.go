@@ -79,6 +79,15 @@ func (t *tx) Progress(m rendezvous.MailboxKey) (_ []rendezvous.Progress, err err
 	}), err
 }
 
+// Unacknowledged returns the first message of a mailbox among the frames of a session, from one on.
+func (t *tx) Unacknowledged(m rendezvous.MailboxKey, k session.Key, from session.Seq) (_ rendezvous.Position, err error) {
+	defer annotate(&err, "loading how far session %s is with mailbox %d", k, m)
+	return queryOne[rendezvous.Position](t, `
+		SELECT COALESCE(MIN(position + CASE WHEN seq < ? THEN ? - seq ELSE 0 END), 0)
+		FROM outbox_entries
+		WHERE session = ? AND mailbox = ? AND seq + count > ?`, from, from, digest(k), m, from)
+}
+
 const updateExamined = `UPDATE subscriptions SET examined = ? WHERE mailbox = ? AND session = ? AND examined < ?`
 
 // Examined records up to where the acknowledgements of a session were looked at for a mailbox.

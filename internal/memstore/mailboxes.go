@@ -340,18 +340,30 @@ func (t *tx) Progress(k rendezvous.MailboxKey) (list []rendezvous.Progress, _ er
 		if err != nil {
 			return nil, err
 		}
-		p := rendezvous.Progress{Session: s.key, Side: r.Side, Kept: r.Kept}
-		for _, e := range r.outbox {
-			if e.mailbox == k && e.end() > r.Kept {
-				next := e.first + rendezvous.Position(max(0, r.Kept-e.seq))
-				if p.Next == 0 || next < p.Next {
-					p.Next = next
-				}
-			}
+		next, err := t.Unacknowledged(k, s.key, r.Kept)
+		if err != nil {
+			return nil, err
 		}
-		list = append(list, p)
+		list = append(list, rendezvous.Progress{Session: s.key, Side: r.Side, Kept: r.Kept, Next: next})
 	}
 	return list, nil
+}
+
+// Unacknowledged returns the first message of a mailbox among the frames of a session, from one on.
+func (t *tx) Unacknowledged(k rendezvous.MailboxKey, of session.Key, from session.Seq) (first rendezvous.Position, _ error) {
+	r, err := t.session(of)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range r.outbox {
+		if e.mailbox == k && e.end() > from {
+			next := e.first + rendezvous.Position(max(0, from-e.seq))
+			if first == 0 || next < first {
+				first = next
+			}
+		}
+	}
+	return first, nil
 }
 
 // Examined records up to where the acknowledgements of a session were looked at.

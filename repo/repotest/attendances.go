@@ -119,10 +119,13 @@ var attendances = []testCase{
 				kept       session.Seq
 				next, also rendezvous.Position
 			}{{0, 1, 2}, {2, 3, 2}, {3, 5, 2}, {5, 5, 3}, {6, 5, 0}, {7, 0, 0}} {
+				wantEqual(h, "from later on", value(tx.Unacknowledged(m.Key, key(1), step.kept)), step.next)
 				h.must(tx.Acknowledge(session.Ack{Session: key(1), Epoch: 1, UpTo: step.kept}))
 				side := value(tx.Session(key(1))).Side
 				progress := value(tx.Progress(m.Key))
 				wantEqual(h, "progress", progress[0], rendezvous.Progress{Session: key(1), Side: side, Kept: step.kept, Next: step.next})
+				wantEqual(h, "from there on", value(tx.Unacknowledged(m.Key, key(1), step.kept)), step.next)
+				wantEqual(h, "of another mailbox from there on", value(tx.Unacknowledged(other.Key, key(1), step.kept)), step.also)
 				wantEqual(h, "of another session", progress[1].Next, 0)
 				wantEqual(h, "of another mailbox", value(tx.Progress(other.Key))[0].Next, step.also)
 				wantEqual(h, "to examine", value(tx.MailboxesToExamine(m.Key, other.Key)), []rendezvous.MailboxKey{m.Key, other.Key})
