@@ -325,7 +325,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 		}
 		t.wakeSession(expired.Key)
 	}
-	if !t.s.countCache.take(t.place, limits.Sessions) {
+	if !t.makesWay && !t.s.countCache.take(t.place, limits.Sessions) {
 		return HandshakeReply{}, refuseFor(LimitSessions, Overloaded, "this server holds as many sessions as it may; try again later")
 	}
 	t.s.presence.Begin(fresh.Key)

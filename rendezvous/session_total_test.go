@@ -57,3 +57,54 @@ func TestSessionsInAll(t *testing.T) {
 		}
 	})
 }
+
+// TestSessionsThatEndMakeWay has sessions begin at the limit in place of others, between two counts and right through
+// one.
+func TestSessionsThatEndMakeWay(t *testing.T) {
+	t.Parallel()
+	var store *countedMidway
+	limit := func(c *rendezvous.Config) { c.Limits.Sessions = 5 }
+	wrap := func(s rendezvous.Store) rendezvous.Store { store = &countedMidway{Store: s}; return store }
+	bubbleOn(t, limit, wrap, func(t *testing.T, w *world) {
+		time.Sleep(300 * time.Millisecond) // the loops count at other moments
+		end := func(c *client) {
+			t.Helper()
+			_, err := w.End(t.Context(), c.command(), nil)
+			c.must(err)
+		}
+		full := func(when string) {
+			t.Helper()
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: session.NewID(), App: app})
+			if code(t, err) != rendezvous.Overloaded {
+				t.Errorf("%s, another session begins: %v", when, err)
+			}
+		}
+		for range 20 {
+			end(w.begin(""))
+		}
+		var live []*client
+		for range 5 {
+			live = append(live, w.begin(""))
+		}
+		full("with five that live")
+
+		heir := &client{w: w, id: newID(), app: app}
+		heir.key = heir.id.Key()
+		_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: heir.id, App: app, Replaces: &live[0].id})
+		heir.must(err)
+		live[0] = heir
+		full("after one took the place of another")
+
+		count := func() { w.Status(t.Context()) }
+		for i := range live {
+			time.Sleep(time.Second) // counts have to rest
+			store.count.Store(&count)
+			end(live[i])
+			store.count.Store(nil)
+			time.Sleep(time.Second)
+			count()
+			live[i] = w.begin("")
+			full("with a count while one ended")
+		}
+	})
+}

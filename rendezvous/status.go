@@ -57,6 +57,8 @@ type countCache struct {
 	counting bool
 	pending  int64 // places of sessions whose transactions run now
 	begun    int64 // sessions that were stored here and are in no count
+	freed    int64 // sessions that ended here and are in the last count, or began since
+	period   int64 // the number of the current one: each start and each end of a count begins another
 }
 
 // place is that of one session among all that there may be, while its transaction runs. countCache guards it.
@@ -66,14 +68,15 @@ type place struct {
 }
 
 // take takes a place for a session. It returns false if there are as many sessions as there may be: those of the last
-// count, those that began here since, and those that begin now. A transaction that runs again keeps its place.
+// count, those that began here since, and those that begin now, less those that ended here since. A transaction that
+// runs again keeps its place.
 func (c *countCache) take(p *place, most int64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if p.taken {
 		return true
 	}
-	if c.counts.Sessions+c.begun+c.pending >= most {
+	if c.counts.Sessions+c.begun+c.pending-c.freed >= most {
 		return false
 	}
 	if !p.left {
@@ -99,6 +102,23 @@ func (c *countCache) leave(p *place) {
 		c.pending--
 	}
 	*p = place{left: true}
+}
+
+// now returns the number of the current period, for [countCache.end].
+func (c *countCache) now() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.period
+}
+
+// end counts a session out: a transaction ended it in that period, and is committed. In a later period, a count may have
+// left the session out already, so only the next count leaves it out for sure.
+func (c *countCache) end(period int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.period == period {
+		c.freed++
+	}
 }
 
 // due reports whether the caller is to count now. Only one caller at a time is.
@@ -198,6 +218,7 @@ func (s *Service) count(ctx context.Context) (err error) {
 	}
 	s.countCache.mu.Lock()
 	begun := s.countCache.begun
+	s.countCache.period++
 	s.countCache.mu.Unlock()
 	var counts Counts
 	var storage StorageSize
@@ -239,6 +260,8 @@ func (s *Service) count(ctx context.Context) (err error) {
 	}
 	s.stored.setDisk(storage.Used)
 	s.countCache.begun -= begun // the others began while this counted
+	s.countCache.freed = 0      // those that ended while this counted may be in it, until the next count
+	s.countCache.period++
 	s.countCache.webhooks = webhooks
 	s.countCache.at, s.countCache.counts, s.countCache.storage, s.countCache.updated = at, counts, storage, updated
 	s.countCache.ended, s.countCache.servers = ended, servers

@@ -10,6 +10,11 @@ import (
 // writeTombstone replaces a session by its tombstone, or by nothing if it never did anything.
 func (t *txn) writeTombstone(of Session, c session.Closed) error {
 	t.AfterCommit(func() { t.s.presence.End(of.Key) })
+	if of.Ended == nil {
+		t.makesWay = true
+		period := t.s.countCache.now()
+		t.AfterCommit(func() { t.s.countCache.end(period) })
+	}
 	if !c.Used {
 		return t.DeleteSession(of.Key)
 	}

@@ -27,6 +27,7 @@ type txn struct {
 	outgoing    []outgoing
 	endings     []ending
 	place       *place // of the session that a handshake begins
+	makesWay    bool   // a session ends with the transaction
 	topics      []Topic
 	charged     int64        // bytes that this transaction counted for the address
 	storedSums  *storedBytes // read by this transaction; nil if the service knows them
