@@ -1,31 +1,29 @@
 package rendezvous_test
 
 import (
-	"context"
+	"path/filepath"
 	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"restante/internal/memstore"
 	"restante/rendezvous"
 )
 
 // The loop that looks at watched sides keeps nothing from one look to the next.
 func TestLookingAtWatchedSidesKeepsNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "restante.db")
 	synctest.Test(t, func(t *testing.T) {
-		s := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: memstore.New(), Log: silent}
-		s.Config.BootGrace, s.Config.MailboxTTL = 0, 24*time.Hour
-		s.Config.HeartbeatInterval = 100 * time.Millisecond // so that it looks every 20 ms
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go s.Run(ctx)
-		(&world{Service: s, t: t}).watches("a", "m")
+		w := open(t, path, func(c *rendezvous.Config) {
+			c.MailboxTTL, c.HeartbeatInterval = 24*time.Hour, 100*time.Millisecond // so that it looks every 20 ms
+		}, nil)
+		defer func() { w.stop() }()
+		w.watches("a", "m")
 		time.Sleep(time.Second)
 		before := heap()
-		time.Sleep(10_000 * 20 * time.Millisecond)
+		time.Sleep(5_000 * 20 * time.Millisecond)
 		if grown := heap() - before; grown > 500<<10 {
-			t.Errorf("%d bytes are kept after 10,000 looks", grown)
+			t.Errorf("%d bytes are kept after 5,000 looks", grown)
 		}
 	})
 }
