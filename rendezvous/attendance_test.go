@@ -159,7 +159,7 @@ func TestASideThatIsAwayIsToldSo(t *testing.T) {
 		})
 	}
 	t.Run("on replicas", func(t *testing.T) {
-		replicated(t, slow, func(t *testing.T, r *replicas) {
+		replicated(t, slow, func(_ *testing.T, r *replicas) {
 			r.b.begin("b").open("m")
 			time.Sleep(5 * time.Minute)
 			a := r.a.watches("a", "m")
@@ -256,16 +256,16 @@ func TestTheLastReceiptComesBeforeTheClose(t *testing.T) {
 				for range 3 {
 					a.add("m", "x")
 				}
-				close := b.command()
+				last := b.command()
 				want := []string{"b received 2", "closed"}
 				if acknowledge == nil {
 					b.must(b.shake(0, 0))
-					close.Ack, close.Epoch = new(session.Seq(2)), new(session.Epoch(1))
+					last.Ack, last.Epoch = new(session.Seq(2)), new(session.Epoch(1))
 					want = want[1:]
 				} else {
-					close.Ack = acknowledge(b, 2)
+					last.Ack = acknowledge(b, 2)
 				}
-				_, err := w.Close(t.Context(), close, "m", rendezvous.Happy)
+				_, err := w.Close(t.Context(), last, "m", rendezvous.Happy)
 				b.must(err)
 				a.hears(want...)
 				seen, err := w.Mailbox(t.Context(), rendezvous.Query{Session: a.key}, "m")

@@ -63,6 +63,21 @@ func TestTheStateOfASessionWithAToken(t *testing.T) {
 	}
 }
 
+// A client that may have been there when its token expired, and is not known to have been, was away.
+func TestATokenExpiresWhileTheClientMayHaveBeenThere(t *testing.T) {
+	r := withToken(time.Minute)
+	r.Known, r.Seen = r.Seen, r.Seen.Add(time.Minute)
+	for at, want := range map[time.Duration]string{time.Minute: "attached", 2 * time.Minute: "detached", 12 * time.Minute: "closed"} {
+		if got := kindOf(r.State(after(at), timing)); got != want {
+			t.Errorf("after %v, it is %s, want %s", at, got, want)
+		}
+	}
+	r.Known = r.Seen
+	if got := kindOf(r.State(after(time.Minute), timing)); got != "closed" {
+		t.Errorf("with a sign of life, it is %s", got)
+	}
+}
+
 func kindOf(s session.State) string {
 	switch s.(type) {
 	case session.Attached:
