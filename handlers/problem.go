@@ -245,8 +245,9 @@ func failureOf(err error) (*rendezvous.Failure, []api.Violation) {
 }
 
 // authenticateFirst returns the failure with which a request is refused that was refused before its session was looked
-// up: a session that is unknown or has ended comes first. If the session is live, the request was a sign of life, and
-// the answer says which command is wanted.
+// up: a session that is unknown or has ended comes first. It does not replace a failure of the server's own, because
+// there the client asks again: what may have been wanted is just the end of the session, which is then confirmed. If the
+// session is live, the request was a sign of life, and the answer says which command is wanted.
 func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure) *rendezvous.Failure {
 	if !needsSession(r) || infoOf(r).keyed {
 		return failure
@@ -261,8 +262,13 @@ func (s *Server) authenticateFirst(r *http.Request, failure *rendezvous.Failure)
 		}
 	}
 	var authFailure *rendezvous.Failure
-	if errors.As(err, &authFailure) && meanings[authFailure.Code].status < http.StatusInternalServerError {
-		return authFailure
+	if isServersOwn(failure) || !errors.As(err, &authFailure) || isServersOwn(authFailure) {
+		return failure
 	}
-	return failure
+	return authFailure
+}
+
+// isServersOwn reports whether the request is not to blame for a failure.
+func isServersOwn(failure *rendezvous.Failure) bool {
+	return meanings[failure.Code].status >= http.StatusInternalServerError
 }

@@ -1,11 +1,16 @@
 package handlers_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"restante/rendezvous"
 )
 
 func TestStatus(t *testing.T) {
@@ -120,4 +125,48 @@ func TestStorageAway(t *testing.T) {
 			t.Errorf("the one who waited is answered %d %s", got.status, got.body)
 		}
 	})
+}
+
+// refusing is a store that takes no changes while it is full, and can be read.
+type refusing struct {
+	rendezvous.Store
+	full *atomic.Bool
+}
+
+func (s refusing) Update(ctx context.Context, f func(rendezvous.Tx) error) error {
+	if s.full.Load() {
+		return fmt.Errorf("%w: %w", rendezvous.ErrUnavailable, rendezvous.ErrUnwritable)
+	}
+	return s.Store.Update(ctx, f)
+}
+
+func (s refusing) Probe(ctx context.Context) error {
+	return s.Update(ctx, func(rendezvous.Tx) error { return nil })
+}
+
+// The reply to the first DELETE was lost, and the disk is full when it is sent again.
+func TestASessionThatHasEndedIsEndedAgainWhileNothingIsStored(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		wait time.Duration // until the server knows that nothing is stored
+	}{{"at once", 0}, {"once that is known", 5 * time.Second}} {
+		t.Run(tt.name, func(t *testing.T) {
+			full := new(atomic.Bool)
+			s := options{Piped: true, Wrap: func(s rendezvous.Store) rendezvous.Store { return refusing{s, full} }}
+			bubble(t, s, func(t *testing.T, w *testServer) {
+				a, b := twoSides(t, w)
+				a.delete("/v1/session").want(http.StatusNoContent)
+				full.Store(true)
+				b.post("/v1/nameplates", "").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+				pass(tt.wait)
+				a.get("/v1/session").refused(http.StatusGone, "SESSION_ENDED")
+				for range 2 {
+					a.delete("/v1/session").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE").says("Retry-After", "1")
+				}
+				full.Store(false)
+				pass(5 * time.Second)
+				a.delete("/v1/session").want(http.StatusNoContent)
+			})
+		})
+	}
 }
