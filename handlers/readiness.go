@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -16,6 +17,9 @@ type readiness struct {
 	until time.Time
 	asked *readinessProbe // nil unless the storage is being asked
 }
+
+// errNoAnswer is what a question to the storage that broke down is answered with.
+var errNoAnswer = errors.New("asking the storage broke down")
 
 // readinessProbe is a question to the storage whether the server is ready.
 type readinessProbe struct {
@@ -35,7 +39,7 @@ func (r *readiness) ask(ctx context.Context, ready func(context.Context) error, 
 	}
 	probe := r.asked
 	if probe == nil {
-		probe = &readinessProbe{done: make(chan struct{})}
+		probe = &readinessProbe{done: make(chan struct{}), err: errNoAnswer}
 		r.asked = probe
 		defer r.finish(probe)
 		r.mu.Unlock()

@@ -54,3 +54,17 @@ func TestOneAsksForReadiness(t *testing.T) {
 		}
 	})
 }
+
+// A question that panics is no answer: the server does not count as ready because of it.
+func TestAReadinessThatBreaksDownIsNotRemembered(t *testing.T) {
+	var r readiness
+	known := func() error { return nil }
+	func() {
+		defer func() { _ = recover() }()
+		_ = r.ask(t.Context(), func(context.Context) error { panic("on purpose") }, known)
+	}()
+	down := errors.New("down")
+	if err := r.ask(t.Context(), func(context.Context) error { return down }, known); !errors.Is(err, down) {
+		t.Errorf("it is answered %v, want %v", err, down)
+	}
+}
