@@ -17,9 +17,9 @@ import (
 const preflightAge = 24 * time.Hour
 
 // sendableHeaders are the headers that a page of another origin may send: those that the contract takes, those that say
-// who asks for what, and those of a trace. A test holds both lists against the contract.
+// who asks for what, and those of a trace (W3C Trace Context, W3C Baggage). A test holds both lists against the contract.
 var sendableHeaders = []string{
-	"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Epoch", "Idempotency-Key", "Prefer", "Last-Event-ID", "Traceparent", "Tracestate",
+	"Authorization", "Content-Type", "Accept", "Seq", "Ack", "Epoch", "Idempotency-Key", "Prefer", "Last-Event-ID", "Traceparent", "Tracestate", "Baggage",
 }
 
 // readableHeaders are the headers of an answer that such a page may read: those that the contract promises.

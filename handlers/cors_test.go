@@ -66,7 +66,7 @@ func TestCheckOrigin(t *testing.T) {
 func TestPagesOfOtherOriginsHaveTheHeadersOfTheContract(t *testing.T) {
 	w := start(t, options{Origins: []string{"https://app.example"}})
 	sent, read := contractHeaders()
-	for _, name := range append(sent, "Authorization", "Content-Type", "Accept", "Traceparent", "Tracestate") {
+	for _, name := range append(sent, "Authorization", "Content-Type", "Accept", "Traceparent", "Tracestate", "Baggage") {
 		got := preflight(t, w, name)
 		if got.Get("Access-Control-Allow-Headers") == "" {
 			t.Errorf("a page may not send %s", name)
