@@ -53,7 +53,7 @@ type Config struct {
 	MaxWindow      int64          `group:"Limits" default:"10000" help:"Unacknowledged frames of a session (${default})."`
 	MaxWindowBytes int64          `group:"Limits" default:"16777216" help:"Bytes of the unacknowledged frames of a session (${default})."`
 	MaxSockets     int            `group:"Limits" default:"200" help:"Sockets and event streams of an address (${default})."`
-	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"The time in which the client of a socket must identify itself (${default})."`
+	IdentifyWithin time.Duration  `group:"Limits" default:"5s" help:"The time in which the client of a socket must identify itself (${default}). A wormhole client that works for a permission has ten minutes before it begins."`
 	SlowReader     time.Duration  `group:"Limits" default:"10s" help:"How long a client may make no progress in reading an answer (${default})."`
 	BasePath       string         `group:"Where" placeholder:"PATH" help:"The path under which clients reach the server, for example /mail, if a proxy puts it below one. Requests are taken with the path and without it. A trusted proxy may also name the path in X-Forwarded-Prefix."`
 	CORSOrigins    []string       `group:"Limits" name:"cors-origins" placeholder:"ORIGIN" help:"Origins whose pages may use the server from a browser, besides its own: for example https://app.example,https://*.example.org; * for all."`
