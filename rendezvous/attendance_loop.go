@@ -77,32 +77,51 @@ type watched struct {
 func (s *Service) tellAll(ctx context.Context) (found bool, err error) {
 	for after := MailboxKey(0); ; {
 		var page watched
-		err := s.read(ctx, func(t *txn) (err error) {
+		failure := s.read(ctx, func(t *txn) (err error) {
 			page, err = t.watchedAfter(after)
 			return err
 		})
-		if err != nil || len(page.mailboxes) == 0 {
-			return found || err != nil, err
+		if failure != nil {
+			return true, failure
+		}
+		if len(page.mailboxes) == 0 {
+			return found, err
 		}
 		found = true
-		if err := s.recordSightings(ctx, s.newerSightings(page.owners)); err != nil {
-			return true, err
+		if failure := s.tellPage(ctx, page); failure != nil {
+			err = failure
 		}
-		for keys := range slices.Chunk(s.toTell(page), attendanceBatch) {
-			err := s.transact(ctx, func(t *txn) error {
-				for _, k := range keys {
-					if err := t.tell(k); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return true, err
-			}
+		if storageFailed(err) {
+			return true, err
 		}
 		after = page.mailboxes[len(page.mailboxes)-1].Key
 	}
+}
+
+// tellPage tells the sides of a page of mailboxes of each other. What fails for one mailbox is done for the others.
+func (s *Service) tellPage(ctx context.Context, page watched) error {
+	err := s.recordSightings(ctx, s.newerSightings(page.owners))
+	for keys := range slices.Chunk(s.toTell(page), attendanceBatch) {
+		if storageFailed(err) {
+			return err
+		}
+		if _, failure := isolate(keys, func(some []MailboxKey) error { return s.tellEach(ctx, some) }); failure != nil {
+			err = failure
+		}
+	}
+	return err
+}
+
+// tellEach tells the sides of some mailboxes of each other, in one transaction.
+func (s *Service) tellEach(ctx context.Context, keys []MailboxKey) error {
+	return s.transact(ctx, func(t *txn) error {
+		for _, k := range keys {
+			if err := t.tell(k); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (t *txn) watchedAfter(after MailboxKey) (page watched, err error) {

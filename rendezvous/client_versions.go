@@ -39,8 +39,6 @@ func (s *Service) recordClientVersions(ctx context.Context) error {
 	pending := s.clientVersions.pending
 	s.clientVersions.pending = nil
 	s.clientVersions.mu.Unlock()
-	if len(pending) == 0 {
-		return nil
-	}
-	return s.clientError(s.Store.Update(ctx, func(tx Tx) error { return tx.RecordClients(pending) }))
+	_, err := storeAll(ctx, s, pending, Tx.RecordClients)
+	return err
 }

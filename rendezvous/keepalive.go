@@ -50,14 +50,6 @@ func (h *openMailboxes) takeDeparted() []departure {
 	return departed
 }
 
-// retakeDeparted has sessions that ended taken again. The first one comes last: others need not wait until it can be
-// recorded.
-func (h *openMailboxes) retakeDeparted(departed []departure) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.departed = slices.Concat(h.departed, departed[1:], departed[:1])
-}
-
 // takeReleased returns the mailboxes that were closed since the last call, sorted.
 func (h *openMailboxes) takeReleased() []MailboxKey {
 	h.mu.Lock()
@@ -67,11 +59,12 @@ func (h *openMailboxes) takeReleased() []MailboxKey {
 	return keys
 }
 
-// retakeReleased has mailboxes that were closed taken again.
-func (h *openMailboxes) retakeReleased(keys []MailboxKey) {
+// retake has sessions that ended and mailboxes that were closed taken again.
+func (h *openMailboxes) retake(departed []departure, released []MailboxKey) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, k := range keys {
+	h.departed = append(h.departed, departed...)
+	for _, k := range released {
 		h.releasedLocked(k)
 	}
 }
@@ -128,23 +121,27 @@ func (h *openMailboxes) keys() []MailboxKey {
 
 // recordOpenMailboxes stores that sockets of this process have their mailboxes open.
 func (s *Service) recordOpenMailboxes(ctx context.Context) error {
-	return s.recordSocketsSeen(ctx, s.openMailboxes.keys())
+	_, err := s.recordSocketsSeen(ctx, s.openMailboxes.keys())
+	return err
 }
 
 // recordLeft stores the last signs of life of sockets and sessions that are gone: what they had open
-// is kept for its whole ttl from then on. What could not be stored is tried again.
-func (s *Service) recordLeft(ctx context.Context) error {
-	departed := s.openMailboxes.takeDeparted()
-	for i, d := range departed {
-		if err := s.transact(ctx, func(t *txn) error { return t.keepMailboxes(d.app, d.side, d.seen) }); err != nil {
-			s.openMailboxes.retakeDeparted(departed[i:])
-			return err
+// is kept for its whole ttl from then on.
+func (s *Service) recordLeft(ctx context.Context) (err error) {
+	for _, d := range s.openMailboxes.takeDeparted() {
+		if !storageFailed(err) { // else it would fail, too
+			failure := s.transact(ctx, func(t *txn) error { return t.keepMailboxes(d.app, d.side, d.seen) })
+			if failure == nil {
+				continue
+			}
+			err = failure
 		}
+		s.unrecorded.departed = append(s.unrecorded.departed, d)
 	}
-	released := s.openMailboxes.takeReleased()
-	err := s.recordSocketsSeen(ctx, released)
-	if err != nil {
-		s.openMailboxes.retakeReleased(released)
+	failed, failure := s.recordSocketsSeen(ctx, s.openMailboxes.takeReleased())
+	s.unrecorded.released = append(s.unrecorded.released, failed...)
+	if err == nil {
+		err = failure
 	}
 	return err
 }
@@ -175,14 +172,6 @@ func (t *txn) keepMailboxesLater(of Session) {
 	t.AfterCommit(func() { t.s.openMailboxes.depart(left) })
 }
 
-func (s *Service) recordSocketsSeen(ctx context.Context, keys []MailboxKey) error {
-	for len(keys) > 0 {
-		batch := keys[:min(recordBatch, len(keys))]
-		keys = keys[len(batch):]
-		err := s.Store.Update(ctx, func(tx Tx) error { return tx.SocketsSeen(batch, tx.Now()) })
-		if err != nil {
-			return s.clientError(err)
-		}
-	}
-	return nil
+func (s *Service) recordSocketsSeen(ctx context.Context, keys []MailboxKey) (failed []MailboxKey, err error) {
+	return storeAll(ctx, s, keys, func(tx Tx, batch []MailboxKey) error { return tx.SocketsSeen(batch, tx.Now()) })
 }

@@ -2,6 +2,7 @@ package rendezvous
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"restante/internal/presence"
@@ -52,7 +53,8 @@ func (s *Service) recordLoop(ctx context.Context) {
 			holdsGood = s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(writing) })
 		case <-tick.C:
 			if s.health.unwritable() == nil {
-				newsGood = s.recordNews(writing) && newsGood // what could not be recorded before
+				s.retakeUnrecorded()
+				newsGood = s.recordNews(writing) && newsGood
 			}
 			if s.recordLife(writing) && newsGood && holdsGood {
 				s.recorded.Store(new(s.now()))
@@ -84,6 +86,7 @@ func (s *Service) recordLife(ctx context.Context) bool {
 
 // recordLast stores all that is not stored yet.
 func (s *Service) recordLast(ctx context.Context) {
+	s.retakeUnrecorded()
 	s.logErrors("record acknowledgements", func() error { return s.recordAcks(ctx) })
 	s.logErrors("record signs of life", func() error { return s.recordSightings(ctx, s.takeSightings(0)) })
 	s.logErrors("record which mailboxes are open", func() error { return s.recordOpenMailboxes(ctx) })
@@ -109,45 +112,62 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// unrecorded is what could not be stored. It is tried again with the next tick, and not whenever something else comes,
+// because it may fail for ever.
+type unrecorded struct {
+	acks     []session.Ack
+	departed []departure
+	released []MailboxKey
+}
+
+// retakeUnrecorded has what could not be stored taken again.
+func (s *Service) retakeUnrecorded() {
+	s.presence.RetakeAcks(s.unrecorded.acks)
+	s.openMailboxes.retake(s.unrecorded.departed, s.unrecorded.released)
+	s.unrecorded = unrecorded{}
+}
+
+// storeAll stores items, many in one transaction. It returns those that could not be stored.
+func storeAll[T any](ctx context.Context, s *Service, items []T, put func(Tx, []T) error) (failed []T, err error) {
+	for batch := range slices.Chunk(items, recordBatch) {
+		lost, lostErr := isolate(batch, func(some []T) error {
+			if storageFailed(err) {
+				return err
+			}
+			return s.clientError(s.Store.Update(ctx, func(tx Tx) error { return put(tx, some) }))
+		})
+		failed = append(failed, lost...)
+		if err == nil || storageFailed(lostErr) {
+			err = lostErr
+		}
+	}
+	return failed, err
+}
+
 // recordAcks stores acknowledgements. What could not be stored is kept: a client that has processed all that there is
 // says no more.
 func (s *Service) recordAcks(ctx context.Context) error {
-	for {
-		acks := s.presence.TakeAcks(recordBatch)
-		if len(acks) == 0 {
-			return nil
-		}
-		err := s.Store.Update(ctx, func(tx Tx) error { return tx.Acknowledge(acks...) })
-		if err != nil {
-			s.presence.RetakeAcks(acks)
-			return s.clientError(err)
-		}
-	}
+	failed, err := storeAll(ctx, s, s.presence.TakeAcks(), func(tx Tx, acks []session.Ack) error { return tx.Acknowledge(acks...) })
+	s.unrecorded.acks = append(s.unrecorded.acks, failed...)
+	return err
 }
 
-// recordSightings stores signs of life.
+// recordSightings stores signs of life. What could not be stored is newer than what is, and so is taken again.
 func (s *Service) recordSightings(ctx context.Context, pending []presence.Sighting) error {
-	for len(pending) > 0 {
-		batch := pending[:min(recordBatch, len(pending))]
-		pending = pending[len(batch):]
-		for i := range batch {
-			batch[i].Sighting.SweepAt = s.sweepAt(batch[i].Seen, batch[i].Grace)
+	_, err := storeAll(ctx, s, pending, func(tx Tx, batch []presence.Sighting) error {
+		sightings := make([]session.Sighting, len(batch))
+		for i, p := range batch {
+			sightings[i] = p.Sighting
+			sightings[i].SweepAt = s.sweepAt(p.Seen, p.Grace)
 		}
-		err := s.Store.Update(ctx, func(tx Tx) error {
-			sightings := make([]session.Sighting, len(batch))
-			for i, p := range batch {
-				sightings[i] = p.Sighting
+		tx.AfterCommit(func() {
+			for _, p := range batch {
+				s.presence.Stored(p.Key, p.Seen)
 			}
-			return tx.UpdateLastSeen(sightings)
 		})
-		if err != nil {
-			return s.clientError(err)
-		}
-		for _, p := range batch {
-			s.presence.Stored(p.Key, p.Seen)
-		}
-	}
-	return nil
+		return tx.UpdateLastSeen(sightings)
+	})
+	return err
 }
 
 // takeSightings returns the signs of life that are newer than the stored ones, where the stored one is

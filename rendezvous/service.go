@@ -139,6 +139,7 @@ type Service struct {
 	presence      presence.Table
 	lookups       lookupBatches
 	openMailboxes openMailboxes
+	unrecorded    unrecorded // the record loop's own
 
 	logs           mailboxLogs
 	outboxes       outboxLogs

@@ -22,6 +22,7 @@ func (s *Service) Step(ctx context.Context, step Step) {
 	case StepRecordNews:
 		s.recordNews(ctx)
 	case StepRecordLife:
+		s.retakeUnrecorded()
 		s.recordLife(ctx)
 	case StepPruneLogs:
 		s.pruneLogsOnce(ctx)

@@ -79,24 +79,24 @@ func TestAcknowledge(t *testing.T) {
 	expect(t, p.Acked(key, 2, 8), 8)
 	expect(t, p.Acked(key, 3, 6), 6)
 	expect(t, len(notified), 1)
-	expect(t, p.TakeAcks(10), []session.Ack{{Session: key, Epoch: 2, UpTo: 7}})
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, p.TakeAcks(), []session.Ack{{Session: key, Epoch: 2, UpTo: 7}})
+	expect(t, len(p.TakeAcks()), 0)
 }
 
 func TestAnAcknowledgementThatCouldNotBeWrittenIsTakenAgain(t *testing.T) {
 	var p presence.Table
 	p.Handshake(key, 1, 0, start, grace)
 	p.Acknowledge(key, 1, 5)
-	taken := p.TakeAcks(10)
+	taken := p.TakeAcks()
 	p.RetakeAcks(taken)
-	expect(t, p.TakeAcks(10), taken)
+	expect(t, p.TakeAcks(), taken)
 	p.Acknowledge(key, 1, 6)
-	later := p.TakeAcks(10)
+	later := p.TakeAcks()
 	p.RetakeAcks(taken) // more is known since, and is written
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, len(p.TakeAcks()), 0)
 	p.Handshake(key, 2, 6, start, grace)
 	p.RetakeAcks(later) // nor does it count any more in another epoch
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, len(p.TakeAcks()), 0)
 }
 
 func TestAHandshakeLeavesNoOlderAcknowledgementToWrite(t *testing.T) {
@@ -104,7 +104,7 @@ func TestAHandshakeLeavesNoOlderAcknowledgementToWrite(t *testing.T) {
 	p.Handshake(key, 1, 0, start, grace)
 	p.Acknowledge(key, 1, 5)
 	p.Handshake(key, 2, 3, start, grace) // it stores its own
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, len(p.TakeAcks()), 0)
 	expect(t, p.Acked(key, 2, 3), 3)
 }
 
@@ -120,7 +120,7 @@ func TestASessionThatBeginsHasNothingOfAnEarlierOneWithItsID(t *testing.T) {
 	expect(t, p.Contested(key, 1), false)
 	expect(t, p.Acked(key, 1, 0), 0)
 	expect(t, p.Acknowledge(key, 1, 0), true)
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, len(p.TakeAcks()), 0)
 	expect(t, p.CountAttached(start, time.Minute), 1)
 }
 
@@ -209,7 +209,7 @@ func TestASettledAcknowledgementIsNotWrittenAgain(t *testing.T) {
 	expect(t, p.Decide(key, 1, 3), 5)
 	expect(t, p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 6}, p.LatestDecision(key)), true)
 	expect(t, p.Acked(key, 1, 5), 6)
-	expect(t, len(p.TakeAcks(10)), 0)
+	expect(t, len(p.TakeAcks()), 0)
 	expect(t, p.Settle(session.Ack{Session: key, Epoch: 1, UpTo: 5}, p.LatestDecision(key)), false)
 }
 

@@ -12,8 +12,8 @@ type Sighting struct {
 	Grace time.Duration
 }
 
-// TakeAcks returns at most so many acknowledgements that have not been written, and counts them as written.
-func (t *Table) TakeAcks(atMost int) []session.Ack {
+// TakeAcks returns the acknowledgements that have not been written, and counts them as written.
+func (t *Table) TakeAcks() []session.Ack {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var acks []session.Ack
@@ -21,9 +21,6 @@ func (t *Table) TakeAcks(atMost int) []session.Ack {
 		c := t.clients[k]
 		acks = append(acks, session.Ack{Session: k, Epoch: c.epoch, UpTo: c.acked})
 		delete(t.unsaved, k)
-		if len(acks) == atMost {
-			break
-		}
 	}
 	return acks
 }
