@@ -141,6 +141,7 @@ func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 	if c.bound {
 		return alreadyBound
 	}
+	c.stopWorking() // also if it is refused: most clients cannot do the work, and need not wait for it
 	app, err := nameOf(o, "appid", bindNeedsApp)
 	if err != nil {
 		return err
@@ -163,7 +164,6 @@ func (c *conn) bind(ctx context.Context, o jsonobject.Object) error {
 		return protocolError(c.settings.SignalError) // for clients that do not look at the welcome
 	}
 	if !c.permitted {
-		c.stopWorking() // most clients cannot do the work: those need not wait for it
 		return mustSubmitFirst
 	}
 	if err := c.admit(ctx, rendezvous.AppID(app), version); err != nil {

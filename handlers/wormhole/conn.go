@@ -160,10 +160,11 @@ func (c *conn) handleNext(ctx context.Context) error {
 	return err
 }
 
-// startBindTimer gives the client the time in which it must bind, or first that for the work it is asked for.
+// startBindTimer gives the client the time in which it must bind, or first that for the work it is asked for, unless it is
+// refused whatever it does.
 func (c *conn) startBindTimer() {
 	limit := c.server.BindTimeout
-	if c.working = c.settings.HashcashBits > 0; c.working {
+	if c.working = c.settings.HashcashBits > 0 && c.settings.SignalError == ""; c.working {
 		limit = max(limit, welcome.ChallengeTTL)
 	}
 	c.bindTimer = time.AfterFunc(limit, func() {

@@ -39,6 +39,7 @@ func TestTimeToWork(t *testing.T) {
 		"it sends the stamp again": {func(c *testclient.Wormhole) { work(c); elapse(second); work(c) }, limit - second},
 		"it cannot work":           {func(c *testclient.Wormhole) { elapse(second); begin(c) }, limit},
 		"it only tries again":      {func(c *testclient.Wormhole) { begin(c); elapse(second); begin(c) }, limit - second},
+		"it has no app":            {func(c *testclient.Wormhole) { elapse(second); c.Refused("bind requires 'appid'", "bind", "side", "a") }, limit},
 	} {
 		t.Run(why, func(t *testing.T) {
 			handlerstest.Bubble(t, asking, func(t *testing.T, r *handlerstest.Server) {
@@ -51,6 +52,16 @@ func TestTimeToWork(t *testing.T) {
 			})
 		})
 	}
+	t.Run("it is refused whatever it does", func(t *testing.T) {
+		refusing := handlerstest.Options{Settings: welcome.Settings{HashcashBits: 4, SignalError: "not here"}}
+		handlerstest.Bubble(t, refusing, func(t *testing.T, r *handlerstest.Server) {
+			c := r.Connect(t)
+			elapse(limit - second/2)
+			c.WantNothing()
+			elapse(second)
+			c.WantClose(websocket.ClosePolicyViolation)
+		})
+	})
 	t.Run("it binds", func(t *testing.T) {
 		handlerstest.Bubble(t, asking, func(t *testing.T, r *handlerstest.Server) {
 			c := r.Connect(t)
