@@ -3,6 +3,7 @@ package rendezvous_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"restante/rendezvous"
 	"restante/session"
@@ -43,5 +44,28 @@ func TestSessionsOfAnAddress(t *testing.T) {
 			_, refusal = begin(address)
 			expect(t, refusal, "")
 		}
+	})
+}
+
+// A session that expired makes way for the one that takes its place, also where its address has no room for one more.
+func TestAnExpiredSessionMakesWayAtTheLimitOfItsAddress(t *testing.T) {
+	t.Parallel()
+	config := func(c *rendezvous.Config) { c.Limits.AddressSessions, c.PruneInterval = 1, 24*time.Hour }
+	bubble(t, config, func(t *testing.T, w *world) {
+		begin := func(side rendezvous.Side, replaces *session.ID) (*client, rendezvous.Code) {
+			c := &client{w: w, id: newID(), app: app, side: side}
+			c.key = c.id.Key()
+			_, err := w.Handshake(t.Context(), rendezvous.Handshake{ID: c.id, App: app, Side: side, Address: "addr-x", Replaces: replaces})
+			return c, code(t, err)
+		}
+		old, refusal := begin("a", nil)
+		expect(t, refusal, "")
+		old.allocate()
+		time.Sleep(12 * time.Minute)
+		expect(t, w.state(old.key), "closed: expired")
+		_, refusal = begin("b", nil)
+		expect(t, refusal, rendezvous.QuotaExceeded)
+		_, refusal = begin("a", &old.id)
+		expect(t, refusal, "")
 	})
 }

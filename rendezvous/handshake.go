@@ -300,15 +300,6 @@ func (t *txn) resume(h Handshake, stored Session, state session.State, from sess
 // start stores a new session. An expired session that was not pruned yet makes way for it: one with
 // the same key that did nothing, and one with the same side.
 func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
-	limits := t.s.Config.Limits
-	live := func(address string, atMost int) (int, error) { return t.CountSessions(address, false, atMost) }
-	full, err := overAddressLimit(fresh.Address, limits.AddressSessions, t.s.sessionQuota.seldom(live))
-	if err != nil {
-		return HandshakeReply{}, err
-	}
-	if full {
-		return HandshakeReply{}, refuseFor(LimitAddressSessions, QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
-	}
 	for _, find := range []func() (Session, error){
 		func() (Session, error) { return t.Session(fresh.Key) },
 		func() (Session, error) { return t.LiveSession(fresh.App, fresh.Side) },
@@ -324,6 +315,15 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 			return HandshakeReply{}, err
 		}
 		t.wakeSession(expired.Key)
+	}
+	limits := t.s.Config.Limits
+	live := func(address string, atMost int) (int, error) { return t.CountSessions(address, false, atMost) }
+	full, err := overAddressLimit(fresh.Address, limits.AddressSessions, t.s.sessionQuota.seldom(live))
+	if err != nil {
+		return HandshakeReply{}, err
+	}
+	if full {
+		return HandshakeReply{}, refuseFor(LimitAddressSessions, QuotaExceeded, "an address may have %d sessions; end one first", limits.AddressSessions)
 	}
 	if !t.makesWay && !t.s.countCache.take(t.place, limits.Sessions) {
 		return HandshakeReply{}, refuseFor(LimitSessions, Overloaded, "this server holds as many sessions as it may; try again later")
