@@ -243,10 +243,15 @@ export class Mailbox {
     if (this.#ended) return;
     this.#ended = this.#closing = true;
     this.#error = error;
-    const dropped = this.#deliveries;
-    this.#deliveries = [];
-    if (!error) for (const { done } of dropped) done();
     this.changed.notify();
+  }
+
+  /** What came and is not processed never will be: it is acknowledged, also what a handler is at, which may fail yet. @internal */
+  discard(): void {
+    const rest = [this.#current, ...this.#deliveries];
+    this.#current = undefined;
+    this.#deliveries = [];
+    for (const delivery of rest) delivery?.done();
   }
 
   #deliver({ seq: _, type: __, mailbox: ___, ...message }: MessageFrame, done: () => void): void {

@@ -114,6 +114,7 @@ export class Mailboxes implements Host {
   /** Forgets a mailbox, which ends its messages. If it is retired, and one with its id is being opened, that one takes its place. */
   drop(mailbox: Mailbox, error?: RestanteError): void {
     mailbox.end(error);
+    mailbox.discard();
     if (this.all.get(mailbox.id) !== mailbox) return; // there is another one
     if (mailbox.retired && this.#opening(mailbox.id)) this.get(mailbox.id);
     else {

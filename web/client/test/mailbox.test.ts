@@ -228,6 +228,23 @@ describe('a mailbox that is closed', () => {
     assert.deepEqual(heard, ['one']);
   });
 
+  for (const [how, leave] of [
+    ['by the handler of a message that then fails', (ours: Mailbox) => ours.each(() => ours.close({ mood: 'errory' }).then(() => Promise.reject(new Error('no'))))],
+    ['after a message, and is not asked for another', (ours: Mailbox) => ours.messages().next().then(() => ours.close())],
+  ] as const) {
+    test(`${how} leaves nothing that is not acknowledged`, async () => {
+      const { world, ada, bob, a, b, ours, theirs } = await opened();
+      const other = read(await ada.done(a.open('other')));
+      const theirOther = await bob.done(b.open('other'));
+      for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+      await ada.done(leave(ours).catch(() => {}));
+      await bob.done(theirOther.add('talk', 'three'));
+      await world.clock.pass(5000);
+      assert.deepEqual([other, ada.kept(a).frames], [['three'], []]);
+      assert.equal(a.progress.nextFrame, ada.kept(a).next);
+    });
+  }
+
   test('may be waited for no longer than one likes by those who open it again', async () => {
     const { world, ada, a, ours } = await opened();
     ada.network.down = true;
@@ -302,6 +319,23 @@ describe('opening a mailbox', () => {
     assert.equal((await refused(ada.done(opening))).code, 'INVALID_REQUEST');
     await settle();
     assert.deepEqual([heard, a.mailboxes.size], [['!'], 0]);
+  });
+
+  test('that a proxy answers with a page each time, though it is done, leaves nothing that is not acknowledged', async () => {
+    const world = new World();
+    const [ada, bob] = [world.place(1), world.place(2)];
+    const [a, b] = [await ada.connect(), await bob.connect()];
+    const theirs = await bob.done(b.open('box'));
+    await bob.done(theirs.add('talk', 'one'));
+    ada.network.gateway = async (call, pass) => {
+      const reply = await pass();
+      return call.method === 'PUT' ? { status: 403, headers: { 'Content-Type': 'text/html' }, body: '' } : reply;
+    };
+    assert.equal((await refused(ada.done(a.open('box')))).code, 'UNREACHABLE');
+    ada.network.gateway = undefined;
+    await bob.done(theirs.add('talk', 'two'));
+    await world.clock.pass(5000);
+    assert.deepEqual([a.mailboxes.size, ada.kept(a).frames], [0, []]);
   });
 
   for (const [how, abort] of [['before', 0], ['while it waits', 1]] as const) {
