@@ -14,18 +14,20 @@ export interface Inbox {
   readonly advanced: Condition;
   /** Takes frames in. It ignores those that came before. */
   take(frames: readonly Frame[]): void;
-  /** Waits until all that was received is processed, at most for so long. */
+  /** Waits until what came last is processed, as far as something reads it, at most for so long. */
   drained(signal: AbortSignal, platform: Platform, ms: number): Promise<void>;
 }
 
 /**
- * Returns the inbox of a session. It hands frames to `deliver`, which calls `done` when the frame is processed, and calls
- * `save` when the record has changed.
+ * Returns the inbox of a session. It hands frames to `deliver`, which calls `done` when the frame is processed and reports
+ * whether something reads it, and calls `save` when the record has changed.
  */
-export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () => void) => void, save: () => void): Inbox {
+export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () => void) => boolean, save: () => void): Inbox {
   let next = record.frame;
   const done = new Set<number>(); // those above `record.frame`, as the reader of another mailbox was faster
+  const awaited = new Set<number>(); // those that came last, and are being read
   const advanced = new Condition();
+  const processed = new Condition();
   const advance = () => {
     const before = record.frame;
     while (done.delete(record.frame)) record.frame++;
@@ -41,22 +43,27 @@ export function inbox(record: SessionRecord, deliver: (frame: Frame, done: () =>
       return next;
     },
     take: (frames) => {
+      awaited.clear();
       for (const frame of frames) {
         const { seq } = frame;
         if (seq > next) throw new ConnectionLost(`no frame ${next}`);
         if (seq < next) continue;
         next++;
-        deliver(frame, () => {
+        awaited.add(seq);
+        const read = deliver(frame, () => {
           done.add(seq);
+          awaited.delete(seq);
+          processed.notify();
           advance();
         });
+        if (!read) awaited.delete(seq);
       }
       if (frames.length > 0) advance();
     },
     drained: async (signal, platform, ms) => {
       const began = platform.now();
       // A clock that was set back by more ends it, too.
-      while (record.frame < next && Math.abs(platform.now() - began) < ms) await advanced.wait(signal, platform, ms);
+      while (awaited.size > 0 && Math.abs(platform.now() - began) < ms) await processed.wait(signal, platform, ms);
     },
   };
 }

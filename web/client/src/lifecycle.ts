@@ -208,10 +208,11 @@ export class Lifecycle {
 
   #newInbox(): Inbox {
     const { mailboxes } = this.#parts;
-    const deliver = (frame: Frame, done: () => void) => {
+    const deliver = (frame: Frame, done: () => void): boolean => {
       if (frame.type !== 'rehandshake') return mailboxes.deliver(frame, done);
       this.#renew();
       done();
+      return false;
     };
     return inbox(this.#context.record, deliver, () => this.#context.save());
   }

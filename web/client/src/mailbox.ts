@@ -46,6 +46,8 @@ export class Mailbox {
   opened: boolean;
   /** It is retired, and after a reload its last frames have yet to come again. @internal */
   unfinished = false;
+  /** A loop reads it. @internal */
+  reading = false;
   /** @internal */
   readonly path: string;
   /** Notified when there may be something to read, or no more. @internal */
@@ -58,7 +60,6 @@ export class Mailbox {
   readonly #news = new Set<string>();
   #deliveries: Delivery[] = [];
   #current: Delivery | undefined;
-  #reading = false;
   /** It hands out no more: a close is under way, or it has ended. */
   #closing = false;
   #ended = false;
@@ -91,8 +92,8 @@ export class Mailbox {
    * when the session ends otherwise. Only one loop at a time.
    */
   async *messages({ signal }: Abortable = {}): AsyncGenerator<Message, void, undefined> {
-    if (this.#reading) throw new TypeError('the mailbox is being read');
-    this.#reading = true;
+    if (this.reading) throw new TypeError('the mailbox is being read');
+    this.reading = true;
     try {
       for (let next = await this.#next(signal); next; next = await this.#next(signal)) {
         yield next;
@@ -100,7 +101,7 @@ export class Mailbox {
       }
     } finally {
       this.#processed();
-      this.#reading = false;
+      this.reading = false;
     }
   }
 

@@ -83,13 +83,14 @@ export class Mailboxes implements Host {
     return `${path}?after=${position}${presence ? '&presence=true' : ''}${receipts ? '&receipts=true' : ''}`;
   }
 
-  /** Hands a frame to its mailbox. `done` is called when it is processed. */
-  deliver(frame: Exclude<Frame, { type: 'rehandshake' }>, done: () => void): void {
+  /** Hands a frame to its mailbox, and reports whether that is being read. `done` is called when the frame is processed. */
+  deliver(frame: Exclude<Frame, { type: 'rehandshake' }>, done: () => void): boolean {
     const { mailbox: id, seq } = frame;
     const { since = 0, until = Infinity } = this.record(id) ?? {};
     const mailbox = seq >= until ? this.get(id) : this.all.get(id); // a command opened it again
     if (mailbox && since !== null && seq >= since) mailbox.take(frame, done);
     else done(); // it was closed
+    return !!mailbox?.reading;
   }
 
   /** What follows from it that a command was refused, or taken back before it was sent. */

@@ -201,6 +201,24 @@ describe('auto', () => {
   });
 });
 
+test('a mailbox that nothing reads holds no other one up', async () => {
+  for (const transport of ['poll', 'sse', 'socket'] as const) {
+    const { world, ada, a, heard, say } = await listening(transport);
+    await ada.done(a.open('unread'));
+    const bob = world.place(5);
+    const theirs = await bob.done((await bob.connect()).open('unread'));
+    await world.clock.pass(10_000);
+    await bob.done(theirs.add('talk', 'unread'));
+    for (let i = 0; i < 5; i++) {
+      await world.clock.pass(137);
+      await say(`${i}`);
+      const took = await world.clock.until(`message ${i} is heard`, () => heard.length > i);
+      assert.ok(took <= 50, `message ${i} took ${took} ms by ${transport}`);
+    }
+    assert.equal(ada.kept(a).frames[0]?.['body'], 'unread', 'and it is not acknowledged');
+  }
+});
+
 test('a receiver that the server is ahead of begins again, and misses nothing', async () => {
   for (const transport of ['poll', 'auto'] as const) {
     const { world, ada, a, heard, say } = await listening(transport);
