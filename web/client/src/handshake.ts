@@ -1,7 +1,7 @@
 import type { Context } from './context.js';
 import type { Credential } from './credential.js';
 import { HANDSHAKE } from './http.js';
-import { ConnectionLost } from './problem.js';
+import { clientError, ConnectionLost } from './problem.js';
 import type { Handshake, HandshakeReply, Welcome } from './schemas.js';
 import { feasible, work } from './work.js';
 
@@ -50,6 +50,11 @@ export class Handshakes {
     if (error) throw error;
     const reply = body as HandshakeReply;
     if (reply.sessionId !== record.sessionId || reply.appId !== record.appId) throw new ConnectionLost('the reply to another handshake');
+    const { nextExpectedSeq } = reply;
+    if (!this.welcome && nextExpectedSeq > record.command + Number(record.sent !== undefined)) {
+      // The storage of the page before was full: a mailbox that it opened may be missing from the record.
+      throw Object.assign(clientError('SESSION_STATE_MISMATCH', 'what is kept is older', 'restart'), { nextExpectedSeq });
+    }
     http.identify(reply.clientTimeoutMs, record.sessionId);
     this.resumed ||= record.epoch > 0 && !this.welcome;
     this.welcome = reply.welcome;
@@ -57,7 +62,7 @@ export class Handshakes {
     record.side = reply.side;
     record.replaces = undefined;
     if (!underWay) {
-      record.command = reply.nextExpectedSeq;
+      record.command = nextExpectedSeq;
       record.sent = undefined;
     }
     this.#context.save();

@@ -97,10 +97,7 @@ export class Lifecycle {
       await acquire(); // so that a copy of this tab notices, too
     }
     const handshaking = this.#enter(connecting.handshake());
-    const { command } = this.#context.record;
-    const unsure = this.#unsure;
     const reply = await handshakes.send(handshaking.signal, commands.all[0]?.sent ?? false);
-    if (unsure && command < reply.nextExpectedSeq) this.#doubtFirst();
     const connected = this.#enter(handshaking.accept(reply));
     const connection: Connection = {
       platform,
@@ -162,11 +159,14 @@ export class Lifecycle {
   /** The session is over on the server's side: another one takes its place, and goes on where it was. */
   #restart(over: RestanteError): void {
     const { platform, options, record } = this.#context;
-    const { commands, mailboxes } = this.#parts;
-    const { sessionId, side, tab, command } = record;
+    const { commands, handshakes, mailboxes } = this.#parts;
+    const { sessionId, side, tab, command, sent } = record;
     const received = over.nextExpectedSeq;
     const first = commands.all[0];
-    if ((first?.sent || this.#unsure) && (received === undefined || command < received)) this.#doubtFirst();
+    const unsure = !handshakes.welcome && sent === undefined; // if the storage was full, the record may not say that it was sent
+    const maybeDone = (first?.sent || unsure) && (received === undefined || command < received);
+    // To do any but an add again changes nothing; at worst a number is taken in vain.
+    if (maybeDone && first?.command.kind === 'add') commands.setDoubtful(first, true);
     if (first) first.sent = false;
     this.#context.record = { ...newRecord(platform, options.appId, side), tab, mailboxes: record.mailboxes, replaces: sessionId };
     this.#inbox = this.#newInbox();
@@ -177,18 +177,6 @@ export class Lifecycle {
       commands.unshift({ kind: 'reopen', method: 'PUT', path: mailboxes.openingPath(mailbox), mailbox: mailbox.id });
     }
     this.#context.save();
-  }
-
-  /** Whether the page before this one may have sent the first command: if its storage was full, the record may not say so. */
-  get #unsure(): boolean {
-    return !this.#parts.handshakes.welcome && this.#context.record.sent === undefined;
-  }
-
-  /** The first command may have been done. To do any but an add again changes nothing; at worst a number is taken in vain. */
-  #doubtFirst(): void {
-    const { commands } = this.#parts;
-    const [first] = commands.all;
-    if (first?.command.kind === 'add') commands.setDoubtful(first, true);
   }
 
   /** Another tab has this session: this one is its copy, and begins one of its own. */

@@ -829,6 +829,38 @@ describe('a storage that is full', () => {
       assert.deepEqual(heard, ['zero', 'once', 'then']);
     });
   }
+
+  for (const kept of ['nothing', 'the command']) {
+    test(`with room for ${kept} of a mailbox that is opened: nothing that comes in it is lost by a reload`, async () => {
+      const { world, ada, bob, a, b, ours } = await met();
+      if (kept === 'the command') await ada.done(ours.close()); // so that it is asked which frames are about the next one
+      const theirs = await bob.done(b.open('box'));
+      await world.clock.pass(1000);
+      if (kept === 'nothing') limit(ada.tab, 0);
+      else {
+        const set = ada.tab.items.set.bind(ada.tab.items);
+        ada.tab.items.set = (key, value) => {
+          set(key, value);
+          if (key.includes('#')) limit(ada.tab, 0);
+          return ada.tab.items;
+        };
+        ada.network.gateway = (call, pass) => (call.method === 'PUT' ? pass().then(() => new Promise(() => {})) : pass());
+      }
+      void a.open('box').catch(() => {});
+      await world.clock.pass(1000);
+      assert.ok(ada.kept(a).open.has('box'), 'it is open');
+      for (const text of ['one', 'two']) await bob.done(theirs.add('talk', text));
+      ada.reload({ crash: true });
+      delete (ada.tab.items as Partial<Map<string, string>>).set;
+      ada.network.gateway = undefined;
+      const again = await ada.connect();
+      await world.clock.pass(1000);
+      const heard = read(await ada.done(again.open('box')));
+      await bob.done(theirs.add('talk', 'three'));
+      await world.clock.pass(5000);
+      assert.deepEqual([heard, again.side], [['one', 'two', 'three'], a.side]);
+    });
+  }
 });
 
 describe('a page in the cache whose storage is full', () => {
