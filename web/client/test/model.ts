@@ -380,7 +380,7 @@ export class Model {
     const [, , noun, mailbox, more] = url.pathname.split('/').map(decodeURIComponent);
     if (noun === 'nameplates') return ok(200, { nameplates: [...this.nameplates.keys()].map((id) => ({ id })) });
     const log = this.mailboxes.get(mailbox ?? '');
-    if (!log || !log.sides.has(session.side)) return problem('NOT_FOUND');
+    if (!log?.sides.has(session.side) || log.sides.get(session.side) !== undefined) return problem('NOT_FOUND');
     if (more !== 'messages') return ok(200, this.#seen(mailbox ?? '', log));
     const after = Number(url.searchParams.get('after'));
     return ok(200, { messages: log.messages.slice(after, after + 100), lastPosition: log.messages.length });

@@ -861,6 +861,21 @@ describe('a storage that is full', () => {
       assert.deepEqual([heard, again.side], [['one', 'two', 'three'], a.side]);
     });
   }
+
+  test('for what follows from a close does not have the mailbox opened again by a reload', async () => {
+    const { world, ada, a, ours } = await met();
+    ada.tab.items.set = () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    };
+    await ada.done(ours.close({ mood: 'lonely' }));
+    ada.reload();
+    delete (ada.tab.items as Partial<Map<string, string>>).set;
+    const again = await ada.connect();
+    const heard = read(again.mailboxes.get(ours.id)!);
+    await world.clock.pass(5000);
+    assert.deepEqual([heard, again.mailboxes.size], [['.'], 0]);
+    assert.equal(world.model.mailboxes.get(ours.id)?.sides.get(a.side), 'lonely', 'it is closed as it was');
+  });
 });
 
 describe('a page in the cache whose storage is full', () => {
