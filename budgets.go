@@ -17,6 +17,7 @@ type Budgets struct {
 	MaxNameplatesPerAddress int           `group:"Limits" default:"64" help:"Nameplates that may be held from an address (${default}). After a sixteenth of them, it is allocated longer ones."`
 	MaxBytesPerAddress      int64         `group:"Limits" default:"268435456" help:"Bytes that may be stored from an address, in mailboxes, messages and recorded replies (${default})."`
 	MaxStoredBytes          int64         `group:"Limits" default:"17179869184" help:"Bytes that may be stored in all (${default})."`
+	MaxUsageRecords         int           `group:"Limits" default:"1000000" help:"Usage records of nameplates and of mailboxes, and client versions, that are kept, so many of each (${default}). The oldest are deleted before the end of --usage-retention."`
 	MaxConnections          int           `group:"Limits" default:"500" help:"Connections of an address, except --trusted-proxies (${default}). In all, there are about as many as 90% of the file descriptors."`
 	ClaimRate               float64       `group:"Limits" default:"30" help:"Nameplates that may be allocated and claimed from an address in a minute, where a claim of one that was never allocated counts as ten; 0 for no limit (${default}). There is none either with --request-rate=0."`
 	ClaimBurst              int           `group:"Limits" default:"60" help:"Nameplates that may be allocated and claimed from an address at once (${default})."`
@@ -35,7 +36,7 @@ func (b *Budgets) validateBudgets() error {
 		return errors.New("--claim-rate must be a number, and cannot be negative, and --claim-burst must be at least 1 while there is one")
 	case b.NameplateRest < 0 || b.UsageRetention < 0:
 		return errors.New("--nameplate-rest and --usage-retention cannot be negative")
-	case min(b.MaxNameplatesPerAddress, b.MaxConnections) < 1 || min(b.MaxBytesPerAddress, b.MaxStoredBytes) < 1:
+	case min(b.MaxNameplatesPerAddress, b.MaxConnections, b.MaxUsageRecords) < 1 || min(b.MaxBytesPerAddress, b.MaxStoredBytes) < 1:
 		return errors.New("limits must be at least 1")
 	}
 	return nil
@@ -49,7 +50,7 @@ func (b *Budgets) budget(p *rendezvous.Config, requestRate float64) {
 	}
 	p.Limits.AddressNameplates, p.Limits.ClaimRate, p.Limits.ClaimBurst = b.MaxNameplatesPerAddress, b.ClaimRate, b.ClaimBurst
 	p.Limits.AddressBytes, p.Limits.StoredBytes = b.MaxBytesPerAddress, b.MaxStoredBytes
-	p.NameplateRest, p.UsageRetention = b.NameplateRest, b.UsageRetention
+	p.NameplateRest, p.UsageRetention, p.Limits.UsageRecords = b.NameplateRest, b.UsageRetention, b.MaxUsageRecords
 }
 
 // reservedDescriptors is how many descriptors are kept for the database, listeners and whatever else is not a client.

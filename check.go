@@ -18,12 +18,13 @@ import (
 
 // check is `restante check`.
 type check struct {
-	Database       string        `default:"./restante.db" placeholder:"FILE|URL" help:"What the server was given as --database (${default})."`
-	Repair         bool          `help:"Mend what can be mended, each thing in a transaction of its own. On a SQLite file, no server may run."`
-	BlurUsage      time.Duration `default:"0s" help:"What the server was given as --blur-usage (${default})."`
-	UsageRetention time.Duration `default:"2160h" help:"What the server was given as --usage-retention (${default})."`
-	Patience       time.Duration `default:"10m" help:"How long looking for one kind of thing may take (${default})."`
-	JSON           bool          `name:"json" help:"Print a line in JSON for each thing."`
+	Database        string        `default:"./restante.db" placeholder:"FILE|URL" help:"What the server was given as --database (${default})."`
+	Repair          bool          `help:"Mend what can be mended, each thing in a transaction of its own. On a SQLite file, no server may run."`
+	BlurUsage       time.Duration `default:"0s" help:"What the server was given as --blur-usage (${default})."`
+	UsageRetention  time.Duration `default:"2160h" help:"What the server was given as --usage-retention (${default})."`
+	MaxUsageRecords int           `default:"1000000" help:"What the server was given as --max-usage-records (${default})."`
+	Patience        time.Duration `default:"10m" help:"How long looking for one kind of thing may take (${default})."`
+	JSON            bool          `name:"json" help:"Print a line in JSON for each thing."`
 }
 
 // Help returns what --help says besides the flags.
@@ -74,7 +75,7 @@ func (c *check) check(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	service := &rendezvous.Service{Config: rendezvous.DefaultConfig(), Store: store, Log: log}
-	service.Config.Blur, service.Config.UsageRetention = c.BlurUsage, c.UsageRetention
+	service.Config.Blur, service.Config.UsageRetention, service.Config.Limits.UsageRecords = c.BlurUsage, c.UsageRetention, c.MaxUsageRecords
 	if c.Repair {
 		replicas, err := store.Notifier()
 		if err != nil {

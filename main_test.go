@@ -104,6 +104,7 @@ func TestValidate(t *testing.T) {
 		"a negative rate":                     {func(c *Config) { c.RequestRate = -1 }, "--request-rate"},
 		"claims that are no number":           {func(c *Config) { c.ClaimRate = math.NaN() }, "--claim-rate"},
 		"no messages at all":                  {func(c *Config) { c.MaxMessages = 0 }, "at least 1"},
+		"no usage records at all":             {func(c *Config) { c.MaxUsageRecords = 0 }, "at least 1"},
 		"another database":                    {func(c *Config) { c.Database = "mysql://root:hunter2@db/x" }, "mysql://…: that kind"},
 		"an origin with a path":               {func(c *Config) { c.CORSOrigins = []string{"*", "https://app.example/"} }, `--cors-origins "https://app.example/": an origin has no path`},
 		"a base path with a slash at its end": {func(c *Config) { c.BasePath = "/mail/" }, "--base-path"},

@@ -14,9 +14,12 @@ const maxFlaws = 1000
 type UsageKeeping struct {
 	Blur      time.Duration // their starts were rounded down to a multiple of it
 	Retention time.Duration // they are deleted so long after what they are about has ended, or up to Blur earlier
+	Records   int           // of each kind, the oldest are deleted if there are more
 }
 
-func (c Config) usageKeeping() UsageKeeping { return UsageKeeping{c.Blur, c.UsageRetention} }
+func (c Config) usageKeeping() UsageKeeping {
+	return UsageKeeping{c.Blur, c.UsageRetention, c.Limits.UsageRecords}
+}
 
 // Check looks for everything that is wrong with what is stored: of each kind it finds a thousand at most. Each kind is looked
 // for on a snapshot of its own, as a View may take only so long. In a damaged file, Check looks for nothing else.

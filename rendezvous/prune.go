@@ -37,7 +37,12 @@ const (
 	KindDispatch  Kind = "dispatch"
 	KindStatistic Kind = "statistic"
 	KindSpace     Kind = "space"
+	KindClient    Kind = "client version"
 )
+
+// StatisticKinds are the kinds of which statistics are kept: usage records of nameplates and of mailboxes, and client
+// versions.
+var StatisticKinds = []Kind{KindNameplate, KindMailbox, KindClient}
 
 // Pruned is what one run of pruning did.
 type Pruned struct {

@@ -39,6 +39,9 @@ type Limits struct {
 	// AddressBytes is how many bytes are stored from an address, in mailboxes, messages and recorded replies, and
 	// StoredBytes in all. Both are counted in steps of 8 KiB for each mailbox.
 	AddressBytes, StoredBytes int64
+	// UsageRecords is how many usage records of nameplates and of mailboxes, and how many client versions, are kept: so
+	// many of each.
+	UsageRecords int
 
 	Nameplates int // nameplates held by a side
 	// AddressNameplates is how many nameplates are held from an address. Here and below, four times that
@@ -79,6 +82,7 @@ func DefaultConfig() Config {
 			MailboxBytes:    64 << 20,
 			AddressBytes:    256 << 20,
 			StoredBytes:     16 << 30,
+			UsageRecords:    1_000_000,
 			Nameplates:      16,
 
 			AddressNameplates: 64,

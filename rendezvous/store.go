@@ -55,6 +55,11 @@ type Tx interface {
 	// DeleteStatistics deletes usage records that are counted, of what ended before a time, and client versions that
 	// connected before it: of each kind at most limit, the oldest first. It returns how many.
 	DeleteStatistics(before time.Time, limit int) (int, error)
+	// CountStatistics counts the records of a kind, which is one of [StatisticKinds], up to atMost.
+	CountStatistics(kind Kind, atMost int) (int, error)
+	// DeleteOldestStatistics deletes at most limit records of a kind, usage records only if they are counted: those of
+	// what began first. It returns how many.
+	DeleteOldestStatistics(kind Kind, limit int) (int, error)
 	// AddressKey returns the key for the addresses of a day, counted from the epoch. If there is none,
 	// fresh becomes it. The keys of days before yesterday are forgotten.
 	AddressKey(day int64, fresh []byte) ([]byte, error)

@@ -99,6 +99,10 @@ func (t *tx) Flaws(kind rendezvous.FlawKind, usage rendezvous.UsageKeeping, limi
 	case rendezvous.FlawOrphans:
 		return t.orphans()
 	case rendezvous.FlawUsage:
+		many := usage.Records - usage.Records/8 // servers that prune at the same time delete a few more
+		if count, err := t.CountStatistics(rendezvous.KindMailbox, many); err != nil || count >= many {
+			return nil, err // any that is missing may have been deleted
+		}
 		kept := t.Now().Add(usage.Blur - usage.Retention)
 		rows, err := queryAll[rendezvous.MailboxKey](t, usageMissing, toMillis(kept), toSpan(usage.Blur), limit)
 		return mapSlice(rows, func(k rendezvous.MailboxKey) rendezvous.Flaw { return rendezvous.Flaw{Kind: kind, Mailbox: k} }), err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +116,35 @@ func TestFlawsAreFoundAndMended(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUsageRecordsThatMadeWayAreNotMissing is of a database that has about as many usage records as are kept: the oldest
+// were deleted.
+func TestUsageRecordsThatMadeWayAreNotMissing(t *testing.T) {
+	t.Parallel()
+	for engine, url := range map[string]func(*testing.T) string{
+		"SQLite":     func(t *testing.T) string { return filepath.Join(t.TempDir(), "flaws.db") },
+		"PostgreSQL": func(t *testing.T) string { return pgtest.Database(t) },
+	} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			url := url(t)
+			db := open(t, repo.Options{URL: url})
+			repo.ExecWithoutConstraints(t, url, `INSERT INTO retired_logs (mailbox, id, retired) VALUES (99, 'gone', 9999999999999)`)
+			for range 7 {
+				repo.ExecWithoutConstraints(t, url, `INSERT INTO usage_mailboxes (app, for_nameplate, started, total, result) VALUES ('app', 0, 1, 1, 'quiet')`)
+			}
+			for records, want := range map[int]int{8: 0, 9: 1} {
+				c := rendezvous.DefaultConfig()
+				c.Limits.UsageRecords = records
+				flaws, err := rendezvous.Check(t.Context(), db, c)
+				must(err)
+				if usage := slices.DeleteFunc(flaws, func(f rendezvous.Flaw) bool { return f.Kind != rendezvous.FlawUsage }); len(usage) != want {
+					t.Errorf("where %d are kept, %d are missing, want %d", records, len(usage), want)
+				}
+			}
+		})
 	}
 }
 

@@ -31,8 +31,14 @@ var allowedScans = map[string]string{
 	"SELECT id, version, started, seen, skew, pruned":             "a row for each server of the last day",
 	"SELECT 'nameplate' AS kind, result, COUNT(*) AS count":       "the operator asks for it, of a server that is dead",
 	"SELECT s.key, s.app, s.side, s.address, s.began, o.epoch, s.wanted, o.kept, o.next, s.seen, s.grace, s.used, s.ended, s.reason, s.ended_text, s.token_expires, s.token_ask_at FROM sessions AS s JOIN outboxes AS o ON o.session = s.key WHERE s.ended IS NULL AND (CAST": "the operator lists sessions, by hand",
-	"SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?": "an index of nothing but tombstones, and no more of it than is asked for",
-	"SELECT key FROM sessions WHERE ended IS NOT NULL ORDER BY ended, key LIMIT 1": "the first entry of an index of nothing but tombstones",
+	"SELECT COUNT(*) FROM (SELECT 1 FROM sessions WHERE ended IS NOT NULL LIMIT ?":                               "an index of nothing but tombstones, and no more of it than is asked for",
+	"SELECT key FROM sessions WHERE ended IS NOT NULL ORDER BY ended, key LIMIT 1":                               "the first entry of an index of nothing but tombstones",
+	"SELECT COUNT(*) FROM (SELECT 1 FROM usage_nameplates LIMIT ?":                                               "an index, no more of it than is asked for, once in a run of pruning and once for many records that it deletes",
+	"SELECT COUNT(*) FROM (SELECT 1 FROM usage_mailboxes LIMIT ?":                                                "the same",
+	"SELECT COUNT(*) FROM (SELECT 1 FROM client_versions LIMIT ?":                                                "the same",
+	"DELETE FROM usage_nameplates WHERE rowid IN (SELECT rowid FROM usage_nameplates WHERE counted = 1 ORDER BY": "the first entries of an index, nearly all of which are counted",
+	"DELETE FROM usage_mailboxes WHERE rowid IN (SELECT rowid FROM usage_mailboxes WHERE counted = 1 ORDER BY":   "the same",
+	"DELETE FROM client_versions WHERE rowid IN (SELECT rowid FROM client_versions ORDER BY connected":           "the first entries of an index",
 }
 
 // statementWithPlan matches statements that have a plan.

@@ -66,6 +66,35 @@ func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, err err
 	return deleted, nil
 }
 
+// statistics has, for each kind of statistics, what counts them up to a number, and what deletes the oldest.
+var statistics = map[rendezvous.Kind]struct{ count, deleteOldest string }{
+	rendezvous.KindNameplate: {
+		`SELECT COUNT(*) FROM (SELECT 1 FROM usage_nameplates LIMIT ?) AS few`,
+		`DELETE FROM usage_nameplates WHERE rowid IN (SELECT rowid FROM usage_nameplates WHERE counted = 1 ORDER BY started LIMIT ?)`,
+	},
+	rendezvous.KindMailbox: {
+		`SELECT COUNT(*) FROM (SELECT 1 FROM usage_mailboxes LIMIT ?) AS few`,
+		`DELETE FROM usage_mailboxes WHERE rowid IN (SELECT rowid FROM usage_mailboxes WHERE counted = 1 ORDER BY started LIMIT ?)`,
+	},
+	rendezvous.KindClient: {
+		`SELECT COUNT(*) FROM (SELECT 1 FROM client_versions LIMIT ?) AS few`,
+		`DELETE FROM client_versions WHERE rowid IN (SELECT rowid FROM client_versions ORDER BY connected LIMIT ?)`,
+	},
+}
+
+// CountStatistics counts the records of a kind, up to atMost.
+func (t *tx) CountStatistics(kind rendezvous.Kind, atMost int) (_ int, err error) {
+	defer annotate(&err, "counting statistics of a %s", kind)
+	return queryOne[int](t, statistics[kind].count, atMost)
+}
+
+// DeleteOldestStatistics deletes the records of a kind of what began first.
+func (t *tx) DeleteOldestStatistics(kind rendezvous.Kind, limit int) (_ int, err error) {
+	defer annotate(&err, "deleting the oldest statistics of a %s", kind)
+	n, err := t.exec(t.conn.dialect.byRow(statistics[kind].deleteOldest), limit)
+	return int(n), err
+}
+
 // nullIfEmpty returns NULL for an empty text.
 func nullIfEmpty(s string) *string {
 	if s == "" {

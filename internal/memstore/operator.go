@@ -37,6 +37,38 @@ func (t *tx) DeleteStatistics(before time.Time, limit int) (deleted int, _ error
 	return deleted, nil
 }
 
+// CountStatistics counts the records of a kind.
+func (t *tx) CountStatistics(kind rendezvous.Kind, atMost int) (int, error) {
+	count := len(t.clients)
+	if kind != rendezvous.KindClient {
+		count = 0
+		for _, r := range t.records {
+			if r.kind == kind {
+				count++
+			}
+		}
+	}
+	return min(count, atMost), nil
+}
+
+// DeleteOldestStatistics deletes the records of a kind of what began first.
+func (t *tx) DeleteOldestStatistics(kind rendezvous.Kind, limit int) (deleted int, _ error) {
+	if err := t.change(); err != nil {
+		return 0, err
+	}
+	if kind == rendezvous.KindClient {
+		t.clients = slices.Clone(t.clients)
+		slices.SortStableFunc(t.clients, func(a, b rendezvous.ClientVersion) int { return a.Connected.Compare(b.Connected) })
+		t.clients, deleted = without(t.clients, limit, func(rendezvous.ClientVersion) bool { return true })
+	} else {
+		t.records = slices.Clone(t.records)
+		slices.SortStableFunc(t.records, func(a, b record) int { return a.Started.Compare(b.Started) })
+		t.records, deleted = without(t.records, limit, func(r record) bool { return r.kind == kind && r.counted })
+	}
+	t.changed = t.changed || deleted > 0
+	return deleted, nil
+}
+
 // without returns a list without the first of its items that are old, at most so many. The list itself is not changed,
 // and not copied if nothing in it is old.
 func without[T any](list []T, limit int, old func(T) bool) (left []T, deleted int) {

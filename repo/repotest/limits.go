@@ -116,4 +116,42 @@ var limits = []testCase{
 			wantEqual(h, "the last", value(tx.DeleteStatistics(at(5), 9)), 1)
 		})
 	}},
+	{"the oldest statistics of a kind are counted and deleted, also those that began at one time", func(h *harness) {
+		h.update(func(tx rendezvous.Tx) {
+			retire := func(started int64, result rendezvous.Result) {
+				m := h.mailbox(tx)
+				h.must(tx.RetireNameplate(h.nameplate(tx, "1", m), rendezvous.Usage{App: app, Started: at(started), Result: result}))
+				h.must(tx.RetireMailbox(m, rendezvous.Usage{App: app, Started: at(started), Result: result}))
+				h.must(tx.RecordClients([]rendezvous.ClientVersion{{App: app, Connected: at(started), Version: string(result)}}))
+			}
+			retire(2, rendezvous.ResultHappy)
+			retire(1, rendezvous.ResultQuiet)
+			retire(1, rendezvous.ResultQuiet)
+			retire(2, rendezvous.ResultHappy)
+			wantEqual(h, "all but one of each kind are counted", value(tx.CountUsage(3)), 6)
+			for _, kind := range rendezvous.StatisticKinds {
+				what := func(n string) string { return n + " of a " + string(kind) }
+				wantEqual(h, what("all"), value(tx.CountStatistics(kind, 9)), 4)
+				wantEqual(h, what("as many as are asked for"), value(tx.CountStatistics(kind, 3)), 3)
+				wantEqual(h, what("one of the oldest"), value(tx.DeleteOldestStatistics(kind, 1)), 1)
+				wantEqual(h, what("the other one"), value(tx.DeleteOldestStatistics(kind, 1)), 1)
+				wantEqual(h, what("left"), value(tx.CountStatistics(kind, 9)), 2)
+			}
+			ended := value(tx.UsageEndedSince(at(0))).List()
+			wantEqual(h, "those that began last", ended, []rendezvous.UsageTotal{
+				{Kind: rendezvous.KindMailbox, Result: rendezvous.ResultHappy, Count: 2},
+				{Kind: rendezvous.KindNameplate, Result: rendezvous.ResultHappy, Count: 2},
+			})
+			wantEqual(h, "clients that came last", value(tx.VersionsSince(at(0), 9)), []rendezvous.VersionCount{{App: app, Version: string(rendezvous.ResultHappy), Clients: 2}})
+			wantEqual(h, "a nameplate that is counted", value(tx.DeleteOldestStatistics(rendezvous.KindNameplate, 9)), 1)
+			wantEqual(h, "a mailbox that is counted", value(tx.DeleteOldestStatistics(rendezvous.KindMailbox, 9)), 1)
+			wantEqual(h, "the other clients", value(tx.DeleteOldestStatistics(rendezvous.KindClient, 9)), 2)
+			wantEqual(h, "in all", value(tx.UsageTotals()).List(), []rendezvous.UsageTotal{
+				{Kind: rendezvous.KindMailbox, Result: rendezvous.ResultHappy, Count: 2},
+				{Kind: rendezvous.KindMailbox, Result: rendezvous.ResultQuiet, Count: 2},
+				{Kind: rendezvous.KindNameplate, Result: rendezvous.ResultHappy, Count: 2},
+				{Kind: rendezvous.KindNameplate, Result: rendezvous.ResultQuiet, Count: 2},
+			})
+		})
+	}},
 }
