@@ -10,23 +10,20 @@ import (
 	"restante/internal/e2e"
 )
 
-// pythonClient returns the client of docs/protocol.md and the program that begins with it, for a server at an address.
-func pythonClient(t *testing.T, address string) string {
+// pythonBlocks returns the client of docs/protocol.md and the program that goes on with it, for a server at an address.
+func pythonBlocks(t *testing.T, address string) (client, program string) {
 	t.Helper()
 	text, err := os.ReadFile(e2e.Path("docs/protocol.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var program strings.Builder
-	blocks := strings.Split(string(text), "```python\n")[1:]
-	for _, block := range blocks {
-		block, _, _ = strings.Cut(block, "```")
-		program.WriteString(block)
+	blocks := strings.Split(string(text), "```python\n")
+	if len(blocks) != 3 || !strings.Contains(blocks[2], "alice = Client(\"http://localhost:4000\"") {
+		t.Fatalf("docs/protocol.md has no client and program for localhost:4000 in %d blocks", len(blocks)-1)
 	}
-	if !strings.Contains(program.String(), "alice = Client(\"http://localhost:4000\"") {
-		t.Fatalf("docs/protocol.md has no Python program for localhost:4000 in %d blocks", len(blocks))
-	}
-	return strings.ReplaceAll(program.String(), "localhost:4000", address)
+	client, _, _ = strings.Cut(blocks[1], "```")
+	program, _, _ = strings.Cut(blocks[2], "```")
+	return client, strings.ReplaceAll(program, "localhost:4000", address)
 }
 
 // partner talks to the client of docs/protocol.md until that has received the last message. In the middle, the session of
@@ -58,7 +55,8 @@ def print(*said):
     builtins.print(*said)
     if isinstance(said[0], dict) and said[0].get("body") == str(messages - 1): last.set()
 `, messages)
-	p := e2e.RunProgram(t, "/usr/bin/python3", "-c", prelude+pythonClient(t, s.Address)+partner)
+	client, program := pythonBlocks(t, s.Address)
+	p := e2e.RunProgram(t, "/usr/bin/python3", "-c", prelude+client+program+partner)
 	for _, received := range []int{5, 15, messages * 5 / 8} {
 		p.WaitFor(fmt.Sprintf("'body': '%d'", received))
 		s.Kill()

@@ -1,0 +1,153 @@
+package e2e_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"restante/internal/e2e"
+	"restante/internal/testclient"
+)
+
+// pythonListener is a client of docs/protocol.md that receives only while its gate is open, which is until it hears what it
+// waits for.
+const pythonListener = `
+import os
+def until(holds):
+    while not holds(): time.sleep(0.02)
+def told(what): until(lambda: os.path.exists(what))
+
+class Listener(Client):
+    def __init__(self, server, side):
+        self.gate, self.heard, self.awaited = threading.Event(), [], None
+        super().__init__(server, "example.org/tea", side)
+        threading.Thread(target=self.receive, args=[self.hear], daemon=True).start()
+    def ask(self, session, method, path, *more, **named):
+        if path.startswith("/v1/session/events"): self.gate.wait()
+        return super().ask(session, method, path, *more, **named)
+    def hear(self, frame):
+        self.heard.append(frame)
+        if frame["type"] == "message" and frame["body"] == self.awaited: self.gate.clear()
+    def add(self, mailbox, body): self.do("POST", f"/v1/mailboxes/{mailbox}/messages", {"phase": "p", "body": body})
+    def hears(self, body):
+        self.awaited = body
+        self.gate.set()
+        until(lambda: any(frame.get("body") == body for frame in self.heard))
+    def types(self, mailbox): return [frame["type"] for frame in self.heard if frame["mailbox"] == mailbox]
+    def end(self, code="SESSION_ENDED"):  # and wait until that is what the server says
+        self.ask(self.session, "DELETE", "/v1/session")
+        until(lambda: self.over() == code)
+    def over(self):
+        try: self.ask(self.session, "GET", "/v1/session")
+        except Restart as over: return over.args[0]["code"]
+
+def refused(request, *arguments):
+    try: request(*arguments)
+    except Stopped as stopped: return stopped.args[0]["code"]
+`
+
+// runPython runs a script that has the client of docs/protocol.md and the listener.
+func runPython(t *testing.T, address, script string) *e2e.Person {
+	t.Helper()
+	client, _ := pythonBlocks(t, address)
+	path := filepath.Join(t.TempDir(), "script.py")
+	text := client + pythonListener + fmt.Sprintf("server = %q\n", "http://"+address) + script
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return e2e.RunProgram(t, "/usr/bin/python3", path)
+}
+
+// loser is a proxy that answers no request when it first comes, but handshakes that replace nothing. It ends the session
+// of such a request. Before that, it passes a handshake on.
+type loser struct {
+	t      *testing.T
+	server string
+	proxy  *httputil.ReverseProxy
+	over   int // what the server answers when it is over
+
+	mu   sync.Mutex
+	lost map[string]bool // by method and path
+}
+
+// loseOnce serves what a server serves, but what a [loser] loses. It returns the address.
+func loseOnce(t *testing.T, s *e2e.Server, over int) string {
+	t.Helper()
+	target, err := url.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loser{t: t, server: s.URL(), proxy: httputil.NewSingleHostReverseProxy(target), over: over, lost: map[string]bool{}}
+	front := httptest.NewServer(l)
+	t.Cleanup(front.Close)
+	return strings.TrimPrefix(front.URL, "http://")
+}
+
+func (l *loser) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		l.t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	var hello struct{ SessionID, Replaces string }
+	begins := r.URL.Path == "/v1/sessions"
+	if begins {
+		if err := json.Unmarshal(body, &hello); err != nil {
+			l.t.Error(err)
+		}
+	}
+	if begins && hello.Replaces == "" || !l.loses(r.Method+" "+r.URL.Path) {
+		l.proxy.ServeHTTP(w, r)
+		return
+	}
+	credential := r.Header.Get("Authorization")
+	if begins {
+		l.proxy.ServeHTTP(httptest.NewRecorder(), r)
+		credential = "Bearer " + hello.SessionID
+	}
+	for method, status := http.MethodDelete, 0; status != l.over; method = http.MethodGet {
+		a, err := testclient.Exchange(r.Context(), testclient.OneShot, method, l.server+"/v1/session", http.Header{"Authorization": {credential}}, "")
+		if err != nil {
+			l.t.Error(err)
+			break
+		}
+		status = a.Status
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// loses reports whether a request comes for the first time.
+func (l *loser) loses(request string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	again := l.lost[request]
+	l.lost[request] = true
+	return !again
+}
+
+// TestThePythonClientSurvivesALostRestart has the session that takes the place of another end before the client has an
+// answer to its handshake. The side is not lost.
+func TestThePythonClientSurvivesALostRestart(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	runPython(t, s.Address, fmt.Sprintf(`
+alice = Listener(server, "alice")
+alice.open("box")
+alice.end()
+alice.server = "http://%s"
+claim = alice.do("POST", "/v1/nameplates")
+assert claim["nameplate"], claim
+assert alice.do("GET", "/v1/mailboxes/box")["sides"] == [{"side": "alice"}]
+print("done")
+`, loseOnce(t, s, http.StatusGone))).MustSucceed("done")
+}
