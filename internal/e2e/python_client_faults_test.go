@@ -151,3 +151,24 @@ assert alice.do("GET", "/v1/mailboxes/box")["sides"] == [{"side": "alice"}]
 print("done")
 `, loseOnce(t, s, http.StatusGone))).MustSucceed("done")
 }
+
+// TestThePythonClientIsInDoubtOnlyOfWhatMayBeDone ends sessions without a trace. A command that was answered for the first
+// time by that, and whatever may be done twice, is done by the next session.
+func TestThePythonClientIsInDoubtOnlyOfWhatMayBeDone(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t, "--boot-grace=0s", "--tombstone-ttl=1s", "--prune-interval=1s")
+	runPython(t, s.Address, fmt.Sprintf(`
+alice, bob = Listener(server, "alice"), Listener(server, "bob")
+alice.end("SESSION_UNKNOWN"), bob.end("SESSION_UNKNOWN")
+claim = alice.do("POST", "/v1/nameplates")
+assert claim["nameplate"], claim
+bob.open("box")
+
+alice, bob, carol = (Listener("http://%s", side) for side in ("alice2", "bob2", "carol2"))
+try: print("not in doubt:", alice.do("POST", "/v1/nameplates")), os._exit(1)
+except InDoubt as doubt: assert doubt.args == ("POST", "/v1/nameplates"), doubt
+bob.open("box")
+carol.close("box")
+print("done")
+`, loseOnce(t, s, http.StatusUnauthorized))).MustSucceed("done")
+}
