@@ -68,6 +68,53 @@ func runPython(t *testing.T, address, script string) *e2e.Person {
 	return e2e.RunProgram(t, "/usr/bin/python3", path)
 }
 
+// restarted starts a server again with other flags beside those that it has.
+func restarted(s *e2e.Server, flags ...string) {
+	s.Kill()
+	s.Flags = append(s.Flags[:len(s.Flags):len(s.Flags)], flags...)
+	s.Start()
+	s.WaitReady()
+}
+
+// tell tells a script something, for which it waits with told.
+func tell(t *testing.T, p *e2e.Person, what string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(p.Dir, what), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestThePythonClientTellsOfPrunedMailboxes ends the session of the client, and prunes its mailboxes. The client is told
+// that they have retired, before anything else, and makes no others in their place.
+func TestThePythonClientTellsOfPrunedMailboxes(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t, "--mailbox-ttl=1s", "--prune-interval=1s") // nothing expires soon after the start
+	p := runPython(t, s.Address, `
+alice, bob = Listener(server, "alice"), Listener(server, "bob")
+alice.open("empty"), alice.open("read"), bob.open("read")
+bob.add("read", "one")
+alice.hears("one")
+alice.end(), bob.end()
+print("over")
+told("pruned")
+alice.open("next"), bob.open("next")
+bob.add("next", "two")
+alice.hears("two")
+assert alice.types("empty") == ["retired"], alice.heard
+assert alice.types("read") == ["opened", "message", "retired"], alice.heard
+assert alice.types("next") == ["opened", "message"], alice.heard
+code = refused(alice.do, "GET", "/v1/mailboxes/empty")
+assert code == "NOT_FOUND", code
+print("done")
+`)
+	p.WaitFor("over")
+	restarted(s, "--boot-grace=0s")
+	e2e.Eventually(t, "the mailboxes are pruned", func() bool { return s.Status().Counts.Mailboxes == 0 })
+	restarted(s, "--boot-grace=1h")
+	tell(t, p, "pruned")
+	p.MustSucceed("done")
+}
+
 // loser is a proxy that answers no request when it first comes, but handshakes that replace nothing. It ends the session
 // of such a request. Before that, it passes a handshake on.
 type loser struct {
