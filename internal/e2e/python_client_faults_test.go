@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,10 +46,11 @@ class Listener(Client):
         until(lambda: any(frame.get("body") == body for frame in self.heard))
     def types(self, mailbox): return [frame["type"] for frame in self.heard if frame["mailbox"] == mailbox]
     def end(self, code="SESSION_ENDED"):  # and wait until that is what the server says
-        self.ask(self.session, "DELETE", "/v1/session")
-        until(lambda: self.over() == code)
-    def over(self):
-        try: self.ask(self.session, "GET", "/v1/session")
+        session = self.session  # another one takes its place if a receive is under way
+        self.ask(session, "DELETE", "/v1/session")
+        until(lambda: self.over(session) == code)
+    def over(self, session):
+        try: self.ask(session, "GET", "/v1/session")
         except Restart as over: return over.args[0]["code"]
 
 def refused(request, *arguments):
@@ -71,7 +73,7 @@ func runPython(t *testing.T, address, script string) *e2e.Person {
 // restarted starts a server again with other flags beside those that it has.
 func restarted(s *e2e.Server, flags ...string) {
 	s.Kill()
-	s.Flags = append(s.Flags[:len(s.Flags):len(s.Flags)], flags...)
+	s.Flags = slices.Concat(s.Flags, flags)
 	s.Start()
 	s.WaitReady()
 }
@@ -113,6 +115,74 @@ print("done")
 	restarted(s, "--boot-grace=1h")
 	tell(t, p, "pruned")
 	p.MustSucceed("done")
+}
+
+// TestThePythonClientOpensAMailboxAgainThatWasPruned prunes a mailbox of a session that lives. The client opens it again
+// before it has heard of that. When its session ends, it goes on with the new one.
+func TestThePythonClientOpensAMailboxAgainThatWasPruned(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t, "--boot-grace=0s", "--mailbox-ttl=1s", "--prune-interval=1s", "--session-grace=1h")
+	p := runPython(t, s.Address, `
+alice, bob = Listener(server, "alice"), Listener(server, "bob")
+alice.open("box")
+print("opened")
+told("pruned")
+if refused(alice.open, "box"):  # then the client wants to be asked again when it has told
+    alice.gate.set()
+    until(lambda: alice.types("box") == ["retired"])
+    alice.open("box")
+alice.gate.set()
+until(lambda: alice.types("box") == ["retired"])
+alice.gate.clear()
+alice.end()
+bob.open("box"), alice.open("next"), bob.open("next")
+bob.add("box", "one"), bob.add("next", "two")
+alice.hears("two")
+assert [frame["body"] for frame in alice.heard if frame["type"] == "message"] == ["one", "two"], alice.heard
+assert alice.types("box").count("retired") == 1, alice.heard
+print("done")
+`)
+	p.WaitFor("opened")
+	e2e.Eventually(t, "the mailbox is pruned", func() bool {
+		return bytes.Contains(s.Get("/metrics").Body, []byte("\nrestante_retired_total{kind=\"mailbox\",result=\"pruney\"} 1\n"))
+	})
+	restarted(s, "--boot-grace=1h")
+	tell(t, p, "pruned")
+	p.MustSucceed("done")
+}
+
+// TestThePythonClientForgetsWhatItCouldNotOpen refuses a mailbox to the client. Its next session does not open that,
+// although by then it could.
+func TestThePythonClientForgetsWhatItCouldNotOpen(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	runPython(t, s.Address, `
+alice, bob, carol = (Listener(server, side) for side in ("alice", "bob", "carol"))
+alice.open("box"), bob.open("box")
+assert refused(carol.open, "box") == "CROWDED"
+alice.close("box"), bob.close("box")
+carol.end()
+assert refused(carol.do, "GET", "/v1/mailboxes/box") == "NOT_FOUND"
+print("done")
+`).MustSucceed("done")
+}
+
+// TestThePythonClientTellsReceipts asks for receipts, which the client hands over as it does the other frames.
+func TestThePythonClientTellsReceipts(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	runPython(t, s.Address, `
+alice, bob = Listener(server, "alice"), Listener(server, "bob")
+alice.open("box"), bob.open("box")
+alice.do("PUT", "/v1/mailboxes/box?receipts=true")
+bob.add("box", "one")
+alice.hears("one")
+bob.close("box")  # it is told before that how far bob is
+alice.gate.set()
+until(lambda: "closed" in alice.types("box"))
+assert "received" in alice.types("box"), alice.heard
+print("done")
+`).MustSucceed("done")
 }
 
 // loser is a proxy that answers no request when it first comes, but handshakes that replace nothing. It ends the session
