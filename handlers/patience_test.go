@@ -1,13 +1,16 @@
 package handlers_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"restante/handlers"
+	"restante/rendezvous"
 )
 
 // A session's socket that does not stop asking is answered ever later.
@@ -83,6 +86,85 @@ func TestMetricsAreRemembered(t *testing.T) {
 		if later := w.anonymous(t).get("/metrics").want(http.StatusOK); string(later.body) == string(first.body) {
 			t.Error("they were not collected again after a second")
 		}
+	})
+}
+
+// slowReads is a store that counts what is read, each of which takes a while.
+type slowReads struct {
+	rendezvous.Store
+	reads *atomic.Int64
+}
+
+func (s slowReads) View(ctx context.Context, f func(rendezvous.Tx) error) error {
+	s.reads.Add(1)
+	time.Sleep(time.Millisecond)
+	return s.Store.View(ctx, f)
+}
+
+// Nor does the status: of a crowd that asks at once, one asks the storage, and the others get the same answer, for as
+// long as metrics are remembered.
+func TestTheStatusIsRemembered(t *testing.T) {
+	var reads atomic.Int64
+	s := options{
+		Limits: func(l *handlers.Limits) { l.Metrics = 250 * time.Millisecond },
+		Wrap:   func(s rendezvous.Store) rendezvous.Store { return slowReads{s, &reads} },
+	}
+	bubble(t, s, func(t *testing.T, w *testServer) {
+		pass(1500 * time.Millisecond) // the server itself reads each second
+		ask := func(crowd int) (took int64) {
+			before := reads.Load()
+			var answers []<-chan *answer
+			for range crowd {
+				answers = append(answers, w.anonymous(t).get("/v1/status").later())
+			}
+			for _, one := range answers {
+				if got := <-one; got.status != http.StatusOK || got.at("ready") != true {
+					t.Errorf("it is answered %d %s", got.status, got.body)
+				}
+			}
+			return reads.Load() - before
+		}
+		w.begin(t, "app", "a")
+		first := ask(50)
+		if alone := func() int64 { pass(time.Second); return ask(1) }(); first == 0 || first != alone {
+			t.Errorf("50 at once have the storage read %d times, and one alone %d times", first, alone)
+		}
+		pass(100 * time.Millisecond)
+		if again := ask(50); again != 0 {
+			t.Errorf("a tenth of a second later, the storage is read %d times again", again)
+		}
+		pass(150 * time.Millisecond)
+		if later := ask(1); later == 0 {
+			t.Error("a quarter of a second later, the storage is not read again")
+		}
+	})
+}
+
+// That the server is not ready is said at once, and not remembered.
+func TestAStatusThatIsNotReadyIsNotRemembered(t *testing.T) {
+	full := new(atomic.Bool)
+	s := options{
+		Limits: func(l *handlers.Limits) { l.Metrics = time.Hour },
+		Wrap:   func(s rendezvous.Store) rendezvous.Store { return refusing{s, full} },
+	}
+	bubble(t, s, func(t *testing.T, w *testServer) {
+		a := w.begin(t, "app", "a")
+		status := func(ready bool, storage string) {
+			t.Helper()
+			got := w.anonymous(t).get("/v1/status").want(http.StatusOK)
+			if got.at("ready") != ready || got.text("storage") != storage {
+				t.Errorf("its status is %s", got.body)
+			}
+		}
+		status(true, "ok")
+		full.Store(true)
+		a.post("/v1/nameplates", "").refused(http.StatusServiceUnavailable, "STORAGE_UNAVAILABLE")
+		status(false, "unavailable")
+		full.Store(false)
+		pass(5 * time.Second)
+		status(true, "ok")
+		w.Service.Drain()
+		status(false, "ok")
 	})
 }
 

@@ -53,8 +53,7 @@ type Server struct {
 	settings   atomic.Pointer[welcome.Settings]
 	rules      atomic.Pointer[rules.Rules]
 	logged     logsample.Sampler // what clients can cause as often as they like
-	readiness  readiness
-	limiters   *limiters // nil: no limit
+	limiters   *limiters         // nil: no limit
 	challenges *welcome.Challenges
 	wormhole   *wormhole.Server
 	sockets    sockets
@@ -65,6 +64,10 @@ type Server struct {
 	origins    *cors.Cors   // nil: only the server's own
 	routes     http.Handler // everything that is served, for the commands of a socket
 	noCommand  http.Handler // refuses those whose path takes none
+
+	readiness    remembered[error] // nil: the server is ready
+	publicStatus remembered[api.Status]
+	fullStatus   remembered[api.Status] // what the operator is told
 }
 
 // SetSettings changes what clients are told and asked from now on.
@@ -89,7 +92,7 @@ type Limits struct {
 	HeaderSize int           // bytes of a request's header
 	Sockets    int           // sockets and streams of an address
 	Identify   time.Duration // in which the client of a socket must identify itself or bind
-	Metrics    time.Duration // how long an answer with metrics is given again
+	Metrics    time.Duration // how long an answer with metrics, or with the status, is given again
 	Linger     time.Duration // how long a poll or a socket waits on its goroutine before it waits without one
 }
 

@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"time"
 
 	"restante/api"
 	"restante/rendezvous"
@@ -12,9 +14,20 @@ func (s *Server) GetLiveness(context.Context, api.GetLivenessRequestObject) (api
 	return api.GetLiveness200JSONResponse{Status: api.HealthStatusOk}, nil
 }
 
-// GetReadiness is GET /readyz.
+// readinessTTL is how long the server counts as ready after it was found so.
+const readinessTTL = time.Second
+
+// GetReadiness is GET /readyz. What the service knows to be wrong counts at once, and that it is not ready is not
+// remembered.
 func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObject) (api.GetReadinessResponseObject, error) {
-	if err := s.readiness.ask(ctx, s.Service.Ready, s.Service.KnownReady); err != nil {
+	if err := s.Service.KnownReady(); err != nil {
+		return nil, err
+	}
+	failure, err := s.readiness.get(ctx, readinessTTL, func(ctx context.Context) (failure error, keep bool) {
+		failure = s.Service.Ready(ctx)
+		return failure, failure == nil
+	})
+	if err = cmp.Or(err, failure); err != nil {
 		return nil, err
 	}
 	return api.GetReadiness200JSONResponse{Status: api.HealthStatusOk}, nil
@@ -22,7 +35,27 @@ func (s *Server) GetReadiness(ctx context.Context, _ api.GetReadinessRequestObje
 
 // GetStatus is GET /v1/status.
 func (s *Server) GetStatus(ctx context.Context, _ api.GetStatusRequestObject) (api.GetStatusResponseObject, error) {
-	return api.GetStatus200JSONResponse(s.status(ctx, isAdmin(ctx))), nil
+	status, err := s.recentStatus(ctx, isAdmin(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return api.GetStatus200JSONResponse(status), nil
+}
+
+// recentStatus returns the state of the server as it was a moment ago. That it is not ready is known at once, as
+// [Server.GetReadiness] knows it.
+func (s *Server) recentStatus(ctx context.Context, full bool) (api.Status, error) {
+	if s.Service.KnownReady() != nil {
+		return s.status(ctx, full), nil //nolint:nilerr // the status says so
+	}
+	recent := &s.publicStatus
+	if full {
+		recent = &s.fullStatus
+	}
+	return recent.get(ctx, s.Limits.Metrics, func(ctx context.Context) (status api.Status, keep bool) {
+		status = s.status(ctx, full)
+		return status, status.Ready
+	})
 }
 
 // status returns the state of the server. Only the full one names apps and has the texts of errors.

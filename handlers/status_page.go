@@ -53,9 +53,13 @@ type serverRow struct{ ID, Version, Started, Seen, Pruned, Clock string }
 
 // getStatusPage is GET /status on the admin side. It needs no script: the page loads itself again.
 func (s *Server) getStatusPage(w http.ResponseWriter, r *http.Request) {
-	now := s.status(r.Context(), true)
+	now, err := s.recentStatus(r.Context(), true)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	var page bytes.Buffer
-	err := statusPage.Execute(&page, struct {
+	err = statusPage.Execute(&page, struct {
 		Style    template.CSS
 		Good     bool
 		Version  string

@@ -416,7 +416,8 @@ export interface paths {
         /**
          * How the server is doing
          * @description What is stored, when it last changed, and how pruning goes. It answers also while the database is away, with the
-         *     counts it knew last; `countsAt` says how old they are. If there is an admin side, only there.
+         *     counts it knew last; `countsAt` says how old they are. While the server is ready, the answer may be a quarter of a
+         *     second old; `serverTime` says when it was made. If there is an admin side, only there.
          */
         get: operations["getStatus"];
         put?: never;
