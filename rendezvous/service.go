@@ -151,6 +151,7 @@ type Service struct {
 	health         health
 	pruner         pruner
 	countCache     countCache
+	attachedCache  attachedCache
 	sessionQuota   addressQuota
 	claimQuota     addressQuota
 	freeRanges     freeRanges

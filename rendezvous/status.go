@@ -151,10 +151,35 @@ func (c *countCache) counted(local time.Time, took time.Duration, err error) {
 	}
 }
 
+// attachedCache is how many clients were attached at the last count of them, which costs in proportion to all clients.
+type attachedCache struct {
+	mu   sync.Mutex // also held while they are counted, so that the others wait for that
+	n    int64
+	next time.Time // when to count again, at the earliest, in local time
+}
+
+// count returns the last count, or has f count. Counting takes at most a twentieth of the time.
+func (c *attachedCache) count(local func() time.Time, f func() int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if began := local(); !began.Before(c.next) {
+		c.n = f()
+		ended := local()
+		c.next = ended.Add(countRest * ended.Sub(began))
+	}
+	return c.n
+}
+
+// countAttached returns how many sessions have clients that this process sees.
+func (s *Service) countAttached() int64 {
+	return s.attachedCache.count(s.local, func() int64 { return s.presence.CountAttached(s.now(), s.timing().Silence()) })
+}
+
 // Status never fails. What cannot be read now is reported as it was last known.
 func (s *Service) Status(ctx context.Context) Status {
 	ready := s.Ready(ctx) == nil
 	s.countIfDue(ctx)
+	attached := s.countAttached()
 	s.pruner.mu.Lock()
 	last, lastGood, next, retired := s.pruner.last, s.pruner.lastGood, s.pruner.next, maps.Clone(s.pruner.retired)
 	s.pruner.mu.Unlock()
@@ -171,8 +196,7 @@ func (s *Service) Status(ctx context.Context) Status {
 	return Status{
 		Now: s.now(), Updated: s.countCache.updated, Counts: s.countCache.counts, Storage: s.countCache.storage, CountsAt: s.countCache.at,
 		StorageOK: !s.health.down(), Ready: ready,
-		Attached: s.presence.CountAttached(s.now(), s.timing().Silence()),
-		Prune:    last, LastGood: lastGood, NextPrune: next, Recorded: recorded, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
+		Attached: attached, Prune: last, LastGood: lastGood, NextPrune: next, Recorded: recorded, Retired: retired, Failures: s.PruneFailures(), Overdue: overdue,
 		Ended: s.endedHere.copied(), AllEnded: s.countCache.ended, Servers: s.countCache.servers,
 		Webhooks:  s.countCache.webhooks,
 		ClockSkew: s.clock.skew(s.local()),

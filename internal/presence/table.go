@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"runtime"
 	"sync"
 	"time"
 
@@ -305,12 +306,29 @@ func (t *Table) End(k session.Key) {
 
 // CountAttached counts the clients that this process has seen, that are not silent, and whose sessions are not over.
 func (t *Table) CountAttached(now time.Time, silence time.Duration) (n int64) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range t.clients {
+	t.walk(func(_ session.Key, c *client) {
 		if !c.ended && (c.polls > 0 || now.Before(c.seen.Add(silence))) {
 			n++
 		}
-	}
+	})
 	return n
+}
+
+// walkPiece is how many clients are looked at while all others wait for the table.
+const walkPiece = 256
+
+// walk calls f with each client; mu is held while f runs, and let go now and then. It may leave out clients that come
+// meanwhile.
+func (t *Table) walk(f func(session.Key, *client)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	looked := 0
+	for k, c := range t.clients {
+		f(k, c)
+		if looked++; looked%walkPiece == 0 {
+			t.mu.Unlock()
+			runtime.Gosched() // has one that waits for mu go on
+			t.mu.Lock()
+		}
+	}
 }

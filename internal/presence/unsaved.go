@@ -66,10 +66,8 @@ func (t *Table) Newer(k session.Key, stored time.Time, by time.Duration) (Sighti
 // TakeSightings returns the signs of life that are newer than the stored ones, where the stored one
 // is at least minAge old. It also forgets the clients whose sessions have expired.
 func (t *Table) TakeSightings(now time.Time, minAge, silence time.Duration) []Sighting {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	var sightings []Sighting
-	for k, c := range t.clients {
+	t.walk(func(k session.Key, c *client) {
 		if c.polls > 0 {
 			c.seen = now
 		}
@@ -85,6 +83,6 @@ func (t *Table) TakeSightings(now time.Time, minAge, silence time.Duration) []Si
 		case c.polls == 0 && c.commands == 0 && now.After(gone) && !t.unsaved[k]:
 			delete(t.clients, k)
 		}
-	}
+	})
 	return sightings
 }
