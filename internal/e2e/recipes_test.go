@@ -12,8 +12,8 @@ import (
 	"restante/internal/e2e"
 )
 
-// recipe returns the sh block behind a mark in a Markdown file, for a server at an address.
-func recipe(t *testing.T, file, mark, address string) string {
+// block returns the sh block behind a mark in a Markdown file.
+func block(t *testing.T, file, mark string) string {
 	t.Helper()
 	text, err := os.ReadFile(e2e.Path(file))
 	if err != nil {
@@ -21,7 +21,17 @@ func recipe(t *testing.T, file, mark, address string) string {
 	}
 	_, after, found := strings.Cut(string(text), "<!-- "+mark+" -->\n```sh\n")
 	script, _, ended := strings.Cut(after, "```")
-	if !found || !ended || !strings.Contains(script, "localhost:4000") {
+	if !found || !ended {
+		t.Fatalf("%s has no block %q", file, mark)
+	}
+	return script
+}
+
+// recipe returns such a block for a server at an address.
+func recipe(t *testing.T, file, mark, address string) string {
+	t.Helper()
+	script := block(t, file, mark)
+	if !strings.Contains(script, "localhost:4000") {
 		t.Fatalf("%s has no recipe %q for localhost:4000", file, mark)
 	}
 	return strings.ReplaceAll(script, "localhost:4000", address)
