@@ -41,6 +41,9 @@ func TestUnitFitsItsPage(t *testing.T) {
 			}
 		}
 	}
+	if !strings.Contains(page, "systemctl reload restante") || !slices.Contains(settings, "ExecReload=/bin/kill -HUP $MAINPID") {
+		t.Error("the page has no `systemctl reload restante`, or its unit no way to do that")
+	}
 	// By default, systemd gives up after five starts within ten seconds: a database may take longer to come up.
 	if slices.Contains(settings, "Restart=always") && !slices.Contains(settings, "StartLimitIntervalSec=0") {
 		t.Error("systemd would give up a server whose database comes up after it")
