@@ -132,7 +132,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	if e.connections < 1 {
 		e.connections = DefaultConnections
 	}
-	if err := pool.PingContext(ctx); err != nil {
+	if err := checkEncoding(ctx, pool.DB); err != nil {
 		return nil, err
 	}
 	if o.ToRead {
@@ -151,6 +151,19 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 		e.newUpdater = newReadOnly
 	}
 	return e, nil
+}
+
+// checkEncoding refuses a database that could not store what clients send, because its encoding has fewer characters than
+// UTF-8. SQL_ASCII is none: PostgreSQL then takes text as it comes, which is UTF-8.
+func checkEncoding(ctx context.Context, db *sql.DB) error {
+	var encoding string
+	if err := db.QueryRowContext(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF8" && encoding != "SQL_ASCII" {
+		return &OpenError{Problem: "its encoding is " + encoding, Hint: "create it with: createdb --encoding=UTF8 --template=template0 NAME"}
+	}
+	return nil
 }
 
 // postgresSize returns the size of the database. The server's log is not the database's.

@@ -124,7 +124,7 @@ func postgresOpenError(address string, err error) error {
 	case errors.Is(err, errCutPassword):
 		p.Problem, p.Hint = "a character in its password has a meaning in URLs", "write special characters in the password as %2F (/), %23 (#), %3F (?), …"
 	case state == "3D000":
-		p.Problem, p.Hint = "there is no such database", "create it with the command: createdb NAME"
+		p.Problem, p.Hint = "there is no such database", "create it with: createdb --encoding=UTF8 --template=template0 NAME"
 	case strings.HasPrefix(state, "28"):
 		p.Problem, p.Hint = "it refuses this user", "check the user, the password and pg_hba.conf"
 	case state == "42501":

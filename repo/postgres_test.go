@@ -99,6 +99,7 @@ func TestPostgresOpenErrors(t *testing.T) {
 		"no TLS":            {"postgres://postgres:secret@" + c.Address() + "/postgres?sslmode=require", "it does not speak TLS"},
 		"not a URL":         {"postgres://user:secret@%zz/", "this is not a URL"},
 		"no such parameter": {"postgres://postgres@" + c.Address() + "/postgres?sslmode=disable&secret=1", "it cannot be prepared (unrecognized configuration parameter"},
+		"Latin-1":           {c.Encoded(t, "LATIN1"), "its encoding is LATIN1; create it with: createdb --encoding=UTF8 --template=template0 NAME"},
 		"a user without rights": {
 			strings.Replace(c.Database(t), "user=postgres", "user="+powerless, 1), "this user may not create tables in it",
 		},
@@ -117,6 +118,31 @@ func TestPostgresOpenErrors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPostgresEncoding checks that a database in an encoding that has fewer characters than UTF-8 is refused before
+// anything is done in it, and that one without an encoding takes all of them.
+func TestPostgresEncoding(t *testing.T) {
+	t.Parallel()
+	latin := repo.Options{URL: pgtest.Shared(t).Encoded(t, "LATIN1")}
+	_, toRead := repo.OpenToRead(t.Context(), latin)
+	_, toServe := repo.Open(t.Context(), latin)
+	for _, err := range []error{toRead, toServe} {
+		if err == nil || !strings.Contains(err.Error(), "its encoding is LATIN1") {
+			t.Error(err)
+		}
+	}
+	db := open(t, repo.Options{URL: pgtest.Shared(t).Encoded(t, "SQL_ASCII")})
+	wantWorking(t, db)
+	const id = "чат € 😀"
+	must(db.Update(t.Context(), createWithMessage(id, 10)))
+	must(db.View(t.Context(), func(tx rendezvous.Tx) error {
+		m, err := tx.Mailbox("app", id)
+		if m.ID != id {
+			t.Errorf("a mailbox is stored as %q", m.ID)
+		}
+		return err
+	}))
 }
 
 // TestConcurrentAllocations has 32 clients of one app on three replicas allocate nameplates and claim

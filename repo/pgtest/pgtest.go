@@ -265,6 +265,12 @@ func (c *Cluster) Copy(tb testing.TB, of string) string {
 	return c.create(tb, " TEMPLATE "+u.Path[1:])
 }
 
+// Encoded returns the URL of a new, empty database in another encoding than UTF-8, such as LATIN1.
+func (c *Cluster) Encoded(tb testing.TB, encoding string) string {
+	tb.Helper()
+	return c.create(tb, " TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '"+encoding+"'")
+}
+
 func (c *Cluster) create(tb testing.TB, how string) string {
 	tb.Helper()
 	name := "test" + strconv.FormatInt(c.databaseCount.Add(1), 10)
