@@ -51,7 +51,8 @@ func TestOpen(t *testing.T) {
 		"one that cannot be resolved": {func(path string) {
 			must(os.Symlink("itself", path))
 			must(os.Symlink(path, filepath.Dir(path)+"/itself"))
-		}, "it cannot be opened"},
+		}, "its symbolic links lead to no file"},
+		"a link into a missing directory": {func(path string) { must(os.Symlink("missing/restante.db", path)) }, "its directory does not exist"},
 	} {
 		t.Run("refuses "+name, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +104,28 @@ func TestOpen(t *testing.T) {
 			}
 		}
 		wantWorking(t, open(t, repo.Options{URL: filepath.Join(t.TempDir(), "host=x.db")}))
+	})
+	t.Run("makes the file that links lead to", func(t *testing.T) {
+		t.Parallel()
+		folder := t.TempDir()
+		for _, dir := range []string{"real/sub", "far/deep"} {
+			must(os.MkdirAll(filepath.Join(folder, dir), 0o700))
+		}
+		for link, target := range map[string]string{
+			"relative.db": "real/a.db", "absolute.db": folder + "/real/b.db", "first.db": "real/second.db", "real/second.db": "sub/c.db",
+			"near": "far/deep", "up.db": "near/../d.db",
+		} {
+			must(os.Symlink(target, filepath.Join(folder, link)))
+		}
+		for link, file := range map[string]string{"relative.db": "real/a.db", "absolute.db": "real/b.db", "first.db": "real/sub/c.db", "up.db": "far/d.db"} {
+			db := open(t, repo.Options{URL: filepath.Join(folder, link)})
+			wantWorking(t, db)
+			must(db.Close())
+			if info, err := os.Lstat(filepath.Join(folder, file)); err != nil || !info.Mode().IsRegular() {
+				t.Errorf("%s: there is no file %s: %v", link, file, err)
+			}
+			wantWorking(t, open(t, repo.Options{URL: filepath.Join(folder, link)}))
+		}
 	})
 	t.Run("refuses one that is open, by whichever name, until it is closed", func(t *testing.T) {
 		t.Parallel()

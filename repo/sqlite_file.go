@@ -9,28 +9,48 @@ import (
 	"sync"
 )
 
+// maxLinks is how many symbolic links may lead to a file, each to the next, as on Linux.
+const maxLinks = 40
+
 // resolvePath makes a path absolute and follows its symbolic links, so that one file has one
-// lock. An [*OpenError] says what is wrong with the path.
+// lock. The file need not exist yet. An [*OpenError] says what is wrong with the path.
 func resolvePath(path string) (string, error) {
 	full, err := filepath.Abs(path)
 	if err != nil {
 		return "", &OpenError{Path: path, Problem: "its path cannot be resolved", Hint: "give its full path", Err: err}
 	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(full))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", &OpenError{Path: full, Problem: "its directory does not exist", Hint: "make the directory " + filepath.Dir(full), Err: err}
-	case err != nil:
-		return "", &OpenError{Path: full, Problem: "its directory cannot be read", Hint: "let the server's user into " + filepath.Dir(full), Err: err}
-	}
-	full = filepath.Join(dir, filepath.Base(full))
-	if target, err := filepath.EvalSymlinks(full); err == nil {
-		full = target
+	for next, links := full, 0; ; links++ {
+		if full, err = resolveDir(next); err != nil {
+			return "", err
+		}
+		target, err := os.Readlink(full)
+		if err != nil {
+			break // it is no link, or nothing yet
+		}
+		if links == maxLinks {
+			return "", &OpenError{Path: full, Problem: "its symbolic links lead to no file", Hint: "let the link name the file"}
+		}
+		if next = target; !filepath.IsAbs(target) {
+			next = filepath.Dir(full) + string(filepath.Separator) + target // Join would take a ".." from the name of a link
+		}
 	}
 	if info, err := os.Stat(full); err == nil && !info.Mode().IsRegular() {
 		return "", &OpenError{Path: full, Problem: "it is not a file", Hint: "name a file, which need not exist yet"}
 	}
 	return full, nil
+}
+
+// resolveDir follows the symbolic links of an absolute path, except that of its last name.
+func resolveDir(path string) (string, error) {
+	dir, name := filepath.Split(path)
+	resolved, err := filepath.EvalSymlinks(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", &OpenError{Path: path, Problem: "its directory does not exist", Hint: "make the directory " + filepath.Clean(dir), Err: err}
+	case err != nil:
+		return "", &OpenError{Path: path, Problem: "its directory cannot be read", Hint: "let the server's user into " + filepath.Clean(dir), Err: err}
+	}
+	return filepath.Join(resolved, name), nil
 }
 
 // createFile creates an empty file that only the server's user can read, unless the file exists.
