@@ -173,10 +173,10 @@ func requestedWait(p api.ReceiveParams) *time.Duration {
 	if p.Prefer == nil {
 		return nil
 	}
-	for preference := range strings.SplitSeq(*p.Prefer, ",") {
-		preference, _, _ = strings.Cut(preference, ";")
-		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
-		seconds, err := strconv.ParseUint(strings.TrimSpace(value), 10, 16)
+	for _, preference := range splitUnquoted(*p.Prefer, ',') {
+		preference = splitUnquoted(preference, ';')[0] // without its parameters
+		name, value, _ := strings.Cut(preference, "=")
+		seconds, err := strconv.ParseUint(unquote(strings.TrimSpace(value)), 10, 16)
 		if err != nil || !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue // an unknown preference is ignored
 		}

@@ -246,6 +246,8 @@ func TestHeartbeat(t *testing.T) {
 			{"", "wait=99999999999999999999", hold},
 			{"", "wait", hold},
 			{"", `=;,"wait=3`, hold},
+			{"", `wait="4"`, 4 * time.Second},
+			{"", `x="a, wait=3"; y=", wait=3; \", wait=3", Wait = "\5" ;z=";", wait=6`, 5 * time.Second},
 			{"", "handling=lenient\nPrefer: wait=8", 8 * time.Second}, // a list in two lines
 		} {
 			r := a.get("/v1/session/events" + tt.query)
@@ -393,7 +395,7 @@ func TestReceiveAccepts(t *testing.T) {
 	for _, accept := range []string{"application/json", "*/*", "application/*;q=0.1", "text/html, */*;q=0.8", "text/event-stream, application/json"} {
 		a.poll(0).with("Accept: " + accept).want(http.StatusOK)
 	}
-	for _, accept := range []string{"text/event-stream;q=0", "text/*", "application/json;q=0", "application/problem+json", "nonsense"} {
+	for _, accept := range []string{"text/event-stream;q=0", "text/*", "application/json;q=0", "application/problem+json", "nonsense", `text/html;x=", application/json, "`} {
 		a.poll(0).with("Accept: "+accept).refused(http.StatusNotAcceptable, "NOT_ACCEPTABLE").says("Ack", "0")
 	}
 }

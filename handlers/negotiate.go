@@ -3,6 +3,7 @@ package handlers
 import (
 	"mime"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -37,7 +38,7 @@ func weight(accept []string, media string) float64 {
 
 // rangeWeight returns the weight of one range in Accept. ok is false if Accept does not list it.
 func rangeWeight(accept []string, name string) (q float64, ok bool) {
-	for one := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+	for _, one := range splitUnquoted(strings.Join(accept, ","), ',') {
 		media, params, err := mime.ParseMediaType(one)
 		if err != nil || media != name {
 			continue
@@ -48,6 +49,34 @@ func rangeWeight(accept []string, name string) (q float64, ok bool) {
 		return 1, true
 	}
 	return 0, false
+}
+
+// splitUnquoted splits the value of a header at a separator, except within quoted strings (RFC 9110, §5.6.4).
+func splitUnquoted(value string, separator byte) (parts []string) {
+	begin, quoted := 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++ // whatever comes next is meant as it is
+		case c == separator && !quoted:
+			parts, begin = append(parts, value[begin:i]), i+1
+		}
+	}
+	return append(parts, value[begin:])
+}
+
+var quotedPair = regexp.MustCompile(`\\(.)`)
+
+// unquote returns what a quoted string stands for. A token stands for itself.
+func unquote(text string) string {
+	inside, opened := strings.CutPrefix(text, `"`)
+	inside, closed := strings.CutSuffix(inside, `"`)
+	if !opened || !closed {
+		return text
+	}
+	return quotedPair.ReplaceAllString(inside, "$1")
 }
 
 // takesGzip reports whether Accept-Encoding (RFC 9110, §12.5.3) allows gzip.
