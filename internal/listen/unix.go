@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,11 +35,36 @@ func openUnix(ctx context.Context, path string, mode fs.FileMode) (net.Listener,
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, mode.Perm()); err != nil {
+	file, err := os.Lstat(path)
+	if err == nil {
+		err = os.Chmod(path, mode.Perm())
+	}
+	if err != nil {
 		_ = l.Close() // nothing was served on it
 		return nil, err
 	}
-	return local{l}, nil
+	if unix, is := l.(*net.UnixListener); is {
+		unix.SetUnlinkOnClose(false) // Close does it
+	}
+	return &ownSocket{local: local{l}, path: path, file: file}, nil
+}
+
+// ownSocket is a listener that removes its file when it is closed, unless another server's is there by then.
+type ownSocket struct {
+	local
+	path   string
+	file   os.FileInfo
+	remove sync.Once
+}
+
+// Close implements [net.Listener].
+func (s *ownSocket) Close() error {
+	s.remove.Do(func() { // while the socket is open: only then can no other file have its number
+		if now, err := os.Lstat(s.path); err == nil && os.SameFile(s.file, now) {
+			_ = os.Remove(s.path) // at worst, the next server finds that nothing answers there
+		}
+	})
+	return s.local.Close()
 }
 
 // removeStale removes a socket file on which nothing answers.

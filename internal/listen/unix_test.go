@@ -54,6 +54,25 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// TestUnixSocketOfAnother checks that a server leaves the file of another one that has taken its place.
+func TestUnixSocketOfAnother(t *testing.T) {
+	path := socketPath(t)
+	first := open(t, listen.Config{Plain: []string{"unix:" + path}})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, listen.Config{Plain: []string{"unix:" + path}})
+	first.Close()
+	first.Close() // as a server does that has ended
+	if err := connect(t, "unix", path); err != nil {
+		t.Errorf("the second server: %v", err)
+	}
+	second.Close()
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after closing the second, the file: %v, want none", err)
+	}
+}
+
 func TestStaleSocket(t *testing.T) {
 	t.Run("is replaced", func(t *testing.T) {
 		path := socketPath(t)
