@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -14,10 +15,16 @@ import (
 // contract would have to escape.
 var prefixPattern = regexp.MustCompile(`^(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 
+// routePattern is a path that begins as one that is served.
+var routePattern = regexp.MustCompile(`^/(assets|docs|livez|metrics|openapi\.json|openapi\.yaml|readyz|v1)(/|$)`)
+
 // CheckBasePath reports why a path cannot be the base path.
 func CheckBasePath(path string) error {
 	if path != "" && !prefixPattern.MatchString(path) {
 		return errors.New("it must begin with a slash, end without one, and have only letters, digits, '.', '_', '~' and '-' between slashes: /mail")
+	}
+	if route := routePattern.FindStringSubmatch(path); route != nil {
+		return fmt.Errorf("the server has a path /%s of its own, which could not be reached any more; choose another, for example /mail", route[1])
 	}
 	return nil
 }

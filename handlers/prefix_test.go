@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
+
 	"restante/handlers"
 )
 
@@ -81,10 +83,27 @@ func TestAProxyWithAZoneIsTrusted(t *testing.T) {
 
 func TestCheckBasePath(t *testing.T) {
 	for path, valid := range map[string]bool{
-		"": true, "/mail": true, "/a/b.c": true, "/": false, "mail": false, "/mail/": false, "//mail": false, "/..": false, "/a/../b": false, "/a b": false,
+		"": true, "/mail": true, "/a/b.c": true, "/v10": true, "/mail/v1": true, "/": false, "mail": false, "/mail/": false, "//mail": false, "/..": false, "/a/../b": false, "/a b": false,
 	} {
 		if err := handlers.CheckBasePath(path); (err == nil) != valid {
 			t.Errorf("%q: %v", path, err)
 		}
+	}
+}
+
+// A base path would take away what begins with it.
+func TestNoRouteIsABasePath(t *testing.T) {
+	w := start(t, options{Pages: site})
+	err := chi.Walk(w.Routes.(chi.Routes), func(_, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
+		first, _, _ := strings.Cut(strings.TrimPrefix(route, "/"), "/")
+		for _, path := range []string{"/" + first, "/" + first + "/mail"} {
+			if err := handlers.CheckBasePath(path); first != "" && (err == nil || !strings.Contains(err.Error(), "/"+first)) {
+				t.Errorf("%s may be the base path, though there is %s: %v", path, route, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
