@@ -1038,7 +1038,9 @@ type Mailbox struct {
 	Sides []Occupant `json:"sides"`
 }
 
-// MailboxID Examples: q7jzk3v5nhx2m4wfb6ty
+// MailboxID It is not `.` or `..`, which clients and proxies take for a folder and leave out of a path.
+//
+// Examples: q7jzk3v5nhx2m4wfb6ty
 type MailboxID = string
 
 // Message defines model for Message.
@@ -1725,7 +1727,9 @@ type After = int64
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
-// MailboxPath Examples: q7jzk3v5nhx2m4wfb6ty
+// MailboxPath It is not `.` or `..`, which clients and proxies take for a folder and leave out of a path.
+//
+// Examples: q7jzk3v5nhx2m4wfb6ty
 type MailboxPath = MailboxID
 
 // MoodQuery How a side felt when it closed. When closing a mailbox, `happy` if left out.

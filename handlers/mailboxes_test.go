@@ -119,7 +119,7 @@ func TestOpen(t *testing.T) {
 		t.Errorf("after its own close, b hears %s", got.body)
 	}
 	b.put("/v1/mailboxes/fresh?after=0").want(http.StatusOK)
-	for _, id := range []string{"~", "..", "a.b_c-d~e", strings.Repeat("m", 128)} {
+	for _, id := range []string{"~", "...", ".a", "..a", "a.b_c-d~e", strings.Repeat("m", 128)} {
 		if got := b.open(id).want(http.StatusOK); got.text("mailbox") != id {
 			t.Errorf("%s is opened as %s", id, got.body)
 		}

@@ -125,7 +125,7 @@ func get(r chi.Router, path string, handler http.HandlerFunc) {
 // notFound answers for every path that the contract does not describe.
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	detail := "there is nothing at this path; GET /openapi.yaml describes what there is"
-	if topic := strings.TrimPrefix(r.URL.Path, "/"); mailboxPattern.MatchString(topic) {
+	if topic := strings.TrimPrefix(r.URL.Path, "/"); isMailbox(topic) {
 		line, then := "-H 'Accept: text/plain'", "&wait=20"
 		if r.Method == http.MethodPost || r.Method == http.MethodPut {
 			line, then = "-H 'Content-Type: text/plain' -d TEXT", ""

@@ -43,10 +43,15 @@ var textRules = map[string]struct {
 	"side": {func(s, _ string) bool {
 		return sidePattern.MatchString(s) && !rendezvous.ReservedSide(rendezvous.Side(s))
 	}, "must be 1 to 64 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-', and not begin with 'k.'"},
-	"mailbox":   {func(s, _ string) bool { return mailboxPattern.MatchString(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-'"},
+	"mailbox":   {func(s, _ string) bool { return isMailbox(s) }, "must be 1 to 128 characters of A-Z, a-z, 0-9, '.', '_', '~' and '-', and not '.' or '..'"},
 	"nameplate": {func(s, _ string) bool { _, err := rendezvous.ParseNameplate(s); return err == nil }, "must be 1 to 40 digits"},
 	"plain":     {func(s, _ string) bool { return !strings.ContainsFunc(s, unicode.IsControl) }, "must not contain control characters"},
 	"maxbytes":  {func(s, param string) bool { n, err := strconv.Atoi(param); return err == nil && len(s) <= n }, "must be at most % bytes of UTF-8"},
+}
+
+// isMailbox reports whether a text can be the id of a mailbox. Clients and proxies resolve "." and ".." in a path.
+func isMailbox(text string) bool {
+	return mailboxPattern.MatchString(text) && text != "." && text != ".."
 }
 
 // says is what the client is told of the other tags, for texts and for everything else; % stands for the tag's

@@ -207,8 +207,8 @@ func rules(s *openapi3.Schema) (list []string) {
 		`^[A-Za-z0-9_-]{22,64}$`: "sessionid",
 		`^[0-9a-f]{64}$`:         "sessionkey",
 		`^(k|k[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,62}|[A-Za-jl-z0-9._~-][A-Za-z0-9._~-]{0,63})$`: "side",
-		`^[0-9]{1,40}$`:            "nameplate",
-		`^[A-Za-z0-9._~-]{1,128}$`: "mailbox",
+		`^[0-9]{1,40}$`: "nameplate",
+		`^([A-Za-z0-9_~-][A-Za-z0-9._~-]{0,127}|\.[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,126}|\.\.[A-Za-z0-9._~-]{1,126})$`: "mailbox",
 		`^[^\x00-\x1F\x7F-\x9F]*$`: "plain",
 	}
 	number := func(f float64) string { return strconv.FormatInt(int64(f), 10) }

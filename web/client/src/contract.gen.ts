@@ -681,7 +681,10 @@ export interface components {
         Side: string;
         /** @example 4 */
         NameplateID: string;
-        /** @example q7jzk3v5nhx2m4wfb6ty */
+        /**
+         * @description It is not `.` or `..`, which clients and proxies take for a folder and leave out of a path.
+         * @example q7jzk3v5nhx2m4wfb6ty
+         */
         MailboxID: string;
         /**
          * @description How a side felt when it closed. When closing a mailbox, `happy` if left out.
