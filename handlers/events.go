@@ -208,7 +208,7 @@ type receiving struct {
 	r         *http.Request
 }
 
-// negotiateReceive is middleware for receiving. The answer is JSON, or a stream if Accept lists that by its name.
+// negotiateReceive is middleware for receiving. The answer is JSON, or a stream if Accept names that and [prefers] it.
 func (s *Server) negotiateReceive(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept")

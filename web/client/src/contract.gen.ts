@@ -58,7 +58,7 @@ export interface paths {
          *     again, so that it can catch up; if it does not, it ends with reason `overflow`.
          *
          *     **As a stream.** If `Accept` names `text/event-stream`, the answer is one that goes on: server-sent events, each with one line of
-         *     JSON as `data`.
+         *     JSON as `data`. If `Accept` names `application/json`, too, and does not prefer the stream, the answer is JSON.
          *
          *     | event | data | |
          *     |---|---|---|
