@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -207,6 +208,7 @@ func (c *Config) settings() (welcome.Settings, error) {
 		if err != nil {
 			return n, fmt.Errorf("--settings: %w", err)
 		}
+		text = bytes.TrimPrefix(text, []byte("\ufeff")) // a byte order mark, which some editors write
 		if err := json.Unmarshal(text, &n, json.RejectUnknownMembers(true)); err != nil {
 			return n, fmt.Errorf("--settings %s: %w", c.Settings, err)
 		}

@@ -131,6 +131,16 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+func TestSettingsMayBeginWithAByteOrderMark(t *testing.T) {
+	c := Config{Settings: filepath.Join(t.TempDir(), "settings.json")}
+	if err := os.WriteFile(c.Settings, []byte("\ufeff"+`{"motd": "hello"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.settings(); got.Motd != "hello" || err != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestAdmit(t *testing.T) {
 	c := Config{RejectClient: []string{"acme/1.*", "*/0.?", "*beta*", "evil*"}}
 	for client, admitted := range map[[2]string]bool{

@@ -154,6 +154,7 @@ func (c *sessionSocket) identify() (rendezvous.ReceiveRequest, error) {
 // readMessage reads a message. If it is too large, it returns its beginning and an [http.MaxBytesError].
 func (c *sessionSocket) readMessage() ([]byte, error) {
 	raw, err := c.Read()
+	raw = bytes.TrimPrefix(raw, []byte("\ufeff")) // a byte order mark says nothing
 	if errors.Is(err, ws.ErrTooLarge) {
 		return raw, &http.MaxBytesError{Limit: c.server.Limits.Body}
 	}

@@ -45,6 +45,7 @@ func (h *Webhook) isTLS() bool {
 
 // Parse reads the file that --webhooks names: JSON with a list of webhooks, one for an app.
 func Parse(file []byte) ([]Webhook, error) {
+	file = bytes.TrimPrefix(file, []byte("\ufeff")) // a byte order mark, which some editors write
 	if !jsontext.Value(file).IsValid() {
 		return nil, errors.New("it is not JSON")
 	}

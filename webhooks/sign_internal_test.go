@@ -81,7 +81,7 @@ func TestParse(t *testing.T) {
 	if err != nil || len(hooks) != 2 || hooks[0].timeout() != defaultTimeout || hooks[1].timeout() != 2*time.Second {
 		t.Fatalf("%+v, %v", hooks, err)
 	}
-	if hooks, err := Parse([]byte(`{"webhooks": []}`)); err != nil || len(hooks) > 0 {
+	if hooks, err := Parse([]byte("\ufeff" + `{"webhooks": []}`)); err != nil || len(hooks) > 0 { // after a byte order mark
 		t.Errorf("of an empty list: %+v, %v", hooks, err)
 	}
 	for text, want := range map[string]string{

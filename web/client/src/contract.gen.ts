@@ -88,7 +88,7 @@ export interface paths {
         };
         /**
          * Receive frames and send commands over a WebSocket
-         * @description A WebSocket (RFC 6455) whose messages are JSON texts. The session id is in none of the headers: the client's first message, a
+         * @description A WebSocket (RFC 6455) whose messages are JSON texts (a byte order mark is passed over). The session id is in none of the headers: the client's first message, a
          *     `SocketIdentify`, has it, and must come within five seconds. Then the client sends any number of `SocketCommand` and
          *     `Acknowledgement`, and the server sends a `SocketHeartbeat`, at once and then after each `nextWaitMs`, a `SocketFrame` for each
          *     frame, and a `SocketReply` for each command. Nothing is sent after a `SocketError` but the close.
