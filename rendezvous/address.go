@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
+	"hash"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -26,6 +28,7 @@ type addressKeys struct{ current atomic.Pointer[addressKey] }
 type addressKey struct {
 	day    int64 // since the epoch, in UTC; -1 for a key that only this process has
 	secret []byte
+	macs   sync.Pool // of hash.Hash, with the secret
 }
 
 // AddressID returns what stands for a client's address wherever one is kept, logged or shown. It is a
@@ -37,33 +40,40 @@ func (s *Service) AddressID(a netip.Addr) string {
 	if !a.IsValid() {
 		return addressPrefix + "local" // a Unix socket
 	}
-	secret := s.addressSecret()
+	key := s.addressKey()
 	if a.Is4() {
-		return addressPrefix + hashAddress(secret, a.AsSlice())
+		return addressPrefix + key.hash(a.AsSlice())
 	}
 	b := a.As16()
-	return addressPrefix + hashAddress(secret, b[:6]) + "-" + hashAddress(secret, b[:8])
+	return addressPrefix + key.hash(b[:6]) + "-" + key.hash(b[:8])
 }
 
-func hashAddress(secret, address []byte) string {
-	mac := hmac.New(sha256.New, secret)
+func (k *addressKey) hash(address []byte) string {
+	mac, _ := k.macs.Get().(hash.Hash)
+	if mac == nil {
+		mac = hmac.New(sha256.New, k.secret)
+	}
+	defer k.macs.Put(mac)
+	mac.Reset()
 	mac.Write(address)
-	return strings.ToLower(base32.StdEncoding.EncodeToString(mac.Sum(nil)[:10]))[:10]
+	return lowerBase32.EncodeToString(mac.Sum(nil)[:10])[:10]
 }
 
-func (s *Service) addressSecret() []byte {
+var lowerBase32 = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567")
+
+func (s *Service) addressKey() *addressKey {
 	key := s.addressKeys.current.Load()
 	if key == nil {
 		fresh := &addressKey{day: -1, secret: newAddressSecret()}
 		s.addressKeys.current.CompareAndSwap(nil, fresh)
 		key = s.addressKeys.current.Load()
 	}
-	return key.secret
+	return key
 }
 
 // DeriveSecret returns a secret for a purpose. All servers on the storage have the same, and it changes daily.
 func (s *Service) DeriveSecret(purpose string) []byte {
-	mac := hmac.New(sha256.New, s.addressSecret())
+	mac := hmac.New(sha256.New, s.addressKey().secret)
 	mac.Write([]byte("secret for " + purpose))
 	return mac.Sum(nil)
 }
