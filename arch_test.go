@@ -33,7 +33,7 @@ var layers = map[string]layer{
 	module: {
 		uses: []string{
 			"restante/api", "restante/handlers", "restante/handlers/welcome", "restante/internal/bench",
-			"restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/logqueue", "restante/internal/munin", "restante/internal/operator",
+			"restante/internal/coalesce", "restante/internal/conformance", "restante/internal/goruntime", "restante/internal/idleconn", "restante/internal/listen", "restante/internal/logqueue", "restante/internal/munin", "restante/internal/operator",
 			"restante/internal/rules", "restante/internal/token", "restante/internal/tracing", "restante/rendezvous", "restante/repo", "restante/web",
 			"restante/webhooks",
 		},
@@ -268,6 +268,9 @@ var layers = map[string]layer{
 			"database/sql": "a wake is a hint and carries no data",
 		},
 		tests: map[string]string{"restante/internal/leaks": leavesNothing},
+	},
+	"restante/internal/coalesce": {
+		stdlib: "it knows times and functions, and not what they are for",
 	},
 	"restante/internal/idleconn": {
 		stdlib: "it holds connections and does not know what they wait for",

@@ -21,6 +21,7 @@ import (
 
 	"restante/handlers"
 	"restante/internal/bench"
+	"restante/internal/coalesce"
 	"restante/internal/conformance"
 	"restante/internal/goruntime"
 	"restante/internal/idleconn"
@@ -54,6 +55,10 @@ const versionFlag = "--version"
 // lookupBatchWindow is how long lookups that find nothing are gathered into one transaction on PostgreSQL. A lookup in
 // SQLite costs less than the gathering.
 const lookupBatchWindow = 25 * time.Millisecond
+
+// heartbeatSlack is by how much the heartbeats of clients that wait may be late, so that those that are due at about the
+// same time are sent together.
+const heartbeatSlack = 100 * time.Millisecond
 
 func main() {
 	var cli commands
@@ -140,7 +145,9 @@ func (c *Config) Run() error {
 func run(ctx context.Context, c Config, log *slog.Logger, hangups <-chan os.Signal) error {
 	goruntime.BoundGarbage()
 	started := time.Now()
-	service := &rendezvous.Service{Config: c.policy(), Log: log, Admit: c.admit, Version: buildVersion()}
+	service := &rendezvous.Service{
+		Config: c.policy(), Log: log, Admit: c.admit, Version: buildVersion(), AfterFunc: coalesce.AfterFunc(heartbeatSlack),
+	}
 	tokens, err := c.tokens(log)
 	if err != nil {
 		return err

@@ -36,7 +36,7 @@ type LogPoll struct {
 	since   time.Time  // when the read began
 	ending  PollEnding // "" unless it waits
 	until   time.Time
-	timer   *time.Timer
+	stop    func() bool // the timer of the hold; nil unless it waits
 	watch   *hub.Watch[Topic]
 	release func()
 	ready   hub.Event // set when another read may find more
@@ -61,7 +61,7 @@ func (s *Service) StartRead(ctx context.Context, side SideRef, r ReadRequest) (_
 		return nil, err
 	}
 	if p.empty() && !p.over {
-		p.timer = time.AfterFunc(hold, p.ready.Set)
+		p.stop = s.afterFunc(hold, p.ready.Set)
 		p.ending = PollAbandoned // unless it ends otherwise
 		s.stats.Parked.Add(1)
 		alive := p.release
@@ -78,8 +78,8 @@ func (p *LogPoll) Close() {
 	if p.watch != nil {
 		p.watch.Stop()
 	}
-	if p.timer != nil {
-		p.timer.Stop()
+	if p.stop != nil {
+		p.stop()
 	}
 	if p.release != nil {
 		p.release()

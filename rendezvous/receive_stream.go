@@ -20,7 +20,7 @@ type Stream struct {
 	request  ReceiveRequest
 	interval time.Duration // between two heartbeats
 	beat     time.Time     // when the next heartbeat is due
-	timer    *time.Timer   // sets ready when it is
+	stopBeat func() bool   // the timer that sets ready when it is
 	grace    time.Duration
 	since    time.Time // when the stream began
 	watch    *hub.Watch[Topic]
@@ -61,7 +61,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 	r.Ack, r.Epoch, r.From = nil, new(got.epoch), new(got.First) // a later handshake ends the stream, also if it named no epoch
 	first := got.holdable(interval)
 	st := &Stream{s: s, request: r, interval: interval, beat: time.Now().Add(first), grace: got.grace, since: s.now()}
-	st.timer = time.AfterFunc(first, st.ready.Set)
+	st.stopBeat = s.afterFunc(first, st.ready.Set)
 	st.watch = s.hub.Watch(Topic{Session: r.Session}) // for Close; a look begins a watch of its own
 	st.releases = [2]func(){s.receivers.AcquireFunc(r.Session, st.supersede), release}
 	s.stats.Streams.Add(1)
@@ -72,7 +72,7 @@ func (s *Service) Stream(ctx context.Context, r ReceiveRequest) (_ *Stream, _ De
 // Close ends the stream.
 func (st *Stream) Close() {
 	st.watch.Stop()
-	st.timer.Stop()
+	st.stopBeat()
 	for _, release := range st.releases {
 		release()
 	}
@@ -144,7 +144,7 @@ func (st *Stream) look(ctx context.Context) (Delivery, bool, error) {
 	st.ready.Clear()
 	st.watch.Stop()
 	if st.s.draining.Load() {
-		st.timer.Stop()
+		st.stopBeat()
 		st.s.linger(ctx, &st.ready) // ready is set if the stream is superseded
 		return Delivery{}, false, st.why(ctx, serverStopping())
 	}
@@ -179,7 +179,7 @@ func (st *Stream) read(ctx context.Context) (Delivery, bool, error) {
 	if beat {
 		next := got.holdable(st.interval)
 		st.beat = time.Now().Add(next)
-		st.timer.Reset(next)
+		st.stopBeat = st.s.afterFunc(next, st.ready.Set)
 		st.s.stats.Heartbeats.Add(1)
 	}
 	st.s.stats.Frames.Add(int64(len(got.Frames)))

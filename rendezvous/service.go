@@ -121,8 +121,8 @@ type Service struct {
 	Version string
 	// Now is the clock of this process. nil means [time.Now].
 	Now func() time.Time
-	// AfterFunc calls a function once, after a time, unless stop is called before. It is the timer of polls. nil means
-	// [time.AfterFunc].
+	// AfterFunc calls a function once, after a time, unless stop is called before. It ends the holds of polls, and tells
+	// when the heartbeats of streams are due. nil means [time.AfterFunc].
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 	// Admit refuses a handshake by returning an error: a [Failure] as it is, any other as
 	// REJECTED_BY_CUSTOM_HANDLER. nil admits every client.

@@ -24,8 +24,7 @@ func (t Timing) Silence() time.Duration {
 
 // Hold returns how long a receive of this session and epoch is held: the heartbeat interval less up to
 // a tenth of it. That share is derived from the session's key. So thousands of polls do not end at the
-// same moment, every replica announces the same time, and a poll is held for exactly the time that was
-// announced before.
+// same moment, every replica announces the same time, and a poll is held for the time that was announced before.
 func (t Timing) Hold(k Key, e Epoch) time.Duration {
 	draw := binary.BigEndian.Uint64(k[:8]) ^ (uint64(e) * 0x9e3779b97f4a7c15) // #nosec G115 -- any number will do
 	draw ^= draw >> 32
