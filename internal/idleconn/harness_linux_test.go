@@ -86,8 +86,23 @@ func open(t testing.TB) *harness {
 
 func openOn(t testing.TB, network, address string) *harness {
 	t.Helper()
-	h := &harness{TB: t, network: network}
-	server := &http.Server{Handler: h, Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute}
+	h := &harness{}
+	h.start(t, network, address, 0, h)
+	return h
+}
+
+// openWith opens a harness with another handler, and with a time after which idle connections are closed.
+func openWith(t testing.TB, idleTimeout time.Duration, handler http.Handler) *harness {
+	t.Helper()
+	h := &harness{}
+	h.start(t, "tcp", "127.0.0.1:0", idleTimeout, handler)
+	return h
+}
+
+func (h *harness) start(t testing.TB, network, address string, idleTimeout time.Duration, handler http.Handler) {
+	t.Helper()
+	h.TB, h.network = t, network
+	server := &http.Server{Handler: handler, Protocols: new(http.Protocols), ReadHeaderTimeout: time.Minute, IdleTimeout: idleTimeout}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
 	h.server = idleconn.NewServer(server, idleconn.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
@@ -102,7 +117,6 @@ func openOn(t testing.TB, network, address string) *harness {
 		_ = h.server.Close()
 		serving.Wait()
 	})
-	return h
 }
 
 func (h *harness) event(name string) *event {

@@ -7,15 +7,19 @@ import (
 	"net"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Pool holds the connections that wait. [NewPool] makes one; a nil Pool holds nothing.
 //
 // A Pool is also a [net.Listener]: its Accept returns the connections that are to be served again.
 type Pool struct {
-	log    *slog.Logger
-	poller *poller
-	polled chan struct{} // closed when polling has ended
+	log         *slog.Logger
+	poller      *poller
+	polled      chan struct{} // closed when polling has ended
+	quiet       *quietConns
+	workers     goroutines
+	idleTimeout time.Duration // how long the next request of a connection is awaited; 0 stands for ever
 
 	done    chan struct{} // closed with the pool
 	arrived chan struct{} // holds one value if resumed has grown
@@ -45,9 +49,10 @@ func NewPool(log *slog.Logger) (*Pool, error) {
 		return nil, err
 	}
 	p := &Pool{
-		log: log, poller: poller, polled: make(chan struct{}), entries: map[int32]*entry{},
+		log: log, poller: poller, polled: make(chan struct{}), quiet: &quietConns{}, entries: map[int32]*entry{},
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
+	p.workers = goroutines{work: make(chan func()), done: p.done}
 	go p.poll()
 	return p, nil
 }
@@ -103,6 +108,10 @@ func (p *Pool) wake(e *entry) {
 func (p *Pool) drop(e *entry) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropLocked(e)
+}
+
+func (p *Pool) dropLocked(e *entry) {
 	if p.entries[e.descriptor] == e {
 		delete(p.entries, e.descriptor)
 	}

@@ -21,7 +21,7 @@ type quietConns struct {
 type quietConn struct {
 	net.Conn
 
-	isNew bool // the client has sent nothing, or nothing since an answer that was written elsewhere
+	isNew bool // the client has sent nothing, or nothing since an answer that the [http.Server] has not written
 }
 
 // watch is the server's ConnState.
@@ -37,11 +37,40 @@ func (q *quietConns) watch(c net.Conn, state http.ConnState) {
 	case isNew && q.stopped:
 		_ = c.Close() // nothing was sent on it
 	case isNew, state == http.StateIdle:
-		if q.of == nil {
-			q.of = map[net.Conn]*list.Element{}
-		}
-		q.of[c] = q.order.PushBack(&quietConn{c, isNew})
+		q.addLocked(&quietConn{c, isNew})
 	}
+}
+
+// add adds a connection of which no [http.Server] knows. If the server has stopped, it closes the connection and returns
+// false.
+func (q *quietConns) add(c net.Conn) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.stopped {
+		_ = c.Close() // nothing is under way on it
+		return false
+	}
+	q.addLocked(&quietConn{c, true})
+	return true
+}
+
+// remove takes a connection out. It returns false if that was done already: to close it, in most cases.
+func (q *quietConns) remove(c net.Conn) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	known := q.of[c]
+	if known != nil {
+		q.removeLocked(known)
+	}
+	return known != nil
+}
+
+// addLocked adds a connection. mu is held.
+func (q *quietConns) addLocked(c *quietConn) {
+	if q.of == nil {
+		q.of = map[net.Conn]*list.Element{}
+	}
+	q.of[c.Conn] = q.order.PushBack(c)
 }
 
 // removeLocked takes a connection out, and returns it. mu is held.

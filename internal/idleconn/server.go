@@ -19,13 +19,13 @@ type Options struct {
 type Server struct {
 	http    *http.Server
 	pool    *Pool // nil: requests wait on their goroutines
-	quiet   quietConns
+	quiet   *quietConns
 	serving sync.WaitGroup // of the pool
 }
 
 // NewServer wraps a server that does not serve yet. It sets the server's ConnContext and ConnState. Close must be called.
 func NewServer(server *http.Server, options Options) *Server {
-	s := &Server{http: server}
+	s := &Server{http: server, quiet: &quietConns{}}
 	server.ConnState = s.quiet.watch
 	if options.Disabled {
 		return s
@@ -35,6 +35,7 @@ func NewServer(server *http.Server, options Options) *Server {
 		options.Log.Debug("requests wait on their goroutines", "error", err)
 		return s
 	}
+	pool.quiet, pool.idleTimeout = s.quiet, server.IdleTimeout
 	s.pool = pool
 	server.ConnContext = pool.connContext
 	s.serving.Go(func() { _ = server.Serve(pool) }) // until the server is shut down

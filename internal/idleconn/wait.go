@@ -71,10 +71,15 @@ func Wait(w http.ResponseWriter, r *http.Request, waiter Waiter) bool {
 	}
 	c.waiting = true
 	unread, _ := buffered.Reader.Peek(buffered.Reader.Buffered())
+	waits := &resumedConn{pool: c.pool, waiter: waiter, repeats: r.ProtoAtLeast(1, 1)}
 	if before, is := conn.(*resumedConn); is {
 		conn, unread = before.Conn, slices.Concat(unread, before.unread)
+		if len(unread) == 0 && isOneHead(before.request) {
+			head, waits.request = before.request, before.request
+		}
 	}
-	c.pool.wait(&resumedConn{Conn: conn, unread: slices.Concat(head, unread), readable: len(unread) > 0, pool: c.pool, waiter: waiter})
+	waits.Conn, waits.unread, waits.readable = conn, slices.Concat(head, unread), len(unread) > 0
+	c.pool.wait(waits, waiter)
 	return true
 }
 
@@ -110,12 +115,16 @@ func headOf(r *http.Request) []byte {
 
 // wait adds a connection to the pool, whose request is counted already. It may be served again before wait returns, so
 // wait does not touch it once it can be woken.
-func (p *Pool) wait(c *resumedConn) {
+func (p *Pool) wait(c *resumedConn, waiter Waiter) {
 	if c.readable {
 		p.resume(c)
 		return
 	}
 	e, err := p.enter(c.Conn, func(readable bool) {
+		if r, is := waiter.(Repeater); is && c.repeats && !readable && !p.stopping {
+			p.workers.run(func() { p.answer(c, r) })
+			return
+		}
 		c.readable = readable
 		p.resumeLocked(c)
 	})
@@ -124,7 +133,7 @@ func (p *Pool) wait(c *resumedConn) {
 		p.resume(c)
 		return
 	}
-	c.waiter.OnReady(func() { p.wake(e) })
+	waiter.OnReady(func() { p.wake(e) })
 	p.watch(e)
 }
 
@@ -132,17 +141,24 @@ func (p *Pool) wait(c *resumedConn) {
 type resumedConn struct {
 	net.Conn
 	unread   []byte
-	readable bool // the request must not wait again
-	answered bool // nothing is under way: an answer has ended that was written elsewhere
+	request  []byte // the first request, as it was sent, if nothing else was; nil if that is not known
+	readable bool   // the request must not wait again
+	answered bool   // nothing is under way: an answer has ended that was written elsewhere
+	repeats  bool   // a [Repeater] may answer
 
 	pool   *Pool
 	waiter Waiter // nil once it is taken; guarded by the pool's lock
+	idle   *entry // nil unless the next request is awaited in the pool; guarded by the pool's lock
 }
 
 // Read implements [net.Conn].
 func (c *resumedConn) Read(into []byte) (int, error) {
 	if len(c.unread) == 0 {
-		return c.Conn.Read(into)
+		n, err := c.Conn.Read(into)
+		if n > 0 {
+			c.request = nil // there is more
+		}
+		return n, err
 	}
 	n := copy(into, c.unread)
 	if c.unread = c.unread[n:]; len(c.unread) == 0 {
@@ -156,7 +172,24 @@ func (c *resumedConn) Close() error {
 	if w := c.takeWaiter(); w != nil {
 		w.Close()
 	}
+	c.setIdle(nil)
 	return c.Conn.Close()
+}
+
+// setIdle sets the entry by which the next request is awaited. The one before is dropped.
+func (c *resumedConn) setIdle(e *entry) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	if c.idle != nil {
+		c.pool.dropLocked(c.idle)
+	}
+	c.idle = e
+}
+
+func (c *resumedConn) setWaiter(w Waiter) {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.waiter = w
 }
 
 func (c *resumedConn) takeWaiter() Waiter {
