@@ -49,7 +49,18 @@ func (s *Server) Receive(ctx context.Context, r api.ReceiveRequestObject) (api.R
 type received rendezvous.Delivery
 
 // VisitReceiveResponse implements [api.ReceiveResponseObject].
-func (d received) VisitReceiveResponse(w http.ResponseWriter) error {
+func (d received) VisitReceiveResponse(w http.ResponseWriter) (err error) {
+	d.encode(func(body []byte) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(http.StatusOK)
+		_, err = w.Write(body)
+	})
+	return err
+}
+
+// encode calls use with the body of the answer, which is no longer valid after that.
+func (d received) encode(use func(body []byte)) {
 	answer := answerBuffers.Get().(*bytes.Buffer) //nolint:forcetypeassert // it has nothing else
 	defer func() {
 		if answer.Reset(); answer.Cap() <= maxAnswerBuffer {
@@ -73,11 +84,7 @@ func (d received) VisitReceiveResponse(w http.ResponseWriter) error {
 	number(`,"nextWaitMs":`, d.NextWait.Milliseconds())
 	number(`,"serverTime":`, d.Now.UnixMilli())
 	answer.WriteString("}\n")
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", strconv.Itoa(answer.Len()))
-	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(answer.Bytes())
-	return err
+	use(answer.Bytes())
 }
 
 // answerBuffers are shared by the answers, which need one only while they are written.
@@ -94,25 +101,22 @@ const (
 	idleAfter = 2 * time.Second
 )
 
-// waitingPoll is a long-poll that is held, on a goroutine or without one. It is an [idleconn.Waiter].
-type waitingPoll struct {
-	*rendezvous.Poll
-	began time.Time
-}
-
 // poll receives by long-poll. A poll that waits for long leaves its goroutine, if it can: then there is no
 // answer, and none may be given. The request is served again later, and continues here.
 func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how receiving) (_ rendezvous.Delivery, answered bool, err error) {
 	n := infoOf(how.r)
 	poll := n.poll
-	if poll != nil {
-		poll.Allow(ask.Bytes)
-	} else {
+	switch {
+	case poll == nil:
 		started, err := s.Service.StartPoll(context.WithoutCancel(ctx), ask) // see toItsEnd
 		if err != nil {
 			return rendezvous.Delivery{}, false, err
 		}
-		poll = &waitingPoll{started, n.began}
+		poll = &waitingPoll{Poll: started, began: n.began, server: s, client: n.client, address: n.address}
+	case poll.refused != nil:
+		return rendezvous.Delivery{}, false, poll.refused
+	default:
+		poll.Allow(ask.Bytes)
 	}
 	waits := false
 	defer func() {
@@ -134,6 +138,7 @@ func (s *Server) poll(ctx context.Context, ask rendezvous.ReceiveRequest, how re
 		}
 		how.place.giveBack()
 		if !isReady(ctx, poll, linger) {
+			poll.keepHead(how.w.Header(), n)
 			if waits = idleconn.Wait(how.w, how.r, poll); waits {
 				return rendezvous.Delivery{}, false, nil
 			}

@@ -109,13 +109,20 @@ func (l *limiters) charge(address string, tokens int) {
 // describe writes the headers that say how many tokens an address has, of how many, and in how many seconds it has all
 // of them (draft-ietf-httpapi-ratelimit-headers-10).
 func (l *limiters) describe(address string, now time.Time, h http.Header) {
-	if l == nil {
-		return
+	if policy, left := l.state(address, now); policy != "" {
+		h.Set("Ratelimit-Policy", policy)
+		h.Set("Ratelimit", left)
 	}
-	left := max(l.of(address, now).TokensAt(now), 0)
-	full := math.Ceil((float64(l.burst) - left) / float64(l.rate))
-	h.Set("Ratelimit-Policy", l.policy)
-	h.Set("Ratelimit", `"address";r=`+strconv.Itoa(int(left))+`;t=`+strconv.Itoa(int(full)))
+}
+
+// state returns what describe writes, or nothing without limits.
+func (l *limiters) state(address string, now time.Time) (policy, left string) {
+	if l == nil {
+		return "", ""
+	}
+	tokens := max(l.of(address, now).TokensAt(now), 0)
+	full := math.Ceil((float64(l.burst) - tokens) / float64(l.rate))
+	return l.policy, `"address";r=` + strconv.Itoa(int(tokens)) + `;t=` + strconv.Itoa(int(full))
 }
 
 // exhausted reports whether an address, or the network around it, has to wait for a token.

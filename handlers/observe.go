@@ -188,18 +188,21 @@ func (s *Server) observe(m *metrics) func(http.Handler) http.Handler {
 	}
 }
 
-// endOf returns what is called once a request has ended: it counts and logs the request. It does not keep the request.
+// endOf returns what is called once a request has ended. It does not keep the request.
 func (s *Server) endOf(m *metrics, r *http.Request, info *requestInfo, pattern string) func() {
 	verb, ctx := method(r.Method), r.Context()
 	if info.goesOn != nil {
 		ctx = detached(ctx)
 	}
-	return func() {
-		took := time.Since(info.began)
-		m.observe(verb, pattern, info, took)
-		info.span.EndRequest(verb, pattern, info.status, string(info.code), info.id)
-		s.log(ctx, info, verb, pattern, took)
-	}
+	return func() { s.ended(ctx, m, info, verb, pattern) }
+}
+
+// ended counts and logs a request.
+func (s *Server) ended(ctx context.Context, m *metrics, info *requestInfo, verb, pattern string) {
+	took := time.Since(info.began)
+	m.observe(verb, pattern, info, took)
+	info.span.EndRequest(verb, pattern, info.status, string(info.code), info.id)
+	s.log(ctx, info, verb, pattern, took)
 }
 
 // detached returns a context for what goes on after the request of ctx. It has what is needed of the request, and does

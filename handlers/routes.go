@@ -13,6 +13,9 @@ import (
 	"restante/rendezvous"
 )
 
+// eventsPath is where sessions receive.
+const eventsPath = "/v1/session/events"
+
 // Handler returns the handler of everything that is served: what the contract describes, and nothing else. On every
 // path, fail writes the failures.
 func (s *Server) Handler() http.Handler {
@@ -67,7 +70,7 @@ func (s *Server) Handler() http.Handler {
 			r.Use(s.rejectBody)
 			get(r, "/v1/session", wrapped.GetSession)
 			r.Delete("/v1/session", wrapped.EndSession)
-			r.With(s.negotiateReceive).Get("/v1/session/events", wrapped.Receive)
+			r.With(s.negotiateReceive).Get(eventsPath, wrapped.Receive)
 		})
 	})
 	r.Group(func(r chi.Router) {

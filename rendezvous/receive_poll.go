@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"restante/internal/hub"
+	"restante/session"
 )
 
 // Poll is a held long-poll: it is its session's receiver and a standing sign of life. It needs a
@@ -16,8 +17,9 @@ import (
 type Poll struct {
 	s        *Service
 	request  ReceiveRequest
-	got      reading // at the last read
-	over     bool    // the hold was over at the last read
+	epoch    *session.Epoch // as it was asked for; the request has it filled in
+	got      reading        // at the last read
+	over     bool           // the hold was over at the last read
 	hold     time.Duration
 	since    time.Time // when the poll began
 	ending   PollEnding
@@ -37,7 +39,7 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	if s.draining.Load() {
 		return nil, serverStopping()
 	}
-	p := &Poll{s: s, request: r, since: s.now()}
+	p := &Poll{s: s, request: r, epoch: r.Epoch, since: s.now()}
 	defer func() {
 		if err != nil {
 			p.Close()
@@ -64,6 +66,16 @@ func (s *Service) StartPoll(ctx context.Context, r ReceiveRequest) (_ *Poll, err
 	p.releases = append(p.releases, func() { s.stats.Parked.Add(-1) })
 	return p, nil
 }
+
+// Repeat starts the poll anew after it has ended, as [Service.StartPoll] does. Bytes is as in [ReceiveRequest].
+func (p *Poll) Repeat(ctx context.Context, bytes int64) (*Poll, error) {
+	again := p.request
+	again.Epoch, again.Bytes = p.epoch, bytes
+	return p.s.StartPoll(ctx, again)
+}
+
+// Session returns the key of the session whose frames the poll asks for.
+func (p *Poll) Session() session.Key { return p.request.Session }
 
 // Close ends the poll, whether it was answered or not. Closing again does nothing.
 func (p *Poll) Close() {
@@ -112,6 +124,25 @@ func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 			return Delivery{}, false, err
 		}
 	}
+	return p.answer(), true, nil
+}
+
+// Heartbeat answers the poll as Wait does, but only if its hold is over and there are no frames. If it returns false, Wait
+// answers, or goes on waiting.
+func (p *Poll) Heartbeat(ctx context.Context) (Delivery, bool) {
+	if !p.expired.Load() || p.superseded.Load() || p.s.draining.Load() {
+		return Delivery{}, false
+	}
+	got, err := p.s.readOutbox(ctx, p.request, nothing)
+	if err != nil || len(got.Frames) > 0 {
+		return Delivery{}, false
+	}
+	p.got, p.over = got, true
+	return p.answer(), true
+}
+
+// answer counts the answer, and returns it.
+func (p *Poll) answer() Delivery {
 	p.ending = p.s.endingOfAnswer(len(p.got.Frames))
 	if len(p.got.Frames) == 0 {
 		p.s.stats.Heartbeats.Add(1)
@@ -120,7 +151,7 @@ func (p *Poll) Wait(ctx context.Context, atMost time.Duration) (got Delivery, an
 		p.s.presence.Delivered(p.request.Session, time.Now())
 	}
 	p.s.stats.Frames.Add(int64(len(p.got.Frames)))
-	return p.got.Delivery, true, nil
+	return p.got.Delivery
 }
 
 // Answered reports whether Wait has an answer without waiting.
