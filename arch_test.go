@@ -272,8 +272,13 @@ var layers = map[string]layer{
 	"restante/internal/coalesce": {
 		stdlib: "it knows times and functions, and not what they are for",
 	},
+	"restante/internal/workers": {
+		stdlib: "it runs functions and does not know what they do",
+		tests:  map[string]string{"restante/internal/leaks": leavesNothing},
+	},
 	"restante/internal/idleconn": {
 		stdlib: "it holds connections and does not know what they wait for",
+		uses:   []string{"restante/internal/workers"},
 		bans: map[string]string{
 			"database/sql": "it holds connections, and nothing else",
 		},
@@ -329,7 +334,7 @@ var layers = map[string]layer{
 		tests: map[string]string{"restante/internal/testgate": "they run servers"},
 	},
 	"restante/repo": {
-		uses: []string{"restante/rendezvous", "restante/session"},
+		uses: []string{"restante/internal/workers", "restante/rendezvous", "restante/session"},
 		bans: map[string]string{
 			"restante/handlers":     "storing does not know who asks; only main knows both",
 			"restante/internal/hub": "a commit is told through AfterCommit; what that wakes is the domain's business",

@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 	gooselock "github.com/pressly/goose/v3/lock"
 
+	"restante/internal/workers"
 	"restante/rendezvous"
 )
 
@@ -145,7 +146,7 @@ func openPostgres(ctx context.Context, o Options) (_ *engine, err error) {
 	}
 	e.openReader = func(ctx context.Context, h *statementHook) (*conn, error) { return openConn(ctx, pool, e.dialect, h) }
 	e.newUpdater = func(db *DB) updater {
-		return &postgresWriter{dialect: e.dialect, conns: db.pool, now: db.now, log: db.log, retried: o.Retried, stampInterval: stampInterval}
+		return &postgresWriter{workers: workers.NewPool(e.connections, db.closing), dialect: e.dialect, conns: db.pool, now: db.now, log: db.log, retried: o.Retried, stampInterval: stampInterval}
 	}
 	if o.ToRead {
 		e.newUpdater = newReadOnly

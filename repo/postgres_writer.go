@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"restante/internal/workers"
 )
 
 const (
@@ -22,6 +24,7 @@ type postgresWriter struct {
 	now           func(*conn) time.Time
 	log           *slog.Logger
 	retried       *atomic.Int64
+	workers       *workers.Pool
 	stampInterval time.Duration // normally the constant; tests shorten it
 
 	lastStamp atomic.Int64 // Unix milliseconds: the last time that this process stored
@@ -37,14 +40,14 @@ func (w *postgresWriter) update(ctx context.Context, f func(*tx) error) error {
 		return err
 	}
 	outcome := make(chan error, 1)
-	go func() {
+	w.workers.Run(func() {
 		err := errGoexit
 		defer func() {
 			w.conns.release(c)
 			outcome <- err
 		}()
 		err = w.run(&c, f)
-	}()
+	})
 	select {
 	case err := <-outcome:
 		return err

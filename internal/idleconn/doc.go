@@ -6,10 +6,10 @@
 // client hung up or sent more), the connection goes back to the [http.Server] as if it were new, with the request in
 // front of what the client sends next. So the handler runs again, finds its waiter with [Resume], and answers. The
 // [http.Server] writes every byte of such an answer, as always. An answer that goes on for long, as an event stream
-// does, leaves it with [Detach] once its head is written, and then writes its chunks itself. A [Repeater] answers requests
-// that are all the same, and has the [http.Server] serve what differs.
+// does, leaves it with [Detach] once its head is written, and then writes its chunks itself. A [Repeater] answers
+// requests that are all the same, and has the [http.Server] serve what differs.
 //
 // The package owns connections while nothing serves them. It must not know what they wait for: no sessions, no
-// mailboxes. It imports the standard library only. Where the system cannot tell when a connection becomes readable (all
+// mailboxes. It imports no module. Where the system cannot tell when a connection becomes readable (all
 // but Linux), there is no [Pool], and requests wait on their goroutines.
 package idleconn

@@ -8,7 +8,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"restante/internal/workers"
 )
+
+// maxResting is how many goroutines a pool keeps that have nothing to do.
+const maxResting = 64
 
 // Pool holds the connections that wait. [NewPool] makes one; a nil Pool holds nothing.
 //
@@ -18,7 +23,7 @@ type Pool struct {
 	poller      *poller
 	polled      chan struct{} // closed when polling has ended
 	quiet       *quietConns
-	workers     goroutines
+	workers     *workers.Pool
 	idleTimeout time.Duration // how long the next request of a connection is awaited; 0 stands for ever
 
 	done    chan struct{} // closed with the pool
@@ -52,7 +57,7 @@ func NewPool(log *slog.Logger) (*Pool, error) {
 		log: log, poller: poller, polled: make(chan struct{}), quiet: &quietConns{}, entries: map[int32]*entry{},
 		done: make(chan struct{}), arrived: make(chan struct{}, 1),
 	}
-	p.workers = goroutines{work: make(chan func()), done: p.done}
+	p.workers = workers.NewPool(maxResting, p.done)
 	go p.poll()
 	return p, nil
 }
@@ -183,7 +188,7 @@ func (p *Pool) WhenReadable(conn net.Conn, f func()) (wake func(), ok bool) {
 	if p == nil {
 		return nil, false
 	}
-	e, err := p.enter(conn, func(bool) { go f() })
+	e, err := p.enter(conn, func(bool) { p.workers.Run(f) })
 	if err != nil {
 		return nil, false
 	}

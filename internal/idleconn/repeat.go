@@ -60,7 +60,7 @@ func (p *Pool) awaitRepeat(c *resumedConn, r Repeater) {
 	}
 	e, err := p.enter(c.Conn, func(bool) {
 		stop()
-		p.workers.run(func() { p.repeat(c, r) })
+		p.workers.Run(func() { p.repeat(c, r) })
 	})
 	if err != nil {
 		stop()

@@ -122,7 +122,7 @@ func (p *Pool) wait(c *resumedConn, waiter Waiter) {
 	}
 	e, err := p.enter(c.Conn, func(readable bool) {
 		if r, is := waiter.(Repeater); is && c.repeats && !readable && !p.stopping {
-			p.workers.run(func() { p.answer(c, r) })
+			p.workers.Run(func() { p.answer(c, r) })
 			return
 		}
 		c.readable = readable
