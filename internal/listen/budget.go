@@ -36,47 +36,49 @@ type Budget struct {
 	logged logsample.Sampler
 }
 
-// admit counts a connection in, and returns what counts it out. It returns nil if it is one too many. If there are too
-// many in all, one that is not needed makes room.
-func (b *Budget) admit(from netip.Addr) (leave func()) {
-	leave, full := b.enter(from, b.MakeRoom == nil)
+// admit counts a connection in, or returns false if it is one too many. If there are too many in all, one that is not
+// needed makes room.
+func (b *Budget) admit(from netip.Addr) bool {
+	admitted, full := b.enter(from, b.MakeRoom == nil)
 	if full && b.MakeRoom != nil {
 		b.MakeRoom()
-		leave, _ = b.enter(from, true)
+		admitted, _ = b.enter(from, true)
 	}
-	return leave
+	return admitted
 }
 
 // enter counts a connection in. full reports that there are too many in all; it is refused then if refuse is true.
-func (b *Budget) enter(from netip.Addr, refuse bool) (leave func(), full bool) {
+func (b *Budget) enter(from netip.Addr, refuse bool) (admitted, full bool) {
 	exempt := b.exempt(from)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p, share := range networks(from) {
 		if !exempt && b.open[p] >= share*b.PerAddress {
 			b.refuse(from)
-			return nil, false
+			return false, false
 		}
 	}
 	if b.Total > 0 && b.total >= b.Total {
 		if refuse {
 			b.refuse(from)
 		}
-		return nil, true
+		return false, true
 	}
-	b.count(from, exempt, 1)
-	// A connection that waits keeps this, so it holds no more than it needs.
-	return sync.OnceFunc(func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.count(from, exempt, -1)
-	}), false
+	b.count(from, 1)
+	return true, false
+}
+
+// leave counts a connection out.
+func (b *Budget) leave(from netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(from, -1)
 }
 
 // count counts a connection in (1) or out (-1). mu is held.
-func (b *Budget) count(from netip.Addr, exempt bool, by int) {
+func (b *Budget) count(from netip.Addr, by int) {
 	b.total += by
-	if exempt {
+	if b.exempt(from) {
 		return
 	}
 	if b.open == nil {
@@ -156,23 +158,29 @@ func (l limited) Accept() (net.Conn, error) {
 		if !is {
 			return conn, nil // from a Unix socket: behind it is a proxy
 		}
-		from, _ := netip.ParseAddrPort(tcp.RemoteAddr().String())
-		if leave := l.budget.admit(from.Addr().Unmap().WithZone("")); leave != nil {
-			return &countedConn{tcp, leave}, nil
+		peer, _ := netip.ParseAddrPort(tcp.RemoteAddr().String())
+		if from := peer.Addr().Unmap().WithZone(""); l.budget.admit(from) {
+			return &countedConn{TCPConn: tcp, budget: l.budget, from: from}, nil
 		}
 		_ = tcp.SetLinger(0) // a connection that is refused must not linger here
 		_ = tcp.Close()      // at worst, the client has closed it
 	}
 }
 
-// countedConn is a connection that is counted until it is closed.
+// countedConn is a connection that is counted until it is closed. One that waits keeps this, so it holds no more than it
+// needs.
 type countedConn struct {
 	*net.TCPConn
-	leave func()
+	budget *Budget
+	from   netip.Addr
+	left   atomic.Bool
 }
 
 // Close implements [net.Conn].
 func (c *countedConn) Close() error {
-	defer c.leave()
-	return c.TCPConn.Close()
+	err := c.TCPConn.Close()
+	if !c.left.Swap(true) {
+		c.budget.leave(c.from)
+	}
+	return err
 }
