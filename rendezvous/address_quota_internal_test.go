@@ -3,6 +3,7 @@ package rendezvous
 import (
 	"strconv"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -51,5 +52,44 @@ func TestQuotas(t *testing.T) {
 	}
 	if n := len(q.free); n > quotaAddresses {
 		t.Errorf("%d addresses are remembered, want %d at most", n, quotaAddresses)
+	}
+}
+
+// However many an address may have, counting them takes less than a tenth of the time, also if it has all of them and asks
+// for more without a pause.
+func TestCountingTakesLittleTime(t *testing.T) {
+	for _, quota := range []int{countedAtOnce + 1000, 100_000, 1_000_000} {
+		var q addressQuota
+		now, counting := time.Time{}, time.Duration(0)
+		count := func(_ string, atMost int) (int, error) {
+			took := time.Duration(atMost) * time.Microsecond
+			now, counting = now.Add(took), counting+took
+			return atMost, nil
+		}
+		for now.Before(time.Time{}.Add(time.Minute)) {
+			if n, err := q.seldom(now, count)("a", quota); n != quota || err != nil {
+				t.Fatalf("it has %d of %d, %v", n, quota, err)
+			}
+			now = now.Add(100 * time.Microsecond)
+		}
+		if counting > 6*time.Second {
+			t.Errorf("of %d, counting took %v of a minute", quota, counting)
+		}
+	}
+}
+
+// What an address gives back is free at once, where counting takes no time.
+func TestWhatIsGivenBackIsFree(t *testing.T) {
+	var q addressQuota
+	has := countedAtOnce
+	count := func(string, int) (int, error) { return has, nil }
+	for range 3 {
+		if n, err := q.seldom(time.Time{}, count)("a", countedAtOnce); n < countedAtOnce || err != nil {
+			t.Errorf("it has %d of %d, %v", n, countedAtOnce, err)
+		}
+	}
+	has--
+	if n, err := q.seldom(time.Time{}, count)("a", countedAtOnce); n >= countedAtOnce || err != nil {
+		t.Errorf("after one is given back it has %d of %d, %v", n, countedAtOnce, err)
 	}
 }

@@ -230,6 +230,6 @@ func (t *txn) mayAllocateShort(c *charge) (bool, error) {
 	if c.long {
 		return false, nil
 	}
-	over, err := overAddressLimit(c.address, share, t.CountClaimsFrom)
+	over, err := overAddressLimit(c.address, share, t.s.shortQuota.seldom(t.s.local(), t.CountClaimsFrom))
 	return !over, err
 }

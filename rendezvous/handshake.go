@@ -318,7 +318,7 @@ func (t *txn) start(h Handshake, fresh Session) (HandshakeReply, error) {
 	}
 	limits := t.s.Config.Limits
 	live := func(address string, atMost int) (int, error) { return t.CountSessions(address, false, atMost) }
-	full, err := overAddressLimit(fresh.Address, limits.AddressSessions, t.s.sessionQuota.seldom(live))
+	full, err := overAddressLimit(fresh.Address, limits.AddressSessions, t.s.sessionQuota.seldom(t.s.local(), live))
 	if err != nil {
 		return HandshakeReply{}, err
 	}

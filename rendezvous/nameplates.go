@@ -272,7 +272,7 @@ func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
 	if held >= limits.Nameplates {
 		return refuseFor(LimitNameplates, QuotaExceeded, "a side may hold %d nameplates; release one first", limits.Nameplates)
 	}
-	full, err := overAddressLimit(address, limits.AddressNameplates, t.s.claimQuota.seldom(t.CountClaimsFrom))
+	full, err := overAddressLimit(address, limits.AddressNameplates, t.s.claimQuota.seldom(t.s.local(), t.CountClaimsFrom))
 	if err == nil && full {
 		return refuseFor(LimitAddressNameplates, QuotaExceeded, "%d nameplates may be held from an address; release one first", limits.AddressNameplates)
 	}

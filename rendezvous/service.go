@@ -154,6 +154,7 @@ type Service struct {
 	attachedCache  attachedCache
 	sessionQuota   addressQuota
 	claimQuota     addressQuota
+	shortQuota     addressQuota // of the shortest nameplates
 	freeRanges     freeRanges
 	claimBudget    claimBudget
 	shortBudget    claimBudget // of the shortest nameplates
