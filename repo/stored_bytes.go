@@ -11,10 +11,12 @@ type addressBytesRow struct {
 // CountBytes counts more bytes of a mailbox for an address.
 func (t *tx) CountBytes(k rendezvous.MailboxKey, more rendezvous.AddressBytes) (err error) {
 	defer annotate(&err, "counting bytes of mailbox %d", k)
-	return t.change(`
-		INSERT INTO stored_bytes (mailbox, address, bytes) VALUES (?, ?, ?)
-		ON CONFLICT (mailbox, address) DO UPDATE SET bytes = stored_bytes.bytes + excluded.bytes`, k, more.Address, more.Bytes)
+	return t.change(countBytes, k, more.Address, more.Bytes)
 }
+
+const countBytes = `
+	INSERT INTO stored_bytes (mailbox, address, bytes) VALUES (?, ?, ?)
+	ON CONFLICT (mailbox, address) DO UPDATE SET bytes = stored_bytes.bytes + excluded.bytes`
 
 // ReleaseBytes forgets what counts for a mailbox, unless its log is kept, and returns it.
 func (t *tx) ReleaseBytes(k rendezvous.MailboxKey) (_ []rendezvous.AddressBytes, err error) {
