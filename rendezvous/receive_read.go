@@ -29,6 +29,7 @@ type reading struct {
 	epoch session.Epoch
 	grace time.Duration
 	acked session.Seq // every frame below it is acknowledged
+	next  session.Seq // the next frame to be sent
 	full  bool        // too much is unacknowledged
 	lapse time.Time   // when the token of the session expires; zero if it has none
 }
@@ -179,7 +180,7 @@ func (s *Service) readStorage(ctx context.Context, r ReceiveRequest) (got readin
 // may be some.
 func (s *Service) checkReceive(r ReceiveRequest, attached session.Attached, now time.Time) (reading, error) {
 	got := reading{found: true, epoch: attached.Epoch, grace: attached.Grace, lapse: attached.Token.Expires}
-	got.Wanted, got.Now = attached.Wanted, now
+	got.Wanted, got.Now, got.next = attached.Wanted, now, attached.Next
 	got.NextWait = s.timing().Hold(r.Session, attached.Epoch)
 	switch {
 	case r.Epoch != nil && *r.Epoch < attached.Epoch:

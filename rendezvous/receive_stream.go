@@ -24,6 +24,7 @@ type Stream struct {
 	grace    time.Duration
 	since    time.Time // when the stream began
 	watch    *hub.Watch[Topic]
+	caughtUp bool // the last look returned all that there was: ready is set if there is more
 	releases [2]func()
 
 	ready      hub.Event // set when another read may find more
@@ -105,10 +106,13 @@ func (st *Stream) Wait(ctx context.Context, atMost time.Duration) (got Delivery,
 func (st *Stream) wait(ctx context.Context, atMost *time.Duration) (got Delivery, beat, answered bool, err error) {
 	var late <-chan time.Time // nil until it has to wait
 	for isLate := false; ; {
-		got, beat, err = st.look(ctx)
-		if err != nil || beat || len(got.Frames) > 0 {
-			return got, beat, err == nil, err
+		if !st.caughtUp {
+			got, beat, err = st.look(ctx)
+			if err != nil || beat || len(got.Frames) > 0 {
+				return got, beat, err == nil, err
+			}
 		}
+		st.caughtUp = false
 		if isLate || atMost != nil && *atMost <= 0 {
 			return Delivery{}, false, false, nil
 		}
@@ -185,6 +189,7 @@ func (st *Stream) read(ctx context.Context) (Delivery, bool, error) {
 	st.s.stats.Frames.Add(int64(len(got.Frames)))
 	st.s.observeFrames(ByStream, st.since, got.Frames)
 	st.request.From = new(got.First + session.Seq(len(got.Frames)))
+	st.caughtUp = *st.request.From >= got.next
 	return got.Delivery, beat, nil
 }
 
