@@ -400,21 +400,23 @@ func (t *txn) pruneSession(c SweepCursor) (retired bool, err error) {
 	return false, t.UpdateSession(stored, latest(t.s.sweepAt(until, stored.Grace), t.Now().Add(t.s.Config.PruneInterval)))
 }
 
-// pruneTombstones removes the oldest tombstones if there are more than allowed.
+// pruneTombstones removes the oldest tombstones if there are more than allowed. To count a million takes tenths of a
+// second, so they are counted once, and nothing is written meanwhile. Servers that prune at the same time may each remove
+// what one of them would have had to.
 func (s *Service) pruneTombstones(ctx context.Context, run *Pruned) {
-	most := int(s.Config.Limits.Sessions)
-	for range pruneBatch {
-		over := false
+	most, count := int(s.Config.Limits.Sessions), 0
+	if !s.attempt(run, KindTombstone, "count", func() error {
+		return s.read(ctx, func(t *txn) (err error) {
+			count, err = t.CountTombstones(most + pruneBatch)
+			return err
+		})
+	}) {
+		return
+	}
+	for range count - most {
 		if !s.attempt(run, KindTombstone, "oldest", func() error {
-			return s.transact(ctx, func(t *txn) error {
-				count, err := t.CountTombstones(most + 1)
-				over = count > most
-				if err != nil || !over {
-					return err
-				}
-				return t.removeOldestTombstone("")
-			})
-		}) || !over {
+			return s.transact(ctx, func(t *txn) error { return t.removeOldestTombstone("") })
+		}) {
 			return
 		}
 		run.Retired[KindTombstone]++
