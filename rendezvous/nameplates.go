@@ -279,8 +279,12 @@ func (t *txn) checkNameplateQuota(app AppID, side Side, address string) error {
 	return err
 }
 
-// blindDraws is how many numbers are drawn before all taken ones are listed.
-const blindDraws = 32
+// blindDraws are how many numbers are drawn, first and then, before all that are taken are listed. Mostly few are taken, and
+// each number that is looked up is another page of the index.
+var blindDraws = [...]int{3, 32}
+
+// fewNumbers is in how small a range the taken ones are listed at once.
+const fewNumbers = 32
 
 // freeNameplate finds one of the shortest free nameplates that the address may have, each with the same probability.
 func (t *txn) freeNameplate(app AppID, paying *charge) (NameplateID, error) {
@@ -313,8 +317,11 @@ func (t *txn) freeNameplate(app AppID, paying *charge) (NameplateID, error) {
 // freeNumber draws one of the free numbers low…high, or returns [ErrNoFreeNameplate]. It first draws
 // without looking at what is taken, which succeeds unless nearly all numbers are.
 func (t *txn) freeNumber(app AppID, low, high int) (int, error) {
-	if high-low >= blindDraws {
-		numbers := make([]int, blindDraws)
+	for _, draws := range blindDraws {
+		if high-low < fewNumbers {
+			break
+		}
+		numbers := make([]int, draws)
 		for i := range numbers {
 			numbers[i] = low + randomInt(high-low+1)
 		}
