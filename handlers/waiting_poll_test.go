@@ -137,8 +137,8 @@ func TestHeartbeatsOfEitherKindAreTheSame(t *testing.T) {
 					}
 				}
 			}
-			alone.header.Set("X-Request-Id", "any")
-			handled.header.Set("X-Request-Id", "any")
+			alone.header.Set("X-Request-ID", "any")
+			handled.header.Set("X-Request-ID", "any")
 			if !maps.EqualFunc(alone.header, handled.header, slices.Equal[[]string]) {
 				t.Errorf("the headers are %v alone, and %v by the handler", alone.header, handled.header)
 			}
@@ -247,7 +247,7 @@ func TestRepeatedPollsAreLimitedCountedAndLogged(t *testing.T) {
 	var ids []string
 	for range burst - 4 {
 		got, _ := p.turn(http.StatusOK)
-		ids = append(ids, got.header.Get("X-Request-Id"))
+		ids = append(ids, got.header.Get("X-Request-ID"))
 	}
 	if got, _ := p.turn(http.StatusTooManyRequests); got.text("code") != "RATE_LIMITED" {
 		t.Errorf("it is refused with %s", got.body)

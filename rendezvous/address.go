@@ -121,8 +121,8 @@ func (s *Service) addressLoop(ctx context.Context) {
 // NetworkID returns what stands for the IPv6 network of 48 bits around an address, given what stands for that, or "" if
 // there is none.
 func NetworkID(address string) string {
-	hash, is := strings.CutPrefix(address, addressPrefix)
-	if wide, _, ipv6 := strings.Cut(hash, "-"); is && ipv6 {
+	hashes, is := strings.CutPrefix(address, addressPrefix)
+	if wide, _, ipv6 := strings.Cut(hashes, "-"); is && ipv6 {
 		return addressPrefix + wide
 	}
 	return ""

@@ -13,7 +13,10 @@ func AfterFunc(slack time.Duration) func(d time.Duration, f func()) (stop func()
 	origin := time.Now()
 	return func(d time.Duration, f func()) (stop func() bool) {
 		now := time.Since(origin)
-		due := (now + d + slack - 1) / slack * slack
+		due := now + d
+		if past := due % slack; past > 0 {
+			due += slack - past
+		}
 		return time.AfterFunc(due-now, f).Stop
 	}
 }

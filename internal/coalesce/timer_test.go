@@ -15,8 +15,8 @@ func TestTimersFireTogether(t *testing.T) {
 		began := time.Now()
 		afterFunc := coalesce.AfterFunc(100 * time.Millisecond)
 		fired := make(chan time.Duration)
-		for _, d := range []time.Duration{901, 950, 1000, 1001} {
-			afterFunc(d*time.Millisecond, func() { fired <- time.Since(began) })
+		for _, d := range []time.Duration{901 * time.Millisecond, 950 * time.Millisecond, time.Second, 1001 * time.Millisecond} {
+			afterFunc(d, func() { fired <- time.Since(began) })
 		}
 		stop := afterFunc(950*time.Millisecond, func() { t.Error("one that was stopped fires") })
 		if !stop() || stop() {

@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) { leaks.Run(m) }
 
 func TestAllThatRunsRunsAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
 		done := make(chan struct{})
 		defer close(done)
 		pool := workers.NewPool(2, done)
