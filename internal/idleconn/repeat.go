@@ -84,6 +84,10 @@ func (p *Pool) repeat(c *resumedConn, r Repeater) {
 	}
 	defer p.closeAfterPanic(c)
 	c.setIdle(nil)
+	if p.isClosed() { // then there may be nothing to read
+		_ = c.Close()
+		return
+	}
 	buffer, _ := buffers.Get().(*[maxHead]byte)
 	defer buffers.Put(buffer)
 	n, err := c.Conn.Read(buffer[:])

@@ -121,6 +121,7 @@ func (p *polling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func serveOnePoll(h *harness, p *poll, handled, unwaited *atomic.Int64, w http.ResponseWriter, r *http.Request) {
 	waiter := idleconn.Resume(r)
+	h.pool.Store(idleconn.PoolOf(r.Context()))
 	if r.URL.Path != "/poll" {
 		if waiter != nil {
 			h.Error("a request that did not wait is resumed")
@@ -132,11 +133,10 @@ func serveOnePoll(h *harness, p *poll, handled, unwaited *atomic.Int64, w http.R
 	if waiter == nil {
 		unwaited.Add(1)
 		p.start()
-		if idleconn.Wait(w, r, p) {
+		if idleconn.Wait(w, r, p) { // unless the server stops
 			h.waited.Add(1)
 			return
 		}
-		h.Error("it cannot wait")
 	}
 	p.Close()
 	_, _ = io.WriteString(w, "handled")
@@ -307,6 +307,18 @@ func TestAConnectionWhoseNextRequestIsAwaited(t *testing.T) {
 		if err := p.server.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
+		ends(t, c)
+	})
+	t.Run("is closed with the server", func(t *testing.T) {
+		p := startPolling(t, time.Hour)
+		c := p.known()
+		_ = p.server.Close()
+		ends(t, c)
+	})
+	t.Run("is closed with the pool", func(t *testing.T) {
+		p := startPolling(t, time.Hour)
+		c := p.known()
+		_ = p.pool.Load().Close()
 		ends(t, c)
 	})
 	t.Run("is closed with its client's end", func(t *testing.T) {
