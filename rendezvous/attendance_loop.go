@@ -73,32 +73,58 @@ type watched struct {
 	examine   []MailboxKey // sessions have acknowledged something in these
 }
 
-// tellAll looks at all watched mailboxes once. It reports whether there are any.
+// tellAll looks at all watched mailboxes once. It reports whether there are any. What fails for one mailbox is done for
+// the others.
 func (s *Service) tellAll(ctx context.Context) (found bool, err error) {
 	for after := MailboxKey(0); ; {
-		var page watched
+		var keys []MailboxKey
 		failure := s.read(ctx, func(t *txn) (err error) {
-			page, err = t.watchedAfter(after)
+			keys, err = t.WatchedMailboxes(after, attendancePage)
 			return err
 		})
 		if failure != nil {
 			return true, failure
 		}
-		if len(page.mailboxes) == 0 {
+		if len(keys) == 0 {
 			return found, err
 		}
 		found = true
-		if failure := s.tellPage(ctx, page); failure != nil {
+		pages, failure := s.watchedPages(ctx, keys)
+		if failure != nil {
 			err = failure
+		}
+		for _, page := range pages {
+			if storageFailed(err) {
+				break
+			}
+			if failure := s.tellPage(ctx, page); failure != nil {
+				err = failure
+			}
 		}
 		if storageFailed(err) {
 			return true, err
 		}
-		after = page.mailboxes[len(page.mailboxes)-1].Key
+		after = keys[len(keys)-1]
 	}
 }
 
-// tellPage tells the sides of a page of mailboxes of each other. What fails for one mailbox is done for the others.
+// watchedPages reads mailboxes and what belongs to them: together, or without those that cannot be read.
+func (s *Service) watchedPages(ctx context.Context, keys []MailboxKey) (pages []watched, err error) {
+	_, err = isolate(keys, func(some []MailboxKey) error {
+		var page watched
+		err := s.read(ctx, func(t *txn) (err error) {
+			page, err = t.watchedIn(some[0], some[len(some)-1])
+			return err
+		})
+		if err == nil {
+			pages = append(pages, page)
+		}
+		return err
+	})
+	return pages, err
+}
+
+// tellPage tells the sides of a page of mailboxes of each other.
 func (s *Service) tellPage(ctx context.Context, page watched) error {
 	err := s.recordSightings(ctx, s.newerSightings(page.owners))
 	for keys := range slices.Chunk(s.toTell(page), attendanceBatch) {
@@ -124,11 +150,10 @@ func (s *Service) tellEach(ctx context.Context, keys []MailboxKey) error {
 	})
 }
 
-func (t *txn) watchedAfter(after MailboxKey) (page watched, err error) {
-	if page.mailboxes, err = t.WatchedMailboxes(after, attendancePage); err != nil || len(page.mailboxes) == 0 {
+func (t *txn) watchedIn(first, last MailboxKey) (page watched, err error) {
+	if page.mailboxes, err = t.WatchedIn(first, last); err != nil {
 		return page, err
 	}
-	first, last := page.mailboxes[0].Key, page.mailboxes[len(page.mailboxes)-1].Key
 	if page.owners, err = t.OwnersIn(first, last); err != nil {
 		return page, err
 	}

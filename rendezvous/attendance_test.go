@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -462,3 +464,31 @@ func TestWhatIsToldOfASide(t *testing.T) {
 }
 
 var start0 = time.UnixMilli(1_700_000_000_000).UTC()
+
+// A mailbox that another program has damaged, so that it cannot be read, silences no other. PostgreSQL stores no such
+// value.
+func TestAnUnreadableMailboxSilencesNoOther(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "restante.db")
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, path, nil, nil)
+		defer func() { w.stop() }()
+		var watchers []*watcher
+		var others []*client
+		for _, id := range []rendezvous.MailboxID{"m", "n", "o"} {
+			watchers = append(watchers, w.watches("watches "+rendezvous.Side(id), id))
+			others = append(others, w.begin("in "+rendezvous.Side(id)))
+			others[len(others)-1].open(id)
+		}
+		for i, watcher := range watchers {
+			watcher.hears("opened", string(others[i].side)+" here ")
+		}
+		plant(t, path, `UPDATE mailboxes SET ttl = 'for ever' WHERE key = ?`, w.keyOf("n"))
+		for _, c := range []*client{others[0], others[2]} {
+			_, err := w.End(t.Context(), c.command(), nil)
+			c.must(err)
+		}
+		watchers[0].hears("in m away deleted")
+		watchers[2].hears("in o away deleted")
+	})
+}

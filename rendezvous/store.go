@@ -224,9 +224,11 @@ type MailboxTx interface {
 
 // AttendanceTx is about what sides are told of each other.
 type AttendanceTx interface {
-	// WatchedMailboxes returns at most limit mailboxes that are watched, with keys above after, in the order of their
-	// keys, for a View.
-	WatchedMailboxes(after MailboxKey, limit int) ([]Mailbox, error)
+	// WatchedMailboxes returns the keys of at most limit mailboxes that are watched, above after, sorted. It reads
+	// nothing else of them, so that one that cannot be read does not hide the others.
+	WatchedMailboxes(after MailboxKey, limit int) ([]MailboxKey, error)
+	// WatchedIn returns the watched mailboxes with keys from first to last, in the order of their keys, for a View.
+	WatchedIn(first, last MailboxKey) ([]Mailbox, error)
 	// OwnersIn returns, for the sides that are in watched mailboxes with keys from first to last, the session that
 	// began last with that side, live or ended. They may change before this transaction ends.
 	OwnersIn(first, last MailboxKey) ([]Session, error)

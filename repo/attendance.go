@@ -5,20 +5,29 @@ import (
 	"restante/session"
 )
 
-// WatchedMailboxes returns up to limit mailboxes that are watched, with keys above after.
-func (t *tx) WatchedMailboxes(after rendezvous.MailboxKey, limit int) (_ []rendezvous.Mailbox, err error) {
+// WatchedMailboxes returns the keys of up to limit mailboxes that are watched, above after.
+func (t *tx) WatchedMailboxes(after rendezvous.MailboxKey, limit int) (_ []rendezvous.MailboxKey, err error) {
 	defer annotate(&err, "listing watched mailboxes")
-	rows, err := queryAll[mailboxRow](t, selectMailbox+`
+	return queryAll[rendezvous.MailboxKey](t, `
+		SELECT m.key FROM mailboxes AS m
 		WHERE m.watched IS NOT NULL AND m.key > ?
 		ORDER BY m.key
 		LIMIT ?`, after, limit)
-	if err != nil || len(rows) == 0 {
+}
+
+// WatchedIn returns the mailboxes from first to last that are watched.
+func (t *tx) WatchedIn(first, last rendezvous.MailboxKey) (_ []rendezvous.Mailbox, err error) {
+	defer annotate(&err, "loading watched mailboxes")
+	rows, err := queryAll[mailboxRow](t, selectMailbox+`
+		WHERE m.watched IS NOT NULL AND m.key >= ? AND m.key <= ?
+		ORDER BY m.key`, first, last)
+	if err != nil {
 		return nil, err
 	}
 	sides, err := queryAll[sideRow](t, selectSide+`
 		JOIN mailboxes AS m ON m.key = s.mailbox
 		WHERE m.watched IS NOT NULL AND m.key >= ? AND m.key <= ?
-		ORDER BY s.mailbox, s.entered, s.side`, rows[0].Key, rows[len(rows)-1].Key)
+		ORDER BY s.mailbox, s.entered, s.side`, first, last)
 	return mapSlice(rows, func(r mailboxRow) rendezvous.Mailbox {
 		var own []sideRow
 		for len(sides) > 0 && sides[0].Mailbox <= r.Key { // both are in the order of the mailboxes

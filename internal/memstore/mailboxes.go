@@ -282,12 +282,20 @@ func (t *tx) StoredBytes() (sums []rendezvous.AddressBytes, _ error) {
 	return sums, nil
 }
 
-// WatchedMailboxes lists the mailboxes that are watched.
-func (t *tx) WatchedMailboxes(after rendezvous.MailboxKey, limit int) (list []rendezvous.Mailbox, _ error) {
+// WatchedMailboxes lists the keys of the mailboxes that are watched.
+func (t *tx) WatchedMailboxes(after rendezvous.MailboxKey, limit int) (keys []rendezvous.MailboxKey, _ error) {
 	for _, r := range t.mailboxes.rows {
-		if !r.Watched.IsZero() && r.Key > after && len(list) < limit {
-			list = append(list, r.value())
+		if !r.Watched.IsZero() && r.Key > after && len(keys) < limit {
+			keys = append(keys, r.Key)
 		}
+	}
+	return keys, nil
+}
+
+// WatchedIn lists the mailboxes from first to last that are watched.
+func (t *tx) WatchedIn(first, last rendezvous.MailboxKey) (list []rendezvous.Mailbox, _ error) {
+	for _, r := range t.watched(first, last) {
+		list = append(list, r.value())
 	}
 	return list, nil
 }

@@ -63,15 +63,18 @@ var attendances = []testCase{
 			second, third = h.watched(tx), h.watched(tx, "c")
 		})
 		h.view(func(tx rendezvous.Tx) {
-			wantEqual(h, "all", value(tx.WatchedMailboxes(0, 9)), []rendezvous.Mailbox{first, second, third})
-			wantEqual(h, "a page", value(tx.WatchedMailboxes(first.Key, 1)), []rendezvous.Mailbox{second})
+			wantEqual(h, "all", value(tx.WatchedMailboxes(0, 9)), []rendezvous.MailboxKey{first.Key, second.Key, third.Key})
+			wantEqual(h, "a page", value(tx.WatchedMailboxes(first.Key, 1)), []rendezvous.MailboxKey{second.Key})
 			wantEqual(h, "none", value(tx.WatchedMailboxes(third.Key, 9)), nil)
+			wantEqual(h, "all of them", value(tx.WatchedIn(first.Key, third.Key)), []rendezvous.Mailbox{first, second, third})
+			wantEqual(h, "some of them", value(tx.WatchedIn(second.Key, third.Key)), []rendezvous.Mailbox{second, third})
 		})
 		h.update(func(tx rendezvous.Tx) {
 			h.must(tx.RetireMailbox(second, rendezvous.Usage{App: app, Result: rendezvous.ResultHappy}))
 		})
 		h.view(func(tx rendezvous.Tx) {
-			wantEqual(h, "without a retired one", value(tx.WatchedMailboxes(0, 9)), []rendezvous.Mailbox{first, third})
+			wantEqual(h, "without a retired one", value(tx.WatchedMailboxes(0, 9)), []rendezvous.MailboxKey{first.Key, third.Key})
+			wantEqual(h, "those without it", value(tx.WatchedIn(first.Key, third.Key)), []rendezvous.Mailbox{first, third})
 		})
 	}},
 	{"the owner of a watched side is the session that began last", func(h *harness) {
