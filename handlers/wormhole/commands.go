@@ -38,7 +38,7 @@ func (c *conn) command(ctx context.Context, raw []byte) error {
 	if id == nil || long {
 		id = json.RawMessage("null")
 	}
-	c.Queue(encodeMessage("ack", fields{"id": id}))
+	c.Queue(encodeMessage("ack", member{"id", id}))
 	if long {
 		return c.sendError(tooLong("id"), raw)
 	}
@@ -109,7 +109,7 @@ func (c *conn) answer(ctx context.Context, o jsonobject.Object, raw []byte) ([]b
 		if len(o["ping"]) > maxOrig {
 			return nil, tooLong("ping")
 		}
-		return encodeMessage("pong", fields{"pong": o["ping"]}), nil
+		return encodeMessage("pong", member{"pong", o["ping"]}), nil
 	case "submit-permissions", "submit-permission": // the word of the specification, and that of the deployed client
 		return nil, c.submit(o)
 	case "bind":
@@ -209,7 +209,7 @@ func (c *conn) list(ctx context.Context) ([]byte, error) {
 	for i, id := range waiting {
 		nameplates[i].ID = id
 	}
-	return encodeMessage("nameplates", fields{"nameplates": nameplates}), nil
+	return encodeMessage("nameplates", member{"nameplates", nameplates}), nil
 }
 
 func (c *conn) allocate(ctx context.Context) ([]byte, error) {
@@ -221,7 +221,7 @@ func (c *conn) allocate(ctx context.Context) ([]byte, error) {
 		return nil, c.clientError(err)
 	}
 	c.allocated = true
-	return encodeMessage("allocated", fields{"nameplate": claimed.Nameplate, "mailbox": claimed.Mailbox}), nil
+	return encodeMessage("allocated", member{"nameplate", string(claimed.Nameplate)}, member{"mailbox", string(claimed.Mailbox)}), nil
 }
 
 // nameplateOf returns the member nameplate.
@@ -253,7 +253,7 @@ func (c *conn) claim(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return encodeMessage("claimed", fields{"mailbox": claimed.Mailbox}), nil
+	return encodeMessage("claimed", member{"mailbox", string(claimed.Mailbox)}), nil
 }
 
 func (c *conn) release(ctx context.Context, o jsonobject.Object) ([]byte, error) {
@@ -278,7 +278,7 @@ func (c *conn) release(ctx context.Context, o jsonobject.Object) ([]byte, error)
 		return nil, c.clientError(err)
 	}
 	c.released = true
-	return encodeMessage("released", nil), nil
+	return encodeMessage("released"), nil
 }
 
 func (c *conn) open(ctx context.Context, o jsonobject.Object) error {
@@ -370,7 +370,7 @@ func (c *conn) close(ctx context.Context, o jsonobject.Object) ([]byte, error) {
 		return nil, c.clientError(err)
 	}
 	c.closed, c.mailbox = true, nil
-	return encodeMessage("closed", nil), nil
+	return encodeMessage("closed"), nil
 }
 
 // The longest names and texts that a client may send, in bytes.

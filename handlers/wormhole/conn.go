@@ -139,7 +139,7 @@ func (c *conn) handleNext(ctx context.Context) error {
 	raw, err := c.Read()
 	if errors.Is(err, ws.ErrTooLarge) {
 		c.server.ClosedAt(LimitMessage, c.client.Address)
-		if err := c.Send(encodeMessage("error", fields{"error": "message too large", "orig": json.RawMessage("{}")})); err != nil {
+		if err := c.Send(encodeMessage("error", member{"error", "message too large"}, member{"orig", json.RawMessage("{}")})); err != nil {
 			return err
 		}
 		return &ws.CloseError{Code: websocket.CloseMessageTooBig, Reason: "message too large"}

@@ -3,33 +3,66 @@ package wormhole
 import (
 	"bytes"
 	"encoding/json"
-	"maps"
-	"slices"
 	"strconv"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// fields are the members of a message to the client, besides its type and the time.
-type fields map[string]any
+// member is a member of a message to the client, besides its type and the time.
+type member struct {
+	name  string
+	value any
+}
 
 // encodeMessage encodes a message to the client.
-func encodeMessage(kind string, members fields) []byte {
-	message := append([]byte(`{"type":"`), kind...)
+func encodeMessage(kind string, members ...member) []byte {
+	size := 64
+	for _, m := range members {
+		size += len(m.name) + sizeOf(m.value)
+	}
+	message := append(make([]byte, 0, size), `{"type":"`...)
+	message = append(message, kind...)
 	message = append(message, `","server_tx":`...)
 	message = seconds(time.Now()).append(message)
-	for _, name := range slices.Sorted(maps.Keys(members)) {
+	for _, m := range members {
 		message = append(message, `,"`...)
-		message = append(message, name...)
+		message = append(message, m.name...)
 		message = append(message, `":`...)
-		message = appendJSON(message, members[name])
+		message = appendJSON(message, m.value)
 	}
 	return append(message, '}')
 }
 
+// sizeOf returns about how many bytes the JSON of a value takes.
+func sizeOf(value any) int {
+	switch value := value.(type) {
+	case json.RawMessage:
+		return len(value) + 4
+	case string:
+		return len(value) + 6
+	default:
+		return 32
+	}
+}
+
 // appendJSON appends the JSON of a value.
 func appendJSON(to []byte, value any) []byte {
-	if raw, is := value.(json.RawMessage); is && len(raw) > 0 {
-		return append(to, bytes.TrimSpace(raw)...)
+	switch value := value.(type) {
+	case json.RawMessage:
+		if len(value) > 0 {
+			return append(to, bytes.TrimSpace(value)...)
+		}
+	case *string:
+		if value == nil {
+			return append(to, "null"...)
+		}
+		return appendJSON(to, *value)
+	case string:
+		to, _ = jsontext.AppendQuote(to, value) // what is no UTF-8 is replaced
+		return to
+	case seconds:
+		return value.append(to)
 	}
 	var encoded bytes.Buffer
 	encoder := json.NewEncoder(&encoded)
@@ -43,9 +76,6 @@ func appendJSON(to []byte, value any) []byte {
 // seconds is a time in seconds since the epoch. Its JSON always has a fraction: some clients read a number without
 // one as another type.
 type seconds time.Time
-
-// MarshalJSON implements [json.Marshaler].
-func (s seconds) MarshalJSON() ([]byte, error) { return s.append(nil), nil }
 
 func (s seconds) append(to []byte) []byte {
 	return strconv.AppendFloat(to, float64(time.Time(s).UnixMicro())/1e6, 'f', 6, 64)

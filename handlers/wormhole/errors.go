@@ -73,7 +73,7 @@ func (c *conn) sendError(what protocolError, raw []byte) error {
 	if len(raw) > maxOrig {
 		raw = shortened(raw)
 	}
-	return c.Send(encodeMessage("error", fields{"error": string(what), "orig": json.RawMessage(raw)}))
+	return c.Send(encodeMessage("error", member{"error", string(what)}, member{"orig", json.RawMessage(raw)}))
 }
 
 // tooLong refuses a member that the reply would repeat.

@@ -38,7 +38,7 @@ func (c *conn) meetNewRules(ctx context.Context) error {
 	if err := c.drain(ctx); err != nil {
 		return err
 	}
-	if err := c.Send(encodeMessage("error", fields{"error": v.Refuse, "orig": json.RawMessage("{}")})); err != nil {
+	if err := c.Send(encodeMessage("error", member{"error", v.Refuse}, member{"orig", json.RawMessage("{}")})); err != nil {
 		return err
 	}
 	return &ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "refused"}

@@ -123,7 +123,8 @@ func (c *conn) deliver(ctx context.Context, sub *subscription) error {
 		}
 		for _, m := range messages {
 			sub.met = sub.met || m.Side != c.side.Side
-			c.Queue(encodeMessage("message", fields{"side": m.Side, "phase": m.Phase, "body": m.Body, "id": m.ID, "server_rx": seconds(m.Received)}))
+			c.Queue(encodeMessage("message",
+				member{"side", string(m.Side)}, member{"phase", m.Phase}, member{"body", m.Body}, member{"id", m.ID}, member{"server_rx", seconds(m.Received)}))
 		}
 		if err := c.sendDelivery(ctx, sub.mailbox, messages); err != nil {
 			return err

@@ -20,5 +20,5 @@ func (c *conn) sendWelcome() error {
 		// One deployed client cannot read this without the member none, which is null where none is not enough.
 		says["permission-required"] = map[string]any{"none": nil, welcome.MethodHashcash: map[string]any{"bits": c.settings.HashcashBits, "resource": c.resource}}
 	}
-	return c.Send(encodeMessage("welcome", fields{"welcome": says}))
+	return c.Send(encodeMessage("welcome", member{"welcome", says}))
 }
