@@ -78,14 +78,16 @@ func (t *tx) subscribers(m rendezvous.MailboxKey) ([]rendezvous.Subscriber, erro
 		Side rendezvous.Side
 		watchRow
 	}
-	t.beside = true
-	rows, err := queryAll[row](t, `
-		SELECT s.key, s.side, u.presence, u.receipts
-		FROM subscriptions AS u
-		JOIN sessions AS s ON s.key = u.session
-		WHERE u.mailbox = ?
-		ORDER BY u.session`, m)
-	t.beside = false
+	var rows []row
+	err := t.besideMessages(func() (err error) {
+		rows, err = queryAll[row](t, `
+			SELECT s.key, s.side, u.presence, u.receipts
+			FROM subscriptions AS u
+			JOIN sessions AS s ON s.key = u.session
+			WHERE u.mailbox = ?
+			ORDER BY u.session`, m)
+		return err
+	})
 	return mapSlice(rows, func(r row) rendezvous.Subscriber {
 		return rendezvous.Subscriber{Key: session.Key(r.Key), Side: r.Side, Watch: rendezvous.Watch{Presence: bool(r.Presence), Receipts: bool(r.Receipts)}}
 	}), err

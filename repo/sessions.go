@@ -412,8 +412,10 @@ func (t *tx) Complete(k session.Key, n session.Seq, r rendezvous.Reply) (err err
 	if err != nil || n%replyCleanupInterval != 0 {
 		return err
 	}
-	return t.change(`DELETE FROM replies WHERE session = ? AND seq <= ?`, digest(k), n-session.Window)
+	return t.change(deleteOldReplies, digest(k), n-session.Window)
 }
+
+const deleteOldReplies = `DELETE FROM replies WHERE session = ? AND seq <= ?`
 
 // insertReply stores a reply in a row of its own.
 func (t *tx) insertReply(k digest, n session.Seq, r rendezvous.Reply) error {

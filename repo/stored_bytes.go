@@ -11,7 +11,7 @@ type addressBytesRow struct {
 // CountBytes counts more bytes of a mailbox for an address.
 func (t *tx) CountBytes(k rendezvous.MailboxKey, more rendezvous.AddressBytes) (err error) {
 	defer annotate(&err, "counting bytes of mailbox %d", k)
-	return t.change(countBytes, k, more.Address, more.Bytes)
+	return t.besideMessages(func() error { return t.change(countBytes, k, more.Address, more.Bytes) })
 }
 
 const countBytes = `

@@ -164,6 +164,14 @@ func (t *tx) execute(statement func() error) error {
 	return t.failed
 }
 
+// besideMessages runs a statement that does not see the messages that were added: those can wait until the transaction
+// says what is stored with them.
+func (t *tx) besideMessages(statement func() error) error {
+	t.beside = true
+	defer func() { t.beside = false }()
+	return statement()
+}
+
 // queryEach calls f with each row of a SELECT until f returns false.
 func queryEach[T any](t *tx, f func(T) bool, query string, args ...any) error {
 	return t.execute(func() error {

@@ -28,7 +28,9 @@ type unwritten struct {
 }
 
 // besideUnwritten are the statements that neither read nor change what may be unwritten.
-var besideUnwritten = map[string]bool{insertMessage: true, insertMessageWithReply: true, insertMessageAfterReply: true, countBytes: true}
+var besideUnwritten = map[string]bool{
+	insertMessage: true, insertMessageWithReply: true, insertMessageAfterReply: true, countBytes: true, deleteOldReplies: true,
+}
 
 // mustWriteBefore reports whether something is unwritten that a statement could miss, or that ends with it.
 func (r *remembered) mustWriteBefore(query string) bool {
