@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"math/big"
 	"slices"
@@ -223,7 +224,7 @@ func (t *txn) newNameplate(app AppID, side Side, address string, id NameplateID,
 	if err := t.checkMailboxQuota(app, side); err != nil {
 		return Claimed{}, err
 	}
-	m := NewMailbox(app, newMailboxID(), t.s.Config.MailboxTTL, t.Now()).Extend(ttl)
+	m := NewMailbox(app, newMailboxID(t.Now()), t.s.Config.MailboxTTL, t.Now()).Extend(ttl)
 	m.ForNameplate = true
 	m, _ = m.Enter(side, t.Now())
 	m, err := t.createMailbox(m)
@@ -351,8 +352,17 @@ func randomInt(n int) int {
 	return int(i.Int64())
 }
 
-// newMailboxID returns a mailbox id of 128 random bits.
-func newMailboxID() MailboxID { return MailboxID(randomText(16)) }
+// newMailboxID returns a mailbox id of 128 random bits. The second in which it is made comes before them, so that ids
+// which are in use at the same time are next to each other in the database's index.
+func newMailboxID(now time.Time) MailboxID {
+	b := make([]byte, 4+16)
+	binary.BigEndian.PutUint32(b, uint32(now.Unix())) //nolint:gosec // in 2106 it begins anew
+	_, _ = rand.Read(b[4:])                           // never fails: see crypto/rand
+	return MailboxID(sortedBase32.EncodeToString(b))
+}
+
+// sortedBase32 encodes bytes to texts that sort as the bytes do. It needs no padding for 20 bytes.
+var sortedBase32 = base32.NewEncoding("234567abcdefghijklmnopqrstuvwxyz")
 
 // newSide returns a side of 40 random bits, as wormhole clients do.
 func newSide() Side { return Side(randomText(5)) }

@@ -31,7 +31,7 @@ type faultDatabase interface {
 	every() int
 }
 
-var randomID = regexp.MustCompile(`[a-z2-7]{26}`) // mailboxes' ids
+var randomID = regexp.MustCompile(`[a-z2-7]{32}`) // mailboxes' ids
 
 // rowsOf returns the rows of tables, given what selects them.
 func rowsOf(tables []string, rows func(i int) *sqlx.Rows) string {
