@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -5661,7 +5662,7 @@ func (sh *strictHandler) GetStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 // DecodeJSON reads one JSON value from r into body, and nothing else may follow it. An unknown, repeated or differently cased member
-// is an error, and so are invalid UTF-8 and null. It returns io.EOF if there is no value at all.
+// is an error, and so are invalid UTF-8 and null. An integer may be written 1.0. It returns io.EOF if there is no value at all.
 func DecodeJSON(r io.Reader, body any) error {
 	dec := decoders.Get().(*jsontext.Decoder)
 	dec.Reset(r)
@@ -5689,11 +5690,12 @@ const maxKept = 16 << 10
 
 var (
 	// strict are the options of DecodeJSON.
-	strict = strictjson.JoinOptions(strictjson.RejectUnknownMembers(true), strictjson.WithUnmarshalers(rejectNull))
+	strict = strictjson.JoinOptions(strictjson.RejectUnknownMembers(true), strictjson.WithUnmarshalers(strictjson.JoinUnmarshalers(readInteger, rejectNull)))
 
 	// ErrNull is what a null is refused with: no member of any request can be null.
 	ErrNull         = errors.New("null is not allowed")
 	errTrailingData = errors.New("more follows the JSON value")
+	errNoInteger    = errors.New("not an integer of 64 bits")
 
 	rejectNull = strictjson.UnmarshalFromFunc(func(dec *jsontext.Decoder, _ any) error {
 		if dec.PeekKind() == jsontext.KindNull {
@@ -5701,4 +5703,46 @@ var (
 		}
 		return errors.ErrUnsupported // not ours: go on as usual
 	})
+
+	// readInteger reads an integer as JSON Schema has it: 1.0 and 10e-1 are the integer 1.
+	readInteger = strictjson.UnmarshalFromFunc(func(dec *jsontext.Decoder, into *int64) error {
+		if dec.PeekKind() != jsontext.KindNumber {
+			return errors.ErrUnsupported
+		}
+		number, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		var is bool
+		if *into, is = integerOf(string(number)); !is {
+			return errNoInteger
+		}
+		return nil
+	})
 )
+
+// integerOf returns the integer that a JSON number is, if it is one of 64 bits.
+func integerOf(number string) (n int64, is bool) {
+	if n, err := strconv.ParseInt(number, 10, 64); err == nil {
+		return n, true
+	}
+	mantissa, exponent, has := strings.Cut(strings.ToLower(number), "e")
+	if !has {
+		exponent = "0"
+	}
+	if strings.Trim(mantissa, "-.0") == "" {
+		return 0, true
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	shift, err := strconv.Atoi(exponent)
+	if err != nil || shift < -len(number) || shift > len(number)+19 { // with 20 digits, it has more than 64 bits
+		return 0, false
+	}
+	digits := whole + fraction + strings.Repeat("0", max(0, shift-len(fraction)))
+	end := len(whole) + shift
+	if end < 0 || strings.Trim(digits[end:], "0") != "" {
+		return 0, false
+	}
+	n, err = strconv.ParseInt(digits[:end], 10, 64)
+	return n, err == nil
+}

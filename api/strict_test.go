@@ -5,12 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/go-chi/chi/v5"
+	"pgregory.net/rapid"
 
 	"restante/api"
 )
@@ -75,6 +77,8 @@ func TestOptionalBody(t *testing.T) {
 		`{"ttlMs": 5}}`:         "refused",
 		`{"ttlMs": 5, "x": 1}`:  "refused",
 		`{"TTLMS": 5}`:          "refused",
+		`{"ttlMs": 5.0}`:        `{"ttlMs":5}`,
+		`{"ttlMs": 50e-1}`:      `{"ttlMs":5}`,
 		`{"ttlMs": 5.5}`:        "refused",
 		`{"ttlMs": "5"}`:        "refused",
 		`{"ttlMs": null}`:       "refused",
@@ -94,6 +98,36 @@ func TestOptionalBody(t *testing.T) {
 				t.Errorf("got %s (%v), want %s", got, rec.err, want)
 			}
 		})
+	}
+}
+
+// An integer is whatever number has no fraction, as in JSON Schema: some languages write a counter as 1.0.
+func TestIntegersAreReadAsJSONSchemaHasThem(t *testing.T) {
+	t.Parallel()
+	digits := rapid.StringMatching(`(0|[1-9][0-9]{0,4}0{0,16})`)
+	rapid.Check(t, func(t *rapid.T) {
+		number := rapid.SampledFrom([]string{"", "-"}).Draw(t, "sign") + digits.Draw(t, "whole") +
+			rapid.StringMatching(`(\.(0{1,5}|[0-9]{1,5}))?`).Draw(t, "fraction") + rapid.StringMatching(`([eE][+-]?[0-9]{1,2})?`).Draw(t, "exponent")
+		exact, ok := new(big.Rat).SetString(number)
+		if !ok {
+			t.Fatalf("%s is no number", number)
+		}
+		var got int64
+		err := api.DecodeJSON(strings.NewReader(number), &got)
+		if is := exact.IsInt() && exact.Num().IsInt64(); is != (err == nil) || is && got != exact.Num().Int64() {
+			t.Fatalf("%s is read as %d (%v)", number, got, err)
+		}
+	})
+	for _, number := range []string{"1e999999999999", "1e-999999999999", "-1e400", "9223372036854775808", "0.1e-400"} {
+		if err := api.DecodeJSON(strings.NewReader(number), new(int64)); err == nil {
+			t.Errorf("%s is read as an integer of 64 bits", number)
+		}
+	}
+	for _, number := range []string{"0e999999999999", "-0.0E-999999999999"} {
+		got := int64(1)
+		if err := api.DecodeJSON(strings.NewReader(number), &got); err != nil || got != 0 {
+			t.Errorf("%s is read as %d (%v)", number, got, err)
+		}
 	}
 }
 
