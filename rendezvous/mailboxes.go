@@ -43,10 +43,9 @@ func viewOf(m Mailbox) MailboxView {
 	return seen
 }
 
-// Open enters the mailbox, making it if there is none, and subscribes the session to it: the session
-// gets the messages after the given position as frames, and then everything that happens. It refuses with CROWDED, with QUOTA_EXCEEDED, with WINDOW_FULL if
-// there is more to replay than the session may leave unacknowledged, and with INVALID_REQUEST if it is to begin past
-// the last message.
+// Open enters the mailbox, making it if there is none, and subscribes the session to it: the session gets the messages
+// after the given position as frames, and then everything that happens. It refuses with CROWDED, with QUOTA_EXCEEDED, and
+// with INVALID_REQUEST if it is to begin past the last message.
 func (s *Service) Open(ctx context.Context, c Command, id MailboxID, r OpenRequest) (Answer[MailboxView], error) {
 	return execute(ctx, s, c, func(t *txn) (MailboxView, error) {
 		m, err := t.open(t.actor.App, t.actor.Side, id, r.After, r.TTL)

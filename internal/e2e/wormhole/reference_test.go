@@ -94,7 +94,7 @@ func unlike(frame map[string]any) (deviation string) {
 			return yourAddress
 		}
 	}
-	if id, is := frame["mailbox"].(string); is && frame["type"] == "allocated" && len(id) == 26 {
+	if id, is := frame["mailbox"].(string); is && frame["type"] == "allocated" && len(id) == 32 {
 		delete(frame, "mailbox")
 		return allocatedMailbox
 	}
