@@ -1,6 +1,9 @@
 package repo
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"restante/rendezvous"
@@ -20,90 +23,62 @@ func (t *tx) LiveSessions(f rendezvous.SessionFilter) (_ []rendezvous.Session, e
 	return list, err
 }
 
-// usageRow is a value at a rank in a group of usage records.
+// usageRow is a usage record.
 type usageRow struct {
-	Day    int64
-	App    rendezvous.AppID
-	Result rendezvous.Result
-	Rank   int64
-	Count  int64
-	Value  span
+	Day     int64
+	App     rendezvous.AppID
+	Result  rendezvous.Result
+	Total   span
+	Waiting *span
 }
 
-// The parts of a query for the values of a column of usage records at the ranks of the quantiles, by day, app and result.
-const (
-	rankValue = `
-		SELECT day, app, result, rank, count, value
-		FROM (
-			SELECT started / 86400000 AS day, app, result, `
-	rankBy = ` AS value,
-			       ROW_NUMBER() OVER (PARTITION BY started / 86400000, app, result ORDER BY `
-	rankFrom = `) AS rank,
-			       COUNT(*) OVER (PARTITION BY started / 86400000, app, result) AS count
-			FROM `
-	rankWhere = `
-			WHERE started >= ? AND `
-	rankEnd = ` IS NOT NULL
-		) AS records
-		WHERE rank IN ((count + 1) / 2, (9 * count + 9) / 10, (99 * count + 99) / 100)
-		ORDER BY day DESC, app, result, rank`
-)
-
-// usageQueries are for the total and the waiting times of what is retired, in this order.
-var usageQueries = []struct {
-	of             rendezvous.Kind
-	total, waiting string
-}{
-	{
-		rendezvous.KindNameplate,
-		rankValue + `total` + rankBy + `total` + rankFrom + `usage_nameplates` + rankWhere + `total` + rankEnd,
-		rankValue + `waiting` + rankBy + `waiting` + rankFrom + `usage_nameplates` + rankWhere + `waiting` + rankEnd,
-	},
-	{
-		rendezvous.KindMailbox,
-		rankValue + `total` + rankBy + `total` + rankFrom + `usage_mailboxes` + rankWhere + `total` + rankEnd,
-		rankValue + `waiting` + rankBy + `waiting` + rankFrom + `usage_mailboxes` + rankWhere + `waiting` + rankEnd,
-	},
+// usageQueries are for the records of what is retired.
+var usageQueries = map[rendezvous.Kind]string{
+	rendezvous.KindNameplate: `SELECT started / 86400000 AS day, app, result, total, waiting FROM usage_nameplates WHERE started >= ?`,
+	rendezvous.KindMailbox:   `SELECT started / 86400000 AS day, app, result, total, waiting FROM usage_mailboxes WHERE started >= ?`,
 }
 
-// UsageSince returns how the nameplates and mailboxes ended that began at a time or later, by day, app and result.
+// UsageSince returns how the nameplates and mailboxes ended that began at a time or later, by day, app and result. The
+// records are ranked here: both engines take several times as long for it.
 func (t *tx) UsageSince(since time.Time) (_ []rendezvous.UsageGroup, err error) {
 	defer annotate(&err, "summing up usage")
 	var groups []rendezvous.UsageGroup
-	for _, kind := range usageQueries {
-		places := map[rendezvous.UsageGroup]int{} // by what identifies a group
-		for _, query := range []string{kind.total, kind.waiting} {
-			rows, err := queryAll[usageRow](t, query, toMillis(since))
-			if err != nil {
-				return nil, err
+	for _, kind := range []rendezvous.Kind{rendezvous.KindNameplate, rendezvous.KindMailbox} {
+		type times struct{ total, waiting []time.Duration }
+		of := map[rendezvous.UsageGroup]*times{} // by what identifies a group
+		if err := queryEach(t, func(r usageRow) bool {
+			id := rendezvous.UsageGroup{Kind: kind, Day: time.UnixMilli(r.Day * 86_400_000).UTC(), App: r.App, Result: r.Result}
+			if of[id] == nil {
+				of[id] = new(times)
 			}
-			for _, r := range rows {
-				id := rendezvous.UsageGroup{Kind: kind.of, Day: time.UnixMilli(r.Day * 86_400_000).UTC(), App: r.App, Result: r.Result}
-				at, known := places[id]
-				if !known {
-					at = len(groups)
-					places[id] = at
-					groups = append(groups, id)
-				}
-				q := &groups[at].Total
-				if query == kind.total {
-					groups[at].Count = r.Count
-				} else {
-					q = &groups[at].Waiting
-				}
-				q.Count = r.Count
-				value := r.Value.duration()
-				if r.Rank == (r.Count+1)/2 {
-					q.Half = value
-				}
-				if r.Rank == (9*r.Count+9)/10 {
-					q.Most = value
-				}
-				q.NearlyAll = value // the highest rank comes last
+			of[id].total = append(of[id].total, r.Total.duration())
+			if r.Waiting != nil {
+				of[id].waiting = append(of[id].waiting, r.Waiting.duration())
 			}
+			return true
+		}, usageQueries[kind], toMillis(since)); err != nil {
+			return nil, err
+		}
+		for _, id := range slices.SortedFunc(maps.Keys(of), func(a, b rendezvous.UsageGroup) int {
+			return cmp.Or(b.Day.Compare(a.Day), cmp.Compare(a.App, b.App), cmp.Compare(a.Result, b.Result))
+		}) {
+			found := of[id]
+			id.Count = int64(len(found.total))
+			id.Total, id.Waiting = quantiles(found.total), quantiles(found.waiting)
+			groups = append(groups, id)
 		}
 	}
 	return groups, nil
+}
+
+// quantiles returns the values at the nearest ranks. It sorts them.
+func quantiles(values []time.Duration) (q rendezvous.Quantiles) {
+	if len(values) == 0 {
+		return q
+	}
+	slices.Sort(values)
+	at := func(percent int) time.Duration { return values[(percent*len(values)+99)/100-1] }
+	return rendezvous.Quantiles{Count: int64(len(values)), Half: at(50), Most: at(90), NearlyAll: at(99)}
 }
 
 // VersionsSince returns how many clients connected at a time or later, by app and version; the most frequent first.

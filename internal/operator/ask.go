@@ -42,6 +42,9 @@ func (a *Admin) usage(ctx context.Context, period string) (usage api.UsageReport
 	if refused, ok := errors.AsType[*Refused](err); ok && refused.Status == http.StatusNotFound {
 		err = fmt.Errorf("this is not the admin side of a server; start the server with --admin-listen, and give its address: %w", err)
 	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = fmt.Errorf("the report was not complete within %s; give it longer with --timeout, or ask for fewer days: %w", a.Timeout, err)
+	}
 	return usage, body, err
 }
 
