@@ -53,13 +53,27 @@ describe('a code', () => {
     });
   }
 
-  test('is completed to codes that begin with what was typed', async () => {
+  test('is completed', () => {
     assert.deepEqual(complete('7-cro'), ['7-crossover-']);
     assert.deepEqual(complete('7-CRO'), ['7-crossover-']);
+    assert.deepEqual(complete('7-Penguin-clockw'), ['7-Penguin-clockwork']);
     for (const prefix of ['', '7', 'x-', 'crossover']) assert.deepEqual(complete(prefix), []);
+  });
+
+  // A word that stands before the last dash stays as it was typed: it may be a person's own, which may have capitals.
+  test('is completed to what was typed up to its last dash, and a word that begins with the rest', async () => {
+    const cased = (words: readonly string[]) =>
+      fc.record({ word: fc.constantFrom(...words), kept: fc.nat(12), capitals: fc.boolean() }).map(({ word, kept, capitals }) => {
+        const begun = word.slice(0, kept);
+        return capitals ? begun.toUpperCase() : begun;
+      });
+    const word = fc.oneof(cased(threeSyllables), cased(twoSyllables), fc.string({ maxLength: 5 }));
+    const typed = fc.tuple(fc.nat(999).map(String), fc.array(word, { minLength: 1, maxLength: 4 })).map(([number, words]) => [number, ...words].join('-'));
     await holds(
-      fc.property(fc.string({ maxLength: 30 }), (typed) => {
-        for (const code of complete(typed)) assert.ok(code.startsWith(typed.toLowerCase()), code);
+      fc.property(fc.oneof({ weight: 9, arbitrary: typed }, { weight: 1, arbitrary: fc.string({ maxLength: 30 }) }), (prefix) => {
+        const kept = prefix.slice(0, prefix.lastIndexOf('-') + 1);
+        const begun = prefix.slice(kept.length).toLowerCase();
+        for (const code of complete(prefix)) assert.ok(code.startsWith(kept + begun), code);
       }),
     );
   });
