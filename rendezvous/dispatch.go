@@ -108,21 +108,53 @@ func (t *txn) queueDispatch(m Mailbox, first Position, reason RetiredReason) err
 }
 
 // ClaimDispatches returns dispatches of an app that are due, at most limit, for the process that sender
-// identifies. For so long, no other process gets them.
+// identifies. For so long as lease, no other process gets them. One that cannot be read, as another program has damaged it,
+// is logged and left out; its turn comes again after the lease, behind those that became due before.
 func (s *Service) ClaimDispatches(ctx context.Context, app AppID, sender string, lease time.Duration, limit int) ([]Dispatch, error) {
-	var claimed []Dispatch // no named result: to return another value would write it, too
 	due := false
 	if err := s.read(ctx, func(t *txn) (err error) { due, err = t.DispatchesDue(app); return err }); err != nil || !due {
 		return nil, err // the usual answer costs no write
 	}
+	var keys []MailboxKey
 	err := s.transact(ctx, func(t *txn) (err error) {
-		claimed, err = t.ClaimDispatches(app, sender, t.Now().Add(lease), limit)
+		keys, err = t.ClaimDispatches(app, sender, t.Now().Add(lease), limit)
 		return err
 	})
 	if err != nil {
-		return nil, err // the transaction may still run, and write claimed
+		return nil, err // the transaction may still run, and write keys
+	}
+	var claimed []Dispatch
+	unreadable, err := isolate(keys, func(some []MailboxKey) error {
+		list, err := s.dispatches(ctx, some)
+		claimed = append(claimed, list...)
+		return err
+	})
+	if len(unreadable) > 0 && !storageFailed(err) {
+		s.Log.Error("webhooks cannot be told of some mailboxes", "app", app, "mailboxes", len(unreadable), "error", err)
 	}
 	return claimed, nil
+}
+
+// dispatches returns what is to be told of mailboxes: all of it, or an error. A mailbox of which nothing is to be told any
+// more is left out.
+func (s *Service) dispatches(ctx context.Context, keys []MailboxKey) ([]Dispatch, error) {
+	var list []Dispatch
+	err := s.read(ctx, func(t *txn) error {
+		list = nil
+		for _, k := range keys {
+			switch d, err := t.Dispatch(k); {
+			case err == nil:
+				list = append(list, d)
+			case !errors.Is(err, ErrNotFound):
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err // the transaction may still run, and write list
+	}
+	return list, nil
 }
 
 // Events returns what is to be told next of a dispatch, in its order, but not all of it.

@@ -1,7 +1,10 @@
 package rendezvous_test
 
 import (
+	"path/filepath"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"restante/rendezvous"
@@ -37,4 +40,38 @@ func TestDispatchIsAbandoned(t *testing.T) {
 	if d := (rendezvous.Dispatch{Since: start}).Failed(true, start); !d.Abandoned {
 		t.Error("a receiver that wants no more is told more")
 	}
+}
+
+// A dispatch that another program has damaged, so that it cannot be read, holds up no other of its app, however many there
+// are and however long they wait. PostgreSQL stores no such value.
+func TestAnUnreadableDispatchHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "restante.db")
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, path, nil, nil)
+		defer func() { w.stop() }()
+		w.SetWebhooks(map[rendezvous.AppID]bool{app: true})
+		c := w.begin("a")
+		for _, id := range []rendezvous.MailboxID{"k", "l", "m", "n", "o"} {
+			c.open(id)
+			c.add(id, "body")
+			time.Sleep(time.Second)
+		}
+		plant(t, path, `UPDATE dispatches SET last = 'for ever' WHERE id IN ('k', 'l', 'n')`)
+		const lease, limit = time.Minute, 2
+		for range 3 {
+			var claimed []rendezvous.MailboxID
+			for range 3 { // those that cannot be read are as many as are claimed at once
+				list, err := w.ClaimDispatches(t.Context(), app, "sender", lease, limit)
+				c.must(err)
+				for _, d := range list {
+					claimed = append(claimed, d.ID)
+				}
+			}
+			if want := []rendezvous.MailboxID{"m", "o"}; !slices.Equal(claimed, want) {
+				t.Fatalf("%v are claimed, want %v", claimed, want)
+			}
+			time.Sleep(lease)
+		}
+	})
 }

@@ -311,9 +311,9 @@ type DispatchTx interface {
 	QueueDispatch(Dispatch) error
 	// DispatchesDue reports whether there are dispatches of the app that are due and not abandoned.
 	DispatchesDue(AppID) (bool, error)
-	// ClaimDispatches returns at most limit of them, those that are due longest first, and makes them due at
-	// until, for the sender. No two transactions get the same one.
-	ClaimDispatches(app AppID, sender string, until time.Time, limit int) ([]Dispatch, error)
+	// ClaimDispatches makes at most limit of them due at until, for the sender: those first that are due longest. It returns
+	// their mailboxes. No two transactions get the same one.
+	ClaimDispatches(app AppID, sender string, until time.Time, limit int) ([]MailboxKey, error)
 	Dispatch(MailboxKey) (Dispatch, error)
 	// UpdateDispatch stores everything but what is to be told.
 	UpdateDispatch(Dispatch) error

@@ -66,21 +66,20 @@ func (t *tx) DispatchesDue(app rendezvous.AppID) (_ bool, err error) {
 	return len(found) > 0, err
 }
 
-// ClaimDispatches gives dispatches that are due to a sender.
-func (t *tx) ClaimDispatches(app rendezvous.AppID, sender string, until time.Time, limit int) (_ []rendezvous.Dispatch, err error) {
+// ClaimDispatches gives dispatches that are due to a sender. It reads nothing of them but their keys.
+func (t *tx) ClaimDispatches(app rendezvous.AppID, sender string, until time.Time, limit int) (_ []rendezvous.MailboxKey, err error) {
 	defer annotate(&err, "claiming dispatches")
-	rows, err := queryAll[dispatchRow](t, selectDispatch+dueDispatches+` ORDER BY d.due LIMIT ?`+t.forUpdateSkipLocked("d"), app, toMillis(t.Now()), limit)
+	keys, err := queryAll[rendezvous.MailboxKey](t, `SELECT d.mailbox FROM dispatches AS d`+dueDispatches+` ORDER BY d.due LIMIT ?`+
+		t.forUpdateSkipLocked("d"), app, toMillis(t.Now()), limit)
 	if err != nil {
 		return nil, err
 	}
-	claimed := mapSlice(rows, dispatchRow.dispatch)
-	for i := range claimed {
-		claimed[i].Sender, claimed[i].Due = sender, until
-		if err := t.UpdateDispatch(claimed[i]); err != nil {
+	for _, k := range keys {
+		if err := t.changeRow(`UPDATE dispatches SET sender = ?, due = ? WHERE mailbox = ?`, sender, toMillis(until), k); err != nil {
 			return nil, err
 		}
 	}
-	return claimed, nil
+	return keys, nil
 }
 
 // Dispatch loads a dispatch, for this transaction alone.

@@ -38,16 +38,16 @@ func (t *tx) due(app rendezvous.AppID) (list []rendezvous.Dispatch) {
 func (t *tx) DispatchesDue(app rendezvous.AppID) (bool, error) { return len(t.due(app)) > 0, nil }
 
 // ClaimDispatches gives dispatches that are due to a sender.
-func (t *tx) ClaimDispatches(app rendezvous.AppID, sender string, until time.Time, limit int) ([]rendezvous.Dispatch, error) {
+func (t *tx) ClaimDispatches(app rendezvous.AppID, sender string, until time.Time, limit int) (keys []rendezvous.MailboxKey, _ error) {
 	list := t.due(app)
-	list = list[:min(len(list), limit)]
-	for i := range list {
-		list[i].Sender, list[i].Due = sender, until
-		if err := t.UpdateDispatch(list[i]); err != nil {
+	for _, d := range list[:min(len(list), limit)] {
+		d.Sender, d.Due = sender, until
+		if err := t.UpdateDispatch(d); err != nil {
 			return nil, err
 		}
+		keys = append(keys, d.Mailbox)
 	}
-	return list, nil
+	return keys, nil
 }
 
 // Dispatch loads a dispatch.

@@ -20,10 +20,13 @@ var dispatches = []testCase{
 			wantEqual(h, "due", value(tx.DispatchesDue("app")), true)
 			wantEqual(h, "due of another app", value(tx.DispatchesDue("other")), false)
 		})
-		var claimed []rendezvous.Dispatch
-		h.update(func(tx rendezvous.Tx) { claimed = value(tx.ClaimDispatches("app", "a", tx.Now().Add(time.Hour), 9)) })
-		wantEqual(h, "claimed", len(claimed), 1)
-		d := claimed[0]
+		var d rendezvous.Dispatch
+		h.update(func(tx rendezvous.Tx) {
+			until := tx.Now().Add(time.Hour)
+			wantEqual(h, "claimed", value(tx.ClaimDispatches("app", "a", until, 9)), []rendezvous.MailboxKey{box.Key})
+			d = value(tx.Dispatch(box.Key))
+			wantEqual(h, "due", d.Due.Equal(until), true)
+		})
 		wantEqual(h, "sent", d.Sent, 4)
 		wantEqual(h, "last", d.Last, 6)
 		wantEqual(h, "sender", d.Sender, "a")
