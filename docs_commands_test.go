@@ -10,8 +10,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// TestCommandsAreDocumented checks that docs/reference.md has a table of the flags of each command, with every flag and
-// no other, and that a page tells what each is for.
+// TestCommandsAreDocumented checks that docs/reference.md has a table of the flags of each command, with every flag, its
+// default, and no other, and that a page tells what each is for.
 func TestCommandsAreDocumented(t *testing.T) {
 	t.Parallel()
 	var cli commands
@@ -38,13 +38,13 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 		_, table, _ := strings.Cut(reference, "\n### restante "+command.Name+"\n")
 		table, _, _ = strings.Cut(table, "\n### ")
-		documented := map[string]bool{}
-		for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z0-9-]+)`").FindAllStringSubmatch(table, -1) {
-			documented[row[1]] = true
+		documented := map[string]string{}
+		for _, row := range regexp.MustCompile("(?m)^\\| `--([a-z0-9-]+)` \\| `?([^|`]*)`? \\|").FindAllStringSubmatch(table, -1) {
+			documented[row[1]] = row[2]
 		}
 		for _, f := range command.Flags {
-			if !documented[f.Name] {
-				t.Errorf("--%s of restante %s is not documented", f.Name, command.Name)
+			if byDefault, is := documented[f.Name]; !is || byDefault != f.Default {
+				t.Errorf("--%s of restante %s is documented with the default %q (%v), want %q", f.Name, command.Name, byDefault, is, f.Default)
 			}
 			delete(documented, f.Name)
 		}

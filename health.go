@@ -9,7 +9,9 @@ import (
 )
 
 // health is `restante health`, for machines without curl such as our container.
-type health struct{ operator.Connection }
+type health struct {
+	operator.Connection `embed:"" set:"timeout=3s"`
+}
 
 // Run asks whether the server is ready.
 func (h *health) Run() error {

@@ -18,7 +18,7 @@ import (
 
 // plot is `restante munin`.
 type plot struct {
-	operator.Admin
+	operator.Admin `embed:"" set:"timeout=3s"`
 
 	Graph          string   `arg:"" optional:"" help:"The graph: active, errors, event_rate, events, events_alltime, version_uptake or staleness. A link to the program named restante_ and the graph needs none."`
 	Action         string   `arg:"" optional:"" help:"config, autoconf or suggest, as Munin asks."`

@@ -22,7 +22,7 @@ type Connection struct {
 	Listen   []string      `default:":4000" placeholder:"ADDR" help:"What the server was given as --listen (${default})."`
 	CA       string        `name:"ca" placeholder:"FILE" help:"The authority that signed the certificate of an https:// URL, in PEM; by default, the system's list of authorities."`
 	Insecure bool          `help:"Take any certificate."`
-	Timeout  time.Duration `default:"3s" help:"How long to wait for its answer (${default})."`
+	Timeout  time.Duration `default:"${timeout}" help:"How long to wait for its answer (${default})."`
 }
 
 // Admin is how a command reaches the admin side of a server, or the server itself if it has none.

@@ -15,7 +15,7 @@ import (
 
 // StatusCommand is the command line of status.
 type StatusCommand struct {
-	Admin
+	Admin `embed:"" set:"timeout=3s"`
 
 	JSON     bool          `name:"json" help:"Print the status as the server tells it, in JSON."`
 	Watch    bool          `help:"Print it again and again, until interrupted."`

@@ -13,7 +13,7 @@ import (
 
 // UsageCommand is the command line of usage.
 type UsageCommand struct {
-	Admin
+	Admin `embed:"" set:"timeout=30s"` // it reads all records
 
 	Days  int    `default:"7" help:"The last so many days in UTC, today included (${default})."`
 	Hours int    `default:"0" help:"The last so many hours instead."`
