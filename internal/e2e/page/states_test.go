@@ -158,3 +158,53 @@ func TestPageUnreachable(t *testing.T) {
 		t.Errorf("there are %d mailboxes", n)
 	}
 }
+
+// TestPageUnreachableLoadedAgain is a page that finds no server and is loaded again: it goes on with the note that was
+// written, and with the link that was followed, and forgets them when one goes back.
+func TestPageUnreachableLoadedAgain(t *testing.T) {
+	t.Parallel()
+	s := e2e.Serve(t)
+	b := newBrowser(t, "")
+	loadedAgain := func(g *guest, then string) {
+		t.Helper()
+		if err := chromedp.Do(g.ctx, chromedp.Reload()); err != nil {
+			t.Fatal(err)
+		}
+		g.sees(then)
+	}
+	const away, api = "The server cannot be reached", "*://*:*/v1/*"
+	ada := b.visits(s.URL(), "/")
+	ada.cannotReach(api)
+	ada.puts("note", "mail")
+	ada.presses("Get a code")
+	ada.sees(away)
+	loadedAgain(ada, away)
+	ada.presses("Go back")
+	if kept := look[string](ada.tab, "document.getElementById('note').value"); kept != "mail" {
+		t.Errorf("what was written is lost: %q", kept)
+	}
+	ada.presses("Get a code")
+	ada.sees(away)
+	ada.cannotReach()
+	loadedAgain(ada, "Waiting for the other side")
+	code := look[string](ada.tab, "document.getElementById('big-code').textContent")
+
+	bob := b.visits(s.URL(), "/")
+	bob.cannotReach(api)
+	bob.reads(code)
+	bob.sees(away)
+	loadedAgain(bob, away)
+	bob.presses("Go back")
+	if kept := look[string](bob.tab, "document.getElementById('code').value"); kept != code {
+		t.Errorf("the code is lost: %q, want %q", kept, code)
+	}
+	bob.presses("Read the note")
+	bob.sees(away)
+	bob.cannotReach()
+	bob.presses("Try again")
+	bob.has("mail")
+	ada.sees("The note was read")
+	bob.presses("Leave")
+	bob.cannotReach(api)
+	loadedAgain(bob, "Leave a note")
+}

@@ -1,7 +1,7 @@
 import type { RestanteError, Session } from '@restante/client';
 import { abandon, APP_ID, check, join, normal, offer, peek, resume, type Conversation } from '../wormhole/index.js';
 import { element } from './element.js';
-import { store } from './store.js';
+import { loadIntent, saveIntent, store, type Intent } from './store.js';
 import { Connection } from './connection.js';
 import { panel } from './panel.js';
 import { Start } from './start.js';
@@ -17,8 +17,8 @@ class Page {
   #retry: (() => Promise<void>) | undefined;
   /** What the page is about to show, as soon as it is connected. */
   #turn: object | undefined;
-  /** A note that is in no conversation yet. */
-  #note = '';
+  /** What was asked for and has no conversation yet. */
+  #intent: Intent | undefined;
 
   constructor() {
     addEventListener('hashchange', () => this.#follow(this.#linked()));
@@ -27,25 +27,38 @@ class Page {
       if (session) abandon(session, store);
     });
     const code = this.#linked();
+    const intent = loadIntent();
     if (store.load() !== undefined) void this.#converse((session) => resume(session, store), code);
+    else if (intent) this.#begin(intent, code);
     else if (code !== undefined) this.#read(code);
     else this.#start.show();
   }
 
-  #write(text: string): void {
-    this.#note = text;
-    void this.#converse((session) => {
-      const conversation = offer(session, store);
-      conversation.say(text);
-      this.#note = '';
-      return conversation;
-    });
+  #write(note: string): void {
+    this.#begin({ note });
   }
 
   #read(code: string): void {
     const checked = check(code);
-    if (checked.ok) void this.#converse((session) => join(session, store, code));
+    if (checked.ok) this.#begin({ code });
     else this.#start.refuse(code, checked.detail);
+  }
+
+  /** Begins a conversation as soon as there is a session. What is asked for is kept until then, also over a reload. */
+  #begin(intent: Intent, other?: string): void {
+    this.#intend(intent);
+    void this.#converse((session) => {
+      const { note, code } = intent;
+      const conversation = code === undefined ? offer(session, store) : join(session, store, code);
+      if (note !== undefined) conversation.say(note);
+      this.#intend(undefined);
+      return conversation;
+    }, other);
+  }
+
+  #intend(intent: Intent | undefined): void {
+    this.#intent = intent;
+    saveIntent(intent);
   }
 
   /** Shows a conversation, as soon as there is a session for it. */
@@ -67,17 +80,17 @@ class Page {
     }
   }
 
-  /** Leaves the conversation, and forgets it. What was written and not read is there to be sent again. */
+  /** Leaves the conversation, and forgets it. What was written and not read is there to be sent again, as is a code. */
   #leave(): void {
-    const text = this.#note || unread(this.#known?.notes.value ?? []);
-    this.#note = '';
+    const { note = unread(this.#known?.notes.value ?? []), code = '' } = this.#intent ?? {};
+    this.#intend(undefined);
     this.#turn = undefined;
     void this.#conversation?.close();
     this.#conversation = undefined;
     store.forget();
     this.#other.hidden = true;
     this.#view.hide();
-    this.#start.again(text);
+    this.#start.again(note, code);
   }
 
   /** The conversation, or what is kept of it as long as there is no session. */

@@ -29,10 +29,14 @@ export class Start {
     this.#code.input.addEventListener('input', () => complain(this.#code.input, this.#codeProblem, ''));
   }
 
-  /** Shows it with a text that was not read, before one that was typed and not sent, and moves the focus here. */
-  again(unread: string): void {
+  /**
+   * Shows it with a text that was not read, before one that was typed and not sent, or with a code that was not joined with,
+   * and moves the focus here.
+   */
+  again(unread: string, code: string): void {
     this.show(unread);
-    this.#note.focus();
+    this.#code.value = code;
+    (code === '' ? this.#note : this.#code.input).focus();
   }
 
   show(unread = ''): void {
