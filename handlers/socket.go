@@ -38,7 +38,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(detached(r.Context()))
 	config := s.Service.Config
 	idleTimeout := config.HeartbeatInterval*time.Duration(config.HeartbeatsUntilDead) + s.Limits.WriteTime
-	conn, leave := s.upgrade(w, r, nil, idleTimeout, cancel)
+	conn, leave := s.upgrade(ctx, cancel, w, r, nil, idleTimeout)
 	if conn == nil {
 		cancel()
 		return
@@ -87,6 +87,7 @@ func (c *sessionSocket) serve(ctx context.Context) {
 		c.SendClose(&ws.CloseError{Code: websocket.ClosePolicyViolation, Reason: "did not identify in time"})
 	})
 	defer late.Stop()
+	c.OnControl(func() {})
 	ask, err := c.identify()
 	if !late.Stop() && err == nil {
 		return // it is too late, and the client has been told

@@ -12,25 +12,26 @@ import (
 	"restante/rendezvous"
 )
 
-// upgrade switches a request over to a WebSocket. After idleTimeout of silence, its peer counts as gone; cancel is
-// called when the peer is cut off. If the address has too many sockets, or if the request is no handshake, the request
+// upgrade switches a request over to a WebSocket. After idleTimeout of silence, its peer counts as gone; cancel, which ends
+// ctx, is called when the peer is cut off. If the address has too many sockets, or if the request is no handshake, the request
 // is answered and conn is nil. Otherwise leave must be called once the connection has ended.
-func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, header http.Header, idleTimeout time.Duration, cancel context.CancelFunc) (conn *ws.Conn, leave func()) {
+func (s *Server) upgrade(ctx context.Context, cancel context.CancelFunc, w http.ResponseWriter, r *http.Request, header http.Header, idleTimeout time.Duration) (conn *ws.Conn, leave func()) {
 	select {
 	case <-s.Service.Stopping():
 		s.fail(w, r, &rendezvous.Failure{Code: rendezvous.Draining, Detail: "this server is stopping; try again"})
 		return nil, nil
 	default:
 	}
-	address := addressOf(r.Context())
+	address := addressOf(r.Context()) //nolint:contextcheck // ctx is the socket's, which outlives the request
 	leave, admitted := s.sockets.enter(address, s.Limits.Sockets)
 	if !admitted {
 		s.fail(w, r, tooManySockets())
 		return nil, nil
 	}
 	conn, err := ws.Upgrade(w, r, header, ws.Options{
-		Slow: func() { s.closedAt(limitSlowReader, address) },
-		Log:  s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
+		Slow:  func() { s.closedAt(limitSlowReader, address) },
+		Hasty: func() { _ = s.throttle(ctx, address) }, // it fails only if the socket has ended
+		Log:   s.Log, WriteTimeout: s.Limits.WriteTime, MaxMessage: s.Limits.Body, IdleTimeout: idleTimeout, Cancel: cancel,
 	})
 	if errors.Is(err, ws.ErrHandshake) {
 		s.refuseHandshake(w, r, err)

@@ -26,7 +26,7 @@ func (s *Server) serveWormhole(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	conn, leave := s.upgrade(w, r, http.Header{"Server": w.Header()["Server"]}, wormhole.IdleTimeout, cancel)
+	conn, leave := s.upgrade(ctx, cancel, w, r, http.Header{"Server": w.Header()["Server"]}, wormhole.IdleTimeout) //nolint:contextcheck // the socket outlives the request
 	if conn == nil {
 		cancel()
 		return

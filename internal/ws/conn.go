@@ -47,7 +47,13 @@ type Options struct {
 	Cancel context.CancelFunc
 	// Slow is called before that if it is cut off because it does not read; nil is not called.
 	Slow func()
+	// Hasty is called for a ping or a pong that comes within a second after another; nil is not called. While it waits,
+	// nothing else is read.
+	Hasty func()
 }
+
+// haste is how soon after another one a ping or a pong is hasty. To answer a ping costs as much as many a command.
+const haste = time.Second
 
 // CloseError ends a connection with a close frame.
 type CloseError struct {
@@ -65,6 +71,7 @@ type Conn struct {
 	in      *bufio.Reader  // what conn reads from; it reads from below
 	pool    *idleconn.Pool // nil: the connection waits on its goroutine
 	rest    io.Reader      // of a message that is too large, if that was read last; the goroutine that reads owns it
+	control time.Time      // when a ping or a pong came last; the goroutine that reads owns it
 
 	writing sync.Mutex  // guards writing to conn, and the following
 	gone    bool        // the peer receives nothing any more
@@ -140,12 +147,21 @@ func (c *Conn) Close() error {
 // OnControl has each ping and pong count as a sign of life, and calls f for it.
 func (c *Conn) OnControl(f func()) {
 	c.alive()
-	c.conn.SetPongHandler(func(string) error { c.alive(); f(); return nil })
+	c.conn.SetPongHandler(func(string) error { c.controlled(f); return nil })
 	c.conn.SetPingHandler(func(payload string) error {
-		c.alive()
-		f()
-		return c.control(websocket.PongMessage, []byte(payload))
+		c.controlled(f)
+		return c.sendControl(websocket.PongMessage, []byte(payload))
 	})
+}
+
+// controlled takes note of a ping or a pong, and calls f.
+func (c *Conn) controlled(f func()) {
+	if time.Since(c.control) < haste && c.options.Hasty != nil {
+		c.options.Hasty()
+	}
+	c.control = time.Now()
+	c.alive()
+	f()
 }
 
 // Read returns the next message. With [ErrTooLarge] it returns the beginning of a message, up to [Options.MaxMessage]
@@ -306,11 +322,11 @@ func (c *Conn) Send(messages ...[]byte) error {
 }
 
 // Ping asks the peer for a sign of life.
-func (c *Conn) Ping() error { return c.control(websocket.PingMessage, nil) }
+func (c *Conn) Ping() error { return c.sendControl(websocket.PingMessage, nil) }
 
-// control writes a control frame. It has as much time as a message: a control frame that is not written breaks the
+// sendControl writes a control frame. It has as much time as a message: a control frame that is not written breaks the
 // connection.
-func (c *Conn) control(kind int, payload []byte) error {
+func (c *Conn) sendControl(kind int, payload []byte) error {
 	return c.write(func(deadline time.Time) error { return c.conn.WriteControl(kind, payload, deadline) })
 }
 

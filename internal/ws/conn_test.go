@@ -285,3 +285,61 @@ func TestGoSurvivesAPanic(t *testing.T) {
 		}
 	})
 }
+
+// A ping or a pong that comes within a second after another is hasty, between messages and within one.
+func TestHasteIsNoticed(t *testing.T) {
+	for name, within := range map[string]bool{"between messages": false, "within a message": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				hasty := 0
+				p := open(t, ws.Options{Hasty: func() { hasty++ }})
+				controls := make(chan int, 10)
+				p.OnControl(func() { controls <- hasty })
+				p.receives()
+				read := make(chan string, 1)
+				go func() {
+					if _, err := p.Wait(time.Hour); err != nil {
+						t.Error(err)
+					}
+					raw, _ := p.Read()
+					read <- string(raw)
+				}()
+				message, err := p.client.NextWriter(websocket.TextMessage)
+				if err != nil {
+					t.Fatal(err)
+				}
+				body := strings.Repeat("x", 10<<10) // more than is sent as one frame
+				if within {
+					_, _ = message.Write([]byte(body))
+				}
+				for i, step := range []struct {
+					after time.Duration
+					kind  int
+					hasty int
+				}{
+					{0, websocket.PingMessage, 0},
+					{time.Second, websocket.PingMessage, 0},
+					{time.Second - 1, websocket.PingMessage, 1},
+					{0, websocket.PongMessage, 2},
+					{time.Second, websocket.PongMessage, 2},
+					{time.Millisecond, websocket.PingMessage, 3},
+				} {
+					<-time.After(step.after)
+					_ = p.client.WriteControl(step.kind, nil, time.Now().Add(time.Second))
+					if got := <-controls; got != step.hasty {
+						t.Errorf("after step %d, %d were hasty, want %d", i, got, step.hasty)
+					}
+				}
+				if !within {
+					_, _ = message.Write([]byte(body))
+				}
+				if err := message.Close(); err != nil {
+					t.Error(err)
+				}
+				if got := <-read; got != body {
+					t.Errorf("of the message, %d bytes are read", len(got))
+				}
+			})
+		})
+	}
+}
