@@ -181,6 +181,7 @@ func (p *parser) addressFile(r *rule, node *yaml.Node) {
 			p.fail(one, "%v", err)
 			continue
 		}
+		text = bytes.TrimPrefix(text, []byte("\ufeff")) // a byte order mark, which some editors write
 		for i, line := range strings.Split(string(text), "\n") {
 			line, _, _ = strings.Cut(line, "#")
 			if line = strings.TrimSpace(line); line == "" {

@@ -132,6 +132,10 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%s does not stand for 192.0.2.1", mapped)
 		}
 	}
+	const mark = "\ufeff" // which some editors write
+	if r := read(t, "rules.yaml", mark+"- address-file: x\n  refuse: no\n", "x", mark+"192.0.2.1\n"); r.OfAddress(netip.MustParseAddr("192.0.2.1"), id).Refuse != "no" {
+		t.Error("an address after a byte order mark is not met")
+	}
 	if emptied := read(t, "rules.yaml", "- address-file: x\n  refuse: no\n", "x", ""); emptied.OfAddress(netip.MustParseAddr("192.0.2.1"), id).Refuse != "" {
 		t.Error("a rule about no address is met by all")
 	}

@@ -92,6 +92,7 @@ func readPublicKeys(file string, log *slog.Logger) (list []jose.JSONWebKey, err 
 	if err != nil {
 		return nil, err
 	}
+	text = bytes.TrimPrefix(text, []byte("\ufeff")) // a byte order mark, which some editors write
 	var set struct {
 		Keys []json.RawMessage `json:"keys"`
 	}

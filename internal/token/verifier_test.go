@@ -213,6 +213,11 @@ func TestPublicKeys(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	text, err := os.ReadFile(jwks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newVerifier(t, token.Config{JWKSFile: file(t, append([]byte("\ufeff"), text...)), Log: slog.New(slog.DiscardHandler)}) // which some editors write
 	for name, content := range map[string]any{
 		"no JSON":             []byte("x"),
 		"no key":              jose.JSONWebKeySet{},
