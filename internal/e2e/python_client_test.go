@@ -74,7 +74,5 @@ def print(*said):
 	if len(bodies) != messages {
 		t.Errorf("%d messages arrive, of %d", len(bodies), messages)
 	}
-	if counts := s.Status().Counts; counts.Mailboxes != 0 || counts.Nameplates != 0 {
-		t.Errorf("%d mailboxes and %d nameplates are left", counts.Mailboxes, counts.Nameplates)
-	}
+	e2e.CheckNothingLeft(t, s, map[string]int{"usage_nameplates": 1, "usage_mailboxes": 1})
 }
