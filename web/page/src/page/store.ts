@@ -11,7 +11,7 @@ const intents = place('restante intent');
 /** Returns what was asked for and has no conversation yet. */
 export function loadIntent(): Intent | undefined {
   const kept = intents.load();
-  return kept === undefined ? undefined : (JSON.parse(kept) as Intent);
+  return kept === undefined ? undefined : attempt(() => JSON.parse(kept) as Intent);
 }
 
 /** Keeps what is asked for, or forgets it. */
