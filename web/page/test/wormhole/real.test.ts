@@ -209,22 +209,27 @@ describe('page and page', () => {
   });
 
   test('are told that a code has expired', async () => {
-    let credential = '';
-    const fetch: Platform['fetch'] = (url, init) => {
-      credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;
-      return globalThis.fetch(url, init);
+    /** A way to ask, and one to end the session that asks so. The one of a tab that is open begins another. */
+    const expiring = () => {
+      let credential = '';
+      const fetch: Platform['fetch'] = (url, init) => {
+        credential = (init.headers as Record<string, string>)['Authorization'] ?? credential;
+        return globalThis.fetch(url, init);
+      };
+      return { fetch, expire: () => globalThis.fetch(`${server.url}/v1/session?mood=lonely`, { method: 'DELETE', headers: { Authorization: credential } }) };
     };
-    const expire = () => globalThis.fetch(`${server.url}/v1/session?mood=lonely`, { method: 'DELETE', headers: { Authorization: credential } });
-    const ada = await open(offering, { fetch, WebSocket: undefined });
+    const one = expiring();
+    const ada = await open(offering, { fetch: one.fetch, WebSocket: undefined });
     await ada.code();
     ada.conversation.say('one');
-    await expire();
+    await one.expire();
     assert.equal((await ada.stands('failed')).problem.code, 'RETIRED');
     assert.deepEqual(ada.said(), ['one: refused']);
-    const bob = await open(offering, { fetch, WebSocket: undefined });
+    const other = expiring();
+    const bob = await open(offering, { fetch: other.fetch, WebSocket: undefined });
     await bob.code();
     bob.crash();
-    await expire();
+    await other.expire();
     await bob.load();
     assert.equal((await bob.stands('failed')).problem.code, 'RETIRED');
     const eve = await open(offering);
